@@ -1,0 +1,29 @@
+//! What customer-service is asked: `customer.get` takes [`CustomerId`]s and answers customers or
+//! nulls, `customer.put` takes [`Customer`]s and answers them or refusals. Here is what it refuses.
+
+use crate::customer::Customer;
+use crate::limits::{SHIPPING_ADDRESS_MAX_CHARS, text_fault};
+use crate::refusal::{Refusal, RefusalCode};
+
+#[cfg(doc)]
+use crate::ids::CustomerId;
+
+/// Characters of a customer's name, email address and phone number.
+const CONTACT_MAX_CHARS: usize = 200;
+
+impl Customer {
+    /// The first thing that is out of bounds, if anything.
+    pub fn fault(&self) -> Option<Refusal> {
+        let phone = self.phone.as_deref().unwrap_or("none");
+        let texts = [
+            (self.name.as_str(), CONTACT_MAX_CHARS, false, "name"),
+            (&self.email, CONTACT_MAX_CHARS, false, "email"),
+            (phone, CONTACT_MAX_CHARS, false, "phone"),
+            (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
+        ];
+        texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
+            let message = text_fault(text, max_chars, multiline)?;
+            Some(Refusal::at(RefusalCode::InvalidInput, format!("{name} {message}"), [name]))
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! What inventory-service is asked, and what it answers.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{OrderId, ProductId};
+use crate::money::Money;
+use crate::order::Shortfall;
+use crate::order_messages::Item;
+use crate::page::Page;
+use crate::product::Product;
+
+/// Asks for a page of the catalogue, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListProducts {
+    /// Only where name or description contain it, case-insensitively.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// Which page, by [`crate::cursor::ProductCursor`]s.
+    #[serde(default)]
+    pub page: Page,
+}
+
+/// A page of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductPage {
+    /// The products, by id.
+    pub products: Vec<Product>,
+    /// Whether more follow.
+    pub has_next_page: bool,
+    /// Whether some precede.
+    pub has_previous_page: bool,
+}
+
+/// Asks to hold stock for one order: everything or nothing, once per order id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reserve {
+    /// For which order.
+    pub order_id: OrderId,
+    /// What the order's input was: another one under the same attempt is a conflict.
+    pub fingerprint: String,
+    /// Grows when an order has to reserve afresh; a greater one supersedes a lesser one's hold.
+    pub attempt: u32,
+    /// What to hold.
+    pub items: Vec<Item>,
+}
+
+/// What became of asking for stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Reserved {
+    /// Held, at these names and prices.
+    Reserved {
+        /// One a product asked for.
+        items: Vec<ReservedItem>,
+    },
+    /// Too little of at least one product; nothing is held. Still priced, so that the order can be.
+    OutOfStock {
+        /// What was missing.
+        shortfalls: Vec<Shortfall>,
+        /// Names and prices of everything asked for.
+        items: Vec<ReservedItem>,
+    },
+    /// Products that the catalogue doesn't have; nothing is held.
+    UnknownProducts {
+        /// Which.
+        product_ids: Vec<ProductId>,
+    },
+    /// The order's stock is settled, or a later attempt holds it; nothing was taken. Read the order again.
+    Closed,
+    /// Another input under the same order id and attempt holds stock; nothing was taken.
+    Conflict,
+}
+
+/// A product as it was priced for an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReservedItem {
+    /// Which.
+    pub product_id: ProductId,
+    /// Units held, or asked for.
+    pub quantity: u32,
+    /// Its name now.
+    pub name: String,
+    /// Its price now.
+    pub unit_price: Money,
+}
+
+/// Brings stock in, or writes it off; once per adjustment id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adjust {
+    /// A repeat under one id answers the product and changes nothing.
+    pub adjustment_id: Uuid,
+    /// Of which product.
+    pub product_id: ProductId,
+    /// Units: more where positive.
+    pub by: i64,
+    /// Why, for the ledger.
+    pub reason: String,
+}
+
+/// Puts a product into the catalogue, or changes its name, description or price. Stock comes by [`Adjust`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutProduct {
+    /// Its id.
+    pub id: ProductId,
+    /// What it is called.
+    pub name: String,
+    /// What it is.
+    pub description: String,
+    /// What one unit costs, in the shop's currency.
+    pub unit_price: Money,
+}
+
+/// Asks inventory-service for the facts that an audit compares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StockAudit {
+    /// Reservations of orders with an id greater than this one; from the beginning where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<OrderId>,
+    /// Reservations at the most, up to [`crate::limits::REQUEST_MAX_ITEMS`].
+    pub limit: u32,
+}
+
+/// The facts that an audit compares: every product whose books don't add up, and a page of reservations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StockAudited {
+    /// Products whose row, ledger and held reservations disagree, at most 500.
+    pub mismatches: Vec<StockMismatch>,
+    /// A page of reservations, by order id.
+    pub reservations: Vec<AuditedReservation>,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+/// A product whose books don't add up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StockMismatch {
+    /// Which.
+    pub product_id: ProductId,
+    /// On hand by its row.
+    pub on_hand: i64,
+    /// Reserved by its row.
+    pub reserved: i64,
+    /// On hand by the ledger.
+    pub ledger_on_hand: i64,
+    /// Reserved by the ledger.
+    pub ledger_reserved: i64,
+    /// Units in held reservations.
+    pub held: i64,
+}
+
+/// One order's reservation as an audit sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditedReservation {
+    /// For which order.
+    pub order_id: OrderId,
+    /// Where it stands.
+    pub state: ReservationState,
+    /// The highest order version applied.
+    pub version: u32,
+    /// What it holds, held or has deducted.
+    pub items: Vec<Item>,
+}
+
+/// Where an order's stock stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReservationState {
+    /// Set aside.
+    Held,
+    /// Gone out with the shipment.
+    Deducted,
+    /// Given back by an order event; nothing can be held for this order any more.
+    Released,
+    /// Given back because no order came of it; a later attempt may hold again.
+    Void,
+}
+
+impl ReservationState {
+    /// The name in the database and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Deducted => "deducted",
+            Self::Released => "released",
+            Self::Void => "void",
+        }
+    }
+}

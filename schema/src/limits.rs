@@ -1,0 +1,69 @@
+//! The bounds of what may be asked, in one place for every edge that checks them.
+
+/// Characters of a product's or customer's id.
+pub const ID_MAX_CHARS: usize = 64;
+/// Line items of one order.
+pub const ORDER_MAX_ITEMS: usize = 100;
+/// Units of one line item.
+pub const QUANTITY_MAX: u32 = 10_000;
+/// Characters of a shipping address.
+pub const SHIPPING_ADDRESS_MAX_CHARS: usize = 500;
+/// Characters of an idempotency key.
+pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
+/// Characters of a tracking company or number.
+pub const TRACKING_MAX_CHARS: usize = 100;
+/// Characters of a catalogue search.
+pub const SEARCH_MAX_CHARS: usize = 100;
+/// Entries of one page.
+pub const PAGE_MAX: u32 = 100;
+/// Entries of a page where neither `first` nor `last` says how many.
+pub const PAGE_DEFAULT: u32 = 20;
+/// Items of one list-taking request (ids to read, orders to reserve for).
+pub const REQUEST_MAX_ITEMS: usize = 500;
+/// Events in one answer to `order.replay`.
+pub const REPLAY_MAX: u32 = 500;
+/// Entries of one order's history that are answered; an order has a handful in practice.
+pub const HISTORY_MAX: u64 = 1_000;
+
+/// Whether the text holds a character that no name, address or key has a use for.
+///
+/// NUL in particular is refused before PostgreSQL, which cannot store it, turns it into a fault.
+pub fn has_control_character(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
+/// What is wrong with a text that should have 1 to `max_chars` characters, if anything.
+///
+/// Line breaks are allowed where `multiline` is (a postal address has them), other control
+/// characters never.
+pub fn text_fault(text: &str, max_chars: usize, multiline: bool) -> Option<String> {
+    let forbidden = |c: char| c.is_control() && !(multiline && matches!(c, '\n' | '\r' | '\t'));
+    if text.trim().is_empty() {
+        Some("must not be empty".to_owned())
+    } else if text.chars().take(max_chars + 1).count() > max_chars {
+        Some(format!("must have at most {max_chars} characters"))
+    } else if text.chars().any(forbidden) {
+        Some("must not contain control characters".to_owned())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_bounded_in_characters_not_bytes() {
+        assert_eq!(text_fault(&"é".repeat(500), 500, true), None);
+        assert!(text_fault(&"é".repeat(501), 500, true).is_some());
+    }
+
+    #[test]
+    fn only_an_address_may_have_line_breaks() {
+        assert_eq!(text_fault("1 Harbour Street\nPortland", 500, true), None);
+        assert!(text_fault("PT\n1", 100, false).is_some());
+        assert!(text_fault("a\u{0}b", 500, true).is_some());
+        assert!(text_fault("  ", 500, true).is_some());
+    }
+}

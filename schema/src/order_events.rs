@@ -1,0 +1,101 @@
+//! What order-service tells of orders.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CustomerId, OrderId};
+use crate::order::{Order, OrderStatus};
+use crate::time::Timestamp;
+
+/// What happened to an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EventKind {
+    /// It was stored, in whichever status.
+    Created,
+    /// Its status moved.
+    StatusChanged,
+    /// Address or tracking changed, its status did not.
+    DetailsChanged,
+    /// It was deleted.
+    Deleted,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Created, Self::StatusChanged, Self::DetailsChanged, Self::Deleted];
+
+    /// The pattern, and type, of the message that tells of it.
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Self::Created => "order.created",
+            Self::StatusChanged => "order.status_changed",
+            Self::DetailsChanged => "order.details_changed",
+            Self::Deleted => "order.deleted",
+        }
+    }
+
+    /// The kind that a pattern tells of.
+    pub fn of_pattern(pattern: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.pattern() == pattern)
+    }
+}
+
+/// One change of one order, with the whole order as it stood right after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderEvent {
+    /// Its place in the one sequence of all events: from 1, without holes.
+    pub position: i64,
+    /// What happened. On the wire an event's pattern says it too.
+    pub kind: EventKind,
+    /// Which order.
+    pub order_id: OrderId,
+    /// Whose.
+    pub customer_id: CustomerId,
+    /// The version that it made.
+    pub version: u32,
+    /// The status before, where it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_status: Option<OrderStatus>,
+    /// When, by order-service's clock.
+    pub occurred_at: Timestamp,
+    /// The order right after it; as it last was, where it was deleted.
+    pub order: Order,
+}
+
+/// How many shards the routing keys of order events have.
+pub const EVENT_SHARDS: u32 = 64;
+
+/// The routing key of an order's event: `order.<shard>.<pattern's last word>`.
+///
+/// The shard is a stable hash of the customer id, 00 to 63, so that a consumer can take a part of all
+/// customers without missing any update of those.
+pub fn routing_key(customer_id: &CustomerId, kind: EventKind) -> String {
+    let hash = blake3::hash(customer_id.as_str().as_bytes());
+    let shard = u32::from(hash.as_bytes()[0]) % EVENT_SHARDS;
+    let word = kind.pattern().trim_start_matches("order.");
+    format!("order.{shard:02}.{word}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_reads_back_from_its_pattern() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::of_pattern(kind.pattern()), Some(kind));
+        }
+        assert_eq!(EventKind::of_pattern("order.create"), None);
+    }
+
+    #[test]
+    fn a_customers_events_share_a_shard() {
+        let customer: CustomerId = "CUST01".parse().unwrap();
+        let created = routing_key(&customer, EventKind::Created);
+        let deleted = routing_key(&customer, EventKind::Deleted);
+        assert_eq!(created.split('.').nth(1), deleted.split('.').nth(1));
+        assert!(deleted.ends_with(".deleted"), "{deleted}");
+        assert_eq!(created, routing_key(&customer, EventKind::Created));
+    }
+}

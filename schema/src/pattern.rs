@@ -1,0 +1,85 @@
+//! The patterns that messages go by, and who answers them.
+
+/// The services that answer requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Service {
+    /// order-service
+    Order,
+    /// inventory-service
+    Inventory,
+    /// customer-service
+    Customer,
+}
+
+impl Service {
+    /// Every service.
+    pub const ALL: [Self; 3] = [Self::Order, Self::Inventory, Self::Customer];
+
+    /// The first word of the patterns and queues that belong to it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Inventory => "inventory",
+            Self::Customer => "customer",
+        }
+    }
+
+    /// The service that a pattern is addressed to, by its first word.
+    pub fn of(pattern: &str) -> Option<Self> {
+        let (first, _) = pattern.split_once('.')?;
+        Self::ALL.into_iter().find(|service| service.name() == first)
+    }
+}
+
+/// Command, one [`crate::order_messages::Placement`].
+pub const ORDER_CREATE: &str = "order.create";
+/// Request, [`crate::order_messages::OrderRef`]s → orders or nulls.
+pub const ORDER_GET: &str = "order.get";
+/// Request, [`crate::order_messages::ListOrders`]s → [`crate::order_messages::OrderPage`]s.
+pub const ORDER_LIST: &str = "order.list";
+/// Request, [`crate::order_messages::Change`]s → orders or refusals.
+pub const ORDER_UPDATE: &str = "order.update";
+/// Request, [`crate::order_messages::Change`]s → orders or refusals.
+pub const ORDER_CANCEL: &str = "order.cancel";
+/// Request, [`crate::order_messages::Change`]s → the deleted orders or refusals.
+pub const ORDER_DELETE: &str = "order.delete";
+/// Request, [`crate::order_messages::OrderRef`]s → lists of [`crate::order_messages::HistoryEntry`].
+pub const ORDER_HISTORY: &str = "order.history";
+/// Request, [`crate::order_messages::Replay`]s → [`crate::order_messages::Replayed`] or refusals.
+pub const ORDER_REPLAY: &str = "order.replay";
+/// Request, [`crate::order_messages::Settle`]s → [`crate::order_messages::Settled`].
+pub const ORDER_SETTLE: &str = "order.settle";
+/// Request, [`crate::order_messages::OrderAudit`]s → [`crate::order_messages::OrderAudited`].
+pub const ORDER_AUDIT: &str = "order.audit";
+
+/// Request, product ids → products or nulls.
+pub const INVENTORY_GET: &str = "inventory.get";
+/// Request, [`crate::inventory_messages::ListProducts`]s → [`crate::inventory_messages::ProductPage`]s.
+pub const INVENTORY_LIST: &str = "inventory.list";
+/// Request, [`crate::inventory_messages::Reserve`]s → [`crate::inventory_messages::Reserved`].
+pub const INVENTORY_RESERVE: &str = "inventory.reserve";
+/// Request, [`crate::inventory_messages::Adjust`]s → products or refusals.
+pub const INVENTORY_ADJUST: &str = "inventory.adjust";
+/// Request, [`crate::inventory_messages::PutProduct`]s → products or refusals.
+pub const INVENTORY_PUT: &str = "inventory.put";
+/// Request, [`crate::inventory_messages::StockAudit`]s → [`crate::inventory_messages::StockAudited`].
+pub const INVENTORY_AUDIT: &str = "inventory.audit";
+
+/// Request, customer ids → customers or nulls.
+pub const CUSTOMER_GET: &str = "customer.get";
+/// Request, customers → customers or refusals.
+pub const CUSTOMER_PUT: &str = "customer.put";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_names_its_service() {
+        assert_eq!(Service::of(ORDER_GET), Some(Service::Order));
+        assert_eq!(Service::of(INVENTORY_RESERVE), Some(Service::Inventory));
+        assert_eq!(Service::of("customer.get"), Some(Service::Customer));
+        assert_eq!(Service::of("order"), None);
+        assert_eq!(Service::of("nobody.get"), None);
+    }
+}

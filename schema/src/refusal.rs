@@ -1,0 +1,90 @@
+//! What a service answers instead of a result when the asker can put it right.
+
+use serde::{Deserialize, Serialize};
+
+/// A refusal: the asker's to put right, never a fault of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The kind of reason.
+    pub code: RefusalCode,
+    /// The reason in words, fit to be shown.
+    pub message: String,
+    /// The input's path that it is about, such as `["input", "items", "0", "quantity"]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Vec<String>>,
+}
+
+impl Refusal {
+    /// A refusal about no field in particular.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), field: None }
+    }
+
+    /// A refusal about one field of the input.
+    pub fn at<S: Into<String>>(
+        code: RefusalCode,
+        message: impl Into<String>,
+        field: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let field = Some(field.into_iter().map(Into::into).collect());
+        Self { code, message: message.into(), field }
+    }
+}
+
+/// The kinds of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RefusalCode {
+    /// Out of bounds or malformed.
+    InvalidInput,
+    /// A product appears twice in one order.
+    DuplicateProduct,
+    /// No such order within the asker's reach.
+    OrderNotFound,
+    /// The order's status does not allow it.
+    InvalidTransition,
+    /// The order has moved on from the expected version.
+    VersionConflict,
+    /// The key was used with another input.
+    IdempotencyKeyReused,
+    /// The cursor names nothing within the asker's reach.
+    CursorInvalid,
+    /// The cursor is from before what is kept.
+    CursorExpired,
+    /// An adjustment that would leave less on hand than is reserved.
+    StockTooLow,
+    /// No such product.
+    ProductNotFound,
+}
+
+/// A result, or `{"refused": {...}}` in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome<T> {
+    /// Refused. First, because an untagged result may accept anything.
+    Refused {
+        /// Why.
+        refused: Refusal,
+    },
+    /// Done.
+    Done(T),
+}
+
+impl<T> Outcome<T> {
+    /// As Rust's own result.
+    pub fn into_result(self) -> Result<T, Refusal> {
+        match self {
+            Self::Done(value) => Ok(value),
+            Self::Refused { refused } => Err(refused),
+        }
+    }
+}
+
+impl<T> From<Result<T, Refusal>> for Outcome<T> {
+    fn from(result: Result<T, Refusal>) -> Self {
+        match result {
+            Ok(value) => Self::Done(value),
+            Err(refused) => Self::Refused { refused },
+        }
+    }
+}
