@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What tests stand on: private servers that leave nothing behind, programs under test, and waiting for conditions.
+
+mod eventually;
+mod guard;
+mod port;
+mod postgres;
+mod process;
+mod rabbitmq;
+mod shared;
+
+pub use eventually::{PATIENCE, Probe, eventually, eventually_within};
+pub use port::free_port;
+pub use postgres::Postgres;
+pub use process::{Process, workspace_program};
+pub use rabbitmq::RabbitMq;
+pub use rustix::process::Signal;
+pub use shared::{POSTGRES_VARIABLE, RABBITMQ_VARIABLE, postgres_database, rabbitmq_url, unique};

@@ -1,0 +1,222 @@
+//! A PostgreSQL of the test's own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, getuid, kill_process};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::guard::{Ending, Environment, Guard, has_ended};
+use crate::{free_port, unique};
+
+const INITDB: &str = "initdb";
+const POSTGRES: &str = "postgres";
+const START_LIMIT: Duration = Duration::from_secs(90);
+const QUERY_LIMIT: Duration = Duration::from_secs(120);
+
+/// One PostgreSQL cluster on a loopback port, durable as in production (`fsync` on). It shares nothing with an installed
+/// service or another test, and is gone without a trace when dropped, or when the owning process dies in whatever way.
+pub struct Postgres {
+    guard: Guard,
+    programs: PathBuf,
+    port: u16,
+    /// The words before a server program, by which root becomes another user.
+    become_user: Vec<String>,
+    server: Mutex<Option<Pid>>,
+}
+
+impl Postgres {
+    /// Makes a cluster, starts it and waits until it takes connections, which takes some two seconds.
+    pub async fn start() -> Result<Self> {
+        let programs = programs().context("PostgreSQL's server is not installed (Debian: postgresql)")?;
+        let guard = Guard::new("waybill-postgres", Ending::Quit)?;
+        let become_user = unprivileged(guard.folder())?;
+        let postgres = Self { guard, programs, port: free_port(), become_user, server: Mutex::new(None) };
+        postgres.initdb().await?;
+        postgres.start_server().await?;
+        Ok(postgres)
+    }
+
+    /// `postgres://` to a database of this cluster as its superuser.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The port, the same across restarts.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Makes an empty database whose name begins with `prefix`, and answers its URL.
+    pub async fn create_database(&self, prefix: &str) -> Result<String> {
+        create_database(&self.url("postgres"), prefix).await
+    }
+
+    /// Ends the server as a crash would (`pg_ctl stop -m immediate`): connections break, the next start recovers.
+    /// Nothing happens when it isn't running.
+    pub async fn stop_immediately(&self) -> Result<()> {
+        let Some(pid) = self.server.lock().expect("no holder of the lock panics").take() else {
+            return Ok(());
+        };
+        kill_process(pid, Signal::QUIT)?;
+        self.guard.wait(POSTGRES).await?;
+        Ok(())
+    }
+
+    /// Stops the server immediately if it runs, and starts it on the same port with the same data.
+    pub async fn restart(&self) -> Result<()> {
+        self.stop_immediately().await?;
+        self.start_server().await
+    }
+
+    /// The rows of a statement, one a line, columns separated by `|`.
+    pub async fn query(&self, database_url: &str, sql: &str) -> Result<String> {
+        query(database_url, sql).await
+    }
+
+    /// The cluster's folder; removed with the server.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.guard.folder()
+    }
+
+    fn data(&self) -> String {
+        self.guard.folder().join("data").display().to_string()
+    }
+
+    fn words(&self, program: &str, arguments: &[&str]) -> Vec<String> {
+        let program = self.programs.join(program).display().to_string();
+        let arguments = arguments.iter().map(|&argument| argument.to_owned());
+        self.become_user.iter().cloned().chain([program]).chain(arguments).collect()
+    }
+
+    async fn initdb(&self) -> Result<()> {
+        let data = self.data();
+        let words = self.words(
+            INITDB,
+            &[
+                "-D",
+                &data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+                "--no-instructions",
+            ],
+        );
+        self.guard.start(INITDB, &environment(), &words).await?;
+        let status = self.guard.wait(INITDB).await?;
+        ensure!(status == 0, "initdb failed:\n{}", self.guard.log(INITDB));
+        Ok(())
+    }
+
+    async fn start_server(&self) -> Result<()> {
+        let (data, port) = (self.data(), self.port.to_string());
+        let settings = [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=300",
+            // In the data folder rather than in /dev/shm, where a killed server would leave it.
+            "dynamic_shared_memory_type=mmap",
+        ];
+        let mut arguments = vec!["-D", &data, "-p", &port];
+        arguments.extend(settings.iter().flat_map(|setting| ["-c", setting]));
+        let pid = self.guard.start(POSTGRES, &environment(), &self.words(POSTGRES, &arguments)).await?;
+        *self.server.lock().expect("no holder of the lock panics") = Some(pid);
+
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.takes_connections().await? {
+            if has_ended(pid) || Instant::now() > deadline {
+                bail!("postgres didn't start:\n{}", self.guard.log(POSTGRES));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    async fn takes_connections(&self) -> Result<bool> {
+        let status = tokio::process::Command::new(self.programs.join("pg_isready"))
+            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .status()
+            .await?;
+        Ok(status.success())
+    }
+}
+
+/// Makes an empty database beside the one that the URL names, and answers its URL.
+pub(crate) async fn create_database(server_url: &str, prefix: &str) -> Result<String> {
+    let name = unique(prefix).replace('-', "_");
+    query(server_url, &format!("CREATE DATABASE \"{name}\"")).await?;
+    let (server, _) = server_url.rsplit_once('/').context("the URL names no database")?;
+    Ok(format!("{server}/{name}"))
+}
+
+/// The rows of a statement, one a line, columns separated by `|`.
+pub(crate) async fn query(database_url: &str, sql: &str) -> Result<String> {
+    let psql = programs().map_or_else(|| PathBuf::from("psql"), |programs| programs.join("psql"));
+    let command = tokio::process::Command::new(psql)
+        .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, database_url])
+        .env_clear()
+        .envs(environment())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(QUERY_LIMIT, command).await.context("psql didn't end in time")??;
+    ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+fn environment() -> Environment {
+    Environment::from([("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()), ("LANG", "C.UTF-8".to_owned())])
+}
+
+/// The folder of PostgreSQL's programs: the newest that Debian's packages hold, or what `pg_config` says.
+fn programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<(u32, PathBuf)> = versions
+        .filter_map(|version| {
+            let number = version.file_name().to_str()?.parse().ok()?;
+            Some((number, version.path().join("bin")))
+        })
+        .filter(|(_, folder)| folder.join(POSTGRES).exists())
+        .collect();
+    folders.sort();
+    folders.pop().map(|(_, folder)| folder).or_else(|| {
+        let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+        let folder = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+        folder.join(POSTGRES).exists().then_some(folder)
+    })
+}
+
+/// PostgreSQL refuses to run as root: hands the folder to a user without rights, and says how to become that user.
+fn unprivileged(folder: &Path) -> Result<Vec<String>> {
+    if !getuid().is_root() {
+        return Ok(Vec::new());
+    }
+    let (user, group) = ["postgres", "nobody"]
+        .iter()
+        .find_map(|name| Some((id("-u", name)?, id("-g", name)?)))
+        .context("neither of the users postgres and nobody exists")?;
+    std::os::unix::fs::chown(folder, Some(user), Some(group))?;
+    Ok(vec![
+        "setpriv".to_owned(),
+        format!("--reuid={user}"),
+        format!("--regid={group}"),
+        "--clear-groups".to_owned(),
+        "--".to_owned(),
+    ])
+}
+
+fn id(kind: &str, name: &str) -> Option<u32> {
+    let output = Command::new("id").args([kind, name]).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,196 @@
+//! A RabbitMQ of the test's own.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::free_port;
+use crate::guard::{Ending, Environment, Guard, has_ended};
+
+const BROKER: &str = "rabbitmq";
+const EPMD: &str = "epmd";
+const START_LIMIT: Duration = Duration::from_secs(90);
+const CTL_LIMIT: Duration = Duration::from_secs(60);
+
+/// Debian's `/usr/sbin/rabbitmq-server` insists on its own user and folders; RabbitMQ's own script does not.
+const SCRIPT_FOLDERS: [&str; 3] = ["/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin"];
+
+/// One RabbitMQ node on loopback ports, with its own data, Erlang cookie and epmd. It shares nothing with an installed
+/// service or another test, and is gone without a trace when dropped, or when the owning process dies in whatever way.
+pub struct RabbitMq {
+    guard: Guard,
+    scripts: &'static Path,
+    port: u16,
+    environment: Environment,
+    broker: Mutex<Option<Pid>>,
+}
+
+impl RabbitMq {
+    /// Starts a node and waits until it speaks AMQP, which takes some five seconds.
+    pub async fn start() -> Result<Self> {
+        let scripts = SCRIPT_FOLDERS
+            .iter()
+            .map(Path::new)
+            .find(|folder| folder.join("rabbitmq-server").exists())
+            .context("RabbitMQ is not installed (Debian: rabbitmq-server)")?;
+        let guard = Guard::new("waybill-rabbitmq", Ending::Kill)?;
+        let port = free_port();
+        let epmd_port = free_port();
+        let environment = environment(guard.folder(), epmd_port)?;
+        // No plugins: they cost memory and start-up time.
+        std::fs::write(guard.folder().join("enabled_plugins"), "[].")?;
+        std::fs::write(guard.folder().join("rabbitmq.conf"), configuration(port))?;
+
+        let rabbit = Self { guard, scripts, port, environment, broker: Mutex::new(None) };
+        rabbit.start_epmd(epmd_port).await?;
+        rabbit.start_broker().await?;
+        Ok(rabbit)
+    }
+
+    /// `amqp://` with the default user, who may do anything, and the default virtual host.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// The AMQP port, the same across restarts.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the node with SIGKILL; its data stay. Nothing happens when it isn't running.
+    pub async fn kill(&self) -> Result<()> {
+        let Some(pid) = self.broker.lock().expect("no holder of the lock panics").take() else {
+            return Ok(());
+        };
+        kill_process(pid, Signal::KILL)?;
+        self.guard.wait(BROKER).await?;
+        Ok(())
+    }
+
+    /// Kills the node if it runs, and starts it on the same port with the same data.
+    pub async fn restart(&self) -> Result<()> {
+        self.kill().await?;
+        self.start_broker().await
+    }
+
+    /// Stops the node in its tracks with SIGSTOP: connections stay open and fall silent.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Runs `rabbitmqctl` against this node and answers what it prints; fails with its error output, or after a minute.
+    pub async fn ctl(&self, arguments: &[&str]) -> Result<String> {
+        let command = tokio::process::Command::new(self.scripts.join("rabbitmqctl"))
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(CTL_LIMIT, command).await.context("rabbitmqctl didn't end in time")??;
+        ensure!(
+            output.status.success(),
+            "rabbitmqctl {arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The node's folder, with its log in `log/`; removed with the node.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.guard.folder()
+    }
+
+    async fn start_epmd(&self, port: u16) -> Result<()> {
+        let words = ["epmd", "-address", "127.0.0.1", "-port", &port.to_string()].map(str::to_owned);
+        let epmd = self.guard.start(EPMD, &self.environment, &words).await?;
+        self.until(EPMD, epmd, async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await
+    }
+
+    async fn start_broker(&self) -> Result<()> {
+        let script = self.scripts.join("rabbitmq-server").display().to_string();
+        let pid = self.guard.start(BROKER, &self.environment, &[script, "-noinput".to_owned()]).await?;
+        *self.broker.lock().expect("no holder of the lock panics") = Some(pid);
+        self.until(BROKER, pid, async || speaks_amqp(self.port).await.unwrap_or(false)).await
+    }
+
+    async fn until(&self, name: &str, pid: Pid, mut ready: impl AsyncFnMut() -> bool) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        while !ready().await {
+            if has_ended(pid) || Instant::now() > deadline {
+                bail!("{name} didn't start:\n{}", self.guard.log(name));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid =
+            self.broker.lock().expect("no holder of the lock panics").context("RabbitMQ is not running")?;
+        Ok(kill_process(pid, signal)?)
+    }
+}
+
+fn environment(folder: &Path, epmd_port: u16) -> Result<Environment> {
+    let folder = folder.to_str().context("the temporary folder's name is no text")?;
+    let node = folder.rsplit('.').next().unwrap_or_default();
+    Ok(Environment::from([
+        ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin".to_owned()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("HOME", folder.to_owned()),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+        ("ERL_EPMD_PORT", epmd_port.to_string()),
+        // Else whichever Erlang program finds no epmd starts one in the background, for good.
+        ("ERL_AFLAGS", "-start_epmd false".to_owned()),
+        // The script then becomes the node instead of its parent, so that signals reach the node.
+        ("RABBITMQ_ALLOW_INPUT", "true".to_owned()),
+        ("RABBITMQ_BASE", folder.to_owned()),
+        ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+        ("RABBITMQ_CONFIG_FILE", format!("{folder}/rabbitmq.conf")),
+        ("RABBITMQ_CTL_DIST_PORT_MIN", free_port().to_string()),
+        ("RABBITMQ_DIST_PORT", free_port().to_string()),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", format!("{folder}/enabled_plugins")),
+        ("RABBITMQ_LOG_BASE", format!("{folder}/log")),
+        ("RABBITMQ_MNESIA_BASE", format!("{folder}/mnesia")),
+        ("RABBITMQ_NODENAME", format!("waybill-{node}@localhost")),
+        ("RABBITMQ_PID_FILE", format!("{folder}/pid")),
+        (
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+                .to_owned(),
+        ),
+    ]))
+}
+
+/// Quorum queues keep up to one write-ahead log in memory, 512 MB by default.
+fn configuration(port: u16) -> String {
+    format!(
+        "listeners.tcp.1 = 127.0.0.1:{port}\n\
+         raft.wal_max_size_bytes = 33554432\n"
+    )
+}
+
+/// Whether the broker answers a protocol header with a method frame, `connection.start`.
+async fn speaks_amqp(port: u16) -> Result<bool> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+    let frame = timeout(Duration::from_secs(5), stream.read_u8()).await??;
+    Ok(frame == 1)
+}

@@ -1,0 +1,10 @@
+//! The kit's own tests, and the rules of the workspace's architecture.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod architecture;
+mod belongings;
+mod eventually;
+mod owners;
+mod postgres;
+mod processes;
+mod rabbitmq;
