@@ -1,1 +1,40 @@
-//! Placeholder.
+//! How messages travel between Waybill's processes, and what that promises.
+//!
+//! Everything here stands on one small trait, [`transport::Transport`]: publish with confirmation,
+//! consume with acknowledgement, exclusive queues, dead letters. [`amqp`] implements it over RabbitMQ;
+//! the crate `embedded-broker` implements it in one process. What a message *means* (deadlines,
+//! replies, retries, dead-lettering) is written once, above the trait, so both transports keep the same
+//! promises; the conformance suite holds them to it.
+//!
+//! - [`requester`] and [`responder`]: requests with a deadline, answered or refused in time, never queued
+//!   for later.
+//! - [`work`]: durable commands and events, at least once: acknowledged after the effect, retried with
+//!   growing delays, dead-lettered in the end.
+//! - [`live`]: events as they happen, on a queue of one's own; gaps are said, not hidden.
+//! - [`dead_letters`]: what was given up on, to be read, replayed or discarded.
+
+#![warn(missing_docs)]
+
+pub mod clock;
+pub mod ids;
+
+pub mod message;
+pub mod packet;
+pub mod topology;
+pub mod transport;
+
+pub mod breaker;
+pub mod deadline;
+pub mod requester;
+pub mod responder;
+
+pub mod commands;
+pub mod events;
+pub mod live;
+pub mod work;
+
+pub mod dead_letters;
+pub mod failure;
+pub mod trace;
+
+pub mod amqp;

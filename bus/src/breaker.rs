@@ -1,0 +1,101 @@
+//! A circuit breaker per service: while it doesn't answer, askers are told so at once.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Unanswered requests in a row before the breaker opens.
+const FAILURES_TO_OPEN: u32 = 5;
+/// How long the breaker stays open before one request probes the service.
+const PROBE_AFTER: Duration = Duration::from_secs(1);
+
+/// Opens after [`FAILURES_TO_OPEN`] unanswered requests in a row; lets one probe through a second, and
+/// closes when one is answered.
+#[derive(Debug, Default)]
+pub struct Breaker {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    probe_at: Option<Instant>,
+}
+
+impl Breaker {
+    /// Whether a request may be sent now. While open, says yes to one asker per probe interval.
+    pub fn admits(&self) -> bool {
+        self.admits_at(Instant::now())
+    }
+
+    /// An answer came, whatever it said.
+    pub fn answered(&self) {
+        *self.locked() = State::default();
+    }
+
+    /// No answer came in time.
+    pub fn unanswered(&self) {
+        self.unanswered_at(Instant::now());
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        self.locked().probe_at.is_some()
+    }
+
+    fn admits_at(&self, now: Instant) -> bool {
+        let mut state = self.locked();
+        match state.probe_at {
+            None => true,
+            Some(probe_at) if now >= probe_at => {
+                state.probe_at = Some(now + PROBE_AFTER);
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    fn unanswered_at(&self, now: Instant) {
+        let mut state = self.locked();
+        state.failures = state.failures.saturating_add(1);
+        if state.failures >= FAILURES_TO_OPEN {
+            state.probe_at = Some(now + PROBE_AFTER);
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_probes_and_closes_on_an_answer() {
+        let breaker = Breaker::default();
+        let start = Instant::now();
+        for _ in 1..FAILURES_TO_OPEN {
+            breaker.unanswered_at(start);
+        }
+        assert!(breaker.admits_at(start));
+        breaker.unanswered_at(start);
+        assert!(!breaker.admits_at(start), "open");
+        assert!(breaker.admits_at(start + PROBE_AFTER), "one probe");
+        assert!(!breaker.admits_at(start + PROBE_AFTER), "one only");
+        breaker.unanswered_at(start + PROBE_AFTER);
+        assert!(!breaker.admits_at(start + PROBE_AFTER), "the probe failed");
+        breaker.answered();
+        assert!(breaker.admits_at(start + PROBE_AFTER), "closed");
+    }
+
+    #[test]
+    fn an_answer_in_between_starts_the_count_again() {
+        let breaker = Breaker::default();
+        for _ in 0..3 * FAILURES_TO_OPEN {
+            breaker.unanswered();
+            breaker.answered();
+        }
+        assert!(!breaker.is_open());
+    }
+}

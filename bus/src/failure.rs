@@ -1,0 +1,63 @@
+//! Why handling a message failed: the one vocabulary of error replies, retries and dead letters.
+
+use serde::{Deserialize, Serialize};
+
+/// A failure. The message is for operators and logs; no client of the gateway ever sees it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The kind.
+    pub code: FailureCode,
+    /// In words.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of a kind, in words.
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FailureCode {
+    /// The body can't be read, or its data isn't what the pattern takes.
+    Undecodable,
+    /// Readable, and out of bounds.
+    BadRequest,
+    /// Nobody handles the pattern.
+    NoHandler,
+    /// The deadline passed before it was handled.
+    DeadlineExceeded,
+    /// Too much is waiting already.
+    Overloaded,
+    /// Something that it takes (a database, another service) is away.
+    Unavailable,
+    /// A defect of ours.
+    Internal,
+    /// The broker gave up on it: delivered too often, or too long in a queue.
+    Undeliverable,
+}
+
+impl FailureCode {
+    /// Whether the same message may succeed later.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::DeadlineExceeded | Self::Overloaded | Self::Unavailable)
+    }
+
+    /// The name on the wire and in dead letters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undecodable => "UNDECODABLE",
+            Self::BadRequest => "BAD_REQUEST",
+            Self::NoHandler => "NO_HANDLER",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::Overloaded => "OVERLOADED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+            Self::Undeliverable => "UNDELIVERABLE",
+        }
+    }
+}

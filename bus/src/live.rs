@@ -1,0 +1,72 @@
+//! Events as they happen, on a queue of this process's own.
+
+use schema::order_events::OrderEvent;
+use std::time::Duration;
+
+use crate::events::read_event;
+use crate::topology::LIVE_MAX_LENGTH;
+use crate::transport::{Deliveries, ExclusiveQueue, SharedTransport};
+
+/// What comes over a live subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Live {
+    /// Listening from now on: what happened before may have been missed and has to be replayed.
+    Listening,
+    /// Something happened. Positions tell whether anything was missed in between.
+    Event(Box<OrderEvent>),
+    /// Not listening any more; [`Live::Listening`] follows once the connection is back.
+    Lost,
+}
+
+/// All order events, live, across reconnects.
+pub struct LiveEvents {
+    transport: SharedTransport,
+    deliveries: Option<Deliveries>,
+}
+
+impl LiveEvents {
+    /// Nothing is consumed before the first [`LiveEvents::next`].
+    pub fn new(transport: SharedTransport) -> Self {
+        Self { transport, deliveries: None }
+    }
+
+    /// What comes next. Waits without bound: for a connection, and for something to happen.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Live {
+        loop {
+            let Some(deliveries) = &mut self.deliveries else {
+                self.deliveries = self.listen().await;
+                if self.deliveries.is_some() {
+                    return Live::Listening;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let Some(delivery) = deliveries.recv().await else {
+                self.deliveries = None;
+                return Live::Lost;
+            };
+            match read_event(&delivery.message) {
+                Ok(event) => return Live::Event(Box::new(event)),
+                // A gap in the positions follows, and replay brings the event itself.
+                Err(error) => tracing::warn!(%error, "an event could not be read"),
+            }
+        }
+    }
+
+    async fn listen(&self) -> Option<Deliveries> {
+        let queue = ExclusiveQueue {
+            purpose: "events",
+            event_bindings: vec!["order.#".to_owned()],
+            max_length: LIVE_MAX_LENGTH,
+        };
+        match self.transport.consume_exclusive(queue).await {
+            Ok((_, deliveries)) => Some(deliveries),
+            Err(error) => {
+                tracing::debug!(%error, "cannot listen for events yet");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The bodies of messages: JSON in the packet format of NestJS's RabbitMQ transport.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::failure::{Failure, FailureCode};
+
+/// A request, command or event as received. A body with an id wants an answer.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// What is asked or told.
+    pub pattern: String,
+    /// With what, undecoded.
+    pub data: Box<RawValue>,
+    /// The id that an answer refers to.
+    pub id: Option<String>,
+}
+
+impl Packet {
+    /// Reads a body. Whatever can't be read is undecodable: trying again would not help.
+    pub fn read(body: &[u8]) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            pattern: &'a RawValue,
+            #[serde(default)]
+            data: Option<Box<RawValue>>,
+            #[serde(default)]
+            id: Option<String>,
+        }
+        let undecodable =
+            |error: serde_json::Error| Failure::new(FailureCode::Undecodable, error.to_string());
+        let wire: Wire<'_> = serde_json::from_slice(body).map_err(undecodable)?;
+        let data = match wire.data {
+            Some(data) => data,
+            None => to_raw_value(&()).map_err(undecodable)?,
+        };
+        Ok(Self { pattern: pattern_text(wire.pattern)?, data, id: wire.id })
+    }
+
+    /// Decodes the data.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(self.data.get())
+            .map_err(|error| Failure::new(FailureCode::Undecodable, format!("{}: {error}", self.pattern)))
+    }
+}
+
+/// `"order.get"` or `{"cmd": "order.get"}`; any other object stands for itself with sorted keys, as in Nest.
+fn pattern_text(raw: &RawValue) -> Result<String, Failure> {
+    // serde_json's map sorts its keys, which is Nest's normal form.
+    let value: serde_json::Value = serde_json::from_str(raw.get())
+        .map_err(|error| Failure::new(FailureCode::Undecodable, error.to_string()))?;
+    Ok(match value {
+        serde_json::Value::String(pattern) => pattern,
+        serde_json::Value::Object(map) => match (map.len(), map.get("cmd")) {
+            (1, Some(serde_json::Value::String(pattern))) => pattern.clone(),
+            _ => serde_json::Value::Object(map).to_string(),
+        },
+        other => other.to_string(),
+    })
+}
+
+/// Writes a request, command or event.
+pub fn write<T: Serialize + ?Sized>(pattern: &str, data: &T, id: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    struct Wire<'a, T: ?Sized> {
+        pattern: &'a str,
+        data: &'a T,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+    }
+    to_bytes(&Wire { pattern, data, id })
+}
+
+/// Writes an answer. No other key may stand in its body: Nest's client would take the whole for the response.
+pub fn write_response(response: &RawValue) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wire<'a> {
+        response: &'a RawValue,
+        is_disposed: bool,
+    }
+    to_bytes(&Wire { response, is_disposed: true })
+}
+
+/// Writes the answer of a fault.
+pub fn write_error(failure: &Failure) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wire<'a> {
+        err: Fault<'a>,
+        is_disposed: bool,
+    }
+    #[derive(Serialize)]
+    struct Fault<'a> {
+        status: &'a str,
+        code: FailureCode,
+        message: &'a str,
+        retryable: bool,
+    }
+    let err = Fault {
+        status: "error",
+        code: failure.code,
+        message: &failure.message,
+        retryable: failure.code.is_retryable(),
+    };
+    to_bytes(&Wire { err, is_disposed: true })
+}
+
+/// What Nest answers, and its clients expect, where nobody handles the pattern.
+const NO_HANDLER: &str = "There is no matching message handler defined in the remote service.";
+
+/// Writes the answer to a pattern that nobody handles.
+pub fn write_no_handler(id: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct Wire<'a> {
+        id: &'a str,
+        err: &'a str,
+        status: &'a str,
+    }
+    to_bytes(&Wire { id, err: NO_HANDLER, status: "error" })
+}
+
+/// Reads an answer: the response, undecoded, or the fault.
+pub fn read_reply(body: &[u8]) -> Result<Box<RawValue>, Failure> {
+    #[derive(Deserialize)]
+    struct Wire {
+        #[serde(default)]
+        response: Option<Box<RawValue>>,
+        #[serde(default)]
+        err: Option<Fault>,
+    }
+    // Nest's own exceptions are texts, or objects without our code.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Fault {
+        Ours { code: FailureCode, message: String },
+        Theirs { message: String },
+        Text(String),
+        Other(serde_json::Value),
+    }
+    let undecodable = |error: serde_json::Error| Failure::new(FailureCode::Undecodable, error.to_string());
+    let wire: Wire = serde_json::from_slice(body).map_err(undecodable)?;
+    match wire.err {
+        None => match wire.response {
+            Some(response) => Ok(response),
+            None => to_raw_value(&()).map_err(undecodable),
+        },
+        Some(Fault::Ours { code, message }) => Err(Failure::new(code, message)),
+        Some(Fault::Text(text)) if text == NO_HANDLER => Err(Failure::new(FailureCode::NoHandler, text)),
+        Some(Fault::Theirs { message } | Fault::Text(message)) => {
+            Err(Failure::new(FailureCode::Internal, message))
+        }
+        Some(Fault::Other(value)) => Err(Failure::new(FailureCode::Internal, value.to_string())),
+    }
+}
+
+fn to_bytes<T: Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value).expect("message types have text keys and no failing serializers").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(json: &str) -> String {
+        Packet::read(format!(r#"{{"pattern":{json},"data":[]}}"#).as_bytes()).unwrap().pattern
+    }
+
+    #[test]
+    fn patterns_are_texts_or_nests_objects() {
+        assert_eq!(pattern(r#""order.get""#), "order.get");
+        assert_eq!(pattern(r#"{"cmd":"order.get"}"#), "order.get");
+        assert_eq!(pattern(r#"{"b":1,"a":"x"}"#), r#"{"a":"x","b":1}"#);
+    }
+
+    #[test]
+    fn a_body_that_is_no_packet_is_undecodable() {
+        for body in ["", "no json", "[]", "{}", r#"{"data":1}"#, "\u{0}"] {
+            assert_eq!(Packet::read(body.as_bytes()).unwrap_err().code, FailureCode::Undecodable, "{body}");
+        }
+    }
+
+    #[test]
+    fn answers_hold_only_the_keys_that_nests_client_knows() {
+        let response = write_response(&to_raw_value(&[1]).unwrap());
+        assert_eq!(response, r#"{"response":[1],"isDisposed":true}"#);
+        let failure = Failure::new(FailureCode::DeadlineExceeded, "too late");
+        assert_eq!(
+            write_error(&failure),
+            r#"{"err":{"status":"error","code":"DEADLINE_EXCEEDED","message":"too late","retryable":true},"isDisposed":true}"#
+        );
+    }
+
+    #[test]
+    fn answers_read_back_whoever_wrote_them() {
+        assert_eq!(read_reply(br#"{"response":{"a":1},"isDisposed":true}"#).unwrap().get(), r#"{"a":1}"#);
+        assert_eq!(read_reply(br#"{"isDisposed":true}"#).unwrap().get(), "null");
+        let failure = Failure::new(FailureCode::Overloaded, "busy");
+        assert_eq!(read_reply(&write_error(&failure)).unwrap_err(), failure);
+        assert_eq!(read_reply(&write_no_handler("1")).unwrap_err().code, FailureCode::NoHandler);
+        let nest = br#"{"err":{"status":"error","message":"Internal server error"},"isDisposed":true}"#;
+        assert_eq!(read_reply(nest).unwrap_err().code, FailureCode::Internal);
+    }
+}

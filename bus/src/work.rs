@@ -1,0 +1,254 @@
+//! Durable work: commands and events, taken in batches, at least once.
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use serde_json::value::RawValue;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::clock::Clock;
+use crate::failure::{Failure, FailureCode};
+use crate::message::{Message, header};
+use crate::packet::Packet;
+use crate::responder::reply_message;
+use crate::topology::WorkQueue;
+use crate::trace;
+use crate::transport::{Delivery, PublishError, SharedTransport, Target};
+
+/// A message that the broker has delivered so often runs alone: it may be what kills its consumers.
+const ALONE_AFTER_DELIVERIES: u32 = 3;
+/// The pause before a batch that had to be held is tried again; doubles up to the limit.
+const HOLD_FIRST: Duration = Duration::from_millis(50);
+const HOLD_LIMIT: Duration = Duration::from_secs(2);
+/// How long forwarding a message to its retry or dead-letter queue may take before it is tried again.
+const FORWARD_LIMIT: Duration = Duration::from_secs(10);
+
+/// A command or event, as its handler gets it.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// What is to be done, or what happened, with its data undecoded.
+    pub packet: Packet,
+    /// The message it came in: its id, type and headers.
+    pub message: Message,
+}
+
+/// What a handler says of one piece of work.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Its effect is committed. Whoever waits for an answer gets this one.
+    Done(Option<Box<RawValue>>),
+    /// It failed, and may succeed later: an attempt is counted.
+    Retry(Failure),
+    /// It can't ever succeed.
+    Dead(Failure),
+    /// What it takes is away (the handler's own database): held unacknowledged and tried again,
+    /// counting nothing.
+    Hold(Failure),
+}
+
+/// Does work in batches. A plain function of messages: what it needs, it has.
+#[async_trait]
+pub trait HandleWork: Send + Sync + 'static {
+    /// One verdict for each piece of work, in the same order. Idempotent: all of it may come again.
+    async fn handle(&self, batch: &[Work]) -> Vec<Verdict>;
+}
+
+/// Takes work from one queue until stopped.
+pub struct Worker {
+    /// Where work comes from and replies go.
+    pub transport: SharedTransport,
+    /// Which work.
+    pub queue: WorkQueue,
+    /// Who does it.
+    pub handler: Arc<dyn HandleWork>,
+    /// Messages delivered and unsettled at any time.
+    pub prefetch: u16,
+    /// Messages in one batch: whatever is waiting, up to this bound, without waiting for more.
+    pub batch_max: usize,
+    /// For the time in dead letters.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Worker {
+    /// Works until `stop`; then hands back what was not begun, finishes what was, and returns.
+    pub async fn run(self, stop: CancellationToken) {
+        let queue = self.transport.topology().work(self.queue);
+        while !stop.is_cancelled() {
+            match self.transport.consume(&queue, self.prefetch).await {
+                Ok(mut deliveries) => loop {
+                    let mut batch = Vec::new();
+                    let taking = deliveries.recv_many(&mut batch, self.batch_max);
+                    match stop.run_until_cancelled(taking).await {
+                        Some(0) | None => break,
+                        Some(_) => self.process(batch, &stop).await,
+                    }
+                },
+                Err(error) => {
+                    tracing::debug!(%queue, %error, "cannot consume yet");
+                    stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
+                }
+            }
+        }
+    }
+
+    /// Brings each delivery to its end. What was delivered suspiciously often runs alone.
+    pub async fn process(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
+        let (alone, together): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|delivery| delivery.delivery_count >= ALONE_AFTER_DELIVERIES);
+        if !together.is_empty() {
+            self.process_together(together, stop).await;
+        }
+        for delivery in alone {
+            self.process_together(vec![delivery], stop).await;
+        }
+    }
+
+    async fn process_together(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
+        let mut deliveries = Vec::with_capacity(batch.len());
+        let mut works = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            match Packet::read(&delivery.message.body) {
+                Ok(packet) => {
+                    works.push(Work { packet, message: delivery.message.clone() });
+                    deliveries.push(delivery);
+                }
+                Err(failure) => self.settle(delivery, Verdict::Dead(failure), stop).await,
+            }
+        }
+        let verdicts = self.verdicts(&works, stop).await;
+        let settling = deliveries.into_iter().zip(verdicts);
+        futures::future::join_all(settling.map(|(delivery, verdict)| self.settle(delivery, verdict, stop)))
+            .await;
+    }
+
+    /// The handler's verdicts, none of them `Hold` unless stopped.
+    async fn verdicts(&self, works: &[Work], stop: &CancellationToken) -> Vec<Verdict> {
+        let Some(first) = works.first() else { return Vec::new() };
+        let span = trace::consumer_span("process", &first.packet.pattern, &first.message);
+        let mut verdicts = self.handle(works).instrument(span).await;
+        let mut pause = HOLD_FIRST;
+        loop {
+            let held: Vec<usize> =
+                (0..works.len()).filter(|&index| matches!(verdicts[index], Verdict::Hold(_))).collect();
+            let Some(Verdict::Hold(failure)) = held.first().map(|&index| &verdicts[index]) else { break };
+            tracing::warn!(%failure, held = held.len(), "work is held until what it takes is back");
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+            pause = (pause * 2).min(HOLD_LIMIT);
+            let again: Vec<Work> = held.iter().map(|&index| works[index].clone()).collect();
+            for (index, verdict) in held.into_iter().zip(self.handle(&again).await) {
+                verdicts[index] = verdict;
+            }
+        }
+        verdicts
+    }
+
+    /// Where a batch makes the handler panic, each piece runs alone and only the bad one fails.
+    async fn handle(&self, works: &[Work]) -> Vec<Verdict> {
+        let handled = AssertUnwindSafe(self.handler.handle(works)).catch_unwind().await;
+        match handled {
+            Ok(verdicts) if verdicts.len() == works.len() => verdicts,
+            _ if works.len() == 1 => {
+                vec![Verdict::Retry(Failure::new(FailureCode::Internal, "the handler panicked"))]
+            }
+            _ => {
+                let mut verdicts = Vec::with_capacity(works.len());
+                for work in works {
+                    verdicts.extend(Box::pin(self.handle(std::slice::from_ref(work))).await);
+                }
+                verdicts
+            }
+        }
+    }
+
+    async fn settle(&self, delivery: Delivery, verdict: Verdict, stop: &CancellationToken) {
+        match verdict {
+            Verdict::Done(answer) => {
+                let result = Ok(answer.unwrap_or_else(|| RawValue::NULL.to_owned()));
+                self.reply(&delivery.message, &result).await;
+                delivery.ack().await;
+            }
+            Verdict::Retry(failure) => match self.retry_delay(&delivery.message) {
+                Some(delay) => {
+                    tracing::warn!(code = failure.code.as_str(), %failure, ?delay, "work failed and is tried again");
+                    let message = self.retried(&delivery.message, delay);
+                    let target = Target::Queue(self.transport.topology().retry(self.queue, delay));
+                    self.forward(delivery, target, message, stop).await;
+                }
+                None => self.bury(delivery, failure, stop).await,
+            },
+            Verdict::Dead(failure) => self.bury(delivery, failure, stop).await,
+            Verdict::Hold(_) => delivery.requeue().await,
+        }
+    }
+
+    async fn reply(&self, request: &Message, result: &Result<Box<RawValue>, Failure>) {
+        if let Some((target, message)) = reply_message(request, result)
+            && let Err(error) = self.transport.post(target, message).await
+        {
+            tracing::debug!(%error, "an answer could not be sent");
+        }
+    }
+
+    /// The delay before the next attempt; nothing where none is left.
+    fn retry_delay(&self, message: &Message) -> Option<Duration> {
+        let failed = message.failed_attempts() as usize;
+        self.transport.topology().retry_delays.0.get(failed).copied()
+    }
+
+    fn retried(&self, message: &Message, delay: Duration) -> Message {
+        let mut retried = message.clone();
+        retried.persistent = true;
+        retried.set_header(header::ATTEMPT, (i64::from(message.failed_attempts()) + 1).into());
+        retried.set_header(header::ORIGIN_QUEUE, self.transport.topology().work(self.queue).into());
+        // Messages of one delay class would all come back at once; the queue's own TTL is the upper bound.
+        retried.expiration = Some(delay.mul_f64(rand::random_range(0.8..1.0)));
+        retried
+    }
+
+    async fn bury(&self, delivery: Delivery, failure: Failure, stop: &CancellationToken) {
+        tracing::error!(
+            code = failure.code.as_str(),
+            %failure,
+            message_id = delivery.message.message_id,
+            "work is dead-lettered"
+        );
+        metrics::counter!("waybill_dead_letters_total", "code" => failure.code.as_str()).increment(1);
+        let topology = self.transport.topology();
+        let mut message = delivery.message.clone();
+        message.persistent = true;
+        message.expiration = None;
+        message.set_header(header::ATTEMPT, (i64::from(message.failed_attempts()) + 1).into());
+        message.set_header(header::FAILURE_CODE, failure.code.as_str().into());
+        message.set_header(header::FAILURE_MESSAGE, failure.message.clone().into());
+        message.set_header(header::ORIGIN_QUEUE, topology.work(self.queue).into());
+        message.set_header(header::FAILED_AT, self.clock.now().to_string().into());
+        let target = Target::DeadLetter(topology.dead(self.queue));
+        self.reply(&delivery.message, &Err(failure)).await;
+        self.forward(delivery, target, message, stop).await;
+    }
+
+    /// Publishes with confirmation, then acknowledges: in between it exists twice, never not at all.
+    async fn forward(&self, delivery: Delivery, target: Target, message: Message, stop: &CancellationToken) {
+        let mut pause = HOLD_FIRST;
+        loop {
+            let published =
+                self.transport.publish(vec![(target.clone(), message.clone())], FORWARD_LIMIT).await;
+            let error = match published.into_iter().next() {
+                Some(Ok(())) => return delivery.ack().await,
+                Some(Err(error)) => error,
+                None => PublishError::Disconnected,
+            };
+            tracing::warn!(%error, ?target, "a message could not be forwarded yet");
+            let stopped = stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none();
+            if stopped || error == PublishError::Disconnected {
+                return delivery.requeue().await;
+            }
+            pause = (pause * 2).min(HOLD_LIMIT);
+        }
+    }
+}
