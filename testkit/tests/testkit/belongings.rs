@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A process, told apart from a later one of the same id by when it started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Belonging {
@@ -19,6 +21,11 @@ impl Belonging {
     /// A zombie is no more: its resources are freed, and whoever adopted it has only to read its status.
     pub(crate) fn is_alive(&self) -> bool {
         stat(self.id).is_some_and(|stat| stat.belonging.started == self.started)
+    }
+
+    pub(crate) fn kill(&self) {
+        let pid = Pid::from_raw(self.id.cast_signed()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
     }
 }
 

@@ -2,6 +2,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use testkit::{Process, free_port, workspace_program};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 fn shell(script: &str) -> Process {
     Process::spawn(Command::new("sh").args(["-c", script])).unwrap()
@@ -38,13 +40,23 @@ async fn terminate_lets_the_program_end_in_its_own_way_and_kill_does_not() {
 }
 
 #[tokio::test]
-async fn an_http_server_is_waited_for() {
-    let port = free_port();
-    let script = "import http.server,sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), \
-                  http.server.SimpleHTTPRequestHandler).serve_forever()";
-    let server = Process::spawn(Command::new("python3").args(["-c", script, &port.to_string()])).unwrap();
+async fn an_http_server_is_waited_for_until_it_answers_200() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let program = shell("sleep 60");
+    let server = tokio::spawn(async move {
+        for status in ["503 Service Unavailable", "200 OK"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.unwrap();
+        }
+    });
 
-    server.answers(&format!("127.0.0.1:{port}"), "/").await.unwrap();
+    program.answers(&address, "/readyz").await.unwrap();
+
+    server.await.unwrap();
 }
 
 #[test]

@@ -1,0 +1,35 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test prepare fmt lint docs build check
+
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
+
+help: ## Say what there is to make.
+	@grep -E '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 10
+
+run: ## Start everything in one process, as `cargo run` does.
+	cargo run --locked
+
+test: prepare lint docs build check ## Everything that continuous integration runs.
+
+prepare: ## Install or name what the tests need.
+	.ci/prepare
+
+fmt: ## Format the code.
+	cargo fmt --all
+
+lint: ## Check format and lints.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+docs: ## Build the documentation; a broken link fails.
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+build: ## Build every program and test.
+	cargo build --workspace --all-targets --locked
+
+check: build ## Run the tests, with a private RabbitMQ and PostgreSQL.
+	cargo test --workspace --doc --locked
+	$(PROGRAMS)/with-servers -- cargo nextest run --workspace --locked --profile ci
