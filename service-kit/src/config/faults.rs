@@ -1,0 +1,328 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::Secret;
+
+/// One thing wrong with the configuration: the variable, and what would be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The variable's name, such as `REQUEST_TIMEOUT`.
+    pub variable: &'static str,
+    /// What is wrong and what would be right; never a secret's value.
+    pub problem: String,
+}
+
+/// Everything that is wrong with a process's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidConfig {
+    /// In the order found; never empty.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("invalid configuration")?;
+        for fault in &self.faults {
+            let flag = fault.variable.to_ascii_lowercase().replace('_', "-");
+            write!(formatter, "\n  {} (--{flag}): {}", fault.variable, fault.problem)?;
+        }
+        Ok(())
+    }
+}
+
+/// Turns strings into typed values and collects what is wrong with them.
+///
+/// Each method answers a value in every case; for a faulty string it is a stand-in that nobody gets to see, because
+/// [`Faults::finish`] refuses.
+#[derive(Debug, Default)]
+pub struct Faults {
+    found: Vec<Fault>,
+}
+
+impl Faults {
+    /// A collector without faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault that a process found by itself, such as two variables that exclude one another.
+    pub fn add(&mut self, variable: &'static str, problem: impl Into<String>) {
+        self.found.push(Fault { variable, problem: problem.into() });
+    }
+
+    /// `config` where nothing was wrong, every fault otherwise.
+    pub fn finish<T>(self, config: T) -> Result<T, InvalidConfig> {
+        if self.found.is_empty() { Ok(config) } else { Err(InvalidConfig { faults: self.found }) }
+    }
+
+    /// A duration with its unit, such as `500ms`, `2s` or `5m`, within `range`.
+    pub fn duration(
+        &mut self,
+        variable: &'static str,
+        text: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        match humantime::parse_duration(text.trim()) {
+            Ok(duration) if range.contains(&duration) => duration,
+            _ => {
+                let (least, most) =
+                    (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+                self.add(
+                    variable,
+                    format!("{text:?} is not a duration from {least} to {most}, such as 500ms, 2s or 5m"),
+                );
+                *range.start()
+            }
+        }
+    }
+
+    /// One to `most` durations separated by commas, such as `1s,5s,30s`, each within `range`.
+    pub fn durations(
+        &mut self,
+        variable: &'static str,
+        text: &str,
+        range: RangeInclusive<Duration>,
+        most: usize,
+    ) -> Vec<Duration> {
+        let parts: Vec<&str> = text.split(',').collect();
+        if parts.len() > most {
+            self.add(
+                variable,
+                format!("{} durations are too many; at most {most} are accepted", parts.len()),
+            );
+            return Vec::new();
+        }
+        parts.into_iter().map(|part| self.duration(variable, part, range.clone())).collect()
+    }
+
+    /// A size in bytes, plain or with a unit, such as `65536`, `512KiB` or `1MiB`, within `range`.
+    pub fn size(&mut self, variable: &'static str, text: &str, range: RangeInclusive<usize>) -> usize {
+        match parse_size(text.trim()) {
+            Some(size) if range.contains(&size) => size,
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                self.add(
+                    variable,
+                    format!(
+                        "{text:?} is not a size from {least} to {most} bytes, such as 65536, 512KiB or 1MiB"
+                    ),
+                );
+                *range.start()
+            }
+        }
+    }
+
+    /// A whole number within `range`.
+    pub fn number<T>(&mut self, variable: &'static str, text: &str, range: RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + Copy + fmt::Display,
+    {
+        match text.trim().parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                self.add(variable, format!("{text:?} is not a whole number from {least} to {most}"));
+                *range.start()
+            }
+        }
+    }
+
+    /// A TCP port; 0 lets the system choose.
+    pub fn port(&mut self, variable: &'static str, text: &str) -> u16 {
+        match text.trim().parse() {
+            Ok(port) => port,
+            Err(_) => {
+                self.add(
+                    variable,
+                    format!("{text:?} is not a port from 0 to 65535 (0 lets the system choose)"),
+                );
+                0
+            }
+        }
+    }
+
+    /// An address or host name to listen on, without a port.
+    pub fn host(&mut self, variable: &'static str, text: &str) -> String {
+        let named = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        let host = text.trim();
+        if host.is_empty() || (!host.chars().all(named) && host.parse::<Ipv6Addr>().is_err()) {
+            self.add(
+                variable,
+                format!("{text:?} is not a host, such as 127.0.0.1, ::1 or localhost, without a port"),
+            );
+        }
+        host.to_owned()
+    }
+
+    /// A name of 1 to 64 letters, digits, `-`, `_` and `.`.
+    pub fn name(&mut self, variable: &'static str, text: &str) -> String {
+        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let name = text.trim();
+        if name.is_empty() || name.len() > 64 || !name.chars().all(named) {
+            self.add(
+                variable,
+                format!("{text:?} is not a name of 1 to 64 letters, digits, '-', '_' and '.'"),
+            );
+        }
+        name.to_owned()
+    }
+
+    /// One of the words of `choices`.
+    ///
+    /// # Panics
+    /// Where `choices` is empty.
+    pub fn choice<T: Clone>(&mut self, variable: &'static str, text: &str, choices: &[(&str, T)]) -> T {
+        match choices.iter().find(|(word, _)| *word == text.trim()) {
+            Some((_, value)) => value.clone(),
+            None => {
+                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                self.add(variable, format!("{text:?} is not one of {}", words.join(", ")));
+                choices[0].1.clone()
+            }
+        }
+    }
+
+    /// A URL of one of `schemes`, or `None` where it is absent or empty. Its value is never part of the fault.
+    pub fn url(
+        &mut self,
+        variable: &'static str,
+        value: Option<&Secret>,
+        schemes: &[&str],
+    ) -> Option<Secret> {
+        let value = value.filter(|value| !value.expose().trim().is_empty())?;
+        if !is_url(value.expose().trim(), schemes) {
+            self.add(variable, format!("not a URL of the form {}", forms(schemes)));
+        }
+        Some(Secret::new(value.expose().trim()))
+    }
+
+    /// A URL of one of `schemes` that must be given.
+    pub fn required_url(
+        &mut self,
+        variable: &'static str,
+        value: Option<&Secret>,
+        schemes: &[&str],
+    ) -> Secret {
+        self.url(variable, value, schemes).unwrap_or_else(|| {
+            self.add(variable, format!("not set; give a URL of the form {}", forms(schemes)));
+            Secret::new("")
+        })
+    }
+
+    /// The variables found faulty so far.
+    pub fn variables(&self) -> BTreeSet<&'static str> {
+        self.found.iter().map(|fault| fault.variable).collect()
+    }
+}
+
+fn forms(schemes: &[&str]) -> String {
+    let forms: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://...")).collect();
+    forms.join(" or ")
+}
+
+fn is_url(text: &str, schemes: &[&str]) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    // A SQLite URL holds a file's path, which may be no valid URL.
+    schemes.contains(&scheme) && !rest.is_empty() && (scheme == "sqlite" || url::Url::parse(text).is_ok())
+}
+
+fn parse_size(text: &str) -> Option<usize> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim_start() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<usize>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: RangeInclusive<Duration> = Duration::ZERO..=Duration::MAX;
+
+    #[test]
+    fn every_fault_is_reported_at_once_and_by_name() {
+        let mut faults = Faults::new();
+        faults.duration("REQUEST_TIMEOUT", "5", Duration::from_millis(1)..=Duration::from_secs(60));
+        faults.port("ADMIN_PORT", "70000");
+        faults.size("MAX_BODY_BYTES", "1XB", 1..=1 << 30);
+        faults.host("HOST", "0.0.0.0:80");
+        faults.choice("LOG_FORMAT", "xml", &[("pretty", 1), ("json", 2)]);
+        faults.number::<u16>("PREFETCH", "0", 1..=10_000);
+        faults.name("BUS_NAMESPACE", "a b");
+        faults.required_url("DATABASE_URL", None, &["postgres", "sqlite"]);
+        let error = faults.finish(()).unwrap_err();
+        let names: Vec<&str> = error.faults.iter().map(|fault| fault.variable).collect();
+        assert_eq!(
+            names,
+            [
+                "REQUEST_TIMEOUT",
+                "ADMIN_PORT",
+                "MAX_BODY_BYTES",
+                "HOST",
+                "LOG_FORMAT",
+                "PREFETCH",
+                "BUS_NAMESPACE",
+                "DATABASE_URL"
+            ]
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains("REQUEST_TIMEOUT (--request-timeout): \"5\" is not a duration from 1ms to 1m"),
+            "{text}"
+        );
+        assert!(text.contains("DATABASE_URL (--database-url): not set; give a URL of the form postgres://... or sqlite://..."), "{text}");
+        assert!(text.contains("\"xml\" is not one of pretty, json"), "{text}");
+    }
+
+    #[test]
+    fn what_is_right_is_taken_as_it_is_meant() {
+        let mut faults = Faults::new();
+        assert_eq!(faults.duration("A", " 500ms ", ANY), Duration::from_millis(500));
+        assert_eq!(faults.duration("A", "0s", ANY), Duration::ZERO);
+        assert_eq!(
+            faults.durations("A", "1s, 2m", ANY, 8),
+            [Duration::from_secs(1), Duration::from_secs(120)]
+        );
+        assert_eq!(faults.size("A", "65536", 0..=usize::MAX), 65_536);
+        assert_eq!(faults.size("A", "1 MiB", 0..=usize::MAX), 1 << 20);
+        assert_eq!(faults.port("A", "0"), 0);
+        assert_eq!(faults.host("A", "::1"), "::1");
+        assert_eq!(faults.choice("A", "json", &[("pretty", 1), ("json", 2)]), 2);
+        let url = Secret::new("amqps://user:word@broker:5671/%2f");
+        assert_eq!(faults.url("A", Some(&url), &["amqp", "amqps"]), Some(url));
+        assert_eq!(faults.url("A", Some(&Secret::new("")), &["amqp"]), None);
+        let file = Secret::new("sqlite:///var/lib/way bill/orders.db?mode=rwc");
+        assert_eq!(faults.required_url("A", Some(&file), &["sqlite"]), file);
+        faults.finish(()).unwrap();
+    }
+
+    #[test]
+    fn a_faulty_url_is_reported_without_its_password() {
+        let mut faults = Faults::new();
+        faults.url("RABBITMQ_URL", Some(&Secret::new("http://user:hunter2@broker")), &["amqp", "amqps"]);
+        faults.url("RABBITMQ_URL", Some(&Secret::new("amqp://user:hunter2@broker:port")), &["amqp", "amqps"]);
+        let error = faults.finish(()).unwrap_err();
+        assert_eq!(error.faults.len(), 2);
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(Secret(..))");
+    }
+}

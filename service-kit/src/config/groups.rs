@@ -1,0 +1,206 @@
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use super::{Faults, Secret};
+
+const BROKER_SCHEMES: [&str; 2] = ["amqp", "amqps"];
+const DATABASE_SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
+
+/// Where the admin endpoints listen. A process gives `admin_port` its default with [`super::with_defaults`].
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Listening")]
+pub struct AdminArgs {
+    /// Address to listen on
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port of /livez, /readyz and /metrics; 0 lets the system choose
+    #[arg(long, env = "ADMIN_PORT")]
+    pub admin_port: String,
+}
+
+/// [`AdminArgs`], checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// An address or a host name.
+    pub host: String,
+    /// 0 lets the system choose.
+    pub port: u16,
+}
+
+impl AdminArgs {
+    /// The typed values; what is wrong goes to `faults`.
+    pub fn check(&self, faults: &mut Faults) -> AdminConfig {
+        AdminConfig {
+            host: faults.host("HOST", &self.host),
+            port: faults.port("ADMIN_PORT", &self.admin_port),
+        }
+    }
+}
+
+/// The broker and the bounds of what travels through it.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Message bus")]
+pub struct BusArgs {
+    /// The broker: amqp://user:password@host:5672/vhost, or amqps://
+    #[arg(long, env = "RABBITMQ_URL", hide_env_values = true)]
+    pub rabbitmq_url: Option<Secret>,
+    /// Prefix of every exchange and queue
+    #[arg(long, env = "BUS_NAMESPACE", default_value = "waybill")]
+    pub bus_namespace: String,
+    /// How long a request to another service may take
+    #[arg(long, env = "REQUEST_TIMEOUT", default_value = "5s")]
+    pub request_timeout: String,
+    /// Pauses before failed work is tried again, one for each attempt; then it is dead-lettered
+    #[arg(long, env = "RETRY_DELAYS", default_value = "1s,5s,30s,2m")]
+    pub retry_delays: String,
+    /// Messages a consumer holds unacknowledged at most
+    #[arg(long, env = "PREFETCH", default_value = "100")]
+    pub prefetch: String,
+}
+
+/// [`BusArgs`], checked; the URL apart, which some processes can do without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusConfig {
+    /// Prefix of every exchange and queue, without the dot.
+    pub namespace: String,
+    /// 1 ms to 5 min.
+    pub request_timeout: Duration,
+    /// 1 to 10 pauses of 1 ms to 1 day.
+    pub retry_delays: Vec<Duration>,
+    /// 1 to 10,000.
+    pub prefetch: u16,
+}
+
+impl BusArgs {
+    /// The typed values; what is wrong goes to `faults`.
+    pub fn check(&self, faults: &mut Faults) -> BusConfig {
+        let moment = Duration::from_millis(1);
+        let day = Duration::from_secs(24 * 60 * 60);
+        BusConfig {
+            namespace: faults.name("BUS_NAMESPACE", &self.bus_namespace),
+            request_timeout: faults.duration(
+                "REQUEST_TIMEOUT",
+                &self.request_timeout,
+                moment..=Duration::from_secs(300),
+            ),
+            retry_delays: faults.durations("RETRY_DELAYS", &self.retry_delays, moment..=day, 10),
+            prefetch: faults.number("PREFETCH", &self.prefetch, 1..=10_000),
+        }
+    }
+
+    /// The broker's URL, where one is given.
+    pub fn url(&self, faults: &mut Faults) -> Option<Secret> {
+        faults.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
+    }
+
+    /// The broker's URL, for a process that needs one.
+    pub fn required_url(&self, faults: &mut Faults) -> Secret {
+        faults.required_url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
+    }
+}
+
+/// The database of a service.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseArgs {
+    /// postgres://user:password@host/database, or sqlite://path
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+}
+
+impl DatabaseArgs {
+    /// The database's URL, where one is given.
+    pub fn url(&self, faults: &mut Faults) -> Option<Secret> {
+        faults.url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
+    }
+
+    /// The database's URL, for a process that needs one.
+    pub fn required_url(&self, faults: &mut Faults) -> Secret {
+        faults.required_url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
+    }
+}
+
+/// What fills an empty database.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Database")]
+pub struct SeedArgs {
+    /// What an empty database is filled with: demo or none
+    #[arg(long, env = "SEED", default_value = "demo")]
+    pub seed: String,
+}
+
+impl SeedArgs {
+    /// Whether an empty database gets the demo data.
+    pub fn demo(&self, faults: &mut Faults) -> bool {
+        faults.choice("SEED", &self.seed, &[("demo", true), ("none", false)])
+    }
+}
+
+/// How logs are written.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Logs")]
+pub struct LogArgs {
+    /// pretty or json [default: pretty on a terminal, json otherwise]
+    #[arg(long, env = "LOG_FORMAT")]
+    pub log_format: Option<String>,
+    /// Level, or levels by module, such as info,bus=debug
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub rust_log: String,
+}
+
+/// One line a record, for people or for machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Compact lines, coloured on a terminal.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// [`LogArgs`], checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The format asked for, or what suits standard error.
+    pub format: LogFormat,
+    /// A filter that `tracing_subscriber` accepts.
+    pub filter: String,
+}
+
+impl LogArgs {
+    /// The typed values; what is wrong goes to `faults`.
+    pub fn check(&self, faults: &mut Faults) -> LogConfig {
+        let format = match self.log_format.as_deref().filter(|format| !format.is_empty()) {
+            Some(format) => faults.choice(
+                "LOG_FORMAT",
+                format,
+                &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)],
+            ),
+            None if std::io::stderr().is_terminal() => LogFormat::Pretty,
+            None => LogFormat::Json,
+        };
+        if EnvFilter::try_new(&self.rust_log).is_err() {
+            let problem = format!("{:?} is not a filter, such as info or info,bus=debug", self.rust_log);
+            faults.add("RUST_LOG", problem);
+        }
+        LogConfig { format, filter: self.rust_log.clone() }
+    }
+}
+
+/// How a process leaves.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Shutdown")]
+pub struct DrainArgs {
+    /// How long to serve on after SIGTERM, not ready, while load balancers notice
+    #[arg(long, env = "DRAIN_DELAY", default_value = "0s")]
+    pub drain_delay: String,
+}
+
+impl DrainArgs {
+    /// 0 to 10 min.
+    pub fn check(&self, faults: &mut Faults) -> Duration {
+        faults.duration("DRAIN_DELAY", &self.drain_delay, Duration::ZERO..=Duration::from_secs(600))
+    }
+}

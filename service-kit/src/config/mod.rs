@@ -1,0 +1,20 @@
+//! Where the environment is read, and nowhere else.
+//!
+//! Each process has one clap-derived struct of plain strings (a flag and a variable of the same name each), made of the
+//! groups here and fields of its own. [`Faults`] turns the strings into typed values and reports everything that is
+//! wrong at once; a process that gets [`InvalidConfig`] exits with code 2 before it binds a port.
+
+mod arguments;
+mod faults;
+mod groups;
+mod secret;
+mod variables;
+
+pub use arguments::{parse, with_defaults};
+pub use faults::{Fault, Faults, InvalidConfig};
+pub use groups::{
+    AdminArgs, AdminConfig, BusArgs, BusConfig, DatabaseArgs, DrainArgs, LogArgs, LogConfig, LogFormat,
+    SeedArgs,
+};
+pub use secret::Secret;
+pub use variables::{VARIABLES, variables_of};

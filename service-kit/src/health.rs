@@ -1,0 +1,236 @@
+//! Readiness (should this copy get traffic?) and liveness (should it be restarted?), as lists of named parts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+#[derive(Debug, Clone)]
+struct Part {
+    name: String,
+    well: bool,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    next: u64,
+    parts: BTreeMap<u64, Part>,
+    draining: bool,
+}
+
+impl Board {
+    fn unwell(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.parts.values().filter(|part| !part.well).map(|part| part.name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn add(&mut self, name: String, well: bool) -> u64 {
+        self.next += 1;
+        self.parts.insert(self.next, Part { name, well });
+        self.next
+    }
+
+    /// Whether that changed anything.
+    fn set(&mut self, part: u64, well: bool) -> bool {
+        let part = self.parts.get_mut(&part).expect("a part stays as long as its board");
+        std::mem::replace(&mut part.well, well) != well
+    }
+}
+
+/// What a process needs before it should get work. Cloning shares it; several services in one process share one.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    board: Arc<watch::Sender<Board>>,
+}
+
+/// One condition of a [`Readiness`], held by whoever knows whether it is met.
+#[derive(Debug, Clone)]
+pub struct ReadinessHandle {
+    board: Arc<watch::Sender<Board>>,
+    part: u64,
+    name: Arc<str>,
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ReadinessReport {
+    /// Nothing is missing and the process isn't draining.
+    pub ready: bool,
+    /// The process serves what it has and wants nothing new.
+    pub draining: bool,
+    /// The names of the conditions that are not met, sorted.
+    pub missing: Vec<String>,
+}
+
+impl Readiness {
+    /// A registry without conditions, which is ready.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a condition, at first not met. Two of one name count as one in reports: met where both are.
+    pub fn condition(&self, name: impl Into<String>) -> ReadinessHandle {
+        let name = name.into();
+        let mut part = 0;
+        self.board.send_modify(|board| part = board.add(name.clone(), false));
+        ReadinessHandle { board: Arc::clone(&self.board), part, name: name.into() }
+    }
+
+    /// From here on not ready, whatever the conditions say.
+    pub fn start_draining(&self) {
+        self.board.send_modify(|board| board.draining = true);
+    }
+
+    /// How things stand now.
+    pub fn report(&self) -> ReadinessReport {
+        let board = self.board.borrow();
+        let missing = board.unwell();
+        ReadinessReport { ready: missing.is_empty() && !board.draining, draining: board.draining, missing }
+    }
+
+    /// Returns as soon as every condition is met; the caller bounds the wait.
+    pub async fn ready(&self) {
+        let mut changes = self.board.subscribe();
+        let ready = |board: &Board| !board.draining && board.parts.values().all(|part| part.well);
+        changes.wait_for(ready).await.expect("this registry holds the sender");
+    }
+}
+
+impl ReadinessHandle {
+    /// Says whether the condition is met.
+    pub fn set(&self, met: bool) {
+        self.change(met, "");
+    }
+
+    /// Says that the condition is not met; the reason is logged where that is news.
+    pub fn set_missing(&self, reason: impl std::fmt::Display) {
+        self.change(false, &reason.to_string());
+    }
+
+    fn change(&self, met: bool, reason: &str) {
+        let changed = self.board.send_if_modified(|board| board.set(self.part, met));
+        if changed && met {
+            tracing::info!(condition = &*self.name, "ready");
+        } else if changed {
+            tracing::warn!(condition = &*self.name, reason, "not ready");
+        }
+    }
+}
+
+/// The parts of a process that only a restart can bring back once they are dead. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct Liveness {
+    board: Arc<watch::Sender<Board>>,
+}
+
+/// One part of a [`Liveness`].
+#[derive(Debug, Clone)]
+pub struct LivenessHandle {
+    board: Arc<watch::Sender<Board>>,
+    part: u64,
+    name: Arc<str>,
+}
+
+/// What `/livez` says.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LivenessReport {
+    /// Nothing is dead.
+    pub alive: bool,
+    /// The names of the dead parts, sorted.
+    pub dead: Vec<String>,
+}
+
+impl Liveness {
+    /// A registry without parts, which is alive.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a part, at first alive.
+    pub fn part(&self, name: impl Into<String>) -> LivenessHandle {
+        let name = name.into();
+        let mut part = 0;
+        self.board.send_modify(|board| part = board.add(name.clone(), true));
+        LivenessHandle { board: Arc::clone(&self.board), part, name: name.into() }
+    }
+
+    /// How things stand now.
+    pub fn report(&self) -> LivenessReport {
+        let dead = self.board.borrow().unwell();
+        LivenessReport { alive: dead.is_empty(), dead }
+    }
+}
+
+impl LivenessHandle {
+    /// Says whether the part is alive.
+    pub fn set(&self, alive: bool) {
+        let changed = self.board.send_if_modified(|board| board.set(self.part, alive));
+        if changed && !alive {
+            tracing::error!(part = &*self.name, "dead");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_when_every_condition_is_met() {
+        let readiness = Readiness::new();
+        assert!(readiness.report().ready);
+        let (broker, database) = (readiness.condition("broker"), readiness.condition("database"));
+        assert_eq!(readiness.report().missing, ["broker", "database"]);
+        broker.set(true);
+        assert_eq!(readiness.report().missing, ["database"]);
+        database.set(true);
+        assert!(readiness.report().ready);
+        broker.set_missing("connection reset");
+        assert_eq!(
+            readiness.report(),
+            ReadinessReport { ready: false, draining: false, missing: vec!["broker".into()] }
+        );
+    }
+
+    #[test]
+    fn conditions_of_one_name_are_met_when_all_are() {
+        let readiness = Readiness::new();
+        let (first, second) = (readiness.condition("broker"), readiness.condition("broker"));
+        assert_eq!(readiness.report().missing, ["broker"]);
+        first.set(true);
+        assert_eq!(readiness.report().missing, ["broker"]);
+        second.set(true);
+        assert!(readiness.report().ready);
+    }
+
+    #[test]
+    fn a_draining_process_is_not_ready() {
+        let readiness = Readiness::new();
+        readiness.start_draining();
+        assert_eq!(readiness.report(), ReadinessReport { ready: false, draining: true, missing: vec![] });
+    }
+
+    #[tokio::test]
+    async fn waiting_for_readiness_ends_when_the_last_condition_is_met() {
+        let readiness = Readiness::new();
+        let broker = readiness.condition("broker");
+        let waiting = tokio::spawn({
+            let readiness = readiness.clone();
+            async move { readiness.ready().await }
+        });
+        broker.set(true);
+        waiting.await.unwrap();
+    }
+
+    #[test]
+    fn a_dead_part_is_named() {
+        let liveness = Liveness::new();
+        let (commands, _events) = (liveness.part("order.commands"), liveness.part("order.events"));
+        assert!(liveness.report().alive);
+        commands.set(false);
+        assert_eq!(liveness.report(), LivenessReport { alive: false, dead: vec!["order.commands".into()] });
+    }
+}

@@ -1,0 +1,53 @@
+//! The frame around a process's main.
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::config::InvalidConfig;
+use crate::{Ending, Shutdown};
+
+/// Runs `main` on a runtime of its own, with a [`Shutdown`] that listens for signals.
+///
+/// Exit codes: 0 where everything finished; 1 where something failed or was cut off, with one message on standard
+/// error; 2 where the configuration is invalid.
+pub fn run<F, Fut>(process: &str, main: F) -> ExitCode
+where
+    F: FnOnce(Shutdown) -> Fut,
+    Fut: Future<Output = anyhow::Result<Ending>>,
+{
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(process, &anyhow::Error::new(error).context("cannot start a runtime")),
+    };
+    let result = runtime.block_on(async {
+        let shutdown = Shutdown::new();
+        shutdown.listen_for_signals()?;
+        let main = Box::pin(main(shutdown.clone()));
+        let cut_off = async {
+            shutdown.forced().cancelled().await;
+            // A supervised main names what was cut off itself.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        tokio::select! {
+            result = main => result,
+            () = cut_off => Ok(Ending::CutOff(vec!["start".to_owned()])),
+        }
+    });
+    // A blocking call that hangs must not keep an ended process alive.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match result {
+        Ok(Ending::Finished) => ExitCode::SUCCESS,
+        Ok(Ending::CutOff(_)) => ExitCode::FAILURE,
+        Ok(Ending::Failed(reason)) => report(process, &anyhow::Error::msg(reason)),
+        Err(error) => report(process, &error),
+    }
+}
+
+/// Writes `error` with its causes as one message to standard error and answers the exit code it stands for.
+pub fn report(process: &str, error: &anyhow::Error) -> ExitCode {
+    // With standard error gone there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "{process}: {error:#}");
+    if error.is::<InvalidConfig>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}

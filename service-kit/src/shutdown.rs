@@ -1,0 +1,250 @@
+//! How a process leaves: first it drains (not ready, still serving), then it stops (nothing new is begun, what runs is
+//! finished within a bound), and it says how that ended. A second signal ends it at once.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Readiness;
+
+/// How long running work may take after the process has stopped beginning new work.
+pub const GRACE: Duration = Duration::from_secs(25);
+
+/// The two phases of leaving and the tasks that are waited for. Cloning shares it.
+///
+/// A process that holds several services can give each a `Shutdown` of its own and [`stop`](Shutdown::stop) them in
+/// the order that lets each finish what it needs the others for.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    draining: CancellationToken,
+    stopping: CancellationToken,
+    forced: CancellationToken,
+    tasks: TaskTracker,
+    register: Arc<Mutex<Register>>,
+}
+
+#[derive(Debug, Default)]
+struct Register {
+    next: u64,
+    running: BTreeMap<u64, String>,
+    failure: Option<String>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Every task ended by itself.
+    Finished,
+    /// The grace ran out, or a second signal came; these tasks were still running.
+    CutOff(Vec<String>),
+    /// A task failed in a way that ends the process, for this reason.
+    Failed(String),
+}
+
+impl Shutdown {
+    /// One that nothing but its own methods sets off.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets it off at SIGINT or SIGTERM; the second one cuts off whatever runs.
+    pub fn listen_for_signals(&self) -> std::io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            for again in [false, true] {
+                let name = tokio::select! {
+                    _ = interrupt.recv() => "SIGINT",
+                    _ = terminate.recv() => "SIGTERM",
+                };
+                if again {
+                    tracing::warn!(signal = name, "second signal, ending at once");
+                    shutdown.force();
+                } else {
+                    tracing::info!(signal = name, "draining; a second signal ends at once");
+                    shutdown.begin();
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Starts the first phase.
+    pub fn begin(&self) {
+        self.draining.cancel();
+    }
+
+    /// Cuts off whatever runs.
+    pub fn force(&self) {
+        self.draining.cancel();
+        self.stopping.cancel();
+        self.forced.cancel();
+    }
+
+    /// Ends the process because something it can't do without failed; the first reason is the one reported.
+    pub fn fail(&self, reason: impl std::fmt::Display) {
+        self.register().failure.get_or_insert_with(|| reason.to_string());
+        self.begin();
+    }
+
+    /// Cancelled when the first phase starts: say so to clients, serve on.
+    pub fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// Cancelled when the second phase starts: begin nothing new, finish what runs.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// Cancelled when running work is cut off.
+    pub fn forced(&self) -> &CancellationToken {
+        &self.forced
+    }
+
+    /// Runs a task that the end waits for; it watches [`stopping`](Shutdown::stopping) itself.
+    /// A task that panics ends the process.
+    pub fn spawn(&self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
+        let entry = self.enter(name.into());
+        let forced = self.forced.clone();
+        self.tasks.spawn(async move {
+            let _entry = entry;
+            forced.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Both phases: waits for the first to start, drains for `drain_delay`, stops, and logs how it ended.
+    pub async fn supervise(&self, readiness: &Readiness, drain_delay: Duration) -> Ending {
+        self.draining.cancelled().await;
+        readiness.start_draining();
+        self.forced.run_until_cancelled(tokio::time::sleep(drain_delay)).await;
+        let ending = self.stop(GRACE).await;
+        match &ending {
+            Ending::Finished => tracing::info!("drained, everything finished"),
+            Ending::CutOff(tasks) => {
+                tracing::warn!(tasks = tasks.join(", "), "drained, but some tasks were cut off")
+            }
+            Ending::Failed(reason) => tracing::error!(reason, "ended by a failure"),
+        }
+        ending
+    }
+
+    /// The second phase alone: tasks are told to stop and waited for, `grace` at most.
+    pub async fn stop(&self, grace: Duration) -> Ending {
+        self.draining.cancel();
+        self.stopping.cancel();
+        self.tasks.close();
+        let finished = tokio::time::timeout(grace, self.forced.run_until_cancelled(self.tasks.wait())).await;
+        let register = self.register();
+        match (&register.failure, finished) {
+            (Some(reason), _) => Ending::Failed(reason.clone()),
+            (None, Ok(Some(()))) => Ending::Finished,
+            (None, _) => Ending::CutOff(register.running.values().cloned().collect()),
+        }
+    }
+
+    fn enter(&self, name: String) -> Entry {
+        let mut register = self.register();
+        register.next += 1;
+        let id = register.next;
+        register.running.insert(id, name);
+        Entry { shutdown: self.clone(), id }
+    }
+
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running task's entry in the register; leaves it with the task.
+struct Entry {
+    shutdown: Shutdown,
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut register = self.shutdown.register();
+        // A task that is cut off stays in the list of what was running.
+        if self.shutdown.forced.is_cancelled() {
+            return;
+        }
+        let name = register.running.remove(&self.id);
+        drop(register);
+        if let (true, Some(name)) = (std::thread::panicking(), name) {
+            self.shutdown.fail(format!("{name} panicked"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn tasks_finish_what_they_do_before_the_process_ends() {
+        let (shutdown, readiness) = (Shutdown::new(), Readiness::new());
+        let (finished, mut was_finished) = oneshot::channel();
+        let stopping = shutdown.stopping().clone();
+        shutdown.spawn("consumer", async move {
+            stopping.cancelled().await;
+            tokio::task::yield_now().await;
+            finished.send(()).unwrap();
+        });
+        shutdown.begin();
+        assert_eq!(shutdown.supervise(&readiness, Duration::ZERO).await, Ending::Finished);
+        assert!(was_finished.try_recv().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_draining_process_serves_on_for_the_drain_delay() {
+        let (shutdown, readiness) = (Shutdown::new(), Readiness::new());
+        let supervised = tokio::spawn({
+            let (shutdown, readiness) = (shutdown.clone(), readiness.clone());
+            async move { shutdown.supervise(&readiness, Duration::from_secs(5)).await }
+        });
+        shutdown.begin();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(readiness.report().draining);
+        assert!(shutdown.draining().is_cancelled());
+        assert!(!shutdown.stopping().is_cancelled());
+        assert_eq!(supervised.await.unwrap(), Ending::Finished);
+        assert!(shutdown.stopping().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_outlives_the_grace_is_cut_off_and_named() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn("endless", std::future::pending());
+        shutdown.spawn("brief", std::future::ready(()));
+        assert_eq!(shutdown.stop(GRACE).await, Ending::CutOff(vec!["endless".into()]));
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_cuts_off_what_runs() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn("endless", std::future::pending());
+        let stopped = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.supervise(&Readiness::new(), Duration::from_secs(600)).await }
+        });
+        shutdown.begin();
+        shutdown.force();
+        assert_eq!(stopped.await.unwrap(), Ending::CutOff(vec!["endless".into()]));
+    }
+
+    #[tokio::test]
+    async fn a_panicking_task_ends_the_process() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn("consumer", async { panic!("on purpose") });
+        let ending = shutdown.supervise(&Readiness::new(), Duration::ZERO).await;
+        assert_eq!(ending, Ending::Failed("consumer panicked".into()));
+    }
+}

@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+use service_kit::config::{
+    AdminArgs, BusArgs, DatabaseArgs, DrainArgs, Faults, LogArgs, SeedArgs, VARIABLES, variables_of,
+    with_defaults,
+};
+
+#[derive(Parser, Debug)]
+#[command(name = "sample-service")]
+struct Sample {
+    #[command(flatten)]
+    admin: AdminArgs,
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    drain: DrainArgs,
+}
+
+fn command() -> clap::Command {
+    with_defaults(Sample::command(), &[("admin_port", "9499")])
+}
+
+fn parse(flags: &[&str]) -> Sample {
+    let flags = std::iter::once("sample-service").chain(flags.iter().copied());
+    Sample::from_arg_matches(&command().try_get_matches_from(flags).unwrap()).unwrap()
+}
+
+#[test]
+fn defaults_are_the_documented_ones_and_right() {
+    let sample = parse(&["--rabbitmq-url", "amqp://localhost", "--database-url", "sqlite://orders.db"]);
+    let mut faults = Faults::new();
+    let (admin, bus) = (sample.admin.check(&mut faults), sample.bus.check(&mut faults));
+    sample.bus.required_url(&mut faults);
+    sample.database.required_url(&mut faults);
+    sample.log.check(&mut faults);
+    assert_eq!(sample.drain.check(&mut faults), Duration::ZERO);
+    assert!(sample.seed.demo(&mut faults));
+    faults.finish(()).unwrap();
+    assert_eq!((admin.host.as_str(), admin.port), ("127.0.0.1", 9499));
+    assert_eq!(
+        (bus.namespace.as_str(), bus.request_timeout, bus.prefetch),
+        ("waybill", Duration::from_secs(5), 100)
+    );
+    assert_eq!(bus.retry_delays, [1, 5, 30, 120].map(Duration::from_secs));
+}
+
+#[test]
+fn the_groups_report_their_faults_together() {
+    let flags = [
+        "--rabbitmq-url=http://x",
+        "--retry-delays=1s,soon",
+        "--rust-log=a=b=c",
+        "--seed=some",
+        "--drain-delay=-1s",
+    ];
+    let sample = parse(&flags);
+    let mut faults = Faults::new();
+    sample.bus.check(&mut faults);
+    sample.bus.required_url(&mut faults);
+    sample.database.required_url(&mut faults);
+    sample.log.check(&mut faults);
+    sample.seed.demo(&mut faults);
+    sample.drain.check(&mut faults);
+    let names: Vec<_> =
+        faults.finish(()).unwrap_err().faults.into_iter().map(|fault| fault.variable).collect();
+    assert_eq!(names, ["RETRY_DELAYS", "RABBITMQ_URL", "DATABASE_URL", "RUST_LOG", "SEED", "DRAIN_DELAY"]);
+}
+
+#[test]
+fn help_shows_defaults_and_hides_the_values_of_secrets() {
+    let help = command().render_long_help().to_string();
+    assert!(help.contains("[default: 9499]"), "{help}");
+    assert!(help.contains("[env: ADMIN_PORT"), "{help}");
+    for argument in command().get_arguments().filter(|argument| argument.get_id().as_str().ends_with("url")) {
+        assert!(argument.is_hide_env_values_set(), "{argument} shows its value");
+    }
+}
+
+#[test]
+fn every_variable_that_the_groups_read_is_in_the_table() {
+    assert!(VARIABLES.is_sorted());
+    for name in variables_of(&command()) {
+        assert!(VARIABLES.contains(&name.as_str()), "{name}");
+    }
+}

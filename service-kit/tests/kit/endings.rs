@@ -1,0 +1,48 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use service_kit::config::{Faults, InvalidConfig};
+use service_kit::{Readiness, run};
+
+#[test]
+fn a_process_that_drains_ends_well() {
+    let code = run("sample", async |shutdown| {
+        shutdown.spawn("work", std::future::ready(()));
+        shutdown.begin();
+        Ok(shutdown.supervise(&Readiness::new(), Duration::ZERO).await)
+    });
+    assert_eq!(code, ExitCode::SUCCESS);
+}
+
+#[test]
+fn a_failure_is_1_and_an_invalid_configuration_2() {
+    assert_eq!(run("sample", async |_| anyhow::bail!("cannot reach the broker")), ExitCode::FAILURE);
+    let invalid = || -> Result<(), InvalidConfig> {
+        let mut faults = Faults::new();
+        faults.add("AUTH_MODE", "not set; give mock or jwks");
+        faults.finish(())
+    };
+    let code = run("sample", async |_| {
+        invalid()?;
+        unreachable!("the configuration is invalid")
+    });
+    assert_eq!(code, ExitCode::from(2));
+}
+
+#[test]
+fn a_task_that_fails_ends_the_process() {
+    let code = run("sample", async |shutdown| {
+        shutdown.fail("the listener is gone");
+        Ok(shutdown.supervise(&Readiness::new(), Duration::ZERO).await)
+    });
+    assert_eq!(code, ExitCode::FAILURE);
+}
+
+#[test]
+fn a_start_that_hangs_can_be_cut_off() {
+    let code = run("sample", async |shutdown| {
+        shutdown.force();
+        std::future::pending().await
+    });
+    assert_eq!(code, ExitCode::FAILURE);
+}

@@ -1,0 +1,7 @@
+//! The pieces of the kit together, as a process uses them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod admin;
+mod arguments;
+mod endings;
+mod tracing_ids;
