@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The gateway: GraphQL in, messages out.
+
+pub mod auth;
+pub mod edge;

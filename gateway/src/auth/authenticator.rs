@@ -1,0 +1,127 @@
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AuthConfig, AuthConfigError, Caller, Viewer,
+    jwks::Jwks,
+    token::{Claims, MAX_TOKEN_BYTES, validation},
+};
+
+/// What a mode with public keys accepts, whatever a token's header says.
+const JWKS_ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+
+/// Why a caller couldn't be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// The token is malformed, expired, wrongly signed or not for this gateway. Which of these it
+    /// is stays unsaid: it would help only whoever guesses.
+    #[error("the token is not valid")]
+    BadToken,
+    /// The signing keys haven't been read yet; the same token may be good in a moment.
+    #[error("the signing keys are not available")]
+    Unavailable,
+}
+
+/// Turns tokens into callers. Cheap to clone.
+#[derive(Clone)]
+pub struct Authenticator(Arc<Mode>);
+
+enum Mode {
+    Mock { key: DecodingKey, validation: Validation },
+    Jwks { keys: Jwks, issuer: String, audience: String },
+}
+
+impl Authenticator {
+    /// Builds an authenticator; reads no keys yet, see [`Authenticator::keep_keys_fresh`].
+    ///
+    /// # Errors
+    ///
+    /// Fails where a setting would make it accept anything.
+    pub fn new(config: AuthConfig) -> Result<Self, AuthConfigError> {
+        config.check()?;
+        Ok(Self(Arc::new(match config {
+            AuthConfig::Mock { secret } => {
+                let mut validation = validation(Algorithm::HS256);
+                // The mock has no audience to belong to; tokens of other makers may carry one.
+                validation.validate_aud = false;
+                Mode::Mock { key: DecodingKey::from_secret(secret.as_bytes()), validation }
+            }
+            AuthConfig::Jwks { source, issuer, audience } => {
+                Mode::Jwks { keys: Jwks::new(source)?, issuer, audience }
+            }
+        })))
+    }
+
+    /// Reads the signing keys and keeps them fresh until `shutdown`. Returns at once in mock mode.
+    pub async fn keep_keys_fresh(&self, shutdown: CancellationToken) {
+        if let Mode::Jwks { keys, .. } = &*self.0 {
+            keys.keep_fresh(shutdown).await;
+        }
+    }
+
+    /// Whether tokens can be checked: in jwks mode, whether keys have been read.
+    pub fn ready(&self) -> bool {
+        match &*self.0 {
+            Mode::Mock { .. } => true,
+            Mode::Jwks { keys, .. } => keys.current().is_some(),
+        }
+    }
+
+    /// The caller that the value of an `Authorization` header stands for; anonymous without one.
+    ///
+    /// In jwks mode an unknown key id may wait for one read of the key set, at most 5 seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::BadToken`] for everything that is not a valid bearer token.
+    pub async fn caller(&self, authorization: Option<&str>) -> Result<Caller, AuthError> {
+        let Some(authorization) = authorization else {
+            return Ok(Caller::Anonymous);
+        };
+        let token = bearer_token(authorization).ok_or(AuthError::BadToken)?;
+        self.viewer(token).await.map(Caller::Viewer)
+    }
+
+    async fn viewer(&self, token: &str) -> Result<Viewer, AuthError> {
+        match &*self.0 {
+            Mode::Mock { key, validation } => decode(token, key, validation),
+            Mode::Jwks { keys, issuer, audience } => {
+                let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::BadToken)?;
+                if !JWKS_ALGORITHMS.contains(&header.alg) {
+                    return Err(AuthError::BadToken);
+                }
+                let kid = header.kid.as_deref();
+                let keys = keys.holding(kid, header.alg).await.ok_or(AuthError::Unavailable)?;
+                let found = keys.find(kid, header.alg).ok_or(AuthError::BadToken)?;
+                // The key decides the algorithm; a header that named another found no key.
+                let mut validation = validation(found.algorithm);
+                validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
+                validation.set_issuer(&[issuer]);
+                validation.set_audience(&[audience]);
+                decode(token, &found.key, &validation)
+            }
+        }
+    }
+}
+
+/// The credentials of the Bearer scheme (RFC 6750, section 2.1).
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    let token = token.trim_start();
+    let fits = (1..=MAX_TOKEN_BYTES).contains(&token.len());
+    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
+}
+
+fn decode(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Viewer, AuthError> {
+    let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| {
+        tracing::debug!(reason = ?error.kind(), "refused a token");
+        AuthError::BadToken
+    })?;
+    // RFC 7515, section 4.1.11: an extension marked critical must be understood, and none is.
+    if token.header.crit.is_some() {
+        return Err(AuthError::BadToken);
+    }
+    token.claims.viewer().ok_or(AuthError::BadToken)
+}

@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::{Scopes, Viewer};
+
+/// Longer tokens are refused unread.
+pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// How far clocks may be apart, in seconds.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// The longest customer id, in characters.
+const MAX_SUBJECT_CHARS: usize = 64;
+
+/// What every mode demands of a token's claims; modes add issuer and audience.
+pub(super) fn validation(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    validation.set_required_spec_claims(&["exp", "sub"]);
+    validation
+}
+
+/// The claims of a token whose signature and times have been checked.
+#[derive(Deserialize)]
+pub(super) struct Claims {
+    sub: String,
+    // NumericDate: seconds, possibly with a fraction (RFC 7519, section 2).
+    exp: f64,
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+impl Claims {
+    /// The viewer these claims describe; none where the subject can't be a customer id.
+    pub(super) fn viewer(self) -> Option<Viewer> {
+        let fits = (1..=MAX_SUBJECT_CHARS).contains(&self.sub.chars().count());
+        if !fits || self.sub.chars().any(char::is_control) {
+            return None;
+        }
+        Some(Viewer {
+            customer_id: self.sub,
+            scopes: Scopes::from_claim(self.scope.as_deref().unwrap_or_default()),
+            // A cast saturates, and a year beyond chrono's calendar never comes.
+            expires_at: DateTime::from_timestamp(self.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct MintedClaims<'a> {
+    sub: &'a str,
+    scope: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// Why no token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// The lifetime leaves the calendar.
+    #[error("the token would never expire")]
+    Lifetime,
+    /// The token couldn't be signed.
+    #[error("the token could not be signed")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+}
+
+/// Makes a token for mock mode: HS256, signed with `secret`, valid from now for `expires_in`.
+///
+/// # Errors
+///
+/// Fails where the end lies beyond the calendar or the claims can't be signed.
+pub fn mint(
+    secret: &str,
+    customer_id: &str,
+    scopes: Scopes,
+    expires_in: Duration,
+) -> Result<String, MintError> {
+    let now = Utc::now();
+    let expires_at = chrono::Duration::from_std(expires_in)
+        .ok()
+        .and_then(|lifetime| now.checked_add_signed(lifetime))
+        .ok_or(MintError::Lifetime)?;
+    let claims = MintedClaims {
+        sub: customer_id,
+        scope: scopes.to_string(),
+        iat: now.timestamp(),
+        exp: expires_at.timestamp(),
+    };
+    Ok(jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        &claims,
+        &EncodingKey::from_secret(secret.as_bytes()),
+    )?)
+}

@@ -1,0 +1,167 @@
+//! The page at `/`: GraphiQL with example tabs and, in mock mode, a token.
+//!
+//! Its files come from a CDN (or from `assets_url`), pinned by version and hash. Its own script is
+//! allowed by hash, and nothing else runs.
+
+mod assets;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderName, HeaderValue, header},
+    response::{Html, IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use self::assets::{Asset, CDN, SCRIPTS, STYLES};
+
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// What the page shows.
+#[derive(Clone)]
+pub struct Playground {
+    /// Where the files are, laid out like [`CDN`].
+    pub assets_url: String,
+    /// A token to fill in. Everybody who opens the page gets it: for mock mode only.
+    pub token: Option<String>,
+}
+
+impl Default for Playground {
+    fn default() -> Self {
+        Self { assets_url: CDN.to_owned(), token: None }
+    }
+}
+
+impl std::fmt::Debug for Playground {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Playground")
+            .field("assets_url", &self.assets_url)
+            .field("token", &self.token.as_ref().map(|_| "[redacted]"))
+            .finish()
+    }
+}
+
+/// The page's settings, read by its script from a JSON block.
+#[derive(Serialize)]
+struct Config<'a> {
+    token: Option<&'a str>,
+    tabs: [Tab; 3],
+}
+
+#[derive(Serialize)]
+struct Tab {
+    query: &'static str,
+    variables: Option<&'static str>,
+}
+
+const TABS: [Tab; 3] = [
+    Tab {
+        query: include_str!("examples/create-order.graphql"),
+        variables: Some(include_str!("examples/create-order.json")),
+    },
+    Tab { query: include_str!("examples/watch-orders.graphql"), variables: None },
+    Tab {
+        query: include_str!("examples/my-orders.graphql"),
+        variables: Some(include_str!("examples/my-orders.json")),
+    },
+];
+
+/// A page ready to be sent, with the policy that admits its own parts alone.
+#[derive(Debug)]
+pub struct Page {
+    /// The HTML document.
+    pub html: String,
+    /// The value of its `Content-Security-Policy`.
+    pub policy: String,
+}
+
+impl Playground {
+    /// Renders the page.
+    pub fn render(&self) -> Page {
+        let config = Config { token: self.token.as_deref(), tabs: TABS };
+        let html = PAGE
+            .replace("{{styles}}", &self.styles())
+            .replace("{{style}}", STYLE)
+            .replace("{{scripts}}", &self.scripts())
+            .replace("{{script}}", SCRIPT)
+            .replace("{{config}}", &script_safe_json(&config));
+        Page { html, policy: self.policy() }
+    }
+
+    fn styles(&self) -> String {
+        self.tags(&STYLES, |url, integrity| {
+            format!(r#"<link rel="stylesheet" href="{url}" integrity="{integrity}" crossorigin="anonymous">"#)
+        })
+    }
+
+    fn scripts(&self) -> String {
+        self.tags(&SCRIPTS, |url, integrity| {
+            format!(r#"<script src="{url}" integrity="{integrity}" crossorigin="anonymous"></script>"#)
+        })
+    }
+
+    fn tags(&self, assets: &[Asset], tag: impl Fn(&str, &str) -> String) -> String {
+        let tags: Vec<_> = assets
+            .iter()
+            .map(|asset| tag(&html_safe(&asset.url(&self.assets_url)), asset.integrity))
+            .collect();
+        tags.join("\n    ")
+    }
+
+    fn policy(&self) -> String {
+        let sources = |assets: &[Asset]| {
+            let urls: Vec<_> = assets.iter().map(|asset| policy_safe(&asset.url(&self.assets_url))).collect();
+            urls.join(" ")
+        };
+        let script_hash = STANDARD.encode(Sha256::digest(SCRIPT));
+        [
+            "default-src 'none'".to_owned(),
+            format!("script-src {} 'sha256-{script_hash}'", sources(&SCRIPTS)),
+            // The editor sets styles of its own while it runs.
+            format!("style-src {} 'unsafe-inline'", sources(&STYLES)),
+            "font-src data:".to_owned(),
+            "img-src 'self' data:".to_owned(),
+            "connect-src 'self'".to_owned(),
+            "base-uri 'none'".to_owned(),
+            "form-action 'none'".to_owned(),
+            "frame-ancestors 'none'".to_owned(),
+        ]
+        .join("; ")
+    }
+}
+
+pub(super) async fn page(State(page): State<Arc<Page>>) -> Response {
+    let mut response = Html(page.html.clone()).into_response();
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&page.policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// JSON that can't end the script block it stands in: no `<` survives.
+fn script_safe_json(config: &Config<'_>) -> String {
+    serde_json::to_string(config).expect("the settings are strings").replace('<', "\\u003c")
+}
+
+fn html_safe(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+}
+
+/// A source that can't end its directive (CSP 3, section 2.3.1).
+fn policy_safe(url: &str) -> String {
+    url.replace(';', "%3B").replace(',', "%2C").replace(' ', "%20")
+}

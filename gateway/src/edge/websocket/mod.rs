@@ -1,0 +1,88 @@
+//! GraphQL over WebSocket: the `graphql-transport-ws` protocol
+//! (<https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>).
+//!
+//! One task reads and decides, one writes, and each operation has one. An operation waits for room
+//! in the socket's bounded queue before it asks its stream for more, so a slow peer slows its own
+//! streams down, costs no memory, and is still listened to.
+
+mod close;
+mod message;
+mod operations;
+mod outbox;
+mod session;
+
+use std::sync::Arc;
+
+use async_graphql::Executor;
+use axum::{
+    extract::{WebSocketUpgrade, ws::WebSocket},
+    http::{HeaderMap, header},
+    response::Response,
+};
+
+use self::{close::Close, session::Session};
+use super::{ErrorCode, Shared, engine::OVERLOAD_PAUSE, http::Refusal};
+
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// Sockets idle most of their life: the buffers they keep are small, messages grow them.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Room for control frames and framing beside the largest message.
+const WRITE_BUFFER_SLACK: usize = 64 * 1024;
+
+/// Messages up to this many times the limit are read, so that the peer hears why it is closed;
+/// larger ones cut the connection.
+const READ_PAST_LIMIT: usize = 4;
+
+/// Accepts a socket, where there is room for one more.
+pub(super) fn accept<E: Executor>(
+    shared: Arc<Shared<E>>,
+    mut upgrade: WebSocketUpgrade,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let permit = Arc::clone(&shared.sockets).try_acquire_owned().map_err(|_| {
+        ErrorCode::Overloaded.error("the gateway is at its limit of sockets").retry_after(OVERLOAD_PAUSE)
+    })?;
+    let speaks_protocol = upgrade.requested_protocols().any(|protocol| protocol == PROTOCOL);
+    let offered = upgrade.requested_protocols().next().cloned();
+    if speaks_protocol {
+        upgrade = upgrade.protocols([PROTOCOL]);
+    } else if let Some(offered) = offered {
+        // Clients fail a handshake that selects none of theirs, and would never see the close code.
+        upgrade.set_selected_protocol(offered);
+    }
+    // A header that is no text can't be a token either; an empty one is refused as such.
+    let authorization =
+        headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let limits = &shared.limits.sockets;
+    let largest_read = limits.max_message_bytes.saturating_mul(READ_PAST_LIMIT);
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(limits.max_outgoing_bytes + WRITE_BUFFER_SLACK)
+        .max_message_size(largest_read)
+        .max_frame_size(largest_read);
+    let tracker = shared.lifecycle.sockets.clone();
+    Ok(upgrade.on_upgrade(move |socket| {
+        tracker.track_future(async move {
+            let _permit = permit;
+            serve(socket, shared, authorization, speaks_protocol).await;
+        })
+    }))
+}
+
+async fn serve<E: Executor>(
+    socket: WebSocket,
+    shared: Arc<Shared<E>>,
+    authorization: Option<String>,
+    speaks_protocol: bool,
+) {
+    let session = Session::new(socket, shared, authorization);
+    if speaks_protocol {
+        session.run().await;
+    } else {
+        session.close(Close::SubprotocolNotAcceptable).await;
+    }
+}
