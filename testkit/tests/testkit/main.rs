@@ -8,3 +8,4 @@ mod owners;
 mod postgres;
 mod processes;
 mod rabbitmq;
+mod shared;
