@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{OrderId, ProductId};
+use crate::limits::{PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, text_fault};
 use crate::money::Money;
 use crate::order::Shortfall;
 use crate::order_messages::Item;
 use crate::page::Page;
 use crate::product::Product;
+use crate::refusal::{Refusal, RefusalCode};
 
 /// Asks for a page of the catalogue, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +116,23 @@ pub struct PutProduct {
     pub description: String,
     /// What one unit costs, in the shop's currency.
     pub unit_price: Money,
+}
+
+impl PutProduct {
+    /// The first thing that is out of bounds, if anything. Whether the currency is the shop's, inventory-service knows.
+    pub fn fault(&self) -> Option<Refusal> {
+        let texts = [
+            (self.name.as_str(), PRODUCT_NAME_MAX_CHARS, false, "name"),
+            (&self.description, PRODUCT_DESCRIPTION_MAX_CHARS, true, "description"),
+        ];
+        let text = texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
+            let message = text_fault(text, max_chars, multiline)?;
+            Some(Refusal::at(RefusalCode::InvalidInput, format!("{name} {message}"), [name]))
+        });
+        let negative =
+            || Refusal::at(RefusalCode::InvalidInput, "unitPrice must not be negative", ["unitPrice"]);
+        text.or_else(|| (self.unit_price.amount_minor < 0).then(negative))
+    }
 }
 
 /// Asks inventory-service for the facts that an audit compares.

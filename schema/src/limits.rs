@@ -12,6 +12,10 @@ pub const SHIPPING_ADDRESS_MAX_CHARS: usize = 500;
 pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 /// Characters of a tracking company or number.
 pub const TRACKING_MAX_CHARS: usize = 100;
+/// Characters of a product's name.
+pub const PRODUCT_NAME_MAX_CHARS: usize = 200;
+/// Characters of a product's description.
+pub const PRODUCT_DESCRIPTION_MAX_CHARS: usize = 2_000;
 /// Characters of a catalogue search.
 pub const SEARCH_MAX_CHARS: usize = 100;
 /// Entries of one page.
