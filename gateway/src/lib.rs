@@ -2,3 +2,5 @@
 
 pub mod auth;
 pub mod edge;
+pub mod graphql;
+pub mod orders;

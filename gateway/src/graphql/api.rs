@@ -1,0 +1,101 @@
+use async_graphql::{
+    Data, EmptySubscription, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
+};
+use bus::clock::Clock;
+use bus::deadline::Deadline;
+use bus::ids::IdSource;
+use bus::requester::Ask;
+use futures::stream::{self, BoxStream, StreamExt};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::loading::{Loaders, Turns};
+use super::mutation::Mutation;
+use super::query::Query;
+use crate::orders::{Backend, Patience, Placing, SendCommand};
+
+/// What one document may cost: a field counts one, and a connection's fields as often as it may have entries. Pages of
+/// 100 orders with everything in them cost about a third of this.
+const MAX_COMPLEXITY: usize = 20_000;
+
+type OrderSchema = Schema<Query, Mutation, EmptySubscription>;
+
+/// What the API is built on.
+pub struct ApiSettings {
+    /// Answers requests.
+    pub ask: Arc<dyn Ask>,
+    /// Takes orders.
+    pub commands: Arc<dyn SendCommand>,
+    /// Says when an order was placed.
+    pub clock: Arc<dyn Clock>,
+    /// Names orders and changes.
+    pub ids: Arc<dyn IdSource>,
+    /// How long all requests of one query or mutation may take together.
+    pub request_timeout: Duration,
+    /// How long `createOrder` waits for the outcome.
+    pub create_order_wait: Duration,
+}
+
+/// Executes operations. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    schema: OrderSchema,
+    ask: Arc<dyn Ask>,
+    request_timeout: Duration,
+}
+
+impl Api {
+    /// The API over these services.
+    pub fn new(settings: ApiSettings) -> Self {
+        let placing = Placing {
+            commands: settings.commands,
+            clock: settings.clock,
+            ids: settings.ids,
+            wait: settings.create_order_wait,
+        };
+        Self {
+            schema: schema().data(placing).finish(),
+            ask: settings.ask,
+            request_timeout: settings.request_timeout,
+        }
+    }
+
+    fn loaders(&self, patience: Patience, turns: &Turns) -> Loaders {
+        Loaders::new(Backend::new(Arc::clone(&self.ask), patience), turns.clone())
+    }
+}
+
+impl Executor for Api {
+    async fn execute(&self, request: Request) -> Response {
+        let turns = Turns::default();
+        let patience = Patience::Until(Deadline::after(self.request_timeout));
+        let request = request.data(self.loaders(patience, &turns));
+        let schema = self.schema.clone();
+        let operation = stream::once(async move { schema.execute(request).await });
+        let mut results = std::pin::pin!(turns.drive(operation));
+        results.next().await.expect("the stream has one item")
+    }
+
+    fn execute_stream(
+        &self,
+        request: Request,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        let turns = Turns::default();
+        let request = request.data(self.loaders(Patience::Each(self.request_timeout), &turns));
+        turns
+            .drive(self.schema.execute_stream_with_session_data(request, session_data.unwrap_or_default()))
+            .boxed()
+    }
+}
+
+/// The schema in GraphQL's own language.
+pub fn sdl() -> String {
+    schema()
+        .finish()
+        .sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident())
+}
+
+fn schema() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    Schema::build(Query, Mutation, EmptySubscription).limit_complexity(MAX_COMPLEXITY)
+}

@@ -1,0 +1,20 @@
+//! The public API: types and resolvers over the wire's orders, products and customers.
+//!
+//! Reading order: [`query`], [`mutation`], then the types; [`loading`] is how nested fields reach other services,
+//! [`nullable`] how one of them fails alone, [`fault`] what is said then.
+
+mod api;
+mod customer;
+mod fault;
+mod loading;
+mod money;
+mod mutation;
+mod nullable;
+mod order;
+mod page;
+mod product;
+mod query;
+mod scalars;
+mod viewer;
+
+pub use api::{Api, ApiSettings, sdl};

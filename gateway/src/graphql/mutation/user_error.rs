@@ -1,0 +1,60 @@
+use async_graphql::{Enum, SimpleObject};
+use schema::refusal::{Refusal, RefusalCode};
+
+use crate::edge::{EdgeError, ErrorCode};
+
+/// What the caller can put right. Faults that are not theirs are top-level errors with extensions.code.
+#[derive(SimpleObject, Debug)]
+pub(crate) struct UserError {
+    code: UserErrorCode,
+    message: String,
+    /// The input's path, such as ["input", "items", "0", "quantity"].
+    field: Option<Vec<String>>,
+}
+
+#[derive(Enum, Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UserErrorCode {
+    InvalidInput,
+    DuplicateProduct,
+    OrderNotFound,
+    InvalidTransition,
+    VersionConflict,
+    IdempotencyKeyReused,
+}
+
+impl TryFrom<Refusal> for UserError {
+    type Error = EdgeError;
+
+    /// Fails on refusals that no mutation has a reason for.
+    fn try_from(refusal: Refusal) -> Result<Self, EdgeError> {
+        let code = match refusal.code {
+            RefusalCode::InvalidInput => UserErrorCode::InvalidInput,
+            RefusalCode::DuplicateProduct => UserErrorCode::DuplicateProduct,
+            RefusalCode::OrderNotFound => UserErrorCode::OrderNotFound,
+            RefusalCode::InvalidTransition => UserErrorCode::InvalidTransition,
+            RefusalCode::VersionConflict => UserErrorCode::VersionConflict,
+            RefusalCode::IdempotencyKeyReused => UserErrorCode::IdempotencyKeyReused,
+            RefusalCode::CursorInvalid
+            | RefusalCode::CursorExpired
+            | RefusalCode::StockTooLow
+            | RefusalCode::ProductNotFound => {
+                tracing::error!(?refusal, "a mutation was refused for no reason that mutations have");
+                return Err(ErrorCode::InternalServerError.error("internal error"));
+            }
+        };
+        let field = refusal.field.or_else(|| usual_field(code));
+        Ok(Self { code, message: refusal.message, field })
+    }
+}
+
+/// The field that a refusal is about, where its service named none.
+fn usual_field(code: UserErrorCode) -> Option<Vec<String>> {
+    let field = match code {
+        UserErrorCode::OrderNotFound => "id",
+        UserErrorCode::InvalidTransition => "status",
+        UserErrorCode::VersionConflict => "expectedVersion",
+        UserErrorCode::IdempotencyKeyReused => "idempotencyKey",
+        UserErrorCode::InvalidInput | UserErrorCode::DuplicateProduct => return None,
+    };
+    Some(vec!["input".to_owned(), field.to_owned()])
+}

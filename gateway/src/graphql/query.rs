@@ -1,0 +1,124 @@
+use async_graphql::{Context, ID, Object};
+use schema::cursor::ProductCursor;
+use schema::ids::CustomerId;
+use schema::inventory_messages::{ListProducts, ProductPage};
+use schema::limits::{SEARCH_MAX_CHARS, text_fault};
+use schema::page::Page;
+use schema::pattern::INVENTORY_LIST;
+use schema::refusal::Outcome;
+
+use super::customer::Customer;
+use super::fault::read_fault;
+use super::loading::{Loaders, OrderKey};
+use super::nullable::{Nullable, nullable};
+use super::order::{Order, OrderConnection, OrderStatus, list_orders};
+use super::page::{PageKey, page_cost, refused_list};
+use super::product::{Product, ProductConnection};
+use super::viewer::SignedIn;
+use crate::auth::Scope;
+use crate::edge::{EdgeError, ErrorCode};
+
+pub(crate) struct Query;
+
+#[Object]
+impl Query {
+    /// The signed-in customer.
+    async fn me(&self, ctx: &Context<'_>) -> Nullable<Customer> {
+        nullable(async {
+            let viewer = SignedIn::of(ctx)?;
+            find_customer(ctx, viewer.customer_id).await
+        })
+        .await
+    }
+
+    /// Oneself, or with orders:all anybody; FORBIDDEN otherwise.
+    async fn customer(&self, ctx: &Context<'_>, id: ID) -> Nullable<Customer> {
+        nullable(async {
+            let viewer = SignedIn::of(ctx)?;
+            if id.as_str() != viewer.customer_id.as_str() {
+                viewer.require(Scope::OrdersAll)?;
+            }
+            let Ok(id) = id.parse() else { return Ok(None) };
+            find_customer(ctx, id).await
+        })
+        .await
+    }
+
+    /// An order within the caller's reach; null where there is none with this id, one beyond reach included.
+    async fn order(&self, ctx: &Context<'_>, id: ID) -> Nullable<Order> {
+        nullable(async {
+            let viewer = SignedIn::of(ctx)?;
+            viewer.require(Scope::OrdersRead)?;
+            let Ok(order_id) = id.parse() else { return Ok(None) };
+            let key = OrderKey { order_id, reach: viewer.reach() };
+            Ok(ctx.data_unchecked::<Loaders>().order(key).await?.map(Order::from))
+        })
+        .await
+    }
+
+    /// Orders, newest first: one's own, or with orders:all those of customerId. Relay connection: first or last (not both),
+    /// 1 to 100, 20 if neither is given. statuses narrows; an empty list matches nothing.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of the contract")]
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn orders(
+        &self,
+        ctx: &Context<'_>,
+        customer_id: Option<ID>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+        statuses: Option<Vec<OrderStatus>>,
+    ) -> Nullable<OrderConnection> {
+        nullable(async {
+            let customer_id = customer_id.as_ref().map(|id| id.as_str());
+            list_orders(ctx, customer_id, first, after, last, before, statuses).await.map(Some)
+        })
+        .await
+    }
+
+    async fn product(&self, ctx: &Context<'_>, id: ID) -> Nullable<Product> {
+        nullable(async {
+            let Ok(id) = id.parse() else { return Ok(None) };
+            Ok(ctx.data_unchecked::<Loaders>().product(id).await?.map(Product::from))
+        })
+        .await
+    }
+
+    /// The catalogue by id, open to everybody; search matches name and description, case-insensitively.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn products(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+        search: Option<String>,
+    ) -> Nullable<ProductConnection> {
+        nullable(async {
+            let check_cursor = |cursor: &str| ProductCursor::decode(cursor).map(drop);
+            let page = PageKey::new(first, after, last, before, check_cursor)?;
+            let question = ListProducts { search: checked_search(search)?, page: Page::from(page) };
+            let backend = ctx.data_unchecked::<Loaders>().backend();
+            let answer: Outcome<ProductPage> =
+                backend.ask_one(INVENTORY_LIST, &question).await.map_err(|error| read_fault(&error))?;
+            let page = answer.into_result().map_err(|refusal| refused_list(&refusal))?;
+            Ok(Some(page.into()))
+        })
+        .await
+    }
+}
+
+async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Customer>, EdgeError> {
+    Ok(ctx.data_unchecked::<Loaders>().customer(id).await?.map(Customer::from))
+}
+
+/// A blank search matches everything, as none does.
+fn checked_search(search: Option<String>) -> Result<Option<String>, EdgeError> {
+    let Some(search) = search.filter(|search| !search.trim().is_empty()) else { return Ok(None) };
+    match text_fault(&search, SEARCH_MAX_CHARS, false) {
+        Some(fault) => Err(ErrorCode::BadUserInput.error(format!("search {fault}"))),
+        None => Ok(Some(search)),
+    }
+}

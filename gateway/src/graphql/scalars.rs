@@ -1,0 +1,48 @@
+use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use schema::money;
+use schema::time::Timestamp;
+
+/// An instant in UTC as RFC 3339 with milliseconds: 2026-11-23T19:10:51.371Z
+pub(crate) struct DateTime(pub(crate) Timestamp);
+
+#[Scalar]
+impl ScalarType for DateTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(text) => text.parse().map(Self).map_err(InputValueError::custom),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+/// An exact decimal number as a string, such as "1197.00"; never a float.
+pub(crate) struct Decimal(String);
+
+impl From<money::Money> for Decimal {
+    fn from(money: money::Money) -> Self {
+        Self(money.to_decimal())
+    }
+}
+
+#[Scalar]
+impl ScalarType for Decimal {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::String(text) => Ok(Self(text)),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
+    }
+}
+
+/// A count as GraphQL's `Int` holds it: whatever exceeds 32 bits with sign is shown as the greatest of them.
+pub(crate) fn int(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

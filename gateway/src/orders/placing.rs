@@ -1,0 +1,175 @@
+//! Placing an order: durable before anything is answered, and answered with as much as is known by then.
+
+use async_trait::async_trait;
+use bus::clock::Clock;
+use bus::commands::{Accepted, Command, Commands};
+use bus::deadline::Deadline;
+use bus::failure::Failure;
+use bus::ids::IdSource;
+use bus::transport::PublishError;
+use schema::fingerprint::fingerprint;
+use schema::ids::{CustomerId, OrderId, line_item_id};
+use schema::order::{LineItem, Order, OrderStatus};
+use schema::order_messages::{Item, OrderRef, Owner, Placed, Placement};
+use schema::pattern::{ORDER_CREATE, ORDER_GET};
+use schema::refusal::{Outcome, Refusal, RefusalCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Backend;
+
+/// How long a look at the stored order may hold up an answer that could be given without it.
+const READ_BACK_LIMIT: Duration = Duration::from_millis(500);
+
+/// Sends the command that places an order. See [`Commands::send`] for what it promises.
+#[async_trait]
+pub trait SendCommand: Send + Sync + 'static {
+    /// Sends until confirmed or `deadline`; with `wait`, then awaits the answer for so long.
+    async fn send(
+        &self,
+        command: &Command<'_, Placement>,
+        deadline: Deadline,
+        wait: Option<Duration>,
+    ) -> Result<Accepted, PublishError>;
+}
+
+#[async_trait]
+impl SendCommand for Commands {
+    async fn send(
+        &self,
+        command: &Command<'_, Placement>,
+        deadline: Deadline,
+        wait: Option<Duration>,
+    ) -> Result<Accepted, PublishError> {
+        Self::send(self, command, deadline, wait).await
+    }
+}
+
+/// What placing an order came to.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// order-service's own answer.
+    Placed(Placed),
+    /// Refused; the caller can put it right.
+    Refused(Refusal),
+    /// Accepted. The order as stored, or as it will be: then PENDING at version 0.
+    Accepted(Order),
+}
+
+/// Why it is not known that the order was accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlacingError {
+    /// The command was not, or not certainly, accepted.
+    #[error(transparent)]
+    Unsent(#[from] PublishError),
+    /// The command was given up on; an operator may still replay it.
+    #[error("the command was given up on: {0}")]
+    GivenUp(Failure),
+}
+
+/// Places orders.
+#[derive(Clone)]
+pub(crate) struct Placing {
+    pub(crate) commands: Arc<dyn SendCommand>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    /// How long the outcome is waited for.
+    pub(crate) wait: Duration,
+}
+
+impl Placing {
+    /// A placement as of now, under the id that its key names, or else a fresh one. Not checked yet.
+    pub(crate) fn placement(
+        &self,
+        customer_id: CustomerId,
+        items: Vec<Item>,
+        shipping_address: Option<String>,
+        idempotency_key: Option<String>,
+    ) -> Placement {
+        let order_id = match &idempotency_key {
+            Some(key) => OrderId::for_idempotency_key(&customer_id, key),
+            None => OrderId(self.ids.fresh()),
+        };
+        let placed_at = self.clock.now();
+        Placement { order_id, customer_id, items, shipping_address, idempotency_key, placed_at }
+    }
+
+    /// Sends the order on its way and, with `wait`, awaits what becomes of it for a while.
+    pub(crate) async fn place(
+        &self,
+        placement: &Placement,
+        wait: bool,
+        backend: &Backend,
+    ) -> Result<Progress, PlacingError> {
+        let command = Command {
+            pattern: ORDER_CREATE,
+            data: placement,
+            message_id: self.ids.fresh(),
+            timestamp: placement.placed_at,
+        };
+        let wait = wait.then_some(self.wait);
+        match self.commands.send(&command, backend.deadline(), wait).await? {
+            Accepted::Answered(Err(failure)) => Err(PlacingError::GivenUp(failure)),
+            Accepted::Answered(Ok(answer)) => match serde_json::from_str(answer.get()) {
+                Ok(Outcome::Done(placed)) => Ok(Progress::Placed(placed)),
+                Ok(Outcome::Refused { refused }) => Ok(Progress::Refused(refused)),
+                Err(error) => {
+                    tracing::error!(%error, "the answer to order.create could not be read");
+                    Ok(accepted(placement, backend).await)
+                }
+            },
+            Accepted::Unanswered => Ok(accepted(placement, backend).await),
+        }
+    }
+}
+
+/// What can be said of an order that was accepted and not answered for.
+///
+/// Only with a key may it have been there before; a fresh id has nothing to look up.
+async fn accepted(placement: &Placement, backend: &Backend) -> Progress {
+    let pending = pending(placement);
+    if placement.idempotency_key.is_none() {
+        return Progress::Accepted(pending);
+    }
+    let owner = Owner::Customer { customer_id: placement.customer_id.clone() };
+    let order = OrderRef { order_id: placement.order_id, owner };
+    match backend.hurried(READ_BACK_LIMIT).ask_one(ORDER_GET, &order).await {
+        Ok(Some::<Order>(stored)) if stored.fingerprint == pending.fingerprint => Progress::Accepted(stored),
+        Ok(Some(_)) => Progress::Refused(Refusal::at(
+            RefusalCode::IdempotencyKeyReused,
+            "this idempotency key was used with another input",
+            ["input", "idempotencyKey"],
+        )),
+        Ok(None) => Progress::Accepted(pending),
+        Err(error) => {
+            tracing::debug!(%error, "an accepted order could not be read back");
+            Progress::Accepted(pending)
+        }
+    }
+}
+
+/// The order as it is until order-service has taken it.
+fn pending(placement: &Placement) -> Order {
+    let line_items = placement.items.iter().map(|item| LineItem {
+        id: line_item_id(placement.order_id, &item.product_id),
+        product_id: item.product_id.clone(),
+        product_name: None,
+        quantity: item.quantity,
+        unit_price: None,
+    });
+    Order {
+        id: placement.order_id,
+        customer_id: placement.customer_id.clone(),
+        status: OrderStatus::Pending,
+        version: 0,
+        fingerprint: fingerprint(&placement.items, placement.shipping_address.as_deref()),
+        line_items: line_items.collect(),
+        total_amount: None,
+        shipping_address: placement.shipping_address.clone(),
+        tracking_company: None,
+        tracking_number: None,
+        rejection: None,
+        created_at: placement.placed_at,
+        updated_at: placement.placed_at,
+    }
+}
