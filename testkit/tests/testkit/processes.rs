@@ -11,7 +11,7 @@ fn shell(script: &str) -> Process {
 
 #[tokio::test]
 async fn lines_of_both_streams_are_found_and_kept() {
-    let program = shell("echo one; echo two >&2; sleep 60");
+    let program = shell("echo one; echo two >&2; exec sleep 60");
 
     assert_eq!(program.line("tw").await.unwrap(), "two");
     assert_eq!(program.line("one").await.unwrap(), "one");
@@ -43,7 +43,7 @@ async fn terminate_lets_the_program_end_in_its_own_way_and_kill_does_not() {
 async fn an_http_server_is_waited_for_until_it_answers_200() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let program = shell("sleep 60");
+    let program = shell("exec sleep 60");
     let server = tokio::spawn(async move {
         for status in ["503 Service Unavailable", "200 OK"] {
             let (mut stream, _) = listener.accept().await.unwrap();
