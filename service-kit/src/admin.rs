@@ -1,5 +1,9 @@
 //! The endpoints for whoever runs the process: `/livez`, `/readyz` and `/metrics`, on a port of their own.
 
+mod desk;
+
+pub use desk::DESK_PATH;
+
 use std::net::SocketAddr;
 
 use anyhow::Context;
@@ -47,7 +51,7 @@ impl AdminServer {
             .await
             .with_context(|| format!("cannot listen on {}:{} (ADMIN_PORT)", config.host, config.port))?;
         let address = listener.local_addr().context("cannot tell the admin port taken")?;
-        let serving = axum::serve(listener, self.router);
+        let serving = axum::serve(listener, self.router.into_make_service_with_connect_info::<SocketAddr>());
         let task = tokio::spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the admin server ended");
