@@ -1,0 +1,183 @@
+//! Connecting to a database, and the few things that differ between PostgreSQL and SQLite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::clock::Clock;
+use schema::time::Timestamp;
+use sea_orm::sea_query::SelectStatement;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::StoreError;
+
+/// Connections to PostgreSQL of one service in one process.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// Connections that read from SQLite; beside them there is one that writes.
+const SQLITE_READERS: u32 = 4;
+/// How long anybody waits for a connection, one that is free or one that can be made.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a statement may run in PostgreSQL, and a write of another process be waited for in SQLite.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement waits for a row lock, and how long a transaction may lie idle with its locks: a copy
+/// that stalls in the middle of one holds up the others no longer than this.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause before a database that doesn't answer at start is tried again; doubles up to the limit.
+const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+const RECONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// A service's database. Cloning shares it.
+#[derive(Clone)]
+pub struct Database {
+    /// The one connection that writes, on SQLite; the pool, on PostgreSQL.
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    clock: Arc<dyn Clock>,
+}
+
+impl Database {
+    /// Connects to `postgres://user@host/database` or `sqlite://path`, once: a database that doesn't answer
+    /// within seconds is an error.
+    ///
+    /// `clock` tells the time on SQLite, where database and service are on one machine. A SQLite file is made
+    /// where there is none; its folder is not.
+    pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            let writer = sea_orm::Database::connect(sqlite_options(url, 1, false)).await?;
+            let reader = sea_orm::Database::connect(sqlite_options(url, SQLITE_READERS, true)).await?;
+            Ok(Self { writer, reader, clock })
+        } else {
+            let pool = sea_orm::Database::connect(postgres_options(url)).await?;
+            Ok(Self { writer: pool.clone(), reader: pool, clock })
+        }
+    }
+
+    /// Connects as soon as the database answers, trying for as long as `patience` lasts.
+    ///
+    /// The error is that of the last attempt; `stop` ends the waiting early.
+    pub async fn connect_within(
+        url: &str,
+        clock: Arc<dyn Clock>,
+        patience: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut pause = RECONNECT_FIRST;
+        loop {
+            let error = match Self::connect(url, Arc::clone(&clock)).await {
+                Ok(database) => return Ok(database),
+                Err(error) => error,
+            };
+            if tokio::time::Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the database does not answer yet");
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Err(error);
+            }
+            pause = (pause * 2).min(RECONNECT_LIMIT);
+        }
+    }
+
+    /// For reading outside of transactions. On SQLite it refuses to write.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// For a single statement that writes.
+    pub fn write(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Begins a transaction that may write. Dropped without a commit, it is rolled back.
+    ///
+    /// On SQLite it holds the write lock from here on, so that what it reads stays as it is.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// Which of the two it is.
+    pub fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// The time by the database's clock, which all copies of a service share: for ages and leases.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        if self.backend() == DbBackend::Sqlite {
+            return Ok(self.clock.now());
+        }
+        let statement = Statement::from_string(self.backend(), "SELECT clock_timestamp() AS now");
+        let row = self.reader.query_one_raw(statement).await?;
+        let row = row.ok_or_else(|| StoreError::Data("the database told no time".to_owned()))?;
+        Ok(row.try_get::<chrono::DateTime<chrono::Utc>>("", "now")?.into())
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        Ok(self.reader.ping().await?)
+    }
+
+    /// Closes the connections, and with them SQLite's write-ahead log.
+    pub async fn close(self) {
+        for connection in [self.writer, self.reader] {
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "a database connection did not close");
+            }
+        }
+    }
+}
+
+/// Locks the rows that `select` finds until the transaction ends; on SQLite, where a transaction already has
+/// the write lock, it leaves the statement as it is.
+pub fn for_update(backend: DbBackend, select: &mut SelectStatement) {
+    if backend == DbBackend::Postgres {
+        select.lock_exclusive();
+    }
+}
+
+fn postgres_options(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    let lock_timeout = LOCK_TIMEOUT.as_millis().to_string();
+    options
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .statement_timeout(STATEMENT_TIMEOUT)
+        .sqlx_logging(false)
+        .map_sqlx_postgres_opts(move |options| {
+            options.options([
+                ("lock_timeout", &lock_timeout),
+                ("idle_in_transaction_session_timeout", &lock_timeout),
+            ])
+        });
+    options
+}
+
+fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(STATEMENT_TIMEOUT)
+        // The last connection to a file tidies up behind it: keep them.
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |options: SqliteConnectOptions| {
+            let options = options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(STATEMENT_TIMEOUT)
+                .foreign_keys(true);
+            if read_only { options.pragma("query_only", "ON") } else { options }
+        });
+    options
+}

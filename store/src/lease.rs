@@ -1,0 +1,77 @@
+//! One copy at a time does this: a row that names its holder until an hour by the database's clock.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use schema::time::Timestamp;
+use sea_orm::ConnectionTrait as _;
+use sea_orm::sea_query::{Cond, Expr, ExprTrait as _, Query};
+
+use crate::database::Database;
+use crate::error::StoreError;
+
+/// How long a lease lasts without being renewed. Another copy takes over within this and its own next try.
+pub const LEASE_TTL: Duration = Duration::from_secs(4);
+/// A lease with less than this left is renewed.
+const RENEW_BELOW: Duration = Duration::from_secs(3);
+
+/// A lease, as one copy sees it.
+///
+/// It saves work, and no more: its holder may stall and find another one working. Whatever it guards
+/// must be right under two holders too.
+///
+/// Its table has the columns `name` (of a row that exists), `owner` (text) and `expires_at`.
+pub struct Lease {
+    database: Database,
+    table: &'static str,
+    name: &'static str,
+    owner: String,
+    held_until: Mutex<Option<Timestamp>>,
+}
+
+impl Lease {
+    /// A lease not yet held. `owner` differs between copies.
+    pub fn new(database: Database, table: &'static str, name: &'static str, owner: String) -> Self {
+        Self { database, table, name, owner, held_until: Mutex::new(None) }
+    }
+
+    /// Takes or renews the lease, and says whether it is held. Writes nothing while there is time left.
+    pub async fn hold(&self) -> Result<bool, StoreError> {
+        let now = self.database.now().await?;
+        if self.held_until().is_some_and(|until| until.since(now) >= RENEW_BELOW) {
+            return Ok(true);
+        }
+        let until = now.plus(LEASE_TTL);
+        let free = Cond::any()
+            .add(Expr::col("owner").eq(self.owner.as_str()))
+            .add(Expr::col("expires_at").lte(now.to_utc()));
+        let statement = Query::update()
+            .table(self.table)
+            .value("owner", self.owner.as_str())
+            .value("expires_at", until.to_utc())
+            .and_where(Expr::col("name").eq(self.name))
+            .cond_where(free)
+            .take();
+        let held = self.database.write().execute(&statement).await?.rows_affected() > 0;
+        *self.held_until() = held.then_some(until);
+        Ok(held)
+    }
+
+    /// Gives the lease up, so that another copy need not wait for its end.
+    pub async fn release(&self) -> Result<(), StoreError> {
+        *self.held_until() = None;
+        let now = self.database.now().await?;
+        let statement = Query::update()
+            .table(self.table)
+            .value("expires_at", now.to_utc())
+            .and_where(Expr::col("name").eq(self.name))
+            .and_where(Expr::col("owner").eq(self.owner.as_str()))
+            .take();
+        self.database.write().execute(&statement).await?;
+        Ok(())
+    }
+
+    fn held_until(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
+        self.held_until.lock().expect("nothing panics while it holds this lock")
+    }
+}
