@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use crate::queues::{Changes, QueueName, Stored};
 
 /// How long opening waits for a process that is just letting go of the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Rows written by one statement, at the most.
 const ROWS_PER_STATEMENT: usize = 64;
 /// What is left of the write-ahead log's file once a burst is over, in bytes.

@@ -20,7 +20,7 @@ pub(crate) use changes::{Changes, Stored};
 pub(crate) use deliveries::{DeliveryTag, Handout};
 pub(crate) use expiry::Expiry;
 pub use publishing::MAX_MESSAGE_BYTES;
-pub(crate) use publishing::Publication;
+pub(crate) use publishing::{Answers, Publication};
 pub(crate) use queue::{Entry, MessageId, Millis, Overflow, Queue, QueueName};
 
 use deliveries::{Consumer, Unsettled};

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bus::clock::Clock;
 use bus::message::Message;
 use bus::topology::Topology;
-use bus::transport::{Delivery, Link, PublishError, Target};
+use bus::transport::{Delivery, Link, Target};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::handle::Handle;
-use crate::queues::{Changes, ConnectionId, ConsumerId, Handout, Limits, Millis, QueueName, Queues};
+use crate::queues::{Answers, Changes, ConnectionId, ConsumerId, Handout, Limits, Millis, QueueName, Queues};
 use crate::writer::Command;
 
 /// How messages move.
@@ -116,7 +116,7 @@ impl Shared {
     pub(crate) fn publish_now(
         self: &Arc<Self>,
         messages: Vec<(Target, Message)>,
-    ) -> Result<Vec<Result<(), PublishError>>, Vec<(Target, Message)>> {
+    ) -> Result<Answers, Vec<(Target, Message)>> {
         let now = self.now();
         self.with(|queues| {
             if matches!(self.drive, Drive::Running(_)) && queues.reaches_durable(&messages) {

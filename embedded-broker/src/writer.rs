@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{CommitError, Journal};
-use crate::queues::{Changes, DeliveryTag, Expiry, Millis, Publication, Queues};
+use crate::queues::{Answers, Changes, DeliveryTag, Expiry, Millis, Publication, Queues};
 use crate::shared::Shared;
 
 /// Commands that wait for the writer; beyond that, publishers wait.
@@ -26,7 +26,7 @@ const EXPIRY_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Publish these together.
-    Publish { messages: Vec<(Target, Message)>, answer: oneshot::Sender<Vec<Result<(), PublishError>>> },
+    Publish { messages: Vec<(Target, Message)>, answer: oneshot::Sender<Answers> },
     /// Acknowledge a delivery.
     Ack { tag: DeliveryTag, done: oneshot::Sender<()> },
     /// Move or drop what is past its time. Answers how many messages that were.
@@ -35,14 +35,14 @@ pub(crate) enum Command {
 
 /// A command that has been decided and waits for the commit.
 enum Staged {
-    Publish(Publication, oneshot::Sender<Vec<Result<(), PublishError>>>),
+    Publish(Publication, oneshot::Sender<Answers>),
     Ack(DeliveryTag, oneshot::Sender<()>),
     Expire(Expiry, oneshot::Sender<usize>),
 }
 
 /// An answer to be given once the lock is released.
 enum Answer {
-    Published(Vec<Result<(), PublishError>>, oneshot::Sender<Vec<Result<(), PublishError>>>),
+    Published(Answers, oneshot::Sender<Answers>),
     Acked(oneshot::Sender<()>),
     Expired(usize, oneshot::Sender<usize>),
 }

@@ -9,10 +9,13 @@ use crate::routing;
 /// The largest body that is taken: what RabbitMQ takes by default.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
+/// What became of each message, in the order published.
+pub(crate) type Answers = Vec<Result<(), PublishError>>;
+
 /// Messages published together. They become visible together, or not at all.
 #[derive(Debug)]
 pub(crate) struct Publication {
-    answers: Vec<Result<(), PublishError>>,
+    answers: Answers,
     copies: Vec<Copy>,
 }
 
@@ -54,7 +57,7 @@ impl Queues {
     }
 
     /// Makes the publication visible.
-    pub(crate) fn commit_publication(&mut self, publication: Publication) -> Vec<Result<(), PublishError>> {
+    pub(crate) fn commit_publication(&mut self, publication: Publication) -> Answers {
         for copy in publication.copies {
             if let Some(queue) = self.queues.get_mut(&copy.queue) {
                 queue.forgo();
@@ -69,7 +72,7 @@ impl Queues {
         &mut self,
         mut publication: Publication,
         error: &PublishError,
-    ) -> Vec<Result<(), PublishError>> {
+    ) -> Answers {
         for copy in publication.copies {
             if let Some(queue) = self.queues.get_mut(&copy.queue) {
                 queue.forgo();

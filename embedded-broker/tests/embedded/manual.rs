@@ -1,0 +1,86 @@
+//! Steps decided by hand.
+
+use std::sync::Arc;
+
+use bus::clock::{Clock as _, ManualClock};
+use bus::topology::WorkQueue;
+use bus::transport::{ExclusiveQueue, Link, Target};
+use embedded_broker::ManualBroker;
+use schema::time::Timestamp;
+
+use crate::stand::{DELAY, PATIENCE, message, name, send, topology, work};
+
+fn broker() -> (ManualBroker, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_000_000).unwrap()));
+    (ManualBroker::new(topology(), clock.clone()), clock)
+}
+
+fn waiting(broker: &ManualBroker) -> Vec<(String, usize)> {
+    broker.queues().into_iter().filter(|(_, ready)| *ready > 0).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_delivered_until_it_is_told_to_and_in_any_order_one_likes() {
+    let (broker, _) = broker();
+    let transport = broker.transport("order-service.1");
+    let mut deliveries = transport.consume(&work(), 2).await.unwrap();
+    send(&transport, &work(), &["a", "b", "c", "d"]).await;
+    assert!(deliveries.try_recv().is_err());
+    assert_eq!(waiting(&broker), [(work(), 4)]);
+
+    let taken = broker.take_at(&work(), 2).unwrap();
+    assert_eq!(name(&taken.message), "c");
+    assert!(broker.deliver(&work(), 1) && broker.deliver(&work(), 0));
+    assert!(!broker.deliver(&work(), 0), "the prefetch holds here too");
+    for expected in ["b", "a"] {
+        let delivery = deliveries.try_recv().unwrap();
+        assert_eq!(name(&delivery.message), expected);
+        delivery.ack().await;
+    }
+    drop(taken);
+    let again = broker.take(&work()).unwrap();
+    assert_eq!((name(&again.message).as_str(), again.delivery_count), ("c", 1));
+}
+
+#[tokio::test]
+async fn replies_and_events_are_steps_as_well_and_their_queues_have_the_same_names_each_time() {
+    let (broker, _) = broker();
+    let gateway = broker.transport("gateway.1");
+    let live = ExclusiveQueue { purpose: "events", event_bindings: vec!["#".to_owned()], max_length: 10 };
+    let (queue, mut heard) = gateway.consume_exclusive(live).await.unwrap();
+    assert_eq!(queue, "t.gateway.1.run-1.events");
+    let event = Target::Events { routing_key: "order.07.created".to_owned() };
+    gateway.publish(vec![(event, message("event"))], PATIENCE).await.remove(0).unwrap();
+    assert!(heard.try_recv().is_err());
+    assert!(broker.deliver(&queue, 0));
+    assert_eq!(name(&heard.try_recv().unwrap().message), "event");
+    assert!(!broker.deliver(&queue, 0));
+}
+
+#[tokio::test]
+async fn time_passes_only_in_a_tick() {
+    let (broker, clock) = broker();
+    let retry = topology().retry(WorkQueue::OrderCommands, DELAY);
+    send(&broker.transport("order-service.1"), &retry, &["again"]).await;
+    assert_eq!(broker.tick(clock.now()), 0);
+    clock.advance(DELAY * 2);
+    assert_eq!(waiting(&broker), [(retry, 1)]);
+    assert_eq!(broker.tick(clock.now()), 1);
+    assert_eq!(waiting(&broker), [(work(), 1)]);
+}
+
+#[tokio::test]
+async fn a_crash_ends_every_connection_and_leaves_what_was_durable() {
+    let (broker, _) = broker();
+    let transport = broker.transport("order-service.1");
+    let mut deliveries = transport.consume(&work(), 2).await.unwrap();
+    send(&transport, &work(), &["a", "b"]).await;
+    broker.deliver(&work(), 0);
+    let held = deliveries.try_recv().unwrap();
+    broker.crash();
+    assert!(deliveries.recv().await.is_none());
+    assert!(matches!(*transport.link().borrow(), Link::Down(_)));
+    held.ack().await;
+    let again = broker.take(&work()).unwrap();
+    assert_eq!((name(&again.message).as_str(), again.delivery_count), ("a", 1), "a late ack means nothing");
+}
