@@ -86,7 +86,7 @@ async fn the_desk_answers_whoever_has_its_secret() {
         None => Err("a name is a text".to_owned()),
     };
     let admin = AdminServer::new(Readiness::new(), Liveness::new())
-        .with_desk(Secret::new("open"), move |question| answer(question))
+        .with_desk(Secret::new("open"), answer)
         .start(&any_port())
         .await
         .unwrap();
