@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use bus::clock::{Clock, SystemClock};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,10 @@ pub enum AuthError {
 
 /// Turns tokens into callers. Cheap to clone.
 #[derive(Clone)]
-pub struct Authenticator(Arc<Mode>);
+pub struct Authenticator {
+    mode: Arc<Mode>,
+    clock: Arc<dyn Clock>,
+}
 
 enum Mode {
     Mock { key: DecodingKey, validation: Validation },
@@ -40,8 +44,17 @@ impl Authenticator {
     ///
     /// Fails where a setting would make it accept anything.
     pub fn new(config: AuthConfig) -> Result<Self, AuthConfigError> {
+        Self::with_clock(config, Arc::new(SystemClock))
+    }
+
+    /// Builds an authenticator that tells the time by `clock`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authenticator::new`].
+    pub fn with_clock(config: AuthConfig, clock: Arc<dyn Clock>) -> Result<Self, AuthConfigError> {
         config.check()?;
-        Ok(Self(Arc::new(match config {
+        let mode = match config {
             AuthConfig::Mock { secret } => {
                 let mut validation = validation(Algorithm::HS256);
                 // The mock has no audience to belong to; tokens of other makers may carry one.
@@ -51,19 +64,20 @@ impl Authenticator {
             AuthConfig::Jwks { source, issuer, audience } => {
                 Mode::Jwks { keys: Jwks::new(source)?, issuer, audience }
             }
-        })))
+        };
+        Ok(Self { mode: Arc::new(mode), clock })
     }
 
     /// Reads the signing keys and keeps them fresh until `shutdown`. Returns at once in mock mode.
     pub async fn keep_keys_fresh(&self, shutdown: CancellationToken) {
-        if let Mode::Jwks { keys, .. } = &*self.0 {
+        if let Mode::Jwks { keys, .. } = &*self.mode {
             keys.keep_fresh(shutdown).await;
         }
     }
 
     /// Whether tokens can be checked: in jwks mode, whether keys have been read.
     pub fn ready(&self) -> bool {
-        match &*self.0 {
+        match &*self.mode {
             Mode::Mock { .. } => true,
             Mode::Jwks { keys, .. } => keys.current().is_some(),
         }
@@ -85,8 +99,8 @@ impl Authenticator {
     }
 
     async fn viewer(&self, token: &str) -> Result<Viewer, AuthError> {
-        match &*self.0 {
-            Mode::Mock { key, validation } => decode(token, key, validation),
+        match &*self.mode {
+            Mode::Mock { key, validation } => self.decode(token, key, validation),
             Mode::Jwks { keys, issuer, audience } => {
                 let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::BadToken)?;
                 if !JWKS_ALGORITHMS.contains(&header.alg) {
@@ -100,9 +114,26 @@ impl Authenticator {
                 validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
                 validation.set_issuer(&[issuer]);
                 validation.set_audience(&[audience]);
-                decode(token, &found.key, &validation)
+                self.decode(token, &found.key, &validation)
             }
         }
+    }
+
+    fn decode(&self, token: &str, key: &DecodingKey, validation: &Validation) -> Result<Viewer, AuthError> {
+        let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| {
+            tracing::debug!(reason = ?error.kind(), "refused a token");
+            AuthError::BadToken
+        })?;
+        // RFC 7515, section 4.1.11: an extension marked critical must be understood, and none is.
+        if token.header.crit.is_some() {
+            return Err(AuthError::BadToken);
+        }
+        token.claims.viewer(self.clock.now().to_utc()).ok_or(AuthError::BadToken)
+    }
+
+    /// How long the viewer's token is still good; zero once it has ended.
+    pub fn time_left(&self, viewer: &Viewer) -> Duration {
+        (viewer.expires_at - self.clock.now().to_utc()).to_std().unwrap_or_default()
     }
 }
 
@@ -112,16 +143,4 @@ fn bearer_token(authorization: &str) -> Option<&str> {
     let token = token.trim_start();
     let fits = (1..=MAX_TOKEN_BYTES).contains(&token.len());
     (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
-}
-
-fn decode(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Viewer, AuthError> {
-    let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| {
-        tracing::debug!(reason = ?error.kind(), "refused a token");
-        AuthError::BadToken
-    })?;
-    // RFC 7515, section 4.1.11: an extension marked critical must be understood, and none is.
-    if token.header.crit.is_some() {
-        return Err(AuthError::BadToken);
-    }
-    token.claims.viewer().ok_or(AuthError::BadToken)
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use bus::clock::{Clock, SystemClock};
+use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +10,8 @@ use super::{Scopes, Viewer};
 /// Longer tokens are refused unread.
 pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// How far clocks may be apart, in seconds.
-const LEEWAY_SECONDS: u64 = 5;
+/// How far the clocks of issuer and gateway may be apart.
+const LEEWAY: TimeDelta = TimeDelta::seconds(5);
 
 /// The longest customer id, in characters.
 const MAX_SUBJECT_CHARS: usize = 64;
@@ -18,36 +19,48 @@ const MAX_SUBJECT_CHARS: usize = 64;
 /// What every mode demands of a token's claims; modes add issuer and audience.
 pub(super) fn validation(algorithm: Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
-    validation.leeway = LEEWAY_SECONDS;
-    validation.validate_nbf = true;
+    // Checked by `Claims::viewer`, against a clock that tests can set.
+    validation.validate_exp = false;
     validation.set_required_spec_claims(&["exp", "sub"]);
     validation
 }
 
-/// The claims of a token whose signature and times have been checked.
+/// The claims of a token whose signature has been checked.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     sub: String,
     // NumericDate: seconds, possibly with a fraction (RFC 7519, section 2).
     exp: f64,
     #[serde(default)]
+    nbf: Option<f64>,
+    #[serde(default)]
     scope: Option<String>,
 }
 
 impl Claims {
-    /// The viewer these claims describe; none where the subject can't be a customer id.
-    pub(super) fn viewer(self) -> Option<Viewer> {
-        let fits = (1..=MAX_SUBJECT_CHARS).contains(&self.sub.chars().count());
-        if !fits || self.sub.chars().any(char::is_control) {
+    /// The viewer these claims describe; none where the token has ended or not begun, or the
+    /// subject can't be a customer id.
+    pub(super) fn viewer(self, now: DateTime<Utc>) -> Option<Viewer> {
+        let expires_at = instant(self.exp);
+        let has_begun = self.nbf.is_none_or(|nbf| instant(nbf) <= now + LEEWAY);
+        let is_customer_id = (1..=MAX_SUBJECT_CHARS).contains(&self.sub.chars().count())
+            && !self.sub.chars().any(char::is_control);
+        if !has_begun || expires_at <= now - LEEWAY || !is_customer_id {
             return None;
         }
         Some(Viewer {
             customer_id: self.sub,
             scopes: Scopes::from_claim(self.scope.as_deref().unwrap_or_default()),
-            // A cast saturates, and a year beyond chrono's calendar never comes.
-            expires_at: DateTime::from_timestamp(self.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            expires_at,
         })
     }
+}
+
+/// A NumericDate's instant; the calendar's end for what lies beyond it.
+fn instant(seconds: f64) -> DateTime<Utc> {
+    let end = if seconds < 0.0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    // The cast saturates.
+    DateTime::from_timestamp(seconds as i64, 0).unwrap_or(end)
 }
 
 #[derive(Serialize)]
@@ -80,7 +93,7 @@ pub fn mint(
     scopes: Scopes,
     expires_in: Duration,
 ) -> Result<String, MintError> {
-    let now = Utc::now();
+    let now = SystemClock.now().to_utc();
     let expires_at = chrono::Duration::from_std(expires_in)
         .ok()
         .and_then(|lifetime| now.checked_add_signed(lifetime))

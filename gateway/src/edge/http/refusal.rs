@@ -16,7 +16,7 @@ use crate::{
 pub(in crate::edge) struct Refusal {
     status: StatusCode,
     error: EdgeError,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(HeaderName, &'static str)>,
 }
 
 impl Refusal {
@@ -25,7 +25,7 @@ impl Refusal {
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.header = Some((name, value));
         self
     }
 
@@ -86,7 +86,9 @@ impl Refusal {
     pub(super) fn respond(self, media: Media, trace: &Trace) -> Response {
         let result = GraphqlResult::request_error(self.error, trace.id);
         let mut response = render(self.status, media, &result);
-        response.headers_mut().extend(self.header);
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         response
     }
 }

@@ -4,7 +4,6 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
-use chrono::Utc;
 use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, pending},
@@ -190,10 +189,9 @@ impl<E: Executor> Session<E> {
             Err(AuthError::BadToken) => return Flow::Break(End::Close(Close::Forbidden)),
             Err(AuthError::Unavailable) => return Flow::Break(End::Close(Close::TryAgainLater)),
         };
-        self.expires_at = caller.viewer().map(|viewer| {
-            let left = (viewer.expires_at - Utc::now()).to_std();
-            Instant::now() + left.unwrap_or_default().min(FAR_FUTURE)
-        });
+        self.expires_at = caller
+            .viewer()
+            .map(|viewer| Instant::now() + self.shared.authenticator.time_left(viewer).min(FAR_FUTURE));
         self.handshake = Handshake::Done(caller);
         self.say(&ServerMessage::ConnectionAck)
     }

@@ -1,0 +1,117 @@
+//! The page at `/`.
+
+use std::{collections::BTreeSet, process::Stdio};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use gateway::edge::playground::{Asset, CDN, Playground, SCRIPTS, STYLES};
+use serde_json::Value;
+use sha2::{Digest, Sha256, Sha384};
+use tokio::process::Command;
+
+use crate::edge_kit::{Options, TestEdge};
+
+/// The settings that the page hands to its script.
+fn settings(html: &str) -> Value {
+    let start = r#"<script type="application/json" id="playground-config">"#;
+    let (_, rest) = html.split_once(start).unwrap();
+    let (json, _) = rest.split_once("</script>").unwrap();
+    serde_json::from_str(json).unwrap()
+}
+
+#[tokio::test]
+async fn the_page_is_served_with_a_policy_that_admits_its_own_parts_alone() {
+    let edge = TestEdge::start().await;
+    let response = edge.http.get(edge.url("/")).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let html = response.text().await.unwrap();
+
+    let scripts: Vec<_> = html.split("<script>").skip(1).collect();
+    assert_eq!(scripts.len(), 1, "one script of its own");
+    let (script, _) = scripts[0].split_once("</script>").unwrap();
+    let hash = STANDARD.encode(Sha256::digest(script));
+    assert!(policy.contains(&format!("'sha256-{hash}'")), "{policy}");
+    let script_sources = policy.split("; ").find(|rule| rule.starts_with("script-src")).unwrap();
+    assert!(!script_sources.contains("unsafe"), "{policy}");
+    assert!(policy.starts_with("default-src 'none'"));
+
+    for asset in STYLES.iter().chain(&SCRIPTS) {
+        assert!(policy.contains(&asset.url(CDN)), "{asset:?}");
+        assert!(html.contains(&asset.url(CDN)), "{asset:?}");
+        assert!(html.contains(asset.integrity), "{asset:?}");
+    }
+    let loaded = html.matches("integrity=").count();
+    assert_eq!(loaded, STYLES.len() + SCRIPTS.len());
+    assert_eq!(html.matches(r#"crossorigin="anonymous""#).count(), loaded);
+}
+
+#[test]
+fn the_page_has_example_tabs_and_a_token_only_where_there_is_one() {
+    let page = Playground::default().render();
+    let without = settings(&page.html);
+    assert_eq!(without["token"], Value::Null);
+    let tabs = without["tabs"].as_array().unwrap();
+    for (tab, start) in tabs.iter().zip(["mutation", "subscription", "query"]) {
+        assert!(tab["query"].as_str().unwrap().starts_with(start));
+    }
+    let variables: Value = serde_json::from_str(tabs[0]["variables"].as_str().unwrap()).unwrap();
+    assert_eq!(variables["input"]["items"][1]["productId"], "PROD02");
+
+    let with = Playground { token: Some("a.b.c".into()), ..Playground::default() };
+    assert_eq!(settings(&with.render().html)["token"], "a.b.c");
+    assert!(!format!("{with:?}").contains("a.b.c"));
+}
+
+#[test]
+fn nothing_that_is_filled_in_can_break_out_of_its_place() {
+    let token = r#"</script><script>alert(1)</script>{{script}}"#.to_owned();
+    let assets_url = r#"http://x/"><script>alert(2)</script>;default-src *"#.to_owned();
+    let page = Playground { assets_url, token: Some(token.clone()) }.render();
+    assert_eq!(settings(&page.html)["token"], token);
+    assert!(!page.html.contains("<script>alert"));
+    assert!(!page.policy.contains(";default-src *"));
+}
+
+#[tokio::test]
+async fn the_files_may_come_from_elsewhere_with_the_same_hashes() {
+    let playground = Playground { assets_url: "http://127.0.0.1:1/npm/".into(), token: None };
+    let edge = TestEdge::with(Options { playground, ..Options::default() }).await;
+    let html = edge.http.get(edge.url("/")).send().await.unwrap().text().await.unwrap();
+    assert!(!html.contains("jsdelivr"));
+    let graphiql = SCRIPTS.last().unwrap();
+    let tag = format!(
+        r#"<script src="http://127.0.0.1:1/npm/graphiql@4.1.2/graphiql.min.js" integrity="{}""#,
+        graphiql.integrity
+    );
+    assert!(html.contains(&tag));
+}
+
+#[tokio::test]
+async fn the_hashes_are_those_of_npms_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let assets: Vec<&Asset> = STYLES.iter().chain(&SCRIPTS).collect();
+    let packages: BTreeSet<_> = assets.iter().map(|asset| (asset.package, asset.version)).collect();
+    for (package, version) in packages {
+        let archive = npm_pack(folder.path(), package, version).await;
+        for asset in assets.iter().filter(|asset| asset.package == package) {
+            let path = format!("package/{}", asset.path);
+            let file = output(Command::new("tar").args(["xzOf", &archive, &path]).current_dir(&folder)).await;
+            let hash = STANDARD.encode(Sha384::digest(&file));
+            assert_eq!(asset.integrity, format!("sha384-{hash}"), "{asset:?}");
+        }
+    }
+}
+
+/// Fetches a package from the npm registry; the archive's name.
+async fn npm_pack(folder: &std::path::Path, package: &str, version: &str) -> String {
+    let name = format!("{package}@{version}");
+    let printed = output(Command::new("npm").args(["pack", "--silent", &name]).current_dir(folder)).await;
+    String::from_utf8(printed).unwrap().trim().to_owned()
+}
+
+async fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.stdin(Stdio::null()).output().await.unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
