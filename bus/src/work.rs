@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use serde_json::value::RawValue;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -205,8 +206,7 @@ impl Worker {
         retried.persistent = true;
         retried.set_header(header::ATTEMPT, (i64::from(message.failed_attempts()) + 1).into());
         retried.set_header(header::ORIGIN_QUEUE, self.transport.topology().work(self.queue).into());
-        // Messages of one delay class would all come back at once; the queue's own TTL is the upper bound.
-        retried.expiration = Some(delay.mul_f64(rand::random_range(0.8..1.0)));
+        retried.expiration = Some(jittered(delay, &retried));
         retried
     }
 
@@ -251,4 +251,13 @@ impl Worker {
             pause = (pause * 2).min(HOLD_LIMIT);
         }
     }
+}
+
+/// Between four fifths of the delay and all of it, which is the queue's own bound: messages of one delay class
+/// should not all come back at once. Drawn from the message, so that a simulation can repeat it.
+fn jittered(delay: Duration, message: &Message) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (&message.message_id, message.failed_attempts()).hash(&mut hasher);
+    let thousandths = 800 + u32::try_from(hasher.finish() % 200).expect("less than 200");
+    delay * thousandths / 1000
 }
