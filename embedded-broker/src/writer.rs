@@ -4,7 +4,7 @@
 //! with the load and nobody waits for company.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bus::message::Message;
 use bus::transport::{PublishError, Target};
@@ -21,6 +21,10 @@ pub(crate) const COMMANDS_MAX: usize = 4_096;
 const BATCH_MAX: usize = 1_024;
 /// Messages moved or dropped by one command, as their time has passed.
 const EXPIRY_MAX: usize = 1_000;
+
+/// The pause after a failed transaction. What could not be acknowledged is delivered again, and would fail
+/// again at once.
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Something to be written down before it is so.
 #[derive(Debug)]
@@ -61,14 +65,17 @@ pub(crate) async fn run(
             count = commands.recv_many(&mut batch, BATCH_MAX) => if count == 0 { break },
             () = stop.cancelled() => break,
         }
-        write(&shared, &mut journal, std::mem::take(&mut batch)).await;
+        if !write(&shared, &mut journal, std::mem::take(&mut batch)).await {
+            tokio::time::sleep(FAILURE_PAUSE).await;
+        }
     }
     // From here on commands are refused; those that came in between are answered by their senders' loss.
     drop(commands);
     journal.close().await;
 }
 
-async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>) {
+/// Writes one batch down and answers it. False where it could not be written.
+async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>) -> bool {
     let now = shared.now();
     let (staged, changes) = shared.with(|queues| {
         let mut changes = Changes::default();
@@ -94,6 +101,7 @@ async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>)
             Answer::Expired(count, sender) => drop(sender.send(count)),
         }
     }
+    outcome.is_ok()
 }
 
 fn stage(queues: &mut Queues, command: Command, now: Millis, changes: &mut Changes) -> Staged {

@@ -1,7 +1,5 @@
 //! Connections, consumers and requests in memory.
 
-use std::time::Duration;
-
 use bus::message::Message;
 use bus::transport::{ExclusiveQueue, Link, PublishError, Target, TransportError};
 use embedded_broker::Storage;
@@ -125,13 +123,4 @@ async fn a_closed_connection_does_nothing_any_more_and_its_consumers_end() {
     let orphan = vec![(Target::Queue(own), message("orphan"))];
     assert_eq!(bob.publish(orphan, PATIENCE).await, [Err(PublishError::Unroutable)]);
     assert!(matches!(*bob.link().borrow(), Link::Up { .. }));
-}
-
-#[tokio::test]
-async fn what_is_not_confirmed_in_time_may_have_been_published() {
-    let broker = open(Storage::Memory).await;
-    let service = broker.transport("order-service.1");
-    let messages = vec![(Target::Queue(work()), message("a"))];
-    let answer = service.publish(messages, Duration::ZERO).await.remove(0);
-    assert!(matches!(answer, Err(PublishError::Unknown(_))), "{answer:?}");
 }
