@@ -31,7 +31,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct Jwks {
     source: Source,
     keys: ArcSwapOption<KeySet>,
-    // One read at a time; holds when the last one began.
+    // One read at a time; holds when the last one ended, so that those who waited for a slow one
+    // don't each begin another.
     last_read: Mutex<Option<Instant>>,
 }
 
@@ -111,7 +112,6 @@ impl Jwks {
     }
 
     async fn read_into(&self, last_read: &mut Option<Instant>) {
-        *last_read = Some(Instant::now());
         match self.source.read().await {
             Ok(keys) => self.keys.store(Some(Arc::new(keys))),
             Err(error) => tracing::warn!(
@@ -120,6 +120,7 @@ impl Jwks {
                 "could not read the signing keys"
             ),
         }
+        *last_read = Some(Instant::now());
     }
 }
 

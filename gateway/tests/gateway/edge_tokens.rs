@@ -8,6 +8,7 @@ use gateway::auth::{AuthConfig, AuthError, Authenticator, Caller, KeySource, Sco
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
 
+// Made for these tests; nothing else trusts them.
 pub(crate) const RSA: &[u8] = include_bytes!("keys/rsa.pem");
 pub(crate) const OTHER_RSA: &[u8] = include_bytes!("keys/other-rsa.pem");
 const EC: &[u8] = include_bytes!("keys/ec.pem");

@@ -6,6 +6,7 @@
 //! streams down, costs no memory, and is still listened to.
 
 mod close;
+mod handshake;
 mod message;
 mod operations;
 mod outbox;

@@ -4,11 +4,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
-use futures::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, pending},
-    stream::SplitStream,
-};
+use futures::{StreamExt, future::pending, stream::SplitStream};
 use rand::RngExt;
 use serde_json::{Map, Value};
 use tokio::{
@@ -18,12 +14,13 @@ use tokio::{
 
 use super::{
     close::Close,
+    handshake::Handshake,
     message::{ClientMessage, ServerMessage},
     operations::{NotBegun, Operations, Run},
     outbox::{Outbox, PeerOverrun, outbox},
 };
 use crate::{
-    auth::{AuthError, Authenticator, Caller},
+    auth::{AuthError, Caller},
     edge::{ErrorCode, Shared, engine::GraphqlRequest, outcome::GraphqlResult, trace::Trace},
 };
 
@@ -31,7 +28,7 @@ use crate::{
 /// reach the next one in the same instant.
 const CLOSE_SPREAD: Duration = Duration::from_millis(500);
 
-/// A token that ends later than this is looked at again then; no socket lives as long.
+/// No socket lives as long; timers don't reach much further.
 const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How a session ends.
@@ -50,14 +47,6 @@ impl From<PeerOverrun> for End {
     fn from(_: PeerOverrun) -> Self {
         Self::Gone
     }
-}
-
-enum Handshake {
-    /// No `connection_init` yet.
-    Awaited,
-    /// The token is being checked.
-    Checking(BoxFuture<'static, Result<Caller, AuthError>>),
-    Done(Caller),
 }
 
 pub(super) struct Session<E> {
@@ -165,21 +154,15 @@ impl<E: Executor> Session<E> {
         }
     }
 
-    fn init(&mut self, mut payload: Map<String, Value>) -> Flow {
+    fn init(&mut self, payload: Map<String, Value>) -> Flow {
         if !self.handshake.is_awaited() {
             return Flow::Break(End::Close(Close::TooManyInits));
         }
-        let authorization = ["authorization", "Authorization"]
-            .into_iter()
-            .find_map(|name| payload.remove(name).filter(|value| !value.is_null()));
-        let authorization = match authorization {
-            Some(Value::String(authorization)) => Some(authorization),
-            Some(_) => return bad_request("authorization must be a string"),
-            None => self.authorization.take(),
-        };
-        let authenticator: Authenticator = self.shared.authenticator.clone();
-        self.handshake =
-            Handshake::Checking(async move { authenticator.caller(authorization.as_deref()).await }.boxed());
+        let authenticator = self.shared.authenticator.clone();
+        match Handshake::check(payload, self.authorization.take(), authenticator) {
+            Ok(handshake) => self.handshake = handshake,
+            Err(reason) => return bad_request(reason),
+        }
         Flow::Continue(())
     }
 
@@ -254,20 +237,6 @@ impl<E: Executor> Session<E> {
         let silence = async { while let Some(Ok(_)) = self.input.next().await {} };
         let _ = tokio::time::timeout(within, silence).await;
         self.writer.abort();
-    }
-}
-
-impl Handshake {
-    fn is_awaited(&self) -> bool {
-        matches!(self, Self::Awaited)
-    }
-
-    /// The outcome of checking a token, once; never ready while none is being checked.
-    async fn checked(&mut self) -> Result<Caller, AuthError> {
-        match self {
-            Self::Checking(check) => check.await,
-            Self::Awaited | Self::Done(_) => pending().await,
-        }
     }
 }
 
