@@ -1,6 +1,4 @@
-use async_graphql::{
-    Data, EmptySubscription, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
-};
+use async_graphql::{Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
 use bus::clock::Clock;
 use bus::deadline::Deadline;
 use bus::ids::IdSource;
@@ -8,17 +6,20 @@ use bus::requester::Ask;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 use super::loading::{Loaders, Turns};
 use super::mutation::Mutation;
 use super::query::Query;
+use super::subscription::{Subscription, UpdatePatience};
+use crate::hub::{Hub, HubSettings, LiveSource};
 use crate::orders::{Backend, Patience, Placing, SendCommand};
 
 /// What one document may cost: a field counts one, and a connection's fields as often as it may have entries. Pages of
 /// 100 orders with everything in them cost about a third of this.
 const MAX_COMPLEXITY: usize = 20_000;
 
-type OrderSchema = Schema<Query, Mutation, EmptySubscription>;
+type OrderSchema = Schema<Query, Mutation, Subscription>;
 
 /// What the API is built on.
 pub struct ApiSettings {
@@ -34,6 +35,10 @@ pub struct ApiSettings {
     pub request_timeout: Duration,
     /// How long `createOrder` waits for the outcome.
     pub create_order_wait: Duration,
+    /// The bounds of live updates.
+    pub hub: HubSettings,
+    /// How long an update's nested fields are tried.
+    pub update_patience: UpdatePatience,
 }
 
 /// Executes operations. Cheap to clone.
@@ -41,6 +46,7 @@ pub struct ApiSettings {
 pub struct Api {
     schema: OrderSchema,
     ask: Arc<dyn Ask>,
+    hub: Hub,
     request_timeout: Duration,
 }
 
@@ -53,11 +59,24 @@ impl Api {
             ids: settings.ids,
             wait: settings.create_order_wait,
         };
+        let hub = Hub::new(settings.hub);
         Self {
-            schema: schema().data(placing).finish(),
+            schema: schema().data(placing).data(hub.clone()).data(settings.update_patience).finish(),
             ask: settings.ask,
+            hub,
             request_timeout: settings.request_timeout,
         }
+    }
+
+    /// Hears live events and hands them to subscribers, until `stop`.
+    pub async fn tell_updates(&self, live: impl LiveSource, stop: CancellationToken) {
+        let backend = Backend::new(Arc::clone(&self.ask), Patience::Each(self.request_timeout));
+        self.hub.run(live, backend, stop).await;
+    }
+
+    /// Whether subscriptions can begin.
+    pub fn can_tell_updates(&self) -> bool {
+        self.hub.knows_head()
     }
 
     fn loaders(&self, patience: Patience, turns: &Turns) -> Loaders {
@@ -96,6 +115,6 @@ pub fn sdl() -> String {
         .sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident())
 }
 
-fn schema() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query, Mutation, EmptySubscription).limit_complexity(MAX_COMPLEXITY)
+fn schema() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query, Mutation, Subscription).limit_complexity(MAX_COMPLEXITY)
 }

@@ -1,6 +1,6 @@
 //! The public API: types and resolvers over the wire's orders, products and customers.
 //!
-//! Reading order: [`query`], [`mutation`], then the types; [`loading`] is how nested fields reach other services,
+//! Reading order: [`query`], [`mutation`], [`subscription`], then the types; [`loading`] is how nested fields reach other services,
 //! [`nullable`] how one of them fails alone, [`fault`] what is said then.
 
 mod api;
@@ -15,6 +15,8 @@ mod page;
 mod product;
 mod query;
 mod scalars;
+mod subscription;
 mod viewer;
 
 pub use api::{Api, ApiSettings, sdl};
+pub use subscription::UpdatePatience;

@@ -2,9 +2,9 @@ use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value
 use schema::money;
 use schema::time::Timestamp;
 
-/// An instant in UTC as RFC 3339 with milliseconds: 2026-11-23T19:10:51.371Z
 pub(crate) struct DateTime(pub(crate) Timestamp);
 
+/// An instant in UTC as RFC 3339 with milliseconds: 2026-11-23T19:10:51.371Z
 #[Scalar]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -19,7 +19,6 @@ impl ScalarType for DateTime {
     }
 }
 
-/// An exact decimal number as a string, such as "1197.00"; never a float.
 pub(crate) struct Decimal(String);
 
 impl From<money::Money> for Decimal {
@@ -28,6 +27,7 @@ impl From<money::Money> for Decimal {
     }
 }
 
+/// An exact decimal number as a string, such as "1197.00"; never a float.
 #[Scalar]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {

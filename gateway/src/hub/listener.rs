@@ -1,0 +1,120 @@
+use bus::live::Live;
+use schema::limits::REPLAY_MAX;
+use schema::order_events::OrderEvent;
+use schema::order_messages::After;
+use std::sync::Arc;
+use tokio::time::{Instant, sleep_until};
+
+use super::replay::{ReplayError, replay};
+use super::seats::Seats;
+use super::sequence::{Scanned, Sequence};
+use super::{HubSettings, LiveSource};
+use crate::orders::{Backend, Reach};
+
+/// Hears events live, replays what is missing, and tells the seats of each event once, in order.
+pub(super) struct Listener<L> {
+    live: L,
+    backend: Backend,
+    seats: Arc<Seats>,
+    settings: HubSettings,
+    sequence: Sequence,
+}
+
+impl<L: LiveSource> Listener<L> {
+    pub(super) fn new(live: L, backend: Backend, seats: Arc<Seats>, settings: HubSettings) -> Self {
+        Self { live, backend, seats, settings, sequence: Sequence::default() }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut failures = 0;
+        let mut check_at = Instant::now() + self.settings.head_interval;
+        loop {
+            tokio::select! {
+                heard = self.live.next() => {
+                    let told = self.hear(heard);
+                    // What arrives without a gap shows by itself that nothing is missing.
+                    if told && failures == 0 {
+                        check_at = Instant::now() + self.settings.head_interval;
+                    }
+                    if !self.sequence.is_behind() || failures > 0 {
+                        continue;
+                    }
+                }
+                () = sleep_until(check_at) => self.sequence.suspect(),
+            }
+            let pause = match self.catch_up().await {
+                Ok(()) => {
+                    failures = 0;
+                    self.settings.head_interval
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "events that may be missing could not be replayed yet");
+                    self.settings.backoff.pause(failures)
+                }
+            };
+            check_at = Instant::now() + pause;
+        }
+    }
+
+    /// Says whether an event was told.
+    fn hear(&mut self, heard: Live) -> bool {
+        match heard {
+            Live::Listening => self.sequence.suspect(),
+            Live::Lost => tracing::warn!("live events are interrupted"),
+            Live::Event(event) => {
+                if self.sequence.hear(event.position) {
+                    self.seats.tell(&Arc::from(event));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    async fn catch_up(&mut self) -> Result<(), ReplayError> {
+        loop {
+            let from = self.sequence.last();
+            let page = match self.page_after(from).await {
+                Err(ReplayError::Refused(refusal)) => {
+                    tracing::error!(?refusal, "events before the oldest kept one were missed");
+                    self.start_over();
+                    continue;
+                }
+                page => page?,
+            };
+            let (next, head) = (page.next, page.head);
+            page.events.into_iter().for_each(|event| self.retell(event));
+            match self.sequence.scanned(from, next, head) {
+                Scanned::CaughtUp => {
+                    self.seats.advance(next);
+                    return Ok(());
+                }
+                Scanned::More => self.seats.advance(next),
+                Scanned::Stuck => return Err(ReplayError::Stuck),
+                Scanned::Rewound => {
+                    tracing::error!(head, "the order events have begun anew");
+                    self.start_over();
+                }
+            }
+        }
+    }
+
+    async fn page_after(
+        &self,
+        position: Option<i64>,
+    ) -> Result<schema::order_messages::Replayed, ReplayError> {
+        replay(&self.backend, Reach::Anybody, None, position.map(After::Position), REPLAY_MAX).await
+    }
+
+    fn retell(&mut self, event: OrderEvent) {
+        if self.sequence.replay(event.position) {
+            self.seats.tell(&Arc::new(event));
+        }
+    }
+
+    fn start_over(&mut self) {
+        self.sequence = Sequence::default();
+        self.seats.start_over();
+    }
+}

@@ -1,0 +1,263 @@
+//! The API over services that are played in memory: they record what they are asked, and fail when told to.
+
+use async_graphql::{Executor, Request, Response, Variables};
+use async_trait::async_trait;
+use bus::clock::ManualClock;
+use bus::commands::{Accepted, Command};
+use bus::deadline::Deadline;
+use bus::failure::{Failure, FailureCode};
+use bus::ids::SystemIds;
+use bus::requester::{Ask, RequestError};
+use bus::transport::PublishError;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use gateway::Backoff;
+use gateway::auth::{Caller, Scopes, Viewer};
+use gateway::graphql::{Api, ApiSettings, UpdatePatience};
+use gateway::hub::HubSettings;
+use gateway::orders::SendCommand;
+use schema::order::Order;
+use schema::order_messages::{Placed, Placement};
+use schema::pattern::*;
+use schema::refusal::{Outcome, Refusal, RefusalCode};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::graphql_shop::Shop;
+
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const ALL_SCOPES: &str = "orders:read orders:write orders:fulfil";
+
+/// What becomes of the next commands.
+#[derive(Clone)]
+pub(crate) enum Fate {
+    /// Done and answered.
+    Answered,
+    /// Done, and the answer doesn't come in time.
+    DoneSilently,
+    /// Accepted, and not done for now.
+    Accepted,
+    Unsent(PublishError),
+    GivenUp,
+}
+
+pub(crate) struct Services {
+    pub(crate) shop: Mutex<Shop>,
+    pub(crate) fate: Mutex<Fate>,
+    pub(crate) placements: Mutex<Vec<Placement>>,
+    asked: Mutex<Vec<(String, Value)>>,
+    /// By pattern: the error, and how often it still comes (for ever where that isn't said).
+    failing: Mutex<HashMap<String, (RequestError, Option<u32>)>>,
+    refusing: Mutex<HashMap<String, Refusal>>,
+}
+
+impl Services {
+    /// The patterns asked for since the last time, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap()).into_iter().map(|(pattern, _)| pattern).collect()
+    }
+
+    /// The data of every request for a pattern since the last time.
+    pub(crate) fn asked_with(&self, pattern: &str) -> Vec<Value> {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        asked.into_iter().filter(|(asked, _)| asked == pattern).map(|(_, data)| data).collect()
+    }
+
+    pub(crate) fn fail(&self, pattern: &str, error: RequestError) {
+        self.failing.lock().unwrap().insert(pattern.to_owned(), (error, None));
+    }
+
+    pub(crate) fn fail_times(&self, pattern: &str, error: RequestError, times: u32) {
+        self.failing.lock().unwrap().insert(pattern.to_owned(), (error, Some(times)));
+    }
+
+    pub(crate) fn mend(&self) {
+        self.failing.lock().unwrap().clear();
+    }
+
+    pub(crate) fn refuse(&self, pattern: &str, refusal: Refusal) {
+        self.refusing.lock().unwrap().insert(pattern.to_owned(), refusal);
+    }
+
+    fn failure(&self, pattern: &str) -> Option<RequestError> {
+        let mut failing = self.failing.lock().unwrap();
+        let (error, times) = failing.get_mut(pattern)?;
+        if let Some(times) = times {
+            *times = times.checked_sub(1)?;
+        }
+        Some(error.clone())
+    }
+}
+
+pub(crate) fn away(pattern: &str) -> RequestError {
+    RequestError::Unavailable { pattern: pattern.into(), reason: "it is away".into() }
+}
+
+pub(crate) fn broken() -> RequestError {
+    RequestError::Answered(Failure::new(FailureCode::Internal, "secret words of a service"))
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).unwrap()
+}
+
+#[async_trait]
+impl Ask for Services {
+    async fn ask(
+        &self,
+        pattern: &str,
+        data: Box<RawValue>,
+        _: Deadline,
+    ) -> Result<Box<RawValue>, RequestError> {
+        let data: Value = serde_json::from_str(data.get()).unwrap();
+        self.asked.lock().unwrap().push((pattern.to_owned(), data.clone()));
+        // As over a real bus, the answer comes later.
+        tokio::task::yield_now().await;
+        if let Some(error) = self.failure(pattern) {
+            return Err(error);
+        }
+        let refusal = self.refusing.lock().unwrap().get(pattern).cloned();
+        let mut shop = self.shop.lock().unwrap();
+        let answer = |question: &Value| match &refusal {
+            Some(refused) => json!({"refused": refused}),
+            None => shop.answer(pattern, question),
+        };
+        Ok(raw(&data.as_array().unwrap().iter().map(answer).collect::<Vec<Value>>()))
+    }
+}
+
+#[async_trait]
+impl SendCommand for Services {
+    async fn send(
+        &self,
+        command: &Command<'_, Placement>,
+        _: Deadline,
+        wait: Option<Duration>,
+    ) -> Result<Accepted, PublishError> {
+        assert_eq!(command.pattern, ORDER_CREATE);
+        self.placements.lock().unwrap().push(command.data.clone());
+        let fate = self.fate.lock().unwrap().clone();
+        let answer = match &fate {
+            Fate::Unsent(error) => return Err(error.clone()),
+            Fate::GivenUp => {
+                return Ok(Accepted::Answered(Err(Failure::new(FailureCode::Internal, "secret words"))));
+            }
+            Fate::Accepted => return Ok(Accepted::Unanswered),
+            Fate::Answered | Fate::DoneSilently => self.shop.lock().unwrap().place(command.data),
+        };
+        match (fate, wait) {
+            (Fate::Answered, Some(_)) => Ok(Accepted::Answered(Ok(raw(&answer)))),
+            _ => Ok(Accepted::Unanswered),
+        }
+    }
+}
+
+pub(crate) struct TestApi {
+    pub(crate) services: Arc<Services>,
+    pub(crate) api: Api,
+}
+
+pub(crate) fn quick_backoff() -> Backoff {
+    Backoff { first: Duration::from_millis(1), limit: Duration::from_millis(10) }
+}
+
+pub(crate) fn test_api() -> TestApi {
+    test_api_with(HubSettings {
+        head_interval: Duration::from_millis(50),
+        backoff: quick_backoff(),
+        ..HubSettings::default()
+    })
+}
+
+pub(crate) fn test_api_with(hub: HubSettings) -> TestApi {
+    let services = Arc::new(Services {
+        shop: Mutex::new(Shop::stocked()),
+        fate: Mutex::new(Fate::Answered),
+        placements: Mutex::default(),
+        asked: Mutex::default(),
+        failing: Mutex::default(),
+        refusing: Mutex::default(),
+    });
+    let api = Api::new(ApiSettings {
+        ask: services.clone(),
+        commands: services.clone(),
+        clock: Arc::new(ManualClock::at("2026-11-23T19:10:51.371Z".parse().unwrap())),
+        ids: Arc::new(SystemIds),
+        request_timeout: PATIENCE,
+        create_order_wait: Duration::from_secs(2),
+        hub,
+        update_patience: UpdatePatience { backoff: quick_backoff(), retries: 3 },
+    });
+    TestApi { services, api }
+}
+
+pub(crate) fn viewer(customer_id: &str, scopes: &str) -> Caller {
+    Caller::Viewer(Viewer {
+        customer_id: customer_id.parse().unwrap(),
+        scopes: Scopes::from_claim(scopes),
+        expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
+    })
+}
+
+/// CUST01 with every scope but orders:all.
+pub(crate) fn ada() -> Caller {
+    viewer("CUST01", ALL_SCOPES)
+}
+
+/// Somebody at the warehouse, who has no orders.
+pub(crate) fn warehouse() -> Caller {
+    viewer("WAREHOUSE", "orders:read orders:write orders:fulfil orders:all")
+}
+
+impl TestApi {
+    /// Executes as a caller; answers data and errors as a client gets them.
+    pub(crate) async fn run(&self, caller: Caller, query: &str) -> Value {
+        self.run_with(caller, query, json!({})).await
+    }
+
+    pub(crate) async fn run_with(&self, caller: Caller, query: &str, variables: Value) -> Value {
+        let request = Request::new(query).data(caller).variables(Variables::from_json(variables));
+        shown(&self.api.execute(request).await)
+    }
+
+    /// A subscription's results.
+    pub(crate) fn subscribe(&self, caller: Caller, query: &str) -> BoxStream<'static, Value> {
+        let request = Request::new(query).data(caller);
+        self.api.execute_stream(request, None).map(|response| shown(&response)).boxed()
+    }
+
+    /// Places an order in the shop, past the API.
+    pub(crate) fn placed(&self, customer_id: &str, product_id: &str) -> Order {
+        let mut shop = self.services.shop.lock().unwrap();
+        match shop.place(&Shop::placement(customer_id, product_id)) {
+            Outcome::Done(Placed { order: Some(order), .. }) => order,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn shown(response: &Response) -> Value {
+    serde_json::to_value(response).unwrap()
+}
+
+/// Each error's code and path.
+pub(crate) fn errors(response: &Value) -> Vec<(String, String)> {
+    let error = |error: &Value| {
+        let path = error["path"].as_array().map_or(String::new(), |path| {
+            let segment = |segment: &Value| segment.as_str().map_or(segment.to_string(), str::to_owned);
+            path.iter().map(segment).collect::<Vec<_>>().join(".")
+        });
+        (error["extensions"]["code"].as_str().unwrap_or("none").to_owned(), path)
+    };
+    response["errors"].as_array().into_iter().flatten().map(error).collect()
+}
+
+pub(crate) fn refusal(code: RefusalCode) -> Refusal {
+    Refusal::new(code, "for a reason")
+}
