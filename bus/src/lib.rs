@@ -38,3 +38,6 @@ pub mod failure;
 pub mod trace;
 
 pub mod amqp;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

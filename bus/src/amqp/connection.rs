@@ -1,0 +1,131 @@
+//! One AMQP connection, opened and closed within bounds.
+
+use lapin::options::ConfirmSelectOptions;
+use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
+use lapin::uri::AMQPUri;
+use lapin::{AsyncTcpStream, Channel, ConnectionProperties};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::errors::bounded;
+use crate::transport::TransportError;
+
+/// How long reaching the broker and agreeing with it may take.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// How long saying goodbye may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A connection. Its own input and output run on a thread of lapin's.
+pub(super) struct Connection {
+    inner: lapin::Connection,
+    socket: Socket,
+}
+
+impl Connection {
+    /// Opens a connection that is not reopened by itself; says why where it can't be.
+    pub(super) async fn open(uri: AMQPUri, name: &str) -> Result<Self, String> {
+        let socket = Socket::default();
+        let mut unless_opened = ShutDownOnDrop(Some(socket.clone()));
+        let opening = Self::handshake(uri, name, socket.clone());
+        match tokio::time::timeout(OPEN_LIMIT, opening).await {
+            Ok(Ok(inner)) => {
+                unless_opened.0 = None;
+                Ok(Self { inner, socket })
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("the broker did not answer within {OPEN_LIMIT:?}")),
+        }
+    }
+
+    async fn handshake(uri: AMQPUri, name: &str, socket: Socket) -> lapin::Result<lapin::Connection> {
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let runtime = lapin::runtime::default_runtime()?;
+        lapin::Connection::connector(
+            uri,
+            runtime,
+            async move |uri, runtime| {
+                let connecting = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+                let stream =
+                    tokio::time::timeout(OPEN_LIMIT, connecting).await.map_err(std::io::Error::from)??;
+                let descriptor = match &stream {
+                    AsyncTcpStream::Plain(tcp) => duplicate(tcp.get_ref()),
+                    AsyncTcpStream::Rustls(tls) => duplicate(tls.get_ref().0.get_ref()),
+                    _ => Err(std::io::Error::from(std::io::ErrorKind::Unsupported)),
+                };
+                socket.remember(descriptor?);
+                Ok(stream)
+            },
+            properties,
+        )
+        .await
+    }
+
+    /// What happens to the connection. What happened before the first call is not told.
+    pub(super) fn events(&self) -> impl futures::Stream<Item = lapin::Event> + Send + 'static {
+        self.inner.events_listener()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.inner.status().connected()
+    }
+
+    /// Whether the broker takes no publishing for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.inner.status().blocked()
+    }
+
+    pub(super) async fn channel(&self) -> Result<Channel, TransportError> {
+        bounded(self.inner.create_channel()).await
+    }
+
+    pub(super) async fn confirming_channel(&self) -> Result<Channel, TransportError> {
+        let channel = self.channel().await?;
+        bounded(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        Ok(channel)
+    }
+
+    /// Says goodbye, and hangs up when that takes too long.
+    pub(super) async fn close(&self) {
+        let goodbye = self.inner.close(200, "OK".into());
+        if tokio::time::timeout(CLOSE_LIMIT, goodbye).await.is_err() {
+            self.socket.shut_down();
+        }
+    }
+}
+
+/// A second handle on a connection's socket. lapin waits without bound for a broker that accepts
+/// connections and then says nothing, thread and all; shutting down the socket ends that.
+#[derive(Clone, Default)]
+struct Socket(Arc<Mutex<Option<OwnedFd>>>);
+
+impl Socket {
+    fn remember(&self, descriptor: OwnedFd) {
+        *self.0.lock().expect("nothing panics while it holds this lock") = Some(descriptor);
+    }
+
+    fn shut_down(&self) {
+        let descriptor = self.0.lock().expect("nothing panics while it holds this lock").take();
+        if let Some(descriptor) = descriptor
+            && let Err(error) = std::net::TcpStream::from(descriptor).shutdown(Shutdown::Both)
+        {
+            tracing::debug!(%error, "the socket was gone already");
+        }
+    }
+}
+
+/// Ends a handshake that nobody waits for any more.
+struct ShutDownOnDrop(Option<Socket>);
+
+impl Drop for ShutDownOnDrop {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            socket.shut_down();
+        }
+    }
+}
+
+fn duplicate(socket: &impl AsFd) -> std::io::Result<OwnedFd> {
+    socket.as_fd().try_clone_to_owned()
+}

@@ -1,0 +1,261 @@
+//! Consuming: one channel per consumer, and a task that hands over what it is sent.
+
+use futures::{FutureExt as _, StreamExt as _};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{DeliveryTag, FieldTable, ShortString};
+use lapin::{Channel, Consumer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use super::declare::{Declarer, number, text};
+use super::errors::bounded;
+use super::{properties, settle};
+use crate::transport::{Deliveries, Delivery, ExclusiveQueue, TransportError};
+
+/// Messages of an exclusive queue that are read ahead; the rest stays within the queue's own bound.
+const EXCLUSIVE_PREFETCH: u16 = 512;
+/// Messages of an exclusive queue that one acknowledgement covers, at the most.
+const ACKNOWLEDGED_AT_ONCE: u32 = 64;
+/// How long bringing back a deleted queue may hold up its consumer's end.
+const HEAL_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a consumer's task needs.
+struct Forwarding {
+    channel: Arc<Channel>,
+    consumer: Consumer,
+    sender: mpsc::Sender<Delivery>,
+    declarer: Arc<Declarer>,
+    lost: CancellationToken,
+}
+
+/// Begins to consume a shared queue.
+pub(super) async fn shared(
+    connection: &Connection,
+    declarer: &Arc<Declarer>,
+    lost: &CancellationToken,
+    queue: &str,
+    prefetch: u16,
+) -> Result<Deliveries, TransportError> {
+    let channel = connection.channel().await?;
+    let options = BasicConsumeOptions::default();
+    let (forwarding, deliveries) = begin(channel, declarer, lost, queue, prefetch.max(1), options).await?;
+    tokio::spawn(forwarding.run());
+    Ok(deliveries)
+}
+
+/// Declares an exclusive queue, binds it and begins to consume it.
+pub(super) async fn exclusive(
+    connection: &Connection,
+    declarer: &Arc<Declarer>,
+    lost: &CancellationToken,
+    name: &str,
+    exchange: &str,
+    queue: &ExclusiveQueue,
+) -> Result<Deliveries, TransportError> {
+    let channel = connection.channel().await?;
+    let name = ShortString::from(name);
+    let declaring =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    bounded(channel.queue_declare(name.clone(), declaring, arguments(queue))).await?;
+    for key in &queue.event_bindings {
+        let binding = QueueBindOptions::default();
+        let key = ShortString::from(key.as_str());
+        bounded(channel.queue_bind(name.clone(), exchange.into(), key, binding, FieldTable::default()))
+            .await?;
+    }
+    let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+    let (forwarding, deliveries) =
+        begin(channel, declarer, lost, name.as_str(), EXCLUSIVE_PREFETCH, options).await?;
+    tokio::spawn(forwarding.run_settled());
+    Ok(deliveries)
+}
+
+/// Replies that nobody has room for are dropped, the newest first; of events, the oldest make room.
+fn arguments(queue: &ExclusiveQueue) -> FieldTable {
+    let overflow = if queue.event_bindings.is_empty() { "reject-publish" } else { "drop-head" };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), number(u64::from(queue.max_length)));
+    arguments.insert("x-overflow".into(), text(overflow));
+    arguments
+}
+
+async fn begin(
+    channel: Channel,
+    declarer: &Arc<Declarer>,
+    lost: &CancellationToken,
+    queue: &str,
+    prefetch: u16,
+    options: BasicConsumeOptions,
+) -> Result<(Forwarding, Deliveries), TransportError> {
+    bounded(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+    let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+    let consumer = bounded(consuming).await?;
+    let (sender, deliveries) = mpsc::channel(usize::from(prefetch));
+    let forwarding = Forwarding {
+        channel: Arc::new(channel),
+        consumer,
+        sender,
+        declarer: Arc::clone(declarer),
+        lost: lost.clone(),
+    };
+    Ok((forwarding, deliveries))
+}
+
+/// Why no more deliveries come.
+enum Ended {
+    /// Nobody takes them any more.
+    Dropped,
+    /// The broker has cancelled the consumer, as it does when the queue is deleted.
+    Cancelled,
+    /// The channel or the connection is gone.
+    Lost,
+}
+
+impl Forwarding {
+    /// Hands deliveries over, to be settled by whoever takes them.
+    async fn run(mut self) {
+        let _alive = Alive::new();
+        let ended = loop {
+            let received = match self.next().await {
+                Ok(received) => received,
+                Err(ended) => break ended,
+            };
+            count_delivery();
+            // The channel to the taker is as long as the prefetch, so there is room.
+            if self.sender.send(settle::delivery(received, &self.channel)).await.is_err() {
+                break Ended::Dropped;
+            }
+        };
+        self.end(ended).await;
+    }
+
+    /// Hands deliveries over as settled. They are acknowledged once they have been: without
+    /// acknowledgements the broker would send whatever it has, and the bound would be this process's memory.
+    async fn run_settled(mut self) {
+        let _alive = Alive::new();
+        let mut unacknowledged = Unacknowledged::default();
+        let ended = loop {
+            let received = match self.consumer.next().now_or_never() {
+                Some(Some(Ok(received))) if unacknowledged.count < ACKNOWLEDGED_AT_ONCE => received,
+                at_once => {
+                    unacknowledged.acknowledge(&self.channel).await;
+                    let next = match at_once {
+                        Some(Some(Ok(received))) => Ok(received),
+                        Some(ended) => Err(reason(ended)),
+                        None => self.next().await,
+                    };
+                    match next {
+                        Ok(received) => received,
+                        Err(ended) => break ended,
+                    }
+                }
+            };
+            count_delivery();
+            unacknowledged.add(received.delivery_tag);
+            let message = properties::read(&received.properties, received.data);
+            let sending = self.sender.send(Delivery::settled(message));
+            match self.lost.run_until_cancelled(sending).await {
+                Some(Ok(())) => {}
+                Some(Err(_)) => break Ended::Dropped,
+                None => break Ended::Lost,
+            }
+        };
+        self.end(ended).await;
+    }
+
+    async fn next(&mut self) -> Result<lapin::message::Delivery, Ended> {
+        tokio::select! {
+            biased;
+            () = self.lost.cancelled() => Err(Ended::Lost),
+            () = self.sender.closed() => Err(Ended::Dropped),
+            received = self.consumer.next() => match received {
+                Some(Ok(received)) => Ok(received),
+                ended => Err(reason(ended)),
+            },
+        }
+    }
+
+    async fn end(mut self, ended: Ended) {
+        match ended {
+            Ended::Lost => {}
+            Ended::Dropped => self.cancel().await,
+            Ended::Cancelled => {
+                tracing::warn!(queue = %self.consumer.queue(), "the broker has cancelled a consumer");
+                let healing = self.declarer.declare_after(Instant::now());
+                let healed = tokio::time::timeout(HEAL_LIMIT, healing).await;
+                tracing::debug!(?healed, "declared what may have been deleted");
+            }
+        }
+    }
+
+    /// Stops the broker from sending, then gives back what it has sent in the meantime. The channel stays for
+    /// as long as deliveries that were taken are unsettled.
+    async fn cancel(&mut self) {
+        let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
+        if let Err(error) = bounded(cancelling).await {
+            tracing::debug!(%error, "a consumer could not be cancelled in order");
+            return;
+        }
+        while let Some(Some(Ok(received))) = self.consumer.next().now_or_never() {
+            drop(settle::delivery(received, &self.channel));
+        }
+    }
+}
+
+fn reason(ended: Option<lapin::Result<lapin::message::Delivery>>) -> Ended {
+    match ended {
+        Some(_) => Ended::Lost,
+        None => Ended::Cancelled,
+    }
+}
+
+fn count_delivery() {
+    metrics::counter!("waybill_deliveries_total").increment(1);
+}
+
+/// Deliveries that one acknowledgement will cover.
+#[derive(Default)]
+struct Unacknowledged {
+    last: DeliveryTag,
+    count: u32,
+}
+
+impl Unacknowledged {
+    fn add(&mut self, tag: DeliveryTag) {
+        self.last = tag;
+        self.count += 1;
+    }
+
+    async fn acknowledge(&mut self, channel: &Channel) {
+        if self.count > 0 {
+            let acknowledging = channel.basic_ack(self.last, BasicAckOptions { multiple: true });
+            if let Err(error) = bounded(acknowledging).await {
+                tracing::debug!(%error, "nothing more comes over this channel");
+            }
+            self.count = 0;
+        }
+    }
+}
+
+/// Counts the consumers that live.
+struct Alive;
+
+impl Alive {
+    fn new() -> Self {
+        metrics::gauge!("waybill_consumers").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        metrics::gauge!("waybill_consumers").decrement(1.0);
+    }
+}

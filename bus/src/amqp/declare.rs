@@ -1,0 +1,183 @@
+//! Declaring the topology, as it is at each connect and whenever a part of it has vanished.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::errors::bounded;
+use super::standing::Standing;
+use crate::topology::{DELIVERY_LIMIT, QueueKind, QueueSpec, Topology};
+use crate::transport::TransportError;
+
+/// Declares the topology over one connection.
+pub(super) struct Declarer {
+    connection: Arc<Connection>,
+    topology: Arc<Topology>,
+    standing: Arc<Standing>,
+    /// When the last declaration that ended well began.
+    last: Mutex<Option<Instant>>,
+}
+
+impl Declarer {
+    pub(super) fn new(connection: Arc<Connection>, topology: Arc<Topology>, standing: Arc<Standing>) -> Self {
+        Self { connection, topology, standing, last: Mutex::new(None) }
+    }
+
+    /// Declares everything now. One refusal leaves the rest declared; the error names every one of them.
+    pub(super) async fn declare(&self) -> Result<(), TransportError> {
+        self.declare_after(Instant::now()).await
+    }
+
+    /// Declares everything, unless somebody else did so from the beginning since `asked`.
+    pub(super) async fn declare_after(&self, asked: Instant) -> Result<(), TransportError> {
+        let mut last = self.last.lock().await;
+        if last.is_some_and(|began| began > asked) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let declared = Declaration::new(&self.connection).run(&self.topology).await;
+        match &declared {
+            Ok(()) => {
+                self.standing.declared(None);
+                *last = Some(began);
+            }
+            Err(TransportError::Refused(refused)) => {
+                tracing::error!(%refused, "the broker refuses a declaration");
+                self.standing.declared(Some(refused.clone()));
+            }
+            Err(error) => tracing::warn!(%error, "the topology could not be declared"),
+        }
+        declared
+    }
+
+    pub(super) fn owns(&self, queue: &str) -> bool {
+        self.topology.queues().iter().any(|ours| ours.name == queue)
+    }
+}
+
+/// One pass over the topology. A refusal closes the channel that it was asked on, and nothing else.
+struct Declaration<'a> {
+    connection: &'a Connection,
+    channel: Option<Channel>,
+    refused: Vec<String>,
+}
+
+impl<'a> Declaration<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        Self { connection, channel: None, refused: Vec::new() }
+    }
+
+    async fn run(mut self, topology: &Topology) -> Result<(), TransportError> {
+        let events = topology.events_exchange();
+        let dead_letter = topology.dead_letter_exchange();
+        self.exchange(&events, ExchangeKind::Topic).await?;
+        self.exchange(&dead_letter, ExchangeKind::Direct).await?;
+        let queues = topology.queues();
+        for queue in &queues {
+            self.queue(queue).await?;
+        }
+        for queue in &queues {
+            for key in &queue.event_bindings {
+                self.binding(&queue.name, &events, key).await?;
+            }
+            if let Some(target) = queue.dead_letter.as_ref().filter(|target| target.exchange == dead_letter) {
+                self.binding(&target.routing_key, &dead_letter, &target.routing_key).await?;
+            }
+        }
+        if let Some(channel) = self.channel {
+            bounded(channel.close(200, "OK".into())).await?;
+        }
+        if self.refused.is_empty() { Ok(()) } else { Err(TransportError::Refused(self.refused.join("; "))) }
+    }
+
+    async fn exchange(&mut self, name: &str, kind: ExchangeKind) -> Result<(), TransportError> {
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let what = format!("exchange {name}");
+        self.step(what, async |channel| {
+            channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
+        })
+        .await
+    }
+
+    async fn queue(&mut self, queue: &QueueSpec) -> Result<(), TransportError> {
+        let what = format!("queue {}", queue.name);
+        self.step(what, async |channel| {
+            let declaring = channel.queue_declare(
+                queue.name.as_str().into(),
+                QueueDeclareOptions::durable(),
+                arguments(queue),
+            );
+            declaring.await.map(drop)
+        })
+        .await
+    }
+
+    async fn binding(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), TransportError> {
+        let what = format!("binding of {queue} to {exchange} by {key}");
+        self.step(what, async |channel| {
+            let options = QueueBindOptions::default();
+            channel
+                .queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default())
+                .await
+        })
+        .await
+    }
+
+    async fn step(
+        &mut self,
+        what: String,
+        ask: impl AsyncFnOnce(&Channel) -> lapin::Result<()>,
+    ) -> Result<(), TransportError> {
+        let channel = match self.channel.take() {
+            Some(channel) => channel,
+            None => self.connection.channel().await?,
+        };
+        match bounded(ask(&channel)).await {
+            Ok(()) => self.channel = Some(channel),
+            Err(TransportError::Refused(text)) => self.refused.push(format!("{what}: {text}")),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Only what RabbitMQ 3.10 to 4.3 understand alike, and nothing left to a default that they don't share.
+fn arguments(queue: &QueueSpec) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    let mut set = |name: &str, value| {
+        arguments.insert(ShortString::from(name), value);
+    };
+    set("x-overflow", text("reject-publish"));
+    if let Some(max_length) = queue.max_length {
+        set("x-max-length", number(u64::from(max_length)));
+    }
+    if let Some(ttl) = queue.message_ttl {
+        set("x-message-ttl", number(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)));
+    }
+    if queue.kind == QueueKind::Work {
+        set("x-queue-type", text("quorum"));
+        set("x-delivery-limit", number(u64::from(DELIVERY_LIMIT)));
+    }
+    if let Some(target) = &queue.dead_letter {
+        set("x-dead-letter-exchange", text(&target.exchange));
+        set("x-dead-letter-routing-key", text(&target.routing_key));
+        if queue.kind == QueueKind::Work {
+            set("x-dead-letter-strategy", text("at-least-once"));
+        }
+    }
+    arguments
+}
+
+/// A table's text.
+pub(super) fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+/// A table's whole number.
+pub(super) fn number(value: u64) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,35 @@
+//! What went wrong with a broker's answer, in the contract's words.
+
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use std::time::Duration;
+
+use crate::transport::TransportError;
+
+/// How long any single call to the broker may take. Declaring a quorum queue on a busy disk is the slowest.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Waits for the broker's answer, within bounds.
+pub(super) async fn bounded<T>(call: impl Future<Output = lapin::Result<T>>) -> Result<T, TransportError> {
+    match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(answer) => answer.map_err(|error| transport_error(&error)),
+        Err(_) => Err(TransportError::Failed(format!("no answer within {CALL_LIMIT:?}"))),
+    }
+}
+
+/// A channel closed with an error is a refusal; everything else may be different next time.
+pub(super) fn transport_error(error: &lapin::Error) -> TransportError {
+    match error.kind() {
+        ErrorKind::ProtocolError(refusal) if matches!(refusal.kind(), AMQPErrorKind::Soft(_)) => {
+            TransportError::Refused(refusal.get_message().to_string())
+        }
+        ErrorKind::InvalidConnectionState(_) => TransportError::Disconnected,
+        _ => TransportError::Failed(error.to_string()),
+    }
+}
+
+/// Whether the broker says that there is no such queue or exchange.
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
+    matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
+}

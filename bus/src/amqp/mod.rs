@@ -1,0 +1,302 @@
+//! The transport over RabbitMQ, 3.10 to 4.3.
+//!
+//! A supervisor connects without end, and every connection begins with declaring the topology. Consumers end
+//! with the connection and are begun anew by whoever consumes; whatever was unconfirmed is answered
+//! [`PublishError::Unknown`]. Connections, channels and everything that waits on them are bounded in number,
+//! size and time.
+
+mod connection;
+mod consumer;
+mod dead_letter;
+mod declare;
+mod errors;
+mod properties;
+mod publisher;
+mod returned;
+mod session;
+mod settle;
+mod standing;
+mod supervisor;
+
+use async_trait::async_trait;
+use lapin::uri::AMQPUri;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::message::Message;
+use crate::topology::Topology;
+use crate::transport::{
+    Browsed, Deliveries, ExclusiveQueue, Link, PublishError, QueueDepth, Target, Transport, TransportError,
+};
+use publisher::{Outgoing, Published, Publisher};
+use session::Session;
+use standing::Standing;
+use supervisor::Supervisor;
+
+/// How long writing a message may take that nobody confirms.
+const POST_LIMIT: Duration = Duration::from_secs(5);
+/// How long an answer is held back so that a queue that had vanished is there for the next message.
+const HEAL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Where the broker is, and who connects to it.
+#[derive(Clone)]
+pub struct AmqpConfig {
+    /// `amqp://user:password@host:port/vhost`, or `amqps://` over TLS with the system's certificates.
+    pub url: String,
+    /// `<process>.<instance>`: the connections' name, and part of the names of exclusive queues.
+    pub owner: String,
+    /// What is declared at each connect.
+    pub topology: Topology,
+    /// A connection that has been silent for twice as long is lost. Whole seconds.
+    pub heartbeat: Duration,
+    /// Messages that await confirmation at any time, at the most.
+    pub window: usize,
+    /// The longest body that is published, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl AmqpConfig {
+    /// The usual limits.
+    pub fn new(url: impl Into<String>, owner: impl Into<String>, topology: Topology) -> Self {
+        Self {
+            url: url.into(),
+            owner: owner.into(),
+            topology,
+            heartbeat: Duration::from_secs(5),
+            window: 1_024,
+            max_message_bytes: 4 * 1_024 * 1_024,
+        }
+    }
+}
+
+/// The URL can't be understood. The message doesn't repeat it, as it may contain a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an AMQP URL (amqp://user:password@host:port/vhost): {0}")]
+pub struct InvalidUrl(String);
+
+/// A RabbitMQ, over connections that are made again whenever they break. Dropped, it disconnects.
+pub struct AmqpTransport {
+    owner: String,
+    topology: Arc<Topology>,
+    max_message_bytes: usize,
+    standing: Arc<Standing>,
+    session: watch::Receiver<Option<Arc<Session>>>,
+    supervisor: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl AmqpTransport {
+    /// Begins to connect, in the background and without end. Fails only where the URL makes no sense.
+    ///
+    /// To be called within a tokio runtime.
+    pub fn connect(config: AmqpConfig) -> Result<Self, InvalidUrl> {
+        // Elsewhere in the process another provider may be linked in; the first one installed stays.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut uri: AMQPUri = config.url.parse().map_err(InvalidUrl)?;
+        uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX).max(1));
+        let topology = Arc::new(config.topology);
+        let standing = Arc::new(Standing::new());
+        let (session, sessions) = watch::channel(None);
+        let supervisor = Supervisor {
+            uri,
+            owner: config.owner.clone(),
+            topology: Arc::clone(&topology),
+            window: config.window.max(1),
+            standing: Arc::clone(&standing),
+            session,
+        };
+        let stop = CancellationToken::new();
+        let tracker = TaskTracker::new();
+        tracker.spawn(supervisor.run(stop.clone()));
+        tracker.close();
+        Ok(Self {
+            owner: config.owner,
+            topology,
+            max_message_bytes: config.max_message_bytes,
+            standing,
+            session: sessions,
+            supervisor: tracker,
+            stop,
+        })
+    }
+
+    /// Waits until it is connected and everything is declared. Answers the last state otherwise.
+    pub async fn wait_until_up(&self, limit: Duration) -> Result<(), Link> {
+        let mut link = self.link();
+        let up = link.wait_for(|link| matches!(link, Link::Up { .. }));
+        if tokio::time::timeout(limit, up).await.is_ok_and(|up| up.is_ok()) {
+            return Ok(());
+        }
+        Err(self.link().borrow().clone())
+    }
+
+    fn session(&self) -> Option<Arc<Session>> {
+        self.session.borrow().clone()
+    }
+
+    fn connected(&self) -> Result<Arc<Session>, TransportError> {
+        self.session().ok_or(TransportError::Disconnected)
+    }
+
+    fn publishing_session(&self) -> Result<Arc<Session>, PublishError> {
+        let session = self.session().ok_or(PublishError::Disconnected)?;
+        if session.publishing.is_blocked() {
+            return Err(PublishError::Blocked(self.standing.blocked_reason()));
+        }
+        Ok(session)
+    }
+
+    async fn submit(
+        &self,
+        publisher: &Publisher,
+        target: Target,
+        message: Message,
+    ) -> Result<oneshot::Receiver<Published>, PublishError> {
+        if message.body.len() > self.max_message_bytes {
+            return Err(PublishError::TooLarge(self.max_message_bytes));
+        }
+        publisher.submit(self.outgoing(target, message)?).await
+    }
+
+    fn outgoing(&self, target: Target, message: Message) -> Result<Outgoing, PublishError> {
+        let (exchange, routing_key, mandatory) = match target {
+            Target::Queue(queue) => (String::new(), queue, true),
+            Target::Events { routing_key } => (self.topology.events_exchange(), routing_key, false),
+            Target::DeadLetter(queue) => (self.topology.dead_letter_exchange(), queue, true),
+        };
+        // No queue has a name that is too long for AMQP.
+        let short = |name: &str| properties::short(name).ok_or(PublishError::Unroutable);
+        Ok(Outgoing {
+            exchange: short(&exchange)?,
+            routing_key: short(&routing_key)?,
+            mandatory,
+            properties: properties::write(&message),
+            body: message.body,
+        })
+    }
+
+    /// Brings back queues of ours that messages came back from.
+    async fn heal(&self, session: &Session, returned: HashSet<String>) {
+        if returned.iter().any(|queue| session.declarer.owns(queue)) {
+            let healing = session.declarer.declare_after(Instant::now());
+            let healed = tokio::time::timeout(HEAL_LIMIT, healing).await;
+            tracing::warn!(queues = ?returned, ?healed, "declared queues that had vanished");
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for AmqpTransport {
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.standing.link()
+    }
+
+    async fn publish(
+        &self,
+        messages: Vec<(Target, Message)>,
+        limit: Duration,
+    ) -> Vec<Result<(), PublishError>> {
+        let deadline = Instant::now() + limit;
+        let session = match self.publishing_session() {
+            Ok(session) => session,
+            Err(error) => return vec![Err(error); messages.len()],
+        };
+        let mut submitted = Vec::with_capacity(messages.len());
+        let mut unsent = None;
+        for (target, message) in messages {
+            let queue = match &target {
+                Target::Queue(queue) | Target::DeadLetter(queue) => Some(queue.clone()),
+                Target::Events { .. } => None,
+            };
+            let answer = match &unsent {
+                // After one that could not be sent, nothing is: the order would be another.
+                Some(error) => Err(PublishError::clone(error)),
+                None => self.submit(&session.confirmed, target, message).await,
+            };
+            if let Err(error @ (PublishError::Disconnected | PublishError::WindowFull)) = &answer {
+                unsent = Some(error.clone());
+            }
+            submitted.push((queue, answer));
+        }
+        let mut published = Vec::with_capacity(submitted.len());
+        let mut returned = HashSet::new();
+        for (queue, answer) in submitted {
+            let outcome = match answer {
+                Ok(answer) => answered(answer, deadline).await,
+                Err(error) => Err(error),
+            };
+            if outcome == Err(PublishError::Unroutable) {
+                returned.extend(queue);
+            }
+            published.push(outcome);
+        }
+        self.heal(&session, returned).await;
+        published
+    }
+
+    async fn post(&self, target: Target, message: Message) -> Result<(), PublishError> {
+        let session = self.publishing_session()?;
+        if message.body.len() > self.max_message_bytes {
+            return Err(PublishError::TooLarge(self.max_message_bytes));
+        }
+        let outgoing = Outgoing { mandatory: false, ..self.outgoing(target, message)? };
+        answered(session.posted.submit(outgoing).await?, Instant::now() + POST_LIMIT).await
+    }
+
+    async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {
+        self.connected()?.consume(queue, prefetch).await
+    }
+
+    async fn consume_exclusive(&self, queue: ExclusiveQueue) -> Result<(String, Deliveries), TransportError> {
+        let suffix = uuid::Uuid::new_v4().simple().to_string();
+        let name = self.topology.exclusive(&self.owner, &suffix[..8], queue.purpose);
+        let deliveries =
+            self.connected()?.consume_exclusive(&name, &self.topology.events_exchange(), &queue).await?;
+        Ok((name, deliveries))
+    }
+
+    async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {
+        self.connected()?.browse(queue, limit).await
+    }
+
+    async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError> {
+        self.connected()?.depth(queue).await
+    }
+
+    async fn declare(&self) -> Result<(), TransportError> {
+        self.connected()?.declarer.declare().await
+    }
+
+    async fn close(&self) {
+        self.stop.cancel();
+        self.supervisor.wait().await;
+    }
+}
+
+impl Drop for AmqpTransport {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Waits for what became of a message that has been handed over.
+async fn answered(answer: oneshot::Receiver<Published>, deadline: Instant) -> Published {
+    match tokio::time::timeout_at(deadline, answer).await {
+        Ok(Ok(published)) => published,
+        Ok(Err(_)) => Err(PublishError::Unknown("the connection was lost".to_owned())),
+        Err(_) => Err(PublishError::Unknown("it was not confirmed in time".to_owned())),
+    }
+}

@@ -1,0 +1,103 @@
+//! What a publisher is told.
+
+use schema::pattern::Service;
+use std::time::Duration;
+
+use super::Broker;
+use super::words::{
+    AGES, consume, lying_in, name, named, names, next, publish, try_publish, until_ready, work_queue,
+};
+use crate::message::Message;
+use crate::topology::REQUESTS_MAX_LENGTH;
+use crate::transport::{PublishError, Target};
+
+/// Every property of a message travels.
+pub async fn a_confirmed_message_arrives_as_it_was_sent(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let queue = work_queue(&transport);
+    let mut message = Message {
+        correlation_id: Some("a correlation id".to_owned()),
+        reply_to: Some("a reply queue".to_owned()),
+        timestamp: Some("2026-11-23T19:10:51.000Z".parse().unwrap()),
+        expiration: Some(Duration::from_secs(3_600)),
+        ..named("a message id")
+    };
+    message.set_header("x-attempt", 2.into());
+    message.set_header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+    publish(&transport, &queue, vec![message.clone()]).await;
+    let delivery = next(&mut consume(&transport, &queue, 1).await).await;
+    assert_eq!(delivery.message, message);
+    assert_eq!(delivery.delivery_count, 0);
+}
+
+/// One call's messages, and those of calls one after the other.
+pub async fn messages_arrive_in_the_order_they_were_published(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let queue = work_queue(&transport);
+    let names = names(600);
+    for chunk in names.chunks(200) {
+        publish(&transport, &queue, chunk.iter().map(named).collect()).await;
+    }
+    let mut deliveries = consume(&transport, &queue, 100).await;
+    for expected in names {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(name(&delivery.message), expected);
+        delivery.ack().await;
+    }
+}
+
+/// Messages to a queue, and dead letters, are mandatory.
+pub async fn what_no_queue_takes_is_unroutable(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let targets =
+        [Target::Queue("nobody.has.this".to_owned()), Target::DeadLetter("nor.this.dead".to_owned())];
+    for target in targets {
+        let published = transport.publish(vec![(target, named("m"))], AGES).await;
+        assert_eq!(published, [Err(PublishError::Unroutable)]);
+    }
+}
+
+/// Each message is answered for on its own, however many are on their way.
+pub async fn among_pipelined_messages_only_those_that_no_queue_takes_are_unroutable(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let queue = work_queue(&transport);
+    let goes_nowhere = |index: usize| index % 3 == 1;
+    let names = names(300);
+    let messages = names.iter().enumerate().map(|(index, name)| {
+        let queue = if goes_nowhere(index) { "nobody.has.this" } else { &queue };
+        (Target::Queue(queue.to_owned()), named(name))
+    });
+    let published = transport.publish(messages.collect(), AGES).await;
+    for (index, published) in published.into_iter().enumerate() {
+        let expected = if goes_nowhere(index) { Err(PublishError::Unroutable) } else { Ok(()) };
+        assert_eq!(published, expected, "message {index}");
+    }
+    let routed: Vec<String> = names
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| !goes_nowhere(*index))
+        .map(|(_, name)| name)
+        .collect();
+    assert_eq!(lying_in(&transport, &queue).await, routed);
+}
+
+/// Events are told to whoever listens, which may be nobody.
+pub async fn an_event_that_nobody_hears_is_published(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let target = Target::Events { routing_key: "nobody.listens.to.this".to_owned() };
+    assert_eq!(transport.publish(vec![(target, named("m"))], AGES).await, [Ok(())]);
+}
+
+/// A full queue takes nothing more, and loses nothing either.
+pub async fn a_full_queue_refuses_and_keeps_what_it_has(broker: &dyn Broker) {
+    let transport = broker.transport("gateway.1").await;
+    let queue = transport.topology().requests(Service::Customer);
+    let message = Message { body: "{}".into(), ..Message::default() };
+    let published =
+        try_publish(&transport, &queue, vec![message.clone(); REQUESTS_MAX_LENGTH as usize]).await;
+    assert!(published.into_iter().all(|published| published.is_ok()), "all of it fits");
+    let published = try_publish(&transport, &queue, vec![message; 3]).await;
+    assert_eq!(published.last(), Some(&Err(PublishError::Nacked)));
+    let fitted = published.iter().filter(|published| published.is_ok()).count() as u64;
+    until_ready(&transport, &queue, u64::from(REQUESTS_MAX_LENGTH) + fitted).await;
+}

@@ -1,0 +1,106 @@
+//! The words that the rules are written in.
+
+use schema::order_events::OrderEvent;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use testkit::{PATIENCE, eventually};
+
+use crate::message::Message;
+use crate::packet;
+use crate::topology::WorkQueue;
+use crate::transport::{Deliveries, Delivery, PublishError, SharedTransport, Target};
+
+/// The work that most rules are about.
+pub(super) const QUEUE: WorkQueue = WorkQueue::OrderCommands;
+
+pub(super) fn work_queue(transport: &SharedTransport) -> String {
+    transport.topology().work(QUEUE)
+}
+
+/// A durable message of this name, readable as a command.
+pub(super) fn named(name: impl AsRef<str>) -> Message {
+    let name = name.as_ref();
+    let data = serde_json::value::to_raw_value(name).unwrap();
+    Message {
+        body: packet::write("order.create", &data, None),
+        message_id: Some(name.to_owned()),
+        kind: Some("order.create".to_owned()),
+        persistent: true,
+        ..Message::default()
+    }
+}
+
+pub(super) fn name(message: &Message) -> String {
+    message.message_id.clone().unwrap_or_default()
+}
+
+pub(super) fn names(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("m{index:04}")).collect()
+}
+
+/// Publishes to a queue and answers what became of each message.
+pub(super) async fn try_publish(
+    transport: &SharedTransport,
+    queue: &str,
+    messages: Vec<Message>,
+) -> Vec<Result<(), PublishError>> {
+    let messages = messages.into_iter().map(|message| (Target::Queue(queue.to_owned()), message)).collect();
+    transport.publish(messages, PATIENCE).await
+}
+
+/// Publishes to a queue, each message confirmed.
+pub(super) async fn publish(transport: &SharedTransport, queue: &str, messages: Vec<Message>) {
+    for published in try_publish(transport, queue, messages).await {
+        published.unwrap();
+    }
+}
+
+pub(super) async fn consume(transport: &SharedTransport, queue: &str, prefetch: u16) -> Deliveries {
+    transport.consume(queue, prefetch).await.unwrap()
+}
+
+pub(super) async fn next(deliveries: &mut Deliveries) -> Delivery {
+    tokio::time::timeout(PATIENCE, deliveries.recv())
+        .await
+        .expect("a delivery comes in time")
+        .expect("the consumer lives")
+}
+
+pub(super) async fn until_ready(transport: &SharedTransport, queue: &str, ready: u64) {
+    eventually(&format!("{ready} messages are ready in {queue}"), async || {
+        let depth = transport.depth(queue).await.unwrap().unwrap();
+        if depth.ready == ready { Ok(()) } else { Err(depth) }
+    })
+    .await;
+}
+
+/// What is in a queue, all of it ready, in order. It stays there.
+pub(super) async fn lying_in(transport: &SharedTransport, queue: &str) -> Vec<String> {
+    let browsed = transport.browse(queue, 1_000).await.unwrap();
+    let names = browsed.iter().map(|delivery| name(&delivery.message)).collect();
+    for delivery in browsed {
+        delivery.requeue().await;
+    }
+    names
+}
+
+pub(super) fn set<T: Ord>(items: impl IntoIterator<Item = T>) -> BTreeSet<T> {
+    items.into_iter().collect()
+}
+
+/// An order's first event.
+pub(super) fn order_event(position: i64) -> OrderEvent {
+    let sample = include_str!("../../../schema/messages/order.created.json");
+    OrderEvent { position, ..serde_json::from_str(sample).unwrap() }
+}
+
+/// Until when something must have happened that a rule waits for.
+pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+    }
+}
+
+/// So long that it never decides a test that passes.
+pub(super) const AGES: Duration = PATIENCE;

@@ -1,0 +1,5 @@
+//! The transport over RabbitMQ, against real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod conformance;
+mod stand;
