@@ -1,10 +1,10 @@
 //! What was given up on: to be read, replayed or discarded by an operator.
 
 use schema::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use crate::message::{Message, header};
+use crate::message::{Headers, Message, header};
 use crate::topology::WorkQueue;
 use crate::transport::{Delivery, SharedTransport, Target, TransportError};
 
@@ -14,7 +14,7 @@ pub const BROWSE_MAX: u32 = 10_000;
 const REPLAY_LIMIT: Duration = Duration::from_secs(10);
 
 /// A message that was given up on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
     /// The message's own id, or a digest of its body where it has none.
@@ -33,12 +33,15 @@ pub struct DeadLetter {
     pub failed_at: Option<Timestamp>,
     /// The trace it belongs to.
     pub trace_id: Option<String>,
+    /// Everything that travels beside the body.
+    pub headers: Headers,
     /// Its body, as text.
     pub body: String,
 }
 
 /// Which dead letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Selection {
     /// All of them.
     All,
@@ -75,13 +78,20 @@ pub async fn list(
     Ok(letters)
 }
 
+/// What was replayed, or discarded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handled {
+    /// These were.
+    pub letters: Vec<DeadLetter>,
+    /// Why it ended there, where others were selected too; those lie where they lay.
+    pub stopped: Option<String>,
+}
+
 /// Sends the selected ones back to the queue they came from, under their own ids and as if never tried,
-/// so that an effect that did happen happens no second time. Answers what was sent.
-pub async fn replay(
-    transport: &SharedTransport,
-    selection: &Selection,
-) -> Result<Vec<DeadLetter>, TransportError> {
-    let mut replayed = Vec::new();
+/// so that an effect that did happen happens no second time. Stops at the first that the broker doesn't take.
+pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
+    let mut replayed = Handled::default();
     for queue in WorkQueue::ALL {
         for (letter, delivery) in browse(transport, queue).await? {
             if !selection.takes(&letter) {
@@ -93,11 +103,12 @@ pub async fn replay(
             match transport.publish(vec![(target, message)], REPLAY_LIMIT).await.into_iter().next() {
                 Some(Ok(())) => {
                     delivery.ack().await;
-                    replayed.push(letter);
+                    replayed.letters.push(letter);
                 }
                 Some(Err(error)) => {
                     delivery.requeue().await;
-                    return Err(TransportError::Failed(format!("{} was not replayed: {error}", letter.id)));
+                    replayed.stopped = Some(format!("{} was not replayed: {error}", letter.id));
+                    return Ok(replayed);
                 }
                 None => delivery.requeue().await,
             }
@@ -107,16 +118,13 @@ pub async fn replay(
 }
 
 /// Removes the selected ones for good. Answers what was removed.
-pub async fn discard(
-    transport: &SharedTransport,
-    selection: &Selection,
-) -> Result<Vec<DeadLetter>, TransportError> {
-    let mut discarded = Vec::new();
+pub async fn discard(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
+    let mut discarded = Handled::default();
     for queue in WorkQueue::ALL {
         for (letter, delivery) in browse(transport, queue).await? {
             if selection.takes(&letter) {
                 delivery.ack().await;
-                discarded.push(letter);
+                discarded.letters.push(letter);
             } else {
                 delivery.requeue().await;
             }
@@ -150,6 +158,7 @@ fn describe(queue: &str, message: &Message) -> DeadLetter {
         attempts: message.failed_attempts(),
         failed_at: header_text(header::FAILED_AT).and_then(|text| text.parse().ok()),
         trace_id: message.header_text(header::TRACEPARENT).and_then(trace_id),
+        headers: message.headers.clone(),
         body: String::from_utf8_lossy(&message.body).into_owned(),
     }
 }
