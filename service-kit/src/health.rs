@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -108,6 +109,18 @@ impl ReadinessHandle {
     /// Says that the condition is not met; the reason is logged where that is news.
     pub fn set_missing(&self, reason: impl std::fmt::Display) {
         self.change(false, &reason.to_string());
+    }
+
+    /// Keeps the condition true to what `probe` answers, asked every few seconds, until dropped.
+    pub async fn follow<E: std::fmt::Display>(self, every: Duration, probe: impl AsyncFn() -> Result<(), E>) {
+        loop {
+            match tokio::time::timeout(every, probe()).await {
+                Ok(Ok(())) => self.set(true),
+                Ok(Err(error)) => self.set_missing(error),
+                Err(_) => self.set_missing("no answer in time"),
+            }
+            tokio::time::sleep(every).await;
+        }
     }
 
     fn change(&self, met: bool, reason: &str) {
@@ -223,6 +236,33 @@ mod tests {
         });
         broker.set(true);
         waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_condition_follows_its_probe_and_a_probe_that_hangs_is_not_met() {
+        let readiness = Readiness::new();
+        let answers = std::sync::Mutex::new(vec![Some(Ok(())), None, Some(Err("away")), Some(Ok(()))]);
+        let probe = async || {
+            let answer = answers.lock().unwrap().pop().unwrap_or(Some(Ok(())));
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
+        };
+        let following = readiness.condition("database").follow(Duration::from_secs(2), probe);
+        let watching = async {
+            let mut seen = Vec::new();
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_millis(1_900)).await;
+                seen.push(readiness.report().ready);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            seen
+        };
+        let seen =
+            tokio::select! { () = following => unreachable!("it follows for ever"), seen = watching => seen };
+        assert_eq!(seen, [true, false, false, false]);
+        assert_eq!(readiness.report().missing, ["database"]);
     }
 
     #[test]

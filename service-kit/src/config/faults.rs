@@ -186,6 +186,15 @@ impl Faults {
         }
     }
 
+    /// Anything that reads itself from text; `form` says what is accepted. `None` stands in for what isn't.
+    pub fn parsed<T: FromStr>(&mut self, variable: &'static str, text: &str, form: &str) -> Option<T> {
+        let parsed = text.trim().parse().ok();
+        if parsed.is_none() {
+            self.add(variable, format!("{text:?} is not {form}"));
+        }
+        parsed
+    }
+
     /// A URL of one of `schemes`, or `None` where it is absent or empty. Its value is never part of the fault.
     pub fn url(
         &mut self,
