@@ -1,0 +1,117 @@
+//! What inventory-service can be told.
+
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use schema::money::Currency;
+use service_kit::config::{
+    AdminArgs, AdminConfig, BusArgs, BusConfig, DatabaseArgs, DrainArgs, Faults, InvalidConfig, LogArgs,
+    LogConfig, Secret, SeedArgs,
+};
+
+/// What the service needs to know wherever it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// What prices are in.
+    pub currency: Currency,
+    /// How long a hold may be unheard of before order-service is asked about it.
+    pub reservation_hold: Duration,
+    /// How long a request to order-service may take.
+    pub request_timeout: Duration,
+    /// Requests, and events, taken and not settled at any time.
+    pub prefetch: u16,
+    /// Whether an empty catalogue gets the demo's products.
+    pub seed_demo: bool,
+}
+
+/// The shop's own part of the arguments.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Shop")]
+pub struct StockArgs {
+    /// Currency of all prices, by ISO 4217
+    #[arg(long, env = "CURRENCY", default_value = "USD")]
+    pub currency: String,
+    /// How long stock may be held for an order that isn't heard of before order-service is asked about it
+    #[arg(long, env = "RESERVATION_HOLD", default_value = "60s")]
+    pub reservation_hold: String,
+}
+
+impl StockArgs {
+    /// The service's configuration; what is wrong goes to `faults`.
+    pub fn check(&self, bus: &BusConfig, seed_demo: bool, faults: &mut Faults) -> Config {
+        let currency = faults.parsed("CURRENCY", &self.currency, "a currency, such as USD or EUR");
+        let day = Duration::from_secs(24 * 60 * 60);
+        Config {
+            currency: currency.unwrap_or(Currency::USD),
+            reservation_hold: faults.duration(
+                "RESERVATION_HOLD",
+                &self.reservation_hold,
+                Duration::from_millis(100)..=day,
+            ),
+            request_timeout: bus.request_timeout,
+            prefetch: bus.prefetch,
+            seed_demo,
+        }
+    }
+}
+
+/// Keeps the catalogue and its stock: answers requests, and follows orders by their events
+#[derive(Parser, Debug)]
+#[command(name = "inventory-service", version)]
+pub struct Arguments {
+    #[command(flatten)]
+    admin: AdminArgs,
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
+    #[command(flatten)]
+    stock: StockArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    drain: DrainArgs,
+}
+
+/// The defaults of this process where they differ from others'.
+pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9403")];
+
+/// What the process needs to know beside what the service does.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// Where the admin endpoints listen.
+    pub admin: AdminConfig,
+    /// The broker.
+    pub rabbitmq_url: Secret,
+    /// The bounds of what travels.
+    pub bus: BusConfig,
+    /// The database.
+    pub database_url: Secret,
+    /// How logs are written.
+    pub log: LogConfig,
+    /// How long to serve on when told to end.
+    pub drain_delay: Duration,
+    /// The service itself.
+    pub service: Config,
+}
+
+impl Arguments {
+    /// The typed values, or everything that is wrong with them.
+    pub fn check(&self) -> Result<ProcessConfig, InvalidConfig> {
+        let mut faults = Faults::new();
+        let bus = self.bus.check(&mut faults);
+        let seed_demo = self.seed.demo(&mut faults);
+        let config = ProcessConfig {
+            admin: self.admin.check(&mut faults),
+            rabbitmq_url: self.bus.required_url(&mut faults),
+            database_url: self.database.required_url(&mut faults),
+            log: self.log.check(&mut faults),
+            drain_delay: self.drain.check(&mut faults),
+            service: self.stock.check(&bus, seed_demo, &mut faults),
+            bus,
+        };
+        faults.finish(config)
+    }
+}

@@ -1,0 +1,82 @@
+use schema::inventory_messages::{Adjust, PutProduct};
+use schema::limits::text_fault;
+use schema::money::Currency;
+use schema::product::Product;
+use schema::refusal::{Refusal, RefusalCode};
+
+use super::book::Book;
+use super::rows::{Cause, MovementKind, Row, StockedProduct};
+
+/// Units on hand that one product may have: what the public API's integers hold.
+const ON_HAND_MAX: i64 = i32::MAX as i64;
+/// Characters of an adjustment's reason.
+const REASON_MAX_CHARS: usize = 200;
+
+impl Book {
+    /// Brings stock in or writes it off, once per adjustment id; never below what is held for orders.
+    pub fn adjust(&mut self, adjust: &Adjust) -> Result<Product, Refusal> {
+        if let Some(message) = text_fault(&adjust.reason, REASON_MAX_CHARS, false) {
+            return Err(Refusal::at(RefusalCode::InvalidInput, format!("reason {message}"), ["reason"]));
+        }
+        if adjust.by == 0 {
+            return Err(Refusal::at(RefusalCode::InvalidInput, "by must not be 0", ["by"]));
+        }
+        let Some(product) = self.product(&adjust.product_id) else {
+            let message = format!("there is no product {}", adjust.product_id);
+            return Err(Refusal::at(RefusalCode::ProductNotFound, message, ["productId"]));
+        };
+        if self.adjustments.contains(&adjust.adjustment_id) {
+            return Ok(product.to_product());
+        }
+        let on_hand = product.on_hand.saturating_add(adjust.by);
+        if on_hand > ON_HAND_MAX {
+            let message = format!("by must leave at most {ON_HAND_MAX} units on hand");
+            return Err(Refusal::at(RefusalCode::InvalidInput, message, ["by"]));
+        }
+        if on_hand < product.reserved {
+            let message =
+                format!("{} on hand, {} of them held for orders", product.on_hand, product.reserved);
+            return Err(Refusal::at(RefusalCode::StockTooLow, message, ["by"]));
+        }
+        let kind = if adjust.by > 0 { MovementKind::Receive } else { MovementKind::WriteOff };
+        let cause = Cause::Adjustment { id: adjust.adjustment_id, reason: adjust.reason.clone() };
+        self.adjustments.insert(adjust.adjustment_id);
+        self.shift(&adjust.product_id, kind, cause, adjust.by, 0);
+        Ok(self.products[&adjust.product_id].value.to_product())
+    }
+
+    /// Puts a product into the catalogue, without stock, or changes its name, description and price.
+    pub fn put(&mut self, put: &PutProduct, currency: Currency) -> Result<Product, Refusal> {
+        if let Some(refusal) = put.fault() {
+            return Err(refusal);
+        }
+        if put.unit_price.currency != currency {
+            let message = format!("unitPrice must be in {currency}");
+            return Err(Refusal::at(RefusalCode::InvalidInput, message, ["unitPrice"]));
+        }
+        let now = self.now;
+        let row = self.products.entry(put.id.clone()).or_insert_with(|| {
+            Row::new(StockedProduct {
+                id: put.id.clone(),
+                name: String::new(),
+                description: String::new(),
+                unit_price: put.unit_price,
+                on_hand: 0,
+                reserved: 0,
+                created_at: now,
+                updated_at: now,
+            })
+        });
+        let same = row.value.name == put.name
+            && row.value.description == put.description
+            && row.value.unit_price == put.unit_price;
+        if !same {
+            let product = row.change();
+            product.name.clone_from(&put.name);
+            product.description.clone_from(&put.description);
+            product.unit_price = put.unit_price;
+            product.updated_at = now;
+        }
+        Ok(row.value.to_product())
+    }
+}

@@ -1,0 +1,14 @@
+//! How much stock there is and who holds it: decisions over rows that are loaded, and locked, already.
+//!
+//! A [`Book`] is opened on the products and reservations that some messages concern. Its methods decide and change
+//! it, one movement in the ledger for every change of stock; whoever opened it saves what changed. Nothing here does IO.
+
+mod adjusting;
+mod book;
+mod following;
+mod reserving;
+mod rows;
+
+pub use book::{Book, Hold};
+pub use following::{Followed, Heard, Wanted};
+pub use rows::{Cause, Line, Movement, MovementKind, Reservation, Row, StockedProduct};
