@@ -51,10 +51,11 @@ impl TryFrom<Refusal> for UserError {
 fn usual_field(code: UserErrorCode) -> Option<Vec<String>> {
     let field = match code {
         UserErrorCode::OrderNotFound => "id",
-        UserErrorCode::InvalidTransition => "status",
         UserErrorCode::VersionConflict => "expectedVersion",
         UserErrorCode::IdempotencyKeyReused => "idempotencyKey",
-        UserErrorCode::InvalidInput | UserErrorCode::DuplicateProduct => return None,
+        UserErrorCode::InvalidInput | UserErrorCode::DuplicateProduct | UserErrorCode::InvalidTransition => {
+            return None;
+        }
     };
     Some(vec!["input".to_owned(), field.to_owned()])
 }

@@ -1,0 +1,505 @@
+//! Subscriptions: every update once, in order, whatever is interrupted or slow.
+
+use bus::live::Live;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use gateway::auth::Caller;
+use gateway::hub::{HubSettings, LiveSource};
+use schema::cursor::UpdateCursor;
+use schema::ids::OrderId;
+use schema::order::OrderStatus;
+use schema::refusal::RefusalCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::graphql_kit::{
+    PATIENCE, TestApi, ada, away, broken, errors, quick_backoff, refusal, test_api, test_api_with, viewer,
+    warehouse,
+};
+
+/// An API whose hub hears what a test lets it hear.
+struct Hearing {
+    test: TestApi,
+    live: mpsc::Sender<Live>,
+    _running: DropGuard,
+}
+
+struct Line(mpsc::Receiver<Live>);
+
+#[async_trait::async_trait]
+impl LiveSource for Line {
+    async fn next(&mut self) -> Live {
+        match self.0.recv().await {
+            Some(live) => live,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A hub that listens already, and asks for the head only where a test lets it.
+async fn hearing_with(settings: HubSettings) -> Hearing {
+    let hearing = deaf(test_api_with(settings));
+    hearing.live.send(Live::Listening).await.unwrap();
+    hearing.until_it_knows_the_head().await;
+    hearing
+}
+
+async fn hearing() -> Hearing {
+    hearing_with(HubSettings { head_interval: PATIENCE, backoff: quick_backoff(), ..HubSettings::default() })
+        .await
+}
+
+fn deaf(test: TestApi) -> Hearing {
+    let (live, line) = mpsc::channel(1_000);
+    let stop = CancellationToken::new();
+    let (api, running) = (test.api.clone(), stop.clone());
+    tokio::spawn(async move { api.tell_updates(Line(line), running).await });
+    Hearing { test, live, _running: stop.drop_guard() }
+}
+
+type Updates = BoxStream<'static, Value>;
+
+impl Hearing {
+    async fn until_it_knows_the_head(&self) {
+        let knows = async {
+            while !self.test.api.can_tell_updates() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, knows).await.unwrap();
+    }
+
+    /// Lets the hub hear of a stored event.
+    async fn hear(&self, position: i64) {
+        let event = self.test.services.shop.lock().unwrap().events[position as usize - 1].clone();
+        self.live.send(Live::Event(Box::new(event))).await.unwrap();
+    }
+
+    /// Lets the hub hear of everything that is stored after a position.
+    async fn hear_after(&self, position: i64) {
+        for position in position + 1..=self.head() {
+            self.hear(position).await;
+        }
+    }
+
+    fn head(&self) -> i64 {
+        self.test.services.shop.lock().unwrap().events.len() as i64
+    }
+
+    /// Changes an order; answers the event's position.
+    fn touch(&self, id: OrderId) -> i64 {
+        let number = self.head();
+        let change = |order: &mut schema::order::Order| order.tracking_number = Some(number.to_string());
+        self.test.services.shop.lock().unwrap().change(id, change).position
+    }
+
+    fn touch_times(&self, id: OrderId, times: usize) {
+        for _ in 0..times {
+            self.touch(id);
+        }
+    }
+
+    /// A subscription that has begun: whatever happens from here on is an update.
+    async fn watch(&self, caller: Caller, arguments: &str) -> Updates {
+        let query = format!("subscription {{ orderUpdated{arguments} {{ orderId version kind cursor }} }}");
+        started(self.test.subscribe(caller, &query)).await
+    }
+}
+
+/// A stream does nothing before it is polled.
+async fn started(mut updates: Updates) -> Updates {
+    let first = futures::poll!(updates.next());
+    match first {
+        std::task::Poll::Pending => updates,
+        std::task::Poll::Ready(first) => futures::stream::iter(first).chain(updates).boxed(),
+    }
+}
+
+async fn next(updates: &mut Updates) -> Value {
+    tokio::time::timeout(PATIENCE, updates.next()).await.unwrap().unwrap()
+}
+
+async fn next_version(updates: &mut Updates) -> i64 {
+    let update = next(updates).await;
+    update["data"]["orderUpdated"]["version"].as_i64().unwrap_or_else(|| panic!("{update}"))
+}
+
+async fn versions(updates: &mut Updates, count: usize) -> Vec<i64> {
+    let mut versions = Vec::new();
+    for _ in 0..count {
+        versions.push(next_version(updates).await);
+    }
+    versions
+}
+
+/// The subscription's only result is this error.
+async fn refused(mut updates: Updates) -> Value {
+    let result = next(&mut updates).await;
+    assert_eq!(result["data"], Value::Null);
+    assert!(updates.next().await.is_none());
+    assert_eq!(result["errors"][0]["path"], json!(["orderUpdated"]));
+    result["errors"][0]["extensions"].clone()
+}
+
+#[tokio::test]
+async fn an_update_tells_what_happened() {
+    let hearing = hearing().await;
+    let query = "subscription { orderUpdated { cursor kind orderId version status previousStatus occurredAt
+        order { id version status lineItems { quantity } } } }";
+    let mut updates = started(hearing.test.subscribe(ada(), query)).await;
+    let order = hearing.test.placed("CUST01", "PROD01");
+    hearing
+        .test
+        .services
+        .shop
+        .lock()
+        .unwrap()
+        .change(order.id, |order| order.status = OrderStatus::Cancelled);
+    hearing.test.services.shop.lock().unwrap().delete(order.id);
+    hearing.hear_after(0).await;
+    let id = order.id.to_string();
+    let update = |kind: &str, version: u32, status: &str, previous: Value, order: Value| {
+        json!({"data": {"orderUpdated": {
+            "cursor": UpdateCursor { order_id: id.parse().unwrap(), version }.encode(), "kind": kind, "orderId": id,
+            "version": version, "status": status, "previousStatus": previous,
+            "occurredAt": "2026-11-23T19:10:51.371Z", "order": order}}})
+    };
+    let shown = |version: u32, status: &str| json!({"id": id, "version": version, "status": status, "lineItems": [{"quantity": 2}]});
+    let created = update("CREATED", 1, "PROCESSING", Value::Null, shown(1, "PROCESSING"));
+    assert_eq!(next(&mut updates).await, created);
+    let cancelled = update("STATUS_CHANGED", 2, "CANCELLED", json!("PROCESSING"), shown(2, "CANCELLED"));
+    assert_eq!(next(&mut updates).await, cancelled);
+    assert_eq!(next(&mut updates).await, update("DELETED", 3, "CANCELLED", Value::Null, Value::Null));
+}
+
+#[tokio::test]
+async fn a_subscriber_sees_only_what_it_may_and_wants() {
+    let hearing = hearing().await;
+    let mut told = hearing.watch(ada(), "").await;
+    let watched = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.hear_after(0).await;
+    next(&mut told).await;
+    let of_order = format!("(orderId: \"{watched}\")");
+    let mut own = hearing.watch(ada(), "").await;
+    let mut one = hearing.watch(ada(), &of_order).await;
+    let mut both = hearing.watch(ada(), &format!("(orderId: \"{watched}\", customerId: \"CUST01\")")).await;
+    let mut stranger = hearing.watch(viewer("CUST02", "orders:read"), &of_order).await;
+    let mut desk = hearing.watch(warehouse(), &of_order).await;
+    let mut desk_of_other = hearing.watch(warehouse(), "(customerId: \"CUST02\")").await;
+    let mut wrong_pair =
+        hearing.watch(warehouse(), &format!("(orderId: \"{watched}\", customerId: \"CUST02\")")).await;
+    let other = hearing.test.placed("CUST02", "PROD01").id;
+    let own_other = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.touch(watched);
+    hearing.hear_after(1).await;
+    let ids = async |updates: &mut Updates, count: usize| {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(next(updates).await["data"]["orderUpdated"]["orderId"].as_str().unwrap().to_owned());
+        }
+        ids
+    };
+    assert_eq!(ids(&mut own, 2).await, [own_other.to_string(), watched.to_string()]);
+    for updates in [&mut one, &mut both, &mut desk] {
+        assert_eq!(ids(updates, 1).await, [watched.to_string()]);
+    }
+    assert_eq!(ids(&mut desk_of_other, 1).await, [other.to_string()]);
+    for updates in
+        [&mut own, &mut one, &mut both, &mut stranger, &mut desk, &mut desk_of_other, &mut wrong_pair]
+    {
+        assert!(futures::poll!(updates.next()).is_pending());
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_watched_is_refused() {
+    let hearing = hearing().await;
+    let cases = [
+        (Caller::Anonymous, "", "UNAUTHENTICATED"),
+        (viewer("CUST01", "orders:write"), "", "FORBIDDEN"),
+        (ada(), "(customerId: \"CUST02\")", "FORBIDDEN"),
+        (ada(), "(orderId: \"no id\")", "BAD_USER_INPUT"),
+        (warehouse(), "(customerId: \"\")", "BAD_USER_INPUT"),
+        (ada(), "(after: \"\")", "CURSOR_INVALID"),
+        (ada(), "(after: \"bm90IGEgY3Vyc29y\")", "CURSOR_INVALID"),
+    ];
+    for (caller, arguments, code) in cases {
+        let extensions = refused(hearing.watch(caller, arguments).await).await;
+        assert_eq!(extensions["code"], code, "{arguments}");
+        assert_eq!(extensions.get("retryable"), None, "{arguments}");
+    }
+}
+
+#[tokio::test]
+async fn until_the_head_is_known_there_are_no_updates() {
+    let test = test_api();
+    test.services.fail("order.replay", away("order.replay"));
+    let hearing = deaf(test);
+    hearing.live.send(Live::Listening).await.unwrap();
+    let extensions = refused(hearing.watch(ada(), "").await).await;
+    assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
+    assert_eq!(extensions["retryable"], true);
+    hearing.test.services.mend();
+    hearing.until_it_knows_the_head().await;
+    assert!(futures::poll!(hearing.watch(ada(), "").await.next()).is_pending());
+}
+
+#[tokio::test]
+async fn events_that_are_missing_repeated_or_out_of_order_are_told_once_in_order() {
+    let hearing = hearing().await;
+    let mut updates = hearing.watch(ada(), "").await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    for _ in 2..=9 {
+        hearing.touch(id);
+    }
+    for position in [1, 1, 4, 2, 3, 4, 7, 6, 5, 9, 8, 1] {
+        hearing.hear(position).await;
+    }
+    assert_eq!(versions(&mut updates, 9).await, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert!(futures::poll!(updates.next()).is_pending());
+}
+
+#[tokio::test]
+async fn what_happened_while_the_connection_was_away_is_told_after_it() {
+    let hearing = hearing().await;
+    let mut updates = hearing.watch(ada(), "").await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.hear(1).await;
+    hearing.live.send(Live::Lost).await.unwrap();
+    hearing.touch_times(id, 1_200);
+    hearing.test.services.fail_times("order.replay", away("order.replay"), 3);
+    hearing.live.send(Live::Listening).await.unwrap();
+    let expected: Vec<i64> = (1..=1_201).collect();
+    assert_eq!(versions(&mut updates, 1_201).await, expected);
+}
+
+#[tokio::test]
+async fn an_event_that_is_never_heard_is_found_by_asking_for_the_head() {
+    let settings = HubSettings { head_interval: Duration::from_millis(20), ..HubSettings::default() };
+    let hearing = hearing_with(settings).await;
+    let mut updates = hearing.watch(ada(), "").await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    assert_eq!(next_version(&mut updates).await, 1);
+    hearing.touch(id);
+    assert_eq!(next_version(&mut updates).await, 2);
+}
+
+#[tokio::test]
+async fn a_cursor_brings_what_came_after_it_and_then_what_comes() {
+    let hearing = hearing().await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.test.placed("CUST02", "PROD01");
+    hearing.touch_times(id, 120);
+    hearing.hear_after(0).await;
+    for (version, first) in [(0, 1), (1, 2), (5, 6), (121, 122)] {
+        let cursor = UpdateCursor { order_id: id, version }.encode();
+        let mut updates = hearing.watch(ada(), &format!("(after: \"{cursor}\")")).await;
+        let old = 122 - first;
+        let expected: Vec<i64> = (first..122).collect();
+        assert_eq!(versions(&mut updates, old as usize).await, expected, "after {version}");
+        assert!(futures::poll!(updates.next()).is_pending());
+    }
+    let cursor = UpdateCursor { order_id: id, version: 121 }.encode();
+    let mut updates = hearing.watch(ada(), &format!("(after: \"{cursor}\")")).await;
+    let before = hearing.head();
+    hearing.touch(id);
+    hearing.hear_after(before).await;
+    assert_eq!(next_version(&mut updates).await, 122);
+}
+
+#[tokio::test]
+async fn replay_and_live_events_join_without_gap_or_repeat() {
+    let hearing = hearing().await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.touch_times(id, 60);
+    let cursor = UpdateCursor { order_id: id, version: 1 }.encode();
+    // The hub is behind when the subscriber begins, and events go on while it replays.
+    let mut updates = hearing.watch(ada(), &format!("(after: \"{cursor}\")")).await;
+    let mut seen = Vec::new();
+    for round in 0..200 {
+        if round < 100 {
+            hearing.touch(id);
+        }
+        if round % 3 == 0 {
+            let head = hearing.head();
+            hearing.hear(head - round % 2).await;
+        }
+        if seen.len() < 160 {
+            seen.push(next_version(&mut updates).await);
+        }
+    }
+    let expected: Vec<i64> = (2..=161).collect();
+    assert_eq!(seen, expected);
+    assert!(futures::poll!(updates.next()).is_pending());
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_anothers_or_too_old_is_refused_before_anything_else() {
+    let hearing = hearing().await;
+    let order = hearing.test.placed("CUST02", "PROD01");
+    let cursor = UpdateCursor { order_id: order.id, version: 1 }.encode();
+    let arguments = format!("(after: \"{cursor}\")");
+    let extensions = refused(hearing.watch(ada(), &arguments).await).await;
+    assert_eq!(extensions, json!({"code": "CURSOR_INVALID"}));
+    hearing.test.services.refuse("order.replay", refusal(RefusalCode::CursorExpired));
+    let extensions = refused(hearing.watch(ada(), &arguments).await).await;
+    assert_eq!(extensions, json!({"code": "CURSOR_EXPIRED"}));
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_replays_what_it_had_no_room_for_and_goes_on() {
+    let hearing = hearing_with(HubSettings {
+        seat_capacity: 4,
+        head_interval: PATIENCE,
+        backoff: quick_backoff(),
+        ..HubSettings::default()
+    })
+    .await;
+    let mut slow = hearing.watch(ada(), "").await;
+    let mut other = hearing.watch(viewer("CUST02", "orders:read"), "").await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.touch_times(id, 299);
+    hearing.test.placed("CUST02", "PROD01");
+    hearing.hear_after(0).await;
+    // The hub has told all of it, to one who read nothing.
+    assert_eq!(next_version(&mut other).await, 1);
+    hearing.test.services.asked();
+    hearing.test.services.fail_times("order.replay", away("order.replay"), 2);
+    assert_eq!(versions(&mut slow, 300).await, (1..=300).collect::<Vec<i64>>());
+    let replays = hearing.test.services.asked_with("order.replay");
+    assert_eq!(replays[0][0]["owner"], json!({"customerId": "CUST01"}));
+    assert_eq!(replays[0][0]["after"], 4, "the four that there was room for are not replayed");
+    let head = hearing.head();
+    hearing.touch(id);
+    hearing.hear_after(head).await;
+    assert_eq!(next_version(&mut slow).await, 301);
+    assert!(hearing.test.services.asked().is_empty(), "it hears live again");
+}
+
+#[tokio::test]
+async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
+    let hearing = hearing_with(HubSettings {
+        seat_capacity: 1,
+        head_interval: PATIENCE,
+        backoff: quick_backoff(),
+        follower_patience: 2,
+        ..HubSettings::default()
+    })
+    .await;
+    let mut slow = hearing.watch(ada(), "").await;
+    let mut other = hearing.watch(viewer("CUST02", "orders:read"), "").await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.touch(id);
+    hearing.test.placed("CUST02", "PROD01");
+    hearing.hear_after(0).await;
+    next(&mut other).await;
+    hearing.test.services.fail("order.replay", away("order.replay"));
+    assert_eq!(next_version(&mut slow).await, 1);
+    let extensions = refused(slow).await;
+    assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
+    assert_eq!(extensions["retryable"], true);
+}
+
+const NESTED: &str =
+    "subscription { orderUpdated { version order { customer { name } lineItems { product { id } } } } }";
+
+#[tokio::test]
+async fn an_update_whose_nested_fields_fail_for_a_while_is_resolved_again() {
+    let hearing = hearing().await;
+    let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
+    hearing.test.services.fail_times("customer.get", away("customer.get"), 2);
+    hearing.test.placed("CUST01", "PROD01");
+    hearing.hear_after(0).await;
+    let order = json!({"customer": {"name": "Name of CUST01"}, "lineItems": [{"product": {"id": "PROD01"}}]});
+    assert_eq!(next(&mut updates).await, json!({"data": {"orderUpdated": {"version": 1, "order": order}}}));
+    assert!(futures::poll!(updates.next()).is_pending());
+}
+
+#[tokio::test]
+async fn an_update_whose_nested_fields_keep_failing_ends_the_operation_before_it() {
+    let hearing = hearing().await;
+    let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    hearing.hear_after(0).await;
+    assert_eq!(next_version(&mut updates).await, 1);
+    hearing.test.services.fail("inventory.get", away("inventory.get"));
+    hearing.touch(id);
+    hearing.touch(id);
+    hearing.hear_after(1).await;
+    let extensions = refused(updates).await;
+    assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
+    assert_eq!(extensions["retryable"], true);
+}
+
+#[tokio::test]
+async fn a_nested_field_that_a_retry_can_not_help_is_null_and_the_update_is_told() {
+    let hearing = hearing().await;
+    let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
+    hearing.test.services.fail("customer.get", broken());
+    hearing.test.placed("CUST01", "PROD01");
+    hearing.hear_after(0).await;
+    let update = next(&mut updates).await;
+    let path = "orderUpdated.order.customer".to_owned();
+    assert_eq!(errors(&update), [("INTERNAL_SERVER_ERROR".to_owned(), path)]);
+    let order = json!({"customer": null, "lineItems": [{"product": {"id": "PROD01"}}]});
+    assert_eq!(update["data"], json!({"orderUpdated": {"version": 1, "order": order}}));
+}
+
+#[tokio::test]
+async fn each_update_is_resolved_afresh() {
+    let hearing = hearing().await;
+    let query = "subscription { orderUpdated { order { lineItems { product { availableQuantity } } } } }";
+    let mut updates = started(hearing.test.subscribe(ada(), query)).await;
+    let id = hearing.test.placed("CUST01", "PROD01").id;
+    for quantity in [100, 7] {
+        let product_id = "PROD01".parse().unwrap();
+        hearing
+            .test
+            .services
+            .shop
+            .lock()
+            .unwrap()
+            .products
+            .get_mut(&product_id)
+            .unwrap()
+            .available_quantity = quantity;
+        let before = hearing.head() - 1;
+        hearing.hear_after(before).await;
+        let lines = json!([{"product": {"availableQuantity": quantity}}]);
+        assert_eq!(
+            next(&mut updates).await,
+            json!({"data": {"orderUpdated": {"order": {"lineItems": lines}}}})
+        );
+        hearing.touch(id);
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_does_not_exist_yet_can_be_watched() {
+    let hearing = hearing().await;
+    let placement = crate::graphql_shop::Shop::placement("CUST01", "PROD01");
+    let mut updates = hearing.watch(ada(), &format!("(orderId: \"{}\")", placement.order_id)).await;
+    hearing.test.services.shop.lock().unwrap().place(&placement);
+    hearing.hear_after(0).await;
+    assert_eq!(next_version(&mut updates).await, 1);
+}
+
+#[tokio::test]
+async fn a_sequence_that_begins_anew_ends_what_followed_the_old_one() {
+    let settings = HubSettings { head_interval: Duration::from_millis(20), ..HubSettings::default() };
+    let hearing = hearing_with(settings).await;
+    let mut updates = hearing.watch(ada(), "").await;
+    for _ in 0..3 {
+        hearing.test.placed("CUST01", "PROD01");
+    }
+    versions(&mut updates, 3).await;
+    hearing.test.services.shop.lock().unwrap().events.truncate(1);
+    let extensions = refused(updates).await;
+    assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
+    hearing.until_it_knows_the_head().await;
+    let mut updates = hearing.watch(ada(), "").await;
+    hearing.test.placed("CUST01", "PROD01");
+    assert_eq!(next_version(&mut updates).await, 1);
+}
