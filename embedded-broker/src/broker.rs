@@ -27,11 +27,15 @@ pub enum Storage {
     Memory,
 }
 
-/// A running broker. Dropped without [`EmbeddedBroker::close`] it ends all the same, a moment later.
+/// A running broker.
+///
+/// Dropped without [`EmbeddedBroker::close`] it ends as in a crash, a moment later: what was confirmed is
+/// kept, and what was in somebody's hands counts as delivered.
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     shared: Arc<Shared>,
     stop: CancellationToken,
+    cut_off: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -61,11 +65,12 @@ impl EmbeddedBroker {
                 "messages of queues that are no longer declared are kept, undelivered"
             );
         }
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(writer::run(shared.clone(), journal, waiting, stop.clone()));
+        let (stop, cut_off) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer::run(shared.clone(), journal, waiting, stop.clone(), cut_off.clone()));
         tasks.spawn(timer::run(shared.clone(), stop.clone()));
         tasks.close();
-        Ok(Self { shared, stop, tasks })
+        Ok(Self { shared, stop, cut_off, tasks })
     }
 
     /// A connection for one participant, `<process>.<instance>`: its exclusive queues and what it holds
@@ -84,8 +89,9 @@ impl EmbeddedBroker {
 
 impl Drop for EmbeddedBroker {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.cut_off.cancel();
         self.stop.cancel();
+        self.shared.stop();
     }
 }
 

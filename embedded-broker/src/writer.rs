@@ -51,17 +51,19 @@ enum Answer {
     Expired(usize, oneshot::Sender<usize>),
 }
 
-/// Writes until stopped; what is waiting then is still written.
+/// Writes until it is stopped, when what is waiting is still written, or cut off, when it isn't.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     mut journal: Journal,
     mut commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
+    cut_off: CancellationToken,
 ) {
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             biased;
+            () = cut_off.cancelled() => return,
             count = commands.recv_many(&mut batch, BATCH_MAX) => if count == 0 { break },
             () = stop.cancelled() => break,
         }

@@ -26,7 +26,9 @@ struct Said {
 
 impl Said {
     fn hear(&mut self, line: &str) {
-        let Some((what, id)) = line.split_once(' ') else { return };
+        // The first line begins with what the test harness says.
+        let mut words = line.rsplitn(3, ' ');
+        let (Some(id), Some(what)) = (words.next(), words.next()) else { return };
         match what {
             "published" => self.published.insert(id.to_owned()),
             "acking" => self.acking.insert(id.to_owned()),
@@ -67,7 +69,10 @@ async fn what_was_confirmed_survives_kill_9_exactly_once_unless_acknowledged() {
         let risen: Vec<_> = said.acked.intersection(&found_once).collect();
         assert!(risen.is_empty(), "round {round}: acknowledged and back: {risen:?}");
     }
-    assert!(said.acked.len() > ROUNDS && said.published.len() > said.acked.len());
+    assert!(
+        said.published.len() > ROUNDS && said.acked.len() > ROUNDS,
+        "the victims worked before they died"
+    );
 }
 
 /// Runs the victim in a process of its own and kills it after so many lines.
