@@ -1,0 +1,72 @@
+//! The state table.
+
+use schema::order::OrderStatus;
+
+/// What moving an order to a status comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// It moves.
+    Applied,
+    /// It is there already, as it is when a message comes twice.
+    AlreadySo,
+    /// It may not move there.
+    Refused,
+}
+
+/// The one table of moves: PENDING → PROCESSING | REJECTED | CANCELLED; PROCESSING → SHIPPED | CANCELLED;
+/// SHIPPED → DELIVERED. Nothing else.
+pub fn transition(from: OrderStatus, to: OrderStatus) -> Transition {
+    use OrderStatus::{Cancelled, Delivered, Pending, Processing, Rejected, Shipped};
+    match (from, to) {
+        (from, to) if from == to => Transition::AlreadySo,
+        (Pending, Processing | Rejected | Cancelled)
+        | (Processing, Shipped | Cancelled)
+        | (Shipped, Delivered) => Transition::Applied,
+        _ => Transition::Refused,
+    }
+}
+
+/// Whether somebody may ask for this status. PROCESSING and REJECTED come of reserving stock, never of asking.
+pub fn may_be_asked_for(status: OrderStatus) -> bool {
+    matches!(status, OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Cancelled)
+}
+
+/// Whether nothing about an order in this status changes any more, short of its deletion.
+pub fn is_final(status: OrderStatus) -> bool {
+    OrderStatus::ALL.into_iter().all(|to| transition(status, to) != Transition::Applied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_statuses_is_in_the_table() {
+        // Rows are where an order stands, columns where it should go, both in the public schema's order.
+        let table = [
+            ("PENDING", "= + . . + +"),
+            ("PROCESSING", ". = + . + ."),
+            ("SHIPPED", ". . = + . ."),
+            ("DELIVERED", ". . . = . ."),
+            ("CANCELLED", ". . . . = ."),
+            ("REJECTED", ". . . . . ="),
+        ];
+        for (from, row) in table {
+            let from: OrderStatus = from.parse().unwrap();
+            for (to, cell) in OrderStatus::ALL.into_iter().zip(row.split(' ')) {
+                let expected = match cell {
+                    "+" => Transition::Applied,
+                    "=" => Transition::AlreadySo,
+                    _ => Transition::Refused,
+                };
+                assert_eq!(transition(from, to), expected, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn delivered_cancelled_and_rejected_are_final() {
+        let last: Vec<_> = OrderStatus::ALL.into_iter().filter(|&status| is_final(status)).collect();
+        assert_eq!(last, [OrderStatus::Delivered, OrderStatus::Cancelled, OrderStatus::Rejected]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Orders in the database: reading them, and saving what was decided together with its event.
+
+mod events;
+mod fencing;
+mod keeping;
+mod reading;
+mod row;
+mod saving;
+
+pub(crate) use events::{EVENTS, NewEvent, event_of_row, event_order, history_entry};
+pub(crate) use fencing::fence;
+pub(crate) use keeping::{NewOrder, keep};
+pub(crate) use reading::{find, lock, readable, with_lines};
+pub(crate) use row::{Stored, read};
+pub(crate) use saving::save;

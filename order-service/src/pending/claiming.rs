@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use schema::ids::OrderId;
+use schema::order::OrderStatus;
+use schema::time::Timestamp;
+use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, Query, UpdateStatement};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
+use store::{Database, StoreError};
+
+use crate::entity::order;
+use crate::orders::{Stored, find, readable};
+
+/// Orders in one batch.
+const CLAIMED_AT_ONCE: u64 = 200;
+/// What a claim lasts beyond the time for asking, for reading and saving.
+const CLAIM_MARGIN: Duration = Duration::from_secs(5);
+
+/// What makes an order PENDING, word for word as the partial index has it.
+fn pending() -> Condition {
+    let status = Expr::col((order::Entity, order::Column::Status));
+    readable().add(status.eq(Expr::Constant(OrderStatus::Pending.as_str().into())))
+}
+
+/// Takes a batch of orders that are due, for as long as trying them may take: nobody else gets them meanwhile, and
+/// somebody does afterwards, whatever becomes of this copy.
+pub(super) async fn claim(
+    database: &Database,
+    now: Timestamp,
+    request_timeout: Duration,
+) -> Result<Vec<Stored>, StoreError> {
+    let due = order::Column::NextTryAt.lte(now.to_utc());
+    // Most ticks find nothing, and should not write to find that.
+    let ids: Vec<uuid::Uuid> = order::Entity::find()
+        .select_only()
+        .column(order::Column::Id)
+        .filter(pending())
+        .filter(due.clone())
+        .order_by_asc(order::Column::NextTryAt)
+        .limit(CLAIMED_AT_ONCE)
+        .into_tuple()
+        .all(database.read())
+        .await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let until = now.plus(request_timeout + CLAIM_MARGIN);
+    let mut statement = Query::update()
+        .table(order::Entity)
+        .value(order::Column::NextTryAt, until.to_utc())
+        .value(order::Column::Tries, Expr::col(order::Column::Tries).add(1))
+        .and_where(order::Column::Id.is_in(ids))
+        .and_where(due)
+        .cond_where(pending())
+        .take();
+    statement.returning(Query::returning().column(order::Column::Id));
+    let rows = database.write().query_all(&statement).await?;
+    let ids: Vec<uuid::Uuid> =
+        rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, sea_orm::DbErr>>()?;
+    let stored = find(database.read(), ids.into_iter().map(OrderId)).await?;
+    Ok(stored.into_values().filter(|stored| stored.order.status == OrderStatus::Pending).collect())
+}
+
+/// Lets it be tried again from `at` on.
+pub(super) async fn put_back(database: &Database, stored: &Stored, at: Timestamp) -> Result<(), StoreError> {
+    let statement = unchanged(stored).value(order::Column::NextTryAt, at.to_utc()).take();
+    database.write().execute(&statement).await?;
+    Ok(())
+}
+
+/// Lets it be tried again from `at` on under the next attempt, which supersedes whatever stands in the way of this one.
+/// That the next attempt is this order's is committed before stock is reserved under it.
+pub(super) async fn take_next_attempt(
+    database: &Database,
+    stored: &Stored,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let next = i64::from(stored.attempt) + 1;
+    let statement = unchanged(stored)
+        .value(order::Column::NextTryAt, at.to_utc())
+        .value(order::Column::Attempt, next)
+        .take();
+    database.write().execute(&statement).await?;
+    Ok(())
+}
+
+/// An update of its row, where that still is as it was claimed.
+fn unchanged(stored: &Stored) -> UpdateStatement {
+    Query::update()
+        .table(order::Entity)
+        .and_where(order::Column::Id.eq(stored.order.id.0))
+        .and_where(order::Column::Attempt.eq(i64::from(stored.attempt)))
+        .cond_where(pending())
+        .take()
+}

@@ -1,0 +1,193 @@
+//! PENDING orders, tried again from the database until they are PROCESSING, REJECTED or too old.
+
+mod claiming;
+
+use std::time::Duration;
+
+use bus::deadline::Deadline;
+use schema::order::OrderStatus;
+use schema::time::Timestamp;
+use store::failpoint::Failpoint;
+use store::{StoreError, retrying};
+use tokio_util::sync::CancellationToken;
+
+use crate::backends::{Answer, Hurdle, Question, find_out};
+use crate::context::Context;
+use crate::domain::placing::decide;
+use crate::domain::{Changed, Finding};
+use crate::orders::{NewEvent, Stored, save};
+use claiming::{claim, put_back, take_next_attempt};
+
+/// How often due orders are looked for where there were none.
+const POLL: Duration = Duration::from_millis(250);
+/// The pause while a service that they need is away; doubles up to the limit. Together with the breaker's probe,
+/// and an order's own pause, it bounds how long recovery goes unnoticed.
+const AWAY_FIRST: Duration = Duration::from_millis(250);
+const AWAY_LIMIT: Duration = Duration::from_secs(1);
+/// The pause before one order is tried again; doubles with each try up to the limit.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_LIMIT: Duration = Duration::from_secs(3);
+
+/// Tries PENDING orders again. Any number of copies may: an order is claimed for as long as a try may take.
+pub struct RetryPending {
+    context: Context,
+}
+
+/// What a tick found to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// No order was due.
+    Nothing,
+    /// So many orders were tried.
+    Orders(usize),
+    /// Orders were due, and a service that they need doesn't answer.
+    Away,
+}
+
+impl RetryPending {
+    /// With what it takes.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    /// Tries one batch of due orders.
+    pub async fn tick(&self) -> Result<Retried, StoreError> {
+        let database = &self.context.database;
+        let now = database.now().await?;
+        let claimed = retrying(|| claim(database, now, self.context.bounds.request_timeout)).await?;
+        if claimed.is_empty() {
+            return Ok(Retried::Nothing);
+        }
+        let tried = claimed.len();
+        let (expired, due): (Vec<Stored>, Vec<Stored>) =
+            claimed.into_iter().partition(|stored| self.is_expired(stored, now));
+        let answers = self.ask(&due).await;
+        let away = answers.iter().any(|answer| answer.hurdle == Some(Hurdle::Away));
+        self.context.failpoints.reach(Failpoint::AfterReserveBeforeCommit).await;
+        let expired = expired.into_iter().map(|stored| (stored, Finding::Expired));
+        let (mut settled, mut waiting) = (Vec::new(), Vec::new());
+        let mut contested = Vec::new();
+        for (stored, answer) in due.into_iter().zip(answers) {
+            match answer.hurdle {
+                None => settled.push((stored, answer.finding)),
+                Some(Hurdle::Away) => waiting.push(stored),
+                Some(Hurdle::Closed | Hurdle::Conflict) => contested.push(stored),
+            }
+        }
+        settled.extend(expired);
+        for stored in contested {
+            retrying(|| take_next_attempt(database, &stored, now.plus(pause_after(stored.tries)))).await?;
+        }
+        waiting.extend(self.settle(settled).await?);
+        for stored in &waiting {
+            retrying(|| put_back(database, stored, now.plus(pause_after(stored.tries)))).await?;
+        }
+        Ok(if away { Retried::Away } else { Retried::Orders(tried) })
+    }
+
+    /// Ticks until `stop`.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut away = AWAY_FIRST;
+        while !stop.is_cancelled() {
+            let tried = self.tick().await;
+            if let Err(error) = &tried {
+                tracing::warn!(%error, "PENDING orders wait for the database");
+            }
+            let pause = match tried {
+                Ok(Retried::Orders(_)) => Duration::ZERO,
+                Ok(Retried::Nothing) => POLL,
+                Ok(Retried::Away) | Err(_) => away,
+            };
+            let is_away = !matches!(tried, Ok(Retried::Orders(_) | Retried::Nothing));
+            away = if is_away { (away * 2).min(AWAY_LIMIT) } else { AWAY_FIRST };
+            stop.run_until_cancelled(tokio::time::sleep(jittered(pause))).await;
+        }
+    }
+
+    fn is_expired(&self, stored: &Stored, now: Timestamp) -> bool {
+        let since = stored.pending_since.unwrap_or(stored.order.created_at);
+        now.since(since) >= self.context.bounds.pending_max_age
+    }
+
+    async fn ask(&self, due: &[Stored]) -> Vec<Answer> {
+        let questions: Vec<Question<'_>> =
+            due.iter().map(|stored| Question { order: &stored.order, attempt: stored.attempt }).collect();
+        let deadline = Deadline::after(self.context.bounds.request_timeout);
+        find_out(&*self.context.ask, &questions, deadline).await
+    }
+
+    /// Saves what became of them; answers those of which nothing did.
+    async fn settle(&self, settled: Vec<(Stored, Finding)>) -> Result<Vec<Stored>, StoreError> {
+        let now = self.context.clock.now();
+        let (mut changes, mut unsettled) = (Vec::new(), Vec::new());
+        for (stored, finding) in settled {
+            let order = decide(stored.order.clone(), &finding);
+            if order.status == OrderStatus::Pending {
+                unsettled.push(stored);
+                continue;
+            }
+            let changed = Changed::by(&stored.order, order, now);
+            let event = NewEvent::new(self.context.ids.fresh(), changed, None);
+            changes.push((stored, event));
+        }
+        changes.sort_by_key(|(stored, _)| stored.order.id);
+        match self.save_all(&changes).await {
+            Ok(()) => {}
+            Err(error) if error.is_transient() => return Err(error),
+            // One of them can't be saved: the others can.
+            Err(_) => {
+                for change in changes {
+                    if let Err(error) = self.save_all(std::slice::from_ref(&change)).await {
+                        tracing::error!(order_id = %change.0.order.id, %error, "a PENDING order can't be saved");
+                        unsettled.push(change.0);
+                    }
+                }
+            }
+        }
+        Ok(unsettled)
+    }
+
+    /// In one transaction. An order that has changed since it was claimed keeps that change, whose event makes
+    /// inventory give back what was reserved here.
+    async fn save_all(&self, changes: &[(Stored, NewEvent)]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let database = &self.context.database;
+        retrying(|| async {
+            let transaction = database.begin().await?;
+            for (before, event) in changes {
+                save(&transaction, before, event).await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await?;
+        self.context.committed.notify_one();
+        Ok(())
+    }
+}
+
+fn pause_after(tries: u32) -> Duration {
+    let pause = RETRY_FIRST.saturating_mul(1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
+    jittered(pause.min(RETRY_LIMIT))
+}
+
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        for (tries, least_ms, most_ms) in
+            [(1, 125, 250), (2, 250, 500), (5, 1500, 3000), (u32::MAX, 1500, 3000)]
+        {
+            let pause = pause_after(tries);
+            assert!(pause >= Duration::from_millis(least_ms), "{tries}: {pause:?}");
+            assert!(pause <= Duration::from_millis(most_ms), "{tries}: {pause:?}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+use bus::failure::Failure;
+use bus::message::header;
+use bus::responder::{no_handler, respond};
+use bus::work::{Verdict, Work};
+use schema::fingerprint::fingerprint;
+use schema::ids::OrderId;
+use schema::order_messages::{Placed, Placement};
+use schema::pattern::ORDER_CREATE;
+use schema::refusal::{Outcome, Refusal, RefusalCode};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::orders::Stored;
+
+/// An `order.create` that can be worked on.
+#[derive(Debug)]
+pub(super) struct Command<'a> {
+    pub(super) work: &'a Work,
+    pub(super) placement: Placement,
+    pub(super) fingerprint: String,
+    /// Who it is, kept when it is sent again; the order's id where a sender named none.
+    pub(super) message_id: Uuid,
+}
+
+impl<'a> Command<'a> {
+    /// The command, or the verdict on what is none.
+    pub(super) fn read(work: &'a Work) -> Result<Self, Verdict> {
+        if work.packet.pattern != ORDER_CREATE {
+            return Err(Verdict::Dead(no_handler(&work.packet.pattern)));
+        }
+        let placement: Placement = work.packet.data().map_err(Verdict::Dead)?;
+        let faults = placement.faults().into_iter().chain(key_fault(&placement));
+        if let Some(refused) = faults.into_iter().next() {
+            return Err(done(work, || Outcome::Refused { refused }));
+        }
+        let message_id = work.message.message_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
+        Ok(Self {
+            work,
+            fingerprint: fingerprint(&placement.items, placement.shipping_address.as_deref()),
+            message_id: message_id.unwrap_or(placement.order_id.0),
+            placement,
+        })
+    }
+
+    /// The trace it came with, which the order's first event carries on.
+    pub(super) fn traceparent(&self) -> Option<String> {
+        self.work.message.header_text(header::TRACEPARENT).map(str::to_owned)
+    }
+
+    /// Done: the row of its id is committed, by this command or by another one.
+    pub(super) fn answered(&self, stored: &Stored) -> Verdict {
+        let same = stored.order.fingerprint == self.fingerprint
+            && stored.order.customer_id == self.placement.customer_id;
+        done(self.work, || match (same, stored.deleted) {
+            (false, _) => Outcome::Refused { refused: key_reused() },
+            (true, true) => Outcome::Done(Placed { order: None, replayed: true }),
+            (true, false) => Outcome::Done(Placed {
+                order: Some(stored.order.clone()),
+                replayed: stored.created_by != self.message_id,
+            }),
+        })
+    }
+}
+
+/// A key names one order of one customer: another id under it would make a second one.
+fn key_fault(placement: &Placement) -> Option<Refusal> {
+    let key = placement.idempotency_key.as_deref()?;
+    let named = OrderId::for_idempotency_key(&placement.customer_id, key);
+    (named != placement.order_id).then(|| {
+        let message = "the key does not name this order";
+        Refusal::at(RefusalCode::InvalidInput, message, ["input", "idempotencyKey"])
+    })
+}
+
+fn key_reused() -> Refusal {
+    let message = "the key was used with another input";
+    Refusal::at(RefusalCode::IdempotencyKeyReused, message, ["input", "idempotencyKey"])
+}
+
+/// Done; the answer is made only where somebody waits for it.
+fn done(work: &Work, answer: impl FnOnce() -> Outcome<Placed>) -> Verdict {
+    if work.message.reply_to.is_none() {
+        return Verdict::Done(None);
+    }
+    let answer: Result<Box<RawValue>, Failure> = respond(&answer());
+    answer.map_or_else(Verdict::Dead, |answer| Verdict::Done(Some(answer)))
+}

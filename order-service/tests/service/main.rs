@@ -1,0 +1,33 @@
+//! The service's handlers over real databases, with customer and inventory played in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod backends;
+mod shop;
+
+mod audits;
+mod changes;
+mod fences;
+mod lists;
+mod pending;
+mod placing;
+mod relay;
+mod replays;
+
+/// Runs each test on SQLite and on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::shop::Shop::on_sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::shop::Shop::on_postgres().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_databases;

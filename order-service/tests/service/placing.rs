@@ -1,0 +1,186 @@
+use bus::work::Verdict;
+use schema::order::{OrderStatus, RejectionCode};
+use schema::order_messages::Placement;
+use schema::pattern::{CUSTOMER_GET, INVENTORY_RESERVE};
+use schema::refusal::RefusalCode;
+
+use crate::backends::Mood;
+use crate::on_both_databases;
+use crate::shop::{Shop, keyed, placement, told};
+
+on_both_databases!(
+    an_order_is_placed_with_names_prices_and_total,
+    a_command_delivered_twice_makes_one_order_and_is_no_replay,
+    the_same_key_replays_and_another_input_is_refused,
+    a_key_of_one_customer_tells_nobody_else,
+    a_batch_takes_one_request_to_each_service,
+    one_id_twice_in_a_batch_is_one_order,
+    what_can_not_be_fulfilled_is_stored_as_rejected,
+    a_placement_out_of_bounds_is_refused_and_leaves_nothing,
+    with_inventory_away_orders_are_pending_within_the_budget,
+    a_fault_of_one_order_keeps_only_that_one_waiting,
+    a_deleted_order_does_not_come_back,
+    what_is_no_command_is_dead,
+    two_copies_given_one_batch_place_each_order_once,
+);
+
+async fn an_order_is_placed_with_names_prices_and_total(shop: Shop) {
+    let order = shop.order(&[("MUG", 2), ("TRAY", 1)]).await;
+    assert_eq!((order.status, order.version), (OrderStatus::Processing, 1));
+    assert_eq!(order.total_amount.unwrap().to_decimal(), "30.00");
+    assert_eq!(order.shipping_address.as_deref(), Some("CUST01's own address"));
+    let names: Vec<_> = order.line_items.iter().filter_map(|line| line.product_name.as_deref()).collect();
+    assert_eq!(names, ["Thing MUG", "Thing TRAY"]);
+    assert_eq!(shop.get(order.id).await, Some(order), "it reads back as it was answered");
+    assert_eq!(shop.in_stock("MUG"), 98);
+}
+
+async fn a_command_delivered_twice_makes_one_order_and_is_no_replay(shop: Shop) {
+    let sent = shop.command(placement("CUST01", &[("MUG", 2)]));
+    let first = told(shop.deliver(std::slice::from_ref(&sent)).await.remove(0)).unwrap();
+    let second = told(shop.deliver(std::slice::from_ref(&sent)).await.remove(0)).unwrap();
+    assert!(!first.replayed && !second.replayed);
+    assert_eq!(first, second);
+    assert_eq!(shop.backends.asked(INVENTORY_RESERVE), [1], "a stored order is answered without reserving");
+    assert_eq!(shop.count("orders").await, 1);
+    assert_eq!(shop.count("order_events").await, 1);
+    assert_eq!(shop.count("order_line_items").await, 1);
+}
+
+async fn the_same_key_replays_and_another_input_is_refused(shop: Shop) {
+    let first = shop.place(keyed("k1", &[("MUG", 2)])).await.unwrap();
+    let again = shop.place(keyed("k1", &[("MUG", 2)])).await.unwrap();
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(first.order, again.order);
+    let with_address =
+        Placement { shipping_address: Some("2 Hill Road".to_owned()), ..keyed("k1", &[("MUG", 2)]) };
+    for other in [keyed("k1", &[("MUG", 3)]), keyed("k1", &[("TRAY", 2)]), with_address] {
+        let refusal = shop.place(other).await.unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::IdempotencyKeyReused);
+    }
+    assert_eq!(shop.in_stock("MUG"), 98);
+}
+
+async fn a_key_of_one_customer_tells_nobody_else(shop: Shop) {
+    let first = shop.place(placement("CUST01", &[("MUG", 2)])).await.unwrap().order.unwrap();
+    let stolen = Placement { order_id: first.id, ..placement("CUST02", &[("MUG", 2)]) };
+    assert_eq!(shop.place(stolen).await.unwrap_err().code, RefusalCode::IdempotencyKeyReused);
+    let misnamed = Placement { idempotency_key: Some("k1".to_owned()), ..placement("CUST01", &[("MUG", 1)]) };
+    assert_eq!(shop.place(misnamed).await.unwrap_err().code, RefusalCode::InvalidInput);
+}
+
+async fn a_batch_takes_one_request_to_each_service(shop: Shop) {
+    let batch: Vec<_> = (0..20).map(|_| shop.command(placement("CUST01", &[("MUG", 1)]))).collect();
+    let verdicts = shop.deliver(&batch).await;
+    assert!(verdicts.into_iter().all(|verdict| told(verdict).unwrap().order.is_some()));
+    assert_eq!(shop.backends.asked(CUSTOMER_GET), [1]);
+    assert_eq!(shop.backends.asked(INVENTORY_RESERVE), [20]);
+    assert_eq!(shop.in_stock("MUG"), 80);
+}
+
+async fn one_id_twice_in_a_batch_is_one_order(shop: Shop) {
+    let batch = [
+        shop.command(keyed("k1", &[("MUG", 2)])),
+        shop.command(keyed("k1", &[("MUG", 2)])),
+        shop.command(keyed("k1", &[("MUG", 9)])),
+    ];
+    let mut answers = shop.deliver(&batch).await.into_iter().map(told);
+    let (first, second) = (answers.next().unwrap().unwrap(), answers.next().unwrap().unwrap());
+    assert!(!first.replayed && second.replayed);
+    assert_eq!(answers.next().unwrap().unwrap_err().code, RefusalCode::IdempotencyKeyReused);
+    assert_eq!(shop.count("orders").await, 1);
+    assert_eq!(shop.in_stock("MUG"), 98);
+}
+
+async fn what_can_not_be_fulfilled_is_stored_as_rejected(shop: Shop) {
+    for (customer, items, code, priced) in [
+        ("CUST01", &[("RARE", 2)][..], RejectionCode::OutOfStock, true),
+        ("CUST01", &[("MUG", 1), ("NONE", 1)], RejectionCode::UnknownProduct, false),
+        ("NOBODY", &[("MUG", 1)], RejectionCode::UnknownCustomer, false),
+    ] {
+        let order = shop.place(placement(customer, items)).await.unwrap().order.unwrap();
+        assert_eq!(order.status, OrderStatus::Rejected);
+        assert_eq!(order.rejection.as_ref().unwrap().code, code);
+        assert_eq!(order.total_amount.is_some(), priced, "{code:?}");
+        assert_eq!(shop.get(order.id).await, Some(order));
+    }
+    assert_eq!(shop.backends.asked(INVENTORY_RESERVE), [1, 1], "an unknown customer reserves nothing");
+    assert_eq!(shop.in_stock("MUG"), 100);
+}
+
+async fn a_placement_out_of_bounds_is_refused_and_leaves_nothing(shop: Shop) {
+    for (bad, code) in [
+        (placement("CUST01", &[]), RefusalCode::InvalidInput),
+        (placement("CUST01", &[("MUG", 0)]), RefusalCode::InvalidInput),
+        (placement("CUST01", &[("MUG", 1), ("MUG", 2)]), RefusalCode::DuplicateProduct),
+    ] {
+        assert_eq!(shop.place(bad).await.unwrap_err().code, code);
+    }
+    assert_eq!(shop.count("orders").await, 0);
+    assert_eq!(shop.backends.state().asked, []);
+}
+
+async fn with_inventory_away_orders_are_pending_within_the_budget(shop: Shop) {
+    for mood in [Mood::Away, Mood::Silent] {
+        shop.backends.state().inventory = mood;
+        let order = shop.order(&[("MUG", 1)]).await;
+        assert_eq!((order.status, order.version, order.total_amount), (OrderStatus::Pending, 1, None));
+        assert_eq!(order.shipping_address.as_deref(), Some("CUST01's own address"));
+        assert_eq!(shop.get(order.id).await, Some(order));
+    }
+    shop.backends.state().customers = Mood::Away;
+    let order = shop.order(&[("MUG", 1)]).await;
+    assert_eq!((order.status, order.shipping_address), (OrderStatus::Pending, None));
+}
+
+async fn a_fault_of_one_order_keeps_only_that_one_waiting(shop: Shop) {
+    shop.backends.state().poison = Some("NONE".parse().unwrap());
+    let batch = [
+        shop.command(placement("CUST01", &[("MUG", 1)])),
+        shop.command(placement("CUST01", &[("NONE", 1)])),
+        shop.command(placement("CUST01", &[("TRAY", 1)])),
+    ];
+    let verdicts = shop.deliver(&batch).await;
+    let statuses: Vec<_> =
+        verdicts.into_iter().map(|verdict| told(verdict).unwrap().order.unwrap().status).collect();
+    assert_eq!(statuses, [OrderStatus::Processing, OrderStatus::Pending, OrderStatus::Processing]);
+}
+
+async fn a_deleted_order_does_not_come_back(shop: Shop) {
+    let sent = shop.command(keyed("k1", &[("MUG", 2)]));
+    let order = told(shop.deliver(std::slice::from_ref(&sent)).await.remove(0)).unwrap().order.unwrap();
+    shop.delete(order.id).await.unwrap();
+    for again in [sent, shop.command(keyed("k1", &[("MUG", 2)]))] {
+        let placed = told(shop.deliver(&[again]).await.remove(0)).unwrap();
+        assert_eq!((placed.order, placed.replayed), (None, true));
+    }
+    assert_eq!(shop.get(order.id).await, None);
+    assert_eq!(shop.backends.asked(INVENTORY_RESERVE), [1]);
+}
+
+async fn what_is_no_command_is_dead(shop: Shop) {
+    let mut unknown = shop.command(placement("CUST01", &[("MUG", 1)]));
+    unknown.0.packet.pattern = "order.frobnicate".to_owned();
+    let mut mistyped = shop.command(placement("CUST01", &[("MUG", 1)]));
+    mistyped.0.packet.data = serde_json::value::to_raw_value(&7).unwrap();
+    let good = shop.command(placement("CUST01", &[("MUG", 1)]));
+    let verdicts = shop.deliver(&[unknown, mistyped, good]).await;
+    assert!(
+        matches!(verdicts[..], [Verdict::Dead(_), Verdict::Dead(_), Verdict::Done(Some(_))]),
+        "{verdicts:?}"
+    );
+}
+
+async fn two_copies_given_one_batch_place_each_order_once(shop: Shop) {
+    let other = shop.another_copy().await;
+    let batch: Vec<_> = (0..10).map(|n| shop.command(keyed(&format!("k{n}"), &[("MUG", 1)]))).collect();
+    let mut reversed = batch.clone();
+    reversed.reverse();
+    let (here, there) = tokio::join!(shop.deliver(&batch), other.deliver(&reversed));
+    let here: Vec<_> = here.into_iter().map(|verdict| told(verdict).unwrap()).collect();
+    let there: Vec<_> = there.into_iter().rev().map(|verdict| told(verdict).unwrap()).collect();
+    assert_eq!(here, there, "both answer the one order, and neither calls it a replay");
+    assert_eq!(shop.count("orders").await, 10);
+    assert_eq!(shop.count("order_events").await, 10);
+    assert_eq!(shop.in_stock("MUG"), 90);
+}

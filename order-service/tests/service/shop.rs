@@ -1,0 +1,276 @@
+//! A shop as its customers and its broker see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::clock::{Clock, ManualClock};
+use bus::deadline::Deadline;
+use bus::failure::Failure;
+use bus::ids::SystemIds;
+use bus::message::Message;
+use bus::packet::{self, Packet};
+use bus::responder::{HandleRequest as _, Request};
+use bus::work::{HandleWork as _, Verdict, Work};
+use order_service::pending::{Retried, RetryPending};
+use order_service::placing::PlaceOrders;
+use order_service::requests::OrderRequests;
+use order_service::{Bounds, Context};
+use schema::ids::{CustomerId, OrderId};
+use schema::order::{Order, OrderStatus};
+use schema::order_messages::{
+    Change, Changes, HistoryEntry, Item, OrderRef, Owner, Placed, Placement, Replay, Replayed, Settle,
+    Settled,
+};
+use schema::pattern;
+use schema::refusal::{Outcome, Refusal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::Database;
+use store::failpoint::Failpoints;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::backends::Backends;
+
+pub(crate) struct Shop {
+    pub(crate) context: Context,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) url: String,
+    #[expect(dead_code, reason = "removed with the shop")]
+    folder: Option<tempfile::TempDir>,
+}
+
+/// A copy of a command on its way, to be delivered as often as a test likes.
+#[derive(Clone)]
+pub(crate) struct Sent(pub(crate) Work);
+
+impl Shop {
+    pub(crate) async fn on_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/orders.db", folder.path().display());
+        Self::open(url, Some(folder)).await
+    }
+
+    pub(crate) async fn on_postgres() -> Self {
+        Self::open(testkit::postgres_database().await, None).await
+    }
+
+    async fn open(url: String, folder: Option<tempfile::TempDir>) -> Self {
+        let clock = Arc::new(ManualClock::at("2026-11-23T19:10:51.371Z".parse().unwrap()));
+        let database = Database::connect(&url, clock.clone()).await.unwrap();
+        migrations::orders::migrate(&database).await.unwrap();
+        let backends = Arc::new(Backends::default());
+        for (product, units) in [("MUG", 100), ("TRAY", 100), ("RARE", 1)] {
+            backends.state().stock.insert(product.parse().unwrap(), units);
+        }
+        let context = Context {
+            database,
+            ask: backends.clone(),
+            clock: clock.clone(),
+            ids: Arc::new(SystemIds),
+            committed: Arc::new(Notify::new()),
+            failpoints: Failpoints::default(),
+            bounds: Bounds {
+                placing_budget: Duration::from_millis(300),
+                request_timeout: Duration::from_millis(300),
+                ..Bounds::default()
+            },
+        };
+        Self { context, backends, clock, url, folder }
+    }
+
+    /// Another copy of the service on the same database.
+    pub(crate) async fn another_copy(&self) -> Self {
+        let database = Database::connect(&self.url, self.clock.clone()).await.unwrap();
+        Self {
+            context: Context { database, ..self.context.clone() },
+            backends: self.backends.clone(),
+            clock: self.clock.clone(),
+            url: self.url.clone(),
+            folder: None,
+        }
+    }
+
+    pub(crate) fn command(&self, placement: Placement) -> Sent {
+        self.command_of(Uuid::now_v7(), placement)
+    }
+
+    pub(crate) fn command_of(&self, message_id: Uuid, placement: Placement) -> Sent {
+        let body = packet::write(pattern::ORDER_CREATE, &placement, Some("1"));
+        let message = Message {
+            message_id: Some(message_id.to_string()),
+            reply_to: Some("replies".to_owned()),
+            kind: Some(pattern::ORDER_CREATE.to_owned()),
+            persistent: true,
+            body,
+            ..Message::default()
+        };
+        let packet = Packet::read(&message.body).unwrap();
+        Sent(Work { packet, message })
+    }
+
+    /// Delivers one batch.
+    pub(crate) async fn deliver(&self, batch: &[Sent]) -> Vec<Verdict> {
+        let works: Vec<Work> = batch.iter().map(|sent| sent.0.clone()).collect();
+        let verdicts = PlaceOrders::new(self.context.clone()).handle(&works).await;
+        assert_eq!(verdicts.len(), batch.len());
+        verdicts
+    }
+
+    /// Places an order and answers what its sender is told.
+    pub(crate) async fn place(&self, placement: Placement) -> Result<Placed, Refusal> {
+        let verdicts = self.deliver(&[self.command(placement)]).await;
+        told(verdicts.into_iter().next().unwrap())
+    }
+
+    /// Places an order that must come about.
+    pub(crate) async fn order(&self, items: &[(&str, u32)]) -> Order {
+        self.place(placement("CUST01", items)).await.unwrap().order.unwrap()
+    }
+
+    pub(crate) async fn request<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        pattern: &str,
+        items: &[Q],
+    ) -> Result<Vec<R>, Failure> {
+        request_to(&self.context, pattern, items).await
+    }
+
+    pub(crate) async fn ask_one<Q: Serialize, R: DeserializeOwned>(&self, pattern: &str, item: &Q) -> R {
+        let mut answers = self.request(pattern, std::slice::from_ref(item)).await.unwrap();
+        assert_eq!(answers.len(), 1);
+        answers.pop().unwrap()
+    }
+
+    pub(crate) async fn get(&self, order_id: OrderId) -> Option<Order> {
+        self.ask_one(pattern::ORDER_GET, &OrderRef { order_id, owner: Owner::Any }).await
+    }
+
+    pub(crate) async fn change(&self, pattern: &str, change: &Change) -> Result<Order, Refusal> {
+        self.ask_one::<_, Outcome<Order>>(pattern, change).await.into_result()
+    }
+
+    pub(crate) async fn update(&self, order_id: OrderId, changes: Changes) -> Result<Order, Refusal> {
+        self.change(pattern::ORDER_UPDATE, &change_of(order_id, changes)).await
+    }
+
+    pub(crate) async fn cancel(&self, order_id: OrderId) -> Result<Order, Refusal> {
+        self.change(pattern::ORDER_CANCEL, &change_of(order_id, Changes::default())).await
+    }
+
+    pub(crate) async fn delete(&self, order_id: OrderId) -> Result<Order, Refusal> {
+        self.change(pattern::ORDER_DELETE, &change_of(order_id, Changes::default())).await
+    }
+
+    pub(crate) async fn history(&self, order_id: OrderId) -> Vec<HistoryEntry> {
+        self.ask_one(pattern::ORDER_HISTORY, &OrderRef { order_id, owner: Owner::Any }).await
+    }
+
+    pub(crate) async fn replay(&self, replay: &Replay) -> Result<Replayed, Refusal> {
+        self.ask_one::<_, Outcome<Replayed>>(pattern::ORDER_REPLAY, replay).await.into_result()
+    }
+
+    pub(crate) async fn settle(&self, order_id: OrderId, attempt: u32) -> Settled {
+        self.ask_one(pattern::ORDER_SETTLE, &Settle { order_id, attempt }).await
+    }
+
+    /// One tick of the retry of PENDING orders.
+    pub(crate) async fn retry(&self) -> Retried {
+        RetryPending::new(self.context.clone()).tick().await.unwrap()
+    }
+
+    /// Retries until the order has left PENDING.
+    pub(crate) async fn retry_until_settled(&self, order_id: OrderId) -> Order {
+        testkit::eventually("the order has left PENDING", async || {
+            // On SQLite it is the shop's clock by which orders become due.
+            self.clock.advance(Duration::from_secs(1));
+            self.retry().await;
+            self.get(order_id).await.filter(|order| order.status != OrderStatus::Pending)
+        })
+        .await
+    }
+
+    /// Units that are in stock and not held.
+    pub(crate) fn in_stock(&self, product: &str) -> u32 {
+        self.backends.state().stock[&product.parse().unwrap()]
+    }
+
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
+        use sea_orm::{ConnectionTrait as _, Statement};
+        let database = &self.context.database;
+        let statement =
+            Statement::from_string(database.backend(), format!("SELECT count(*) AS n FROM {sql}"));
+        let row = database.read().query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get("", "n").unwrap()
+    }
+}
+
+pub(crate) async fn request_to<Q: Serialize, R: DeserializeOwned>(
+    context: &Context,
+    pattern: &str,
+    items: &[Q],
+) -> Result<Vec<R>, Failure> {
+    let body = packet::write(pattern, items, Some("1"));
+    let packet = Packet::read(&body).unwrap();
+    let request = Request { packet, deadline: Deadline::after(Duration::from_secs(30)) };
+    let answer = OrderRequests::new(context.clone()).handle(request).await?;
+    Ok(serde_json::from_str(answer.get()).unwrap())
+}
+
+pub(crate) fn told(verdict: Verdict) -> Result<Placed, Refusal> {
+    match verdict {
+        Verdict::Done(Some(answer)) => {
+            serde_json::from_str::<Outcome<Placed>>(answer.get()).unwrap().into_result()
+        }
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+pub(crate) fn customer(id: &str) -> CustomerId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn owner(id: &str) -> Owner {
+    Owner::Customer { customer_id: customer(id) }
+}
+
+pub(crate) fn placement(customer_id: &str, items: &[(&str, u32)]) -> Placement {
+    Placement {
+        order_id: OrderId(Uuid::now_v7()),
+        customer_id: customer(customer_id),
+        items: items
+            .iter()
+            .map(|&(product, quantity)| Item { product_id: product.parse().unwrap(), quantity })
+            .collect(),
+        shipping_address: None,
+        idempotency_key: None,
+        placed_at: bus::clock::SystemClock.now(),
+    }
+}
+
+pub(crate) fn keyed(key: &str, items: &[(&str, u32)]) -> Placement {
+    let placement = placement("CUST01", items);
+    Placement {
+        order_id: OrderId::for_idempotency_key(&placement.customer_id, key),
+        idempotency_key: Some(key.to_owned()),
+        ..placement
+    }
+}
+
+pub(crate) fn change_of(order_id: OrderId, changes: Changes) -> Change {
+    Change { request_id: Uuid::now_v7(), order_id, owner: Owner::Any, changes, expected_version: None }
+}
+
+pub(crate) fn address(text: &str) -> Changes {
+    Changes { shipping_address: Some(text.to_owned()), ..Changes::default() }
+}
+
+pub(crate) fn shipped() -> Changes {
+    Changes {
+        status: Some(OrderStatus::Shipped),
+        tracking_company: Some("Post".to_owned()),
+        tracking_number: Some("42".to_owned()),
+        ..Changes::default()
+    }
+}
