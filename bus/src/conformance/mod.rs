@@ -1,15 +1,20 @@
 //! The delivery contract as a suite of rules, for the tests of every transport.
 //!
-//! Each rule is a function of a [`Broker`]; [`conformance!`](crate::conformance) makes tests of them. They speak of
+//! Each rule is a function of a [`Broker`]; [`conformance!`](macro@crate::conformance) makes tests of them. They speak of
 //! what users of the bus rely on, and of nothing that only one transport has.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, shared by the tests of several crates")]
 
+mod counters;
 mod words;
 
 pub mod consuming;
+pub mod dead_letters;
 pub mod listening;
 pub mod publishing;
+pub mod requests;
+pub mod restarts;
+pub mod work;
 
 use async_trait::async_trait;
 use std::time::Duration;
@@ -57,8 +62,24 @@ macro_rules! conformance {
             listening: subscribers_hear_what_they_are_bound_to,
             listening: a_queue_of_ones_own_is_gone_with_its_connection,
             listening: live_events_say_from_when_on_they_listen,
+            requests: a_request_is_answered,
+            requests: a_fault_is_answered_as_such,
+            requests: a_request_that_nobody_takes_in_time_is_never_executed,
+            requests: a_reply_after_the_deadline_is_dropped_and_counted,
+            requests: the_requests_of_a_dead_responder_go_to_another,
+            work: work_is_acknowledged_after_its_effect,
+            work: failing_work_is_tried_again_after_growing_delays,
+            work: work_that_keeps_failing_is_dead_lettered_with_its_story,
+            work: what_cannot_be_read_is_dead_lettered_at_once,
+            work: what_was_delivered_often_runs_alone,
+            work: a_command_is_answered_once_its_effect_is_committed,
+            dead_letters: looking_at_dead_letters_leaves_them_in_place,
+            dead_letters: a_replayed_message_is_the_same_and_as_if_never_tried,
+            dead_letters: only_what_is_selected_is_discarded,
         );
         $crate::conformance!(@tests $restarting;
+            restarts: confirmed_work_survives_a_restart_of_the_broker,
+            restarts: what_waits_for_its_retry_survives_a_restart_of_the_broker,
         );
     };
     (@tests $broker:expr; $($rules:ident: $rule:ident,)*) => {

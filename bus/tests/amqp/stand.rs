@@ -58,3 +58,9 @@ impl Broker for Rabbit {
 fn topology() -> Topology {
     Topology::new(unique("test"), retry_delays())
 }
+
+/// The port that a broker's URL names.
+pub(crate) fn port_of(url: &str) -> u16 {
+    let (authority, _) = url.rsplit_once('/').unwrap();
+    authority.rsplit_once(':').unwrap().1.parse().unwrap()
+}

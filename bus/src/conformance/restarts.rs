@@ -1,0 +1,62 @@
+//! What a killed broker still has when it is back.
+
+use super::words::{AGES, QUEUE, consume, in_time, name, named, names, next, publish, set, work_queue};
+use super::{Broker, retry_delays};
+use crate::dead_letters::{Selection, list};
+use crate::transport::Target;
+
+/// All of it, in order, and nothing besides; dead letters too.
+pub async fn confirmed_work_survives_a_restart_of_the_broker(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let queue = work_queue(&transport);
+    publish(&transport, &queue, names(200).iter().map(named).collect()).await;
+    let dead = Target::DeadLetter(transport.topology().dead(QUEUE));
+    assert_eq!(transport.publish(vec![(dead, named("dead"))], AGES).await, [Ok(())]);
+    let mut deliveries = consume(&transport, &queue, 50).await;
+    let _unsettled = next(&mut deliveries).await;
+    broker.restart().await;
+    drop((deliveries, transport));
+
+    let transport = in_time("a connection", broker.transport("order-service.2")).await;
+    let mut deliveries = consume(&transport, &queue, 50).await;
+    let mut survived = Vec::new();
+    for _ in 0..200 {
+        let delivery = next(&mut deliveries).await;
+        survived.push(name(&delivery.message));
+        delivery.ack().await;
+    }
+    assert_eq!(set(survived), set(names(200)));
+    let letters = list(&transport, &Selection::All).await.unwrap();
+    assert_eq!(letters.into_iter().map(|letter| letter.id).collect::<Vec<_>>(), ["dead"]);
+}
+
+/// And comes back when its delay is over.
+pub async fn what_waits_for_its_retry_survives_a_restart_of_the_broker(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let queue = work_queue(&transport);
+    for delay in retry_delays().0 {
+        let waiting = transport.topology().retry(QUEUE, delay);
+        publish(
+            &transport,
+            &waiting,
+            names(20).iter().map(|name| named(format!("{name} {delay:?}"))).collect(),
+        )
+        .await;
+    }
+    broker.restart().await;
+    drop(transport);
+
+    let transport = in_time("a connection", broker.transport("order-service.2")).await;
+    let mut deliveries = consume(&transport, &queue, 50).await;
+    let mut survived = Vec::new();
+    for _ in 0..40 {
+        let delivery = next(&mut deliveries).await;
+        survived.push(name(&delivery.message));
+        delivery.ack().await;
+    }
+    let expected = retry_delays()
+        .0
+        .into_iter()
+        .flat_map(|delay| names(20).into_iter().map(move |name| format!("{name} {delay:?}")));
+    assert_eq!(set(survived), set(expected));
+}

@@ -1,0 +1,247 @@
+//! Durable work: done at least once, retried, given up on in the end.
+
+use async_trait::async_trait;
+use schema::pattern::ORDER_CREATE;
+use serde_json::value::to_raw_value;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use testkit::eventually;
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use super::words::{
+    AGES, QUEUE, consume, in_time, name, named, names, next, publish, until_ready, work_queue,
+};
+use super::{Broker, retry_delays};
+use crate::clock::{Clock as _, SystemClock};
+use crate::commands::{Accepted, Command, Commands};
+use crate::dead_letters::{self, DeadLetter, Selection};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, FailureCode};
+use crate::message::{Message, header};
+use crate::requester::Requester;
+use crate::transport::SharedTransport;
+use crate::work::{HandleWork, Verdict, Work, Worker};
+
+/// Says the same of every piece of work, and remembers each batch.
+struct Says<F> {
+    verdict: F,
+    batches: Mutex<Vec<Vec<Seen>>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    name: String,
+    failed_attempts: u32,
+    at: Instant,
+}
+
+impl<F: Fn(&Work) -> Verdict + Send + Sync + 'static> Says<F> {
+    fn new(verdict: F) -> Arc<Self> {
+        Arc::new(Self { verdict, batches: Mutex::default() })
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.batches.lock().unwrap().concat()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.name).collect()
+    }
+}
+
+#[async_trait]
+impl<F: Fn(&Work) -> Verdict + Send + Sync + 'static> HandleWork for Says<F> {
+    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+        let seen = batch.iter().map(|work| Seen {
+            name: name(&work.message),
+            failed_attempts: work.message.failed_attempts(),
+            at: Instant::now(),
+        });
+        self.batches.lock().unwrap().push(seen.collect());
+        batch.iter().map(&self.verdict).collect()
+    }
+}
+
+/// Begins with its work and never ends.
+#[derive(Default)]
+struct Stuck {
+    has_one: Notify,
+}
+
+#[async_trait]
+impl HandleWork for Stuck {
+    async fn handle(&self, _: &[Work]) -> Vec<Verdict> {
+        self.has_one.notify_one();
+        std::future::pending().await
+    }
+}
+
+fn worker(transport: &SharedTransport, handler: Arc<dyn HandleWork>) -> Worker {
+    Worker {
+        transport: Arc::clone(transport),
+        queue: QUEUE,
+        handler,
+        prefetch: 10,
+        batch_max: 10,
+        clock: Arc::new(SystemClock),
+    }
+}
+
+fn work_with(transport: &SharedTransport, handler: Arc<dyn HandleWork>) -> DropGuard {
+    let stop = CancellationToken::new();
+    tokio::spawn(worker(transport, handler).run(stop.clone()));
+    stop.drop_guard()
+}
+
+fn unlucky() -> Failure {
+    Failure::new(FailureCode::Unavailable, "no luck")
+}
+
+async fn dead_letter(transport: &SharedTransport) -> DeadLetter {
+    eventually("a dead letter", async || {
+        let letters = dead_letters::list(transport, &Selection::All).await.unwrap();
+        letters.into_iter().next()
+    })
+    .await
+}
+
+/// A worker that dies over its work has not done it.
+pub async fn work_is_acknowledged_after_its_effect(broker: &dyn Broker) {
+    let dying = broker.transport("order-service.1").await;
+    let queue = work_queue(&dying);
+    publish(&dying, &queue, vec![named("m")]).await;
+    let stuck = Arc::<Stuck>::default();
+    let working = work_with(&dying, Arc::<Stuck>::clone(&stuck));
+    in_time("the work to begin", stuck.has_one.notified()).await;
+    drop(working);
+    dying.close().await;
+
+    let transport = broker.transport("order-service.2").await;
+    let done = Says::new(|_| Verdict::Done(None));
+    let working = work_with(&transport, Arc::clone(&done) as Arc<dyn HandleWork>);
+    eventually("another does it", async || done.names() == ["m"]).await;
+    until_ready(&transport, &queue, 0).await;
+    drop(working);
+    transport.close().await;
+    let after = broker.transport("order-service.3").await;
+    until_ready(&after, &queue, 0).await;
+}
+
+/// No earlier than each delay says, give or take its jitter.
+pub async fn failing_work_is_tried_again_after_growing_delays(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    publish(&transport, &work_queue(&transport), vec![named("m")]).await;
+    let succeeds_at_last = Says::new(|work: &Work| match work.message.failed_attempts() {
+        0 | 1 => Verdict::Retry(unlucky()),
+        _ => Verdict::Done(None),
+    });
+    let _working = work_with(&transport, Arc::clone(&succeeds_at_last) as Arc<dyn HandleWork>);
+    eventually("the third attempt", async || succeeds_at_last.seen().len() == 3).await;
+    let seen = succeeds_at_last.seen();
+    for (attempt, delay) in retry_delays().0.into_iter().enumerate() {
+        let waited = seen[attempt + 1].at - seen[attempt].at;
+        assert!(waited >= delay.mul_f64(0.8), "attempt {attempt}: {waited:?} of {delay:?}");
+    }
+    let attempts: Vec<u32> = seen.iter().map(|seen| seen.failed_attempts).collect();
+    assert_eq!(attempts, [0, 1, 2]);
+    assert_eq!(dead_letters::list(&transport, &Selection::All).await.unwrap(), []);
+}
+
+/// Why, how often, from where and when; and it is still the same message.
+pub async fn work_that_keeps_failing_is_dead_lettered_with_its_story(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let queue = work_queue(&transport);
+    let mut message = named("m");
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    message.set_header(header::TRACEPARENT, traceparent.into());
+    let began = SystemClock.now();
+    publish(&transport, &queue, vec![message.clone()]).await;
+    let fails = Says::new(|_| Verdict::Retry(unlucky()));
+    let _working = work_with(&transport, Arc::clone(&fails) as Arc<dyn HandleWork>);
+    let letter = dead_letter(&transport).await;
+    assert!(letter.failed_at.is_some_and(|at| at >= began), "{letter:?}");
+    let expected = DeadLetter {
+        id: "m".to_owned(),
+        queue: queue.clone(),
+        pattern: Some("order.create".to_owned()),
+        code: "UNAVAILABLE".to_owned(),
+        message: "no luck".to_owned(),
+        attempts: 3,
+        failed_at: letter.failed_at,
+        headers: letter.headers.clone(),
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
+        body: String::from_utf8(message.body.to_vec()).unwrap(),
+    };
+    assert_eq!(letter, expected);
+    assert_eq!(fails.names(), ["m", "m", "m"]);
+    until_ready(&transport, &queue, 0).await;
+}
+
+/// Trying again would not help, and others don't wait for it.
+pub async fn what_cannot_be_read_is_dead_lettered_at_once(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.1").await;
+    let poison = Message { body: "not JSON".into(), persistent: true, ..Message::default() };
+    publish(&transport, &work_queue(&transport), vec![poison, named("m")]).await;
+    let done = Says::new(|_| Verdict::Done(None));
+    let _working = work_with(&transport, Arc::clone(&done) as Arc<dyn HandleWork>);
+    let letter = dead_letter(&transport).await;
+    assert_eq!((letter.code.as_str(), letter.attempts), ("UNDECODABLE", 1));
+    assert_eq!(letter.body, "not JSON");
+    eventually("the other is done", async || done.names() == ["m"]).await;
+}
+
+/// It may be what kills its consumers, and must not take others with it.
+pub async fn what_was_delivered_often_runs_alone(broker: &dyn Broker) {
+    let transport = broker.transport("order-service.0").await;
+    let queue = work_queue(&transport);
+    publish(&transport, &queue, vec![named("suspect")]).await;
+    for owner in ["order-service.1", "order-service.2", "order-service.3"] {
+        let dying = broker.transport(owner).await;
+        let delivery = next(&mut consume(&dying, &queue, 1).await).await;
+        dying.close().await;
+        drop(delivery);
+        until_ready(&transport, &queue, 1).await;
+    }
+    publish(&transport, &queue, names(5).iter().map(named).collect()).await;
+    let mut deliveries = consume(&transport, &queue, 6).await;
+    let mut batch = Vec::new();
+    for _ in 0..6 {
+        batch.push(next(&mut deliveries).await);
+    }
+    let done = Says::new(|_| Verdict::Done(None));
+    let worker = worker(&transport, Arc::clone(&done) as Arc<dyn HandleWork>);
+    in_time("the batch", worker.process(batch, &CancellationToken::new())).await;
+    let mut batches: Vec<Vec<String>> = Vec::new();
+    for batch in done.batches.lock().unwrap().iter() {
+        batches.push(batch.iter().map(|seen| seen.name.clone()).collect());
+    }
+    assert_eq!(batches, [names(5), vec!["suspect".to_owned()]]);
+}
+
+/// Under its own id, whether or not anybody waits for the answer.
+pub async fn a_command_is_answered_once_its_effect_is_committed(broker: &dyn Broker) {
+    let service = broker.transport("order-service.1").await;
+    let done = Says::new(|work: &Work| Verdict::Done(Some(to_raw_value(&work.message.message_id).unwrap())));
+    let _working = work_with(&service, Arc::clone(&done) as Arc<dyn HandleWork>);
+    let stop = CancellationToken::new();
+    let requester =
+        Requester::start(broker.transport("gateway.1").await, Arc::new(SystemClock), stop.clone());
+    let _stop = stop.drop_guard();
+    let commands = Commands::new(requester, QUEUE);
+    let command = Command {
+        pattern: ORDER_CREATE,
+        data: &"something",
+        message_id: Uuid::now_v7(),
+        timestamp: SystemClock.now(),
+    };
+    let accepted = commands.send(&command, Deadline::after(AGES), Some(AGES)).await.unwrap();
+    let Accepted::Answered(Ok(answer)) = accepted else { panic!("{accepted:?}") };
+    assert_eq!(answer.get(), format!("\"{}\"", command.message_id));
+
+    let unawaited = commands.send(&command, Deadline::after(AGES), None).await.unwrap();
+    assert!(matches!(unawaited, Accepted::Unanswered), "{unawaited:?}");
+    let id = command.message_id.to_string();
+    eventually("it is done again", async || done.names() == [id.clone(), id.clone()]).await;
+}

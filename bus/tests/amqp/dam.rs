@@ -1,0 +1,83 @@
+//! A TCP proxy that can hold back what clients send.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Stands before a server. Closed, it accepts connections and swallows what comes in, for later.
+pub(crate) struct Dam {
+    port: u16,
+    open: watch::Sender<bool>,
+    held: Arc<AtomicUsize>,
+}
+
+impl Dam {
+    /// An open dam before the server on this local port.
+    pub(crate) async fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (open, is_open) = watch::channel(true);
+        let held = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&held);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, server, is_open.clone(), Arc::clone(&count)));
+            }
+        });
+        Self { port, open, held }
+    }
+
+    /// The same URL with the dam in between.
+    pub(crate) fn url(&self, url: &str) -> String {
+        let (rest, vhost) = url.rsplit_once('/').unwrap();
+        let (rest, _) = rest.rsplit_once(':').unwrap();
+        format!("{rest}:{}/{vhost}", self.port)
+    }
+
+    pub(crate) fn close(&self) {
+        self.held.store(0, Ordering::SeqCst);
+        self.open.send_replace(false);
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Bytes that came in since it was closed.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+}
+
+async fn carry(client: TcpStream, server: u16, mut open: watch::Receiver<bool>, held: Arc<AtomicUsize>) {
+    let Ok(server) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], server))).await else { return };
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut waiting = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        tokio::select! {
+            Ok(length) = from_client.read(&mut buffer) => {
+                if length == 0 {
+                    break;
+                }
+                waiting.extend_from_slice(&buffer[..length]);
+                held.fetch_add(length, Ordering::SeqCst);
+            }
+            Ok(()) = open.changed() => {}
+            else => break,
+        }
+        if *open.borrow() {
+            if to_server.write_all(&waiting).await.is_err() {
+                break;
+            }
+            waiting.clear();
+        }
+    }
+    back.abort();
+}
