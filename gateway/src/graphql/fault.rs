@@ -45,6 +45,7 @@ pub(crate) fn placing_fault(error: &PlacingError, has_key: bool) -> EdgeError {
         PlacingError::Unsent(
             PublishError::Disconnected | PublishError::Blocked(_) | PublishError::Unroutable,
         ) => (ErrorCode::ServiceUnavailable, Outcome::None),
+        PlacingError::TooLate => (ErrorCode::DeadlineExceeded, Outcome::None),
         PlacingError::GivenUp(_) => (ErrorCode::InternalServerError, Outcome::Unknown),
     };
     log(code, error);

@@ -35,13 +35,18 @@ impl Backend {
         }
     }
 
-    /// Asks for several things of one kind at once; answers them in the order asked.
+    /// Asks for several things of one kind at once; answers them in the order asked. Nothing is sent past the deadline.
     pub(crate) async fn ask_each<Q, R>(&self, pattern: &str, questions: &[Q]) -> Result<Vec<R>, RequestError>
     where
         Q: Serialize + Sync,
         R: DeserializeOwned,
     {
-        let answers: Vec<R> = request(&*self.ask, pattern, &questions, self.deadline()).await?;
+        let deadline = self.deadline();
+        if deadline.has_passed() {
+            let message = format!("{pattern}: not sent, the operation has taken too long already");
+            return Err(RequestError::Answered(Failure::new(FailureCode::DeadlineExceeded, message)));
+        }
+        let answers: Vec<R> = request(&*self.ask, pattern, &questions, deadline).await?;
         if answers.len() == questions.len() {
             return Ok(answers);
         }

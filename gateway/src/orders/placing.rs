@@ -62,6 +62,9 @@ pub(crate) enum PlacingError {
     /// The command was not, or not certainly, accepted.
     #[error(transparent)]
     Unsent(#[from] PublishError),
+    /// The operation has taken too long already; nothing was sent.
+    #[error("not sent, the operation has taken too long already")]
+    TooLate,
     /// The command was given up on; an operator may still replay it.
     #[error("the command was given up on: {0}")]
     GivenUp(Failure),
@@ -107,8 +110,12 @@ impl Placing {
             message_id: self.ids.fresh(),
             timestamp: placement.placed_at,
         };
-        let wait = wait.then_some(self.wait);
-        match self.commands.send(&command, backend.deadline(), wait).await? {
+        let deadline = backend.deadline();
+        if deadline.has_passed() {
+            return Err(PlacingError::TooLate);
+        }
+        let wait = wait.then(|| self.wait.min(deadline.remaining()));
+        match self.commands.send(&command, deadline, wait).await? {
             Accepted::Answered(Err(failure)) => Err(PlacingError::GivenUp(failure)),
             Accepted::Answered(Ok(answer)) => match serde_json::from_str(answer.get()) {
                 Ok(Outcome::Done(placed)) => Ok(Progress::Placed(placed)),

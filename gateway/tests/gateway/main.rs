@@ -1,6 +1,7 @@
 //! The gateway's tests: its edge over a toy schema, its API over services played in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod arguments;
 mod edge_audits;
 mod edge_errors;
 mod edge_health;

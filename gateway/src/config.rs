@@ -1,0 +1,215 @@
+//! What the gateway can be told.
+
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use service_kit::config::{
+    AdminArgs, AdminConfig, BusArgs, BusConfig, DrainArgs, Faults, InvalidConfig, LogArgs, LogConfig, Secret,
+};
+
+use crate::auth::{AuthConfig, KeySource};
+
+/// What the gateway needs to know wherever it runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// An address or a host name.
+    pub host: String,
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// How tokens are checked.
+    pub auth: AuthConfig,
+    /// How long all requests of one operation may take together.
+    pub request_timeout: Duration,
+    /// How long `createOrder` waits for the outcome; within `request_timeout`.
+    pub create_order_wait: Duration,
+    /// Bytes of a request's body.
+    pub max_body_bytes: usize,
+}
+
+/// The public side.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Listening")]
+pub struct HttpArgs {
+    /// Port of /graphql and the playground; 0 lets the system choose
+    #[arg(long, env = "PORT", default_value = "4000")]
+    pub port: String,
+    /// The largest request body that is read
+    #[arg(long, env = "MAX_BODY_BYTES", default_value = "1MiB")]
+    pub max_body_bytes: String,
+    /// How long createOrder waits for the outcome before it answers PENDING
+    #[arg(long, env = "CREATE_ORDER_WAIT", default_value = "2s", help_heading = "Message bus")]
+    pub create_order_wait: String,
+}
+
+impl HttpArgs {
+    /// The gateway's configuration; what is wrong goes to `faults`.
+    pub fn check(&self, host: &str, auth: AuthConfig, bus: &BusConfig, faults: &mut Faults) -> Config {
+        let longest = Duration::from_secs(60);
+        Config {
+            host: host.to_owned(),
+            port: faults.port("PORT", &self.port),
+            auth,
+            request_timeout: bus.request_timeout,
+            create_order_wait: faults.duration(
+                "CREATE_ORDER_WAIT",
+                &self.create_order_wait,
+                Duration::ZERO..=longest,
+            ),
+            max_body_bytes: faults.size("MAX_BODY_BYTES", &self.max_body_bytes, 1_024..=64 * 1_024 * 1_024),
+        }
+    }
+}
+
+/// How callers sign in.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Sign-in")]
+pub struct AuthArgs {
+    /// mock: whoever knows JWT_SECRET is everybody, for trying things out; jwks: an identity provider's tokens
+    #[arg(long, env = "AUTH_MODE")]
+    pub auth_mode: Option<String>,
+    /// mock: the secret that tokens are signed with (HS256)
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<Secret>,
+    /// jwks: where the provider's keys are (RS256, ES256, EdDSA)
+    #[arg(long, env = "JWKS_URL", hide_env_values = true)]
+    pub jwks_url: Option<Secret>,
+    /// jwks: a file with the provider's keys, instead of JWKS_URL
+    #[arg(long, env = "JWKS_FILE")]
+    pub jwks_file: Option<String>,
+    /// jwks: the issuer that tokens have to name
+    #[arg(long, env = "JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// jwks: the audience that tokens have to name
+    #[arg(long, env = "JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+}
+
+impl AuthArgs {
+    /// Whether a secret would be needed and none is given.
+    pub fn lacks_secret(&self) -> bool {
+        given(&self.auth_mode) == Some("mock") && self.secret().is_none()
+    }
+
+    /// The typed values; what is wrong goes to `faults`. There is no mode that goes without saying: a default secret
+    /// would be everybody's.
+    pub fn check(&self, faults: &mut Faults) -> AuthConfig {
+        match given(&self.auth_mode) {
+            Some("jwks") => self.jwks(faults),
+            Some("mock") => {
+                let secret = self.secret().unwrap_or_else(|| {
+                    faults.add(
+                        "JWT_SECRET",
+                        "not set; AUTH_MODE=mock needs the secret that tokens are signed with",
+                    );
+                    ""
+                });
+                AuthConfig::Mock { secret: secret.to_owned() }
+            }
+            None => {
+                faults.add("AUTH_MODE", "not set; give mock (for trying things out) or jwks");
+                AuthConfig::Mock { secret: String::new() }
+            }
+            Some(other) => {
+                faults.add("AUTH_MODE", format!("{other:?} is not one of mock, jwks"));
+                AuthConfig::Mock { secret: String::new() }
+            }
+        }
+    }
+
+    fn secret(&self) -> Option<&str> {
+        self.jwt_secret.as_ref().map(Secret::expose).filter(|secret| !secret.is_empty())
+    }
+
+    fn jwks(&self, faults: &mut Faults) -> AuthConfig {
+        let url = faults.url("JWKS_URL", self.jwks_url.as_ref(), &["http", "https"]);
+        let source = match (url, given(&self.jwks_file)) {
+            (Some(_), Some(_)) => {
+                faults.add("JWKS_FILE", "set beside JWKS_URL; give one of them");
+                KeySource::File(String::new().into())
+            }
+            (Some(url), None) => KeySource::Url(url.expose().to_owned()),
+            (None, Some(file)) => KeySource::File(file.into()),
+            (None, None) => {
+                faults.add("JWKS_URL", "not set, nor JWKS_FILE; AUTH_MODE=jwks needs the provider's keys");
+                KeySource::File(String::new().into())
+            }
+        };
+        let mut required = |variable: &'static str, value: &Option<String>| {
+            let value = given(value).map(str::to_owned);
+            value.unwrap_or_else(|| {
+                faults.add(
+                    variable,
+                    "not set; AUTH_MODE=jwks accepts the tokens of one issuer for one audience",
+                );
+                String::new()
+            })
+        };
+        AuthConfig::Jwks {
+            source,
+            issuer: required("JWT_ISSUER", &self.jwt_issuer),
+            audience: required("JWT_AUDIENCE", &self.jwt_audience),
+        }
+    }
+}
+
+/// What is set; an empty variable isn't.
+fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// Serves GraphQL: queries and changes become messages to the services, their events live updates
+#[derive(Parser, Debug)]
+#[command(name = "gateway", version)]
+pub struct Arguments {
+    #[command(flatten)]
+    admin: AdminArgs,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    auth: AuthArgs,
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    drain: DrainArgs,
+}
+
+/// The defaults of this process where they differ from others'.
+pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9400")];
+
+/// What the process needs to know beside what the gateway does.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// Where the admin endpoints listen.
+    pub admin: AdminConfig,
+    /// The broker.
+    pub rabbitmq_url: Secret,
+    /// The bounds of what travels.
+    pub bus: BusConfig,
+    /// How logs are written.
+    pub log: LogConfig,
+    /// How long to serve on when told to end.
+    pub drain_delay: Duration,
+    /// The gateway itself.
+    pub gateway: Config,
+}
+
+impl Arguments {
+    /// The typed values, or everything that is wrong with them.
+    pub fn check(&self) -> Result<ProcessConfig, InvalidConfig> {
+        let mut faults = Faults::new();
+        let admin = self.admin.check(&mut faults);
+        let bus = self.bus.check(&mut faults);
+        let auth = self.auth.check(&mut faults);
+        let config = ProcessConfig {
+            rabbitmq_url: self.bus.required_url(&mut faults),
+            log: self.log.check(&mut faults),
+            drain_delay: self.drain.check(&mut faults),
+            gateway: self.http.check(&admin.host, auth, &bus, &mut faults),
+            admin,
+            bus,
+        };
+        faults.finish(config)
+    }
+}

@@ -1,0 +1,129 @@
+//! The running gateway.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_graphql::Request;
+use bus::clock::Clock;
+use bus::commands::Commands;
+use bus::ids::SystemIds;
+use bus::live::LiveEvents;
+use bus::requester::Requester;
+use bus::topology::WorkQueue;
+use bus::transport::SharedTransport;
+use service_kit::{Readiness, Shutdown};
+use tokio::net::TcpListener;
+
+use crate::auth::{AuthConfig, Authenticator, Caller, Scope, mint};
+use crate::config::Config;
+use crate::edge::{Edge, Lifecycle, Limits, Playground, serve};
+use crate::graphql::{Api, ApiSettings, UpdatePatience};
+use crate::hub::HubSettings;
+use crate::warm_up::warm_up;
+
+/// What an operation may take beyond its requests' deadline: checking, resolving, writing the answer.
+const SLACK: Duration = Duration::from_secs(2);
+/// How often it is looked whether the signing keys are there.
+const KEYS_PROBE: Duration = Duration::from_secs(2);
+/// The edge names these itself; only the admin endpoint has to be told.
+const SIGNING_KEYS: &str = "signing keys";
+
+/// Whom the playground signs in, in mock mode, with what and for how long.
+const PLAYGROUND_CUSTOMER: &str = "CUST01";
+const PLAYGROUND_SCOPES: [Scope; 3] = [Scope::OrdersRead, Scope::OrdersWrite, Scope::OrdersFulfil];
+const PLAYGROUND_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What runs the gateway.
+pub struct Service;
+
+impl Service {
+    /// Listens, and serves as tasks of `shutdown`; answers the address taken.
+    ///
+    /// It is ready once every backend has answered, or a while has passed; the broker's condition is its caller's.
+    /// Once `shutdown` stops, connections end, sockets are closed with 1001, and what has begun is finished.
+    pub async fn start(
+        config: &Config,
+        transport: SharedTransport,
+        clock: Arc<dyn Clock>,
+        shutdown: &Shutdown,
+        readiness: &Readiness,
+    ) -> anyhow::Result<SocketAddr> {
+        let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(&clock))?;
+        let playground = playground(&config.auth)?;
+        let listener = TcpListener::bind((config.host.as_str(), config.port))
+            .await
+            .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
+        let address = listener.local_addr().context("cannot tell the port taken")?;
+
+        let requester =
+            Requester::start(Arc::clone(&transport), Arc::clone(&clock), shutdown.forced().clone());
+        let api = Api::new(ApiSettings {
+            ask: requester.clone(),
+            commands: Arc::new(Commands::new(requester.clone(), WorkQueue::OrderCommands)),
+            clock,
+            ids: Arc::new(SystemIds),
+            request_timeout: config.request_timeout,
+            create_order_wait: config.create_order_wait,
+            hub: HubSettings::default(),
+            update_patience: UpdatePatience::default(),
+        });
+        let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
+        let router = Edge {
+            executor: api.clone(),
+            data: Arc::new(|request: Request, caller: &Caller| request.data(caller.clone())),
+            authenticator: authenticator.clone(),
+            readiness: Arc::new(missing_of(readiness.clone())),
+            playground,
+            limits: limits(config),
+            lifecycle: lifecycle.clone(),
+        }
+        .router();
+
+        let stopping = shutdown.stopping();
+        let hub = (api.clone(), LiveEvents::new(transport), stopping.clone());
+        shutdown.spawn("gateway updates", async move { hub.0.tell_updates(hub.1, hub.2).await });
+        let keys = (authenticator.clone(), stopping.clone());
+        shutdown.spawn("gateway signing keys", async move { keys.0.keep_keys_fresh(keys.1).await });
+        let warming_up = warm_up(api, requester, readiness.condition("gateway backends"));
+        tokio::spawn(stopping.clone().run_until_cancelled_owned(warming_up));
+        let signing_keys = readiness.condition(SIGNING_KEYS);
+        let probing = signing_keys.follow(KEYS_PROBE, async move || match authenticator.ready() {
+            true => Ok(()),
+            false => Err("not read yet"),
+        });
+        tokio::spawn(stopping.clone().run_until_cancelled_owned(probing));
+        shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
+        tracing::info!(%address, "the gateway listens");
+        Ok(address)
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_body_bytes: config.max_body_bytes,
+        request_timeout: config.request_timeout + SLACK,
+        ..Limits::default()
+    }
+}
+
+fn missing_of(readiness: Readiness) -> impl Fn() -> Vec<String> {
+    move || {
+        let mut missing = readiness.report().missing;
+        missing.retain(|name| name != SIGNING_KEYS);
+        missing
+    }
+}
+
+/// In mock mode with a token filled in.
+fn playground(auth: &AuthConfig) -> anyhow::Result<Playground> {
+    let token = match auth {
+        AuthConfig::Jwks { .. } => None,
+        AuthConfig::Mock { secret } => {
+            let scopes = PLAYGROUND_SCOPES.into_iter().collect();
+            Some(mint(secret, PLAYGROUND_CUSTOMER, scopes, PLAYGROUND_TOKEN_LIFETIME)?)
+        }
+    };
+    Ok(Playground { token, ..Playground::default() })
+}

@@ -1,0 +1,96 @@
+//! What the gateway can be told, and what it says of what it can't do with.
+
+use clap::{CommandFactory, FromArgMatches};
+use gateway::auth::{AuthConfig, KeySource};
+use gateway::config::{Arguments, DEFAULTS, ProcessConfig};
+use service_kit::config::{InvalidConfig, VARIABLES, variables_of, with_defaults};
+
+const BROKER: &str = "--rabbitmq-url=amqp://localhost";
+
+fn check(arguments: &[&str]) -> Result<ProcessConfig, InvalidConfig> {
+    // The environment of whoever runs the tests is none of theirs.
+    let command =
+        with_defaults(Arguments::command(), DEFAULTS).mut_args(|argument| argument.env(None::<&str>));
+    let matches = command.try_get_matches_from([&["gateway"], arguments].concat()).unwrap();
+    Arguments::from_arg_matches(&matches).unwrap().check()
+}
+
+fn faults(arguments: &[&str]) -> Vec<&'static str> {
+    check(arguments).unwrap_err().faults.into_iter().map(|fault| fault.variable).collect()
+}
+
+#[test]
+fn it_reads_only_variables_that_the_project_knows() {
+    let command = with_defaults(Arguments::command(), DEFAULTS);
+    for variable in variables_of(&command) {
+        assert!(VARIABLES.contains(&variable.as_str()), "{variable}");
+    }
+}
+
+#[test]
+fn without_a_mode_it_does_not_start() {
+    assert_eq!(faults(&[BROKER]), ["AUTH_MODE"]);
+    assert_eq!(faults(&[BROKER, "--auth-mode="]), ["AUTH_MODE"]);
+    assert_eq!(faults(&[BROKER, "--auth-mode=none"]), ["AUTH_MODE"]);
+    assert_eq!(faults(&[BROKER, "--jwt-secret=s"]), ["AUTH_MODE"]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
+    let wrong = [
+        "--port=70000",
+        "--admin-port=x",
+        "--auth-mode=jwks",
+        "--jwks-url=ftp://user:hunter2@keys",
+        "--create-order-wait=2",
+        "--max-body-bytes=1",
+        "--request-timeout=0s",
+        "--drain-delay=soon",
+    ];
+    let error = check(&wrong).unwrap_err();
+    let mut variables: Vec<&str> = error.faults.iter().map(|fault| fault.variable).collect();
+    variables.sort_unstable();
+    variables.dedup();
+    let expected = [
+        "ADMIN_PORT",
+        "CREATE_ORDER_WAIT",
+        "DRAIN_DELAY",
+        "JWKS_URL",
+        "JWT_AUDIENCE",
+        "JWT_ISSUER",
+        "MAX_BODY_BYTES",
+        "PORT",
+        "RABBITMQ_URL",
+        "REQUEST_TIMEOUT",
+    ];
+    assert_eq!(variables, expected);
+    assert!(!error.to_string().contains("hunter2"));
+}
+
+#[test]
+fn mock_mode_needs_a_secret() {
+    assert_eq!(faults(&[BROKER, "--auth-mode=mock"]), ["JWT_SECRET"]);
+    assert_eq!(faults(&[BROKER, "--auth-mode=mock", "--jwt-secret="]), ["JWT_SECRET"]);
+    let config = check(&[BROKER, "--auth-mode=mock", "--jwt-secret=hunter2"]).unwrap();
+    assert!(matches!(&config.gateway.auth, AuthConfig::Mock { secret } if secret == "hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!((config.gateway.port, config.admin.port), (4000, 9400));
+}
+
+#[test]
+fn jwks_mode_needs_one_source_an_issuer_and_an_audience() {
+    let jwks = [BROKER, "--auth-mode=jwks", "--jwt-issuer=https://id", "--jwt-audience=shop"];
+    let with = |more: &[&'static str]| [&jwks, more].concat();
+    assert_eq!(faults(&jwks), ["JWKS_URL"]);
+    assert_eq!(faults(&with(&["--jwks-url=https://id/keys", "--jwks-file=keys.json"])), ["JWKS_FILE"]);
+    let config = check(&with(&["--jwks-file=keys.json"])).unwrap();
+    let AuthConfig::Jwks { source: KeySource::File(file), issuer, audience } = config.gateway.auth else {
+        panic!("{:?}", config.gateway.auth);
+    };
+    assert_eq!(
+        (file.to_str(), issuer.as_str(), audience.as_str()),
+        (Some("keys.json"), "https://id", "shop")
+    );
+    let config = check(&with(&["--jwks-url=https://id/keys"])).unwrap();
+    assert!(matches!(config.gateway.auth, AuthConfig::Jwks { source: KeySource::Url(_), .. }));
+}
