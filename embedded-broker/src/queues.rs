@@ -5,6 +5,7 @@
 //! What is staged is neither delivered nor counted as ready.
 
 mod changes;
+mod death;
 mod deliveries;
 mod expiry;
 mod publishing;

@@ -2,12 +2,7 @@
 
 use bus::message::{HeaderValue, Message};
 
-use super::{Changes, Entry, MessageId, Millis, QueueName, Queues, Stored};
-
-/// The headers in which RabbitMQ says why and where a message was first dead-lettered.
-const FIRST_DEATH: (&str, &str) = ("x-first-death-queue", "x-first-death-reason");
-/// The same of the last time.
-const LAST_DEATH: (&str, &str) = ("x-last-death-queue", "x-last-death-reason");
+use super::{Changes, Entry, MessageId, Millis, QueueName, Queues, Stored, death};
 
 /// Messages taken out of their queues, to move on or go.
 #[derive(Debug)]
@@ -103,7 +98,7 @@ impl Queues {
         changes: &mut Changes,
     ) -> Stored {
         let id = self.next_message();
-        let message = dead_lettered(entry, from);
+        let message = dead_lettered(entry, from, now);
         let queue =
             self.queues.get_mut(&target).expect("the topology declares the queues it dead-letters to");
         queue.expect();
@@ -117,16 +112,11 @@ impl Queues {
 }
 
 /// The message as it arrives in the queue behind. Its own expiration has been used up.
-fn dead_lettered(entry: &Entry, from: &QueueName) -> Message {
+fn dead_lettered(entry: &Entry, from: &QueueName, now: Millis) -> Message {
     let mut message = Message { expiration: None, ..entry.message.clone() };
     let reason = if entry.due == Some(Entry::GIVEN_UP) { "delivery_limit" } else { "expired" };
-    let mut say = |(queue, why): (&str, &str)| {
-        message.set_header(queue, HeaderValue::from(&**from));
-        message.set_header(why, HeaderValue::from(reason));
-    };
-    say(LAST_DEATH);
-    if !entry.message.headers.contains_key(FIRST_DEATH.0) {
-        say(FIRST_DEATH);
-    }
+    message.set_header(death::QUEUE, HeaderValue::from(&**from));
+    message.set_header(death::REASON, HeaderValue::from(reason));
+    message.set_header(death::TIME, HeaderValue::from(now / 1_000));
     message
 }

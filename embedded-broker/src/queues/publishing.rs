@@ -3,7 +3,7 @@
 use bus::message::Message;
 use bus::transport::{PublishError, Target};
 
-use super::{Changes, Entry, MessageId, Millis, QueueName, Queues, Stored};
+use super::{Changes, Entry, MessageId, Millis, QueueName, Queues, Stored, death};
 use crate::routing;
 
 /// The largest body that is taken: what RabbitMQ takes by default.
@@ -45,7 +45,8 @@ impl Queues {
         changes: &mut Changes,
     ) -> Publication {
         let mut publication = Publication { answers: Vec::new(), copies: Vec::new() };
-        for (index, (target, message)) in messages.into_iter().enumerate() {
+        for (index, (target, mut message)) in messages.into_iter().enumerate() {
+            death::forget(&mut message);
             let answer = self.admit(&target, &message).map(|queues| {
                 for queue in queues {
                     publication.copies.push(self.stage_copy(index, queue, &message, now, changes));

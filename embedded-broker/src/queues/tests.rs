@@ -349,9 +349,11 @@ fn a_message_delivered_too_often_becomes_a_dead_letter_that_says_so() {
     assert!(broker.take(&work).is_none());
     assert_eq!(broker.expire(), 1);
     let letter = broker.take(&dead).unwrap();
-    assert_eq!(letter.message.header_text("x-first-death-reason"), Some("delivery_limit"));
-    assert_eq!(letter.message.header_text("x-first-death-queue"), Some(work.as_str()));
+    assert_eq!(letter.message.header_text("x-death-reason"), Some("delivery_limit"));
+    assert_eq!(letter.message.header_text("x-death-queue"), Some(work.as_str()));
     broker.queues.requeue(letter.tag);
+    broker.publish(Target::Queue(work.clone()), letter.message).unwrap();
+    assert_eq!(broker.take(&work).unwrap().message, message("poison"), "published again, it is as it was");
     for _ in 0..5 {
         let looked_at = broker.take(&dead).expect("it may be looked at as often as one likes");
         broker.queues.requeue(looked_at.tag);
