@@ -13,6 +13,7 @@ pub(crate) struct Dam {
     port: u16,
     open: watch::Sender<bool>,
     held: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Dam {
@@ -22,13 +23,20 @@ impl Dam {
         let port = listener.local_addr().unwrap().port();
         let (open, is_open) = watch::channel(true);
         let held = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&held);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (bytes, living) = (Arc::clone(&held), Arc::clone(&connections));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, server, is_open.clone(), Arc::clone(&count)));
+                let carrying = carry(client, server, is_open.clone(), Arc::clone(&bytes));
+                let living = Arc::clone(&living);
+                living.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    carrying.await;
+                    living.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { port, open, held }
+        Self { port, open, held, connections }
     }
 
     /// The same URL with the dam in between.
@@ -45,6 +53,11 @@ impl Dam {
 
     pub(crate) fn open(&self) {
         self.open.send_replace(true);
+    }
+
+    /// Connections of clients that have not hung up.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Bytes that came in since it was closed.

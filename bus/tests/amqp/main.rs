@@ -1,7 +1,13 @@
 //! The transport over RabbitMQ, against real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod blocked;
 mod conformance;
 mod dam;
+mod deaths;
+mod declaring;
+mod foreign;
+mod reconnecting;
 mod returns;
+mod silence;
 mod stand;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::conformance::{Broker, retry_delays};
 use bus::topology::Topology;
-use bus::transport::SharedTransport;
+use bus::transport::{Deliveries, Delivery, SharedTransport};
 use testkit::{PATIENCE, RabbitMq, rabbitmq_url, unique};
 
 /// A namespace on a RabbitMQ, which is the test's own where it is going to be hurt.
@@ -37,6 +37,13 @@ impl Rabbit {
         AmqpTransport::connect(AmqpConfig::new(&self.url, owner, self.topology.clone())).unwrap()
     }
 
+    /// A channel that knows nothing of the bus.
+    pub(crate) async fn foreign_channel(&self) -> lapin::Channel {
+        let properties = lapin::ConnectionProperties::default();
+        let connection = lapin::Connection::connect(&self.url, properties).await.unwrap();
+        connection.create_channel().await.unwrap()
+    }
+
     pub(crate) async fn connected(&self, owner: &str) -> AmqpTransport {
         let transport = self.connect(owner);
         transport.wait_until_up(PATIENCE).await.unwrap();
@@ -63,4 +70,11 @@ fn topology() -> Topology {
 pub(crate) fn port_of(url: &str) -> u16 {
     let (authority, _) = url.rsplit_once('/').unwrap();
     authority.rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+pub(crate) async fn next(deliveries: &mut Deliveries) -> Delivery {
+    tokio::time::timeout(PATIENCE, deliveries.recv())
+        .await
+        .expect("a delivery comes in time")
+        .expect("the consumer lives")
 }

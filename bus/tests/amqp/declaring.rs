@@ -1,0 +1,154 @@
+//! Declaring what the contract says, over whatever the broker has.
+
+use bus::message::Message;
+use bus::topology::WorkQueue;
+use bus::transport::{Link, PublishError, Target, Transport as _};
+use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use schema::pattern::Service;
+use testkit::{PATIENCE, eventually};
+
+use crate::stand::{Rabbit, next};
+
+fn table(arguments: &[(&str, AMQPValue)]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments {
+        table.insert((*name).into(), value.clone());
+    }
+    table
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn named(name: &str) -> Message {
+    Message { body: "{}".into(), message_id: Some(name.to_owned()), persistent: true, ..Message::default() }
+}
+
+/// The broker refuses to declare a queue a second time with other arguments.
+#[tokio::test]
+async fn queues_have_the_arguments_that_the_contract_says() {
+    let rabbit = Rabbit::shared().await;
+    let _transport = rabbit.connected("order-service.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let namespace = &rabbit.topology.namespace;
+    let requests = [("x-max-length", AMQPValue::LongInt(10_000)), ("x-overflow", text("reject-publish"))];
+    let work = [
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongInt(100_000)),
+        ("x-max-length", AMQPValue::LongInt(1_000_000)),
+        ("x-overflow", text("reject-publish")),
+    ];
+    let dead_lettered = |exchange: &str, key: String| {
+        let more = [
+            ("x-dead-letter-exchange", text(exchange)),
+            ("x-dead-letter-routing-key", text(&key)),
+            ("x-dead-letter-strategy", text("at-least-once")),
+        ];
+        [&work[..], &more].concat()
+    };
+    let exchange = format!("{namespace}.dead-letter");
+    let retry = [
+        &dead_lettered("", format!("{namespace}.order.commands"))[..],
+        &[("x-message-ttl", AMQPValue::LongInt(100))],
+    ];
+    let expected = [
+        ("customer.requests", requests.to_vec()),
+        ("order.commands", dead_lettered(&exchange, format!("{namespace}.order.commands.dead"))),
+        (
+            "inventory.order-events",
+            dead_lettered(&exchange, format!("{namespace}.inventory.order-events.dead")),
+        ),
+        ("order.commands.dead", work.to_vec()),
+        ("order.commands.retry.100ms", retry.concat()),
+    ];
+    for (queue, arguments) in expected {
+        let name = format!("{namespace}.{queue}");
+        let declaring =
+            channel.queue_declare(name.as_str().into(), QueueDeclareOptions::durable(), table(&arguments));
+        declaring.await.unwrap_or_else(|error| panic!("{queue}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_named_precisely_and_leaves_the_rest_working() {
+    let rabbit = Rabbit::shared().await;
+    let channel = rabbit.foreign_channel().await;
+    let odd = rabbit.topology.requests(Service::Customer);
+    let arguments = table(&[("x-max-length", AMQPValue::LongInt(5))]);
+    channel.queue_declare(odd.as_str().into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
+
+    let transport = rabbit.connect("gateway.1");
+    eventually("the refusal is said", async || {
+        let link = transport.link().borrow().clone();
+        let Link::Down(reason) = &link else { return Err(link) };
+        let precise = [odd.as_str(), "PRECONDITION_FAILED", "x-max-length", "'5'", "'10000'"];
+        if precise.iter().all(|part| reason.contains(part)) { Ok(()) } else { Err(link) }
+    })
+    .await;
+    let work = Target::Queue(transport.topology().work(WorkQueue::OrderCommands));
+    assert_eq!(transport.publish(vec![(work, named("m"))], PATIENCE).await, [Ok(())]);
+
+    channel.queue_delete(odd.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    transport.wait_until_up(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_queue_that_vanished_is_back_before_the_next_message() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("gateway.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let queue = transport.topology().work(WorkQueue::OrderCommands);
+    let publish =
+        async || transport.publish(vec![(Target::Queue(queue.clone()), named("m"))], PATIENCE).await;
+    assert_eq!(publish().await, [Ok(())]);
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    assert_eq!(publish().await, [Err(PublishError::Unroutable)]);
+    assert_eq!(publish().await, [Ok(())]);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_queue_is_deleted_ends_and_finds_it_again() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("inventory-service.1").await;
+    let source = rabbit.connected("order-service.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let queue = transport.topology().work(WorkQueue::InventoryOrderEvents);
+    let mut deliveries = transport.consume(&queue, 5).await.unwrap();
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, deliveries.recv()).await.expect("it ends");
+    assert!(ended.is_none(), "{ended:?}");
+
+    // Its publisher has not noticed, and its events arrive all the same.
+    let event = Target::Events { routing_key: "order.07.created".to_owned() };
+    assert_eq!(source.publish(vec![(event, named("m"))], PATIENCE).await, [Ok(())]);
+    let mut deliveries = transport.consume(&queue, 5).await.unwrap();
+    assert_eq!(next(&mut deliveries).await.message.message_id.as_deref(), Some("m"));
+}
+
+#[tokio::test]
+async fn a_deleted_exchange_costs_nothing_but_the_doubt_about_one_message() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("order-service.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let exchange = transport.topology().events_exchange();
+    let queue = transport.topology().work(WorkQueue::InventoryOrderEvents);
+    let publish = async |name: &str| {
+        let target = Target::Events { routing_key: "order.07.created".to_owned() };
+        transport.publish(vec![(target, named(name))], PATIENCE).await.remove(0)
+    };
+    assert_eq!(publish("before").await, Ok(()));
+    channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+    let doubtful = publish("in doubt").await;
+    assert!(
+        matches!(&doubtful, Err(PublishError::Unknown(reason)) if reason.contains("NOT_FOUND")),
+        "{doubtful:?}"
+    );
+    assert_eq!(publish("after").await, Ok(()));
+    let mut deliveries = transport.consume(&queue, 5).await.unwrap();
+    for expected in ["before", "after"] {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(delivery.message.message_id.as_deref(), Some(expected));
+    }
+}

@@ -1,0 +1,52 @@
+//! Brokers that are there and say nothing.
+
+use bus::message::Message;
+use bus::transport::{Link, PublishError, Target, Transport as _};
+use schema::pattern::Service;
+use std::time::Duration;
+use testkit::{PATIENCE, eventually};
+
+use crate::dam::Dam;
+use crate::stand::{Rabbit, port_of};
+
+#[tokio::test]
+async fn a_broker_that_falls_silent_is_left_and_found_again() {
+    let rabbit = Rabbit::of_its_own().await;
+    let transport = rabbit.connected("gateway.1").await;
+    let requests = Target::Queue(transport.topology().requests(Service::Order));
+    let publish = async |limit| transport.publish(vec![(requests.clone(), Message::default())], limit).await;
+    assert_eq!(publish(PATIENCE).await, [Ok(())]);
+
+    rabbit.server().pause().unwrap();
+    let in_doubt = publish(Duration::from_millis(200)).await;
+    assert!(matches!(in_doubt[..], [Err(PublishError::Unknown(_))]), "{in_doubt:?}");
+    eventually("the silence is noticed", async || matches!(*transport.link().borrow(), Link::Down(_))).await;
+    assert_eq!(publish(PATIENCE).await, [Err(PublishError::Disconnected)]);
+
+    rabbit.server().resume().unwrap();
+    transport.wait_until_up(PATIENCE).await.unwrap();
+    assert_eq!(publish(PATIENCE).await, [Ok(())]);
+}
+
+/// Each attempt costs two sockets and two threads, so none may outlive its time.
+#[tokio::test]
+async fn attempts_that_nobody_answers_are_given_up_altogether() {
+    let mut rabbit = Rabbit::shared().await;
+    let dam = Dam::before(port_of(&rabbit.url)).await;
+    rabbit.url = dam.url(&rabbit.url);
+    dam.close();
+    let transport = rabbit.connect("gateway.1");
+    eventually("an attempt is under way", async || dam.connections() > 0).await;
+    eventually("the reason is said", async || {
+        let link = transport.link().borrow().clone();
+        if matches!(&link, Link::Down(reason) if reason.contains("did not answer")) {
+            Ok(())
+        } else {
+            Err(link)
+        }
+    })
+    .await;
+    eventually("both connections are hung up", async || dam.connections() == 0).await;
+    dam.open();
+    transport.wait_until_up(PATIENCE).await.unwrap();
+}
