@@ -1,1 +1,32 @@
+use schema::order_messages::{OrderAudit, OrderAudited};
+use schema::pattern::ORDER_AUDIT;
 
+use crate::on_both_databases;
+use crate::shop::{Shop, keyed};
+
+on_both_databases!(an_audit_pages_through_every_order_deleted_ones_included,);
+
+async fn an_audit_pages_through_every_order_deleted_ones_included(shop: Shop) {
+    let kept = shop.place(keyed("k1", &[("MUG", 2)])).await.unwrap().order.unwrap();
+    let deleted = shop.order(&[("TRAY", 1)]).await;
+    shop.delete(deleted.id).await.unwrap();
+    shop.settle(schema::ids::OrderId(uuid::Uuid::now_v7()), 1).await;
+    let mut after = None;
+    let mut audited = Vec::new();
+    loop {
+        let page: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after, limit: 1 }).await;
+        assert_eq!((page.outbox, page.head), (3, 3));
+        audited.extend(page.orders);
+        after = audited.last().map(|order| order.order_id);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(audited.len(), 2, "a fence is no order");
+    let kept = audited.iter().find(|order| order.order_id == kept.id).unwrap();
+    assert_eq!(kept.idempotency_key.as_deref(), Some("k1"));
+    assert_eq!((kept.version, kept.deleted, kept.steps.len()), (1, false, 1));
+    assert_eq!(kept.items[0].quantity, 2);
+    let deleted = audited.iter().find(|order| order.order_id == deleted.id).unwrap();
+    assert_eq!((deleted.version, deleted.deleted, deleted.steps.len()), (2, true, 2));
+}

@@ -1,1 +1,146 @@
+use schema::order::OrderStatus;
+use schema::order_events::EventKind;
+use schema::order_messages::{Change, Changes, Owner};
+use schema::pattern::{ORDER_CANCEL, ORDER_DELETE, ORDER_GET, ORDER_UPDATE};
+use schema::refusal::RefusalCode;
 
+use crate::on_both_databases;
+use crate::shop::{Shop, address, change_of, owner, placement, request_to, shipped};
+
+on_both_databases!(
+    an_order_goes_through_its_life_one_version_at_a_time,
+    a_repeated_request_answers_the_first_result,
+    a_repeated_deletion_answers_the_deleted_order,
+    a_stale_version_is_refused,
+    concurrent_changes_never_overwrite_one_another,
+    an_input_that_changes_nothing_answers_the_order_as_it_is,
+    nobody_reaches_another_customers_order,
+    a_deleted_order_is_beyond_reach,
+    a_request_without_owner_or_with_too_many_items_is_refused,
+    a_request_id_of_another_order_is_refused,
+);
+
+async fn an_order_goes_through_its_life_one_version_at_a_time(shop: Shop) {
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    assert_eq!(shop.update(id, address("2 Hill Road")).await.unwrap().version, 2);
+    assert_eq!(shop.update(id, shipped()).await.unwrap().status, OrderStatus::Shipped);
+    let refusal = shop.cancel(id).await.unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::InvalidTransition);
+    assert_eq!(shop.delete(id).await.unwrap_err().code, RefusalCode::InvalidTransition);
+    let delivered = Changes { status: Some(OrderStatus::Delivered), ..Changes::default() };
+    let last = shop.update(id, delivered).await.unwrap();
+    assert_eq!(shop.get(id).await, Some(last));
+    let steps: Vec<_> = shop
+        .history(id)
+        .await
+        .into_iter()
+        .map(|entry| (entry.version, entry.kind, entry.previous_status, entry.status))
+        .collect();
+    use OrderStatus::{Delivered, Processing, Shipped};
+    assert_eq!(
+        steps,
+        [
+            (1, EventKind::Created, None, Processing),
+            (2, EventKind::DetailsChanged, None, Processing),
+            (3, EventKind::StatusChanged, Some(Processing), Shipped),
+            (4, EventKind::StatusChanged, Some(Shipped), Delivered),
+        ]
+    );
+}
+
+async fn a_repeated_request_answers_the_first_result(shop: Shop) {
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    let change = change_of(id, address("2 Hill Road"));
+    let first = shop.change(ORDER_UPDATE, &change).await.unwrap();
+    let cancelled = shop.cancel(id).await.unwrap();
+    assert_eq!(shop.change(ORDER_UPDATE, &change).await.unwrap(), first);
+    assert_eq!(shop.get(id).await, Some(cancelled), "the repeat changed nothing");
+    shop.delete(id).await.unwrap();
+    assert_eq!(shop.change(ORDER_UPDATE, &change).await.unwrap(), first);
+}
+
+async fn a_repeated_deletion_answers_the_deleted_order(shop: Shop) {
+    let order = shop.order(&[("MUG", 2)]).await;
+    let change = change_of(order.id, Changes::default());
+    let deleted = shop.change(ORDER_DELETE, &change).await.unwrap();
+    assert_eq!((deleted.status, deleted.version), (OrderStatus::Processing, 2));
+    assert_eq!(shop.change(ORDER_DELETE, &change).await.unwrap(), deleted);
+    assert_eq!(shop.delete(order.id).await.unwrap_err().code, RefusalCode::OrderNotFound);
+    let stranger = Change { owner: owner("CUST02"), ..change };
+    assert_eq!(shop.change(ORDER_DELETE, &stranger).await.unwrap_err().code, RefusalCode::OrderNotFound);
+}
+
+async fn a_stale_version_is_refused(shop: Shop) {
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    let expecting = |expected_version| Change {
+        expected_version: Some(expected_version),
+        ..change_of(id, address(&format!("{expected_version} Hill Road")))
+    };
+    assert_eq!(shop.change(ORDER_UPDATE, &expecting(1)).await.unwrap().version, 2);
+    let refusal = shop.change(ORDER_UPDATE, &expecting(3)).await.unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::VersionConflict);
+    assert_eq!(
+        shop.change(ORDER_CANCEL, &expecting(1)).await.unwrap_err().code,
+        RefusalCode::VersionConflict
+    );
+}
+
+async fn concurrent_changes_never_overwrite_one_another(shop: Shop) {
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    let other = shop.another_copy().await;
+    let updates = (0..20).map(|n| {
+        let shop = if n % 2 == 0 { &shop } else { &other };
+        async move { shop.update(id, address(&format!("{n} Hill Road"))).await.unwrap() }
+    });
+    let mut versions: Vec<u32> =
+        futures::future::join_all(updates).await.into_iter().map(|order| order.version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (2..=21).collect::<Vec<_>>());
+    let history: Vec<u32> = shop.history(id).await.into_iter().map(|entry| entry.version).collect();
+    assert_eq!(history, (1..=21).collect::<Vec<_>>());
+}
+
+async fn an_input_that_changes_nothing_answers_the_order_as_it_is(shop: Shop) {
+    let order = shop.order(&[("MUG", 2)]).await;
+    let same = Changes { shipping_address: order.shipping_address.clone(), ..Changes::default() };
+    assert_eq!(shop.update(order.id, same).await.unwrap(), order);
+    let cancelled = shop.cancel(order.id).await.unwrap();
+    assert_eq!(shop.cancel(order.id).await.unwrap(), cancelled);
+    assert_eq!(shop.history(order.id).await.len(), 2);
+}
+
+async fn nobody_reaches_another_customers_order(shop: Shop) {
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    for pattern in [ORDER_UPDATE, ORDER_CANCEL, ORDER_DELETE] {
+        let change = Change { owner: owner("CUST02"), ..change_of(id, address("2 Hill Road")) };
+        assert_eq!(shop.change(pattern, &change).await.unwrap_err().code, RefusalCode::OrderNotFound);
+    }
+    assert_eq!(shop.get(id).await.unwrap().version, 1);
+}
+
+async fn a_deleted_order_is_beyond_reach(shop: Shop) {
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    shop.delete(id).await.unwrap();
+    assert_eq!(shop.get(id).await, None);
+    assert_eq!(shop.history(id).await, []);
+    assert_eq!(shop.update(id, address("2 Hill Road")).await.unwrap_err().code, RefusalCode::OrderNotFound);
+}
+
+async fn a_request_without_owner_or_with_too_many_items_is_refused(shop: Shop) {
+    let nameless = serde_json::json!({ "orderId": placement("CUST01", &[]).order_id });
+    let failure = shop.request::<_, serde_json::Value>(ORDER_GET, &[nameless]).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "UNDECODABLE");
+    let many = vec![serde_json::json!({ "orderId": placement("CUST01", &[]).order_id, "owner": "any" }); 501];
+    let failure = shop.request::<_, serde_json::Value>(ORDER_GET, &many).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "BAD_REQUEST");
+    let failure = request_to::<(), ()>(&shop.context, "order.frobnicate", &[]).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "NO_HANDLER");
+}
+
+async fn a_request_id_of_another_order_is_refused(shop: Shop) {
+    let (first, second) = (shop.order(&[("MUG", 1)]).await.id, shop.order(&[("MUG", 1)]).await.id);
+    let change = change_of(first, address("2 Hill Road"));
+    shop.change(ORDER_UPDATE, &change).await.unwrap();
+    let other = Change { order_id: second, owner: Owner::Any, ..change };
+    assert_eq!(shop.change(ORDER_UPDATE, &other).await.unwrap_err().code, RefusalCode::InvalidInput);
+}

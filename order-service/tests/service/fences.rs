@@ -1,1 +1,108 @@
+use schema::ids::OrderId;
+use schema::order::OrderStatus;
+use schema::order_messages::{ListOrders, OrderPage, Owner, Settled};
+use schema::page::Page;
+use schema::pattern::ORDER_LIST;
+use schema::refusal::Outcome;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use store::failpoint::{Failpoint, Failpoints};
+use uuid::Uuid;
 
+use crate::on_both_databases;
+use crate::shop::{Shop, keyed, placement, told};
+
+on_both_databases!(
+    a_stored_order_is_settled_as_it_stands,
+    an_absent_order_is_fenced_and_void,
+    a_fence_is_no_order_to_anybody,
+    a_placing_that_stalled_past_its_fence_reserves_again,
+    an_order_placed_while_it_is_being_fenced_is_settled_one_way,
+    a_reservation_that_is_closed_makes_the_row_be_read_again,
+);
+
+async fn a_stored_order_is_settled_as_it_stands(shop: Shop) {
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    let settled = |status, version, deleted| Settled::Order { status, version, deleted };
+    assert_eq!(shop.settle(id, 1).await, settled(OrderStatus::Processing, 1, false));
+    shop.cancel(id).await.unwrap();
+    assert_eq!(shop.settle(id, 1).await, settled(OrderStatus::Cancelled, 2, false));
+    shop.delete(id).await.unwrap();
+    assert_eq!(shop.settle(id, 1).await, settled(OrderStatus::Cancelled, 3, true));
+}
+
+async fn an_absent_order_is_fenced_and_void(shop: Shop) {
+    let id = OrderId(Uuid::now_v7());
+    for attempt in [1, 1, 3, 2] {
+        assert_eq!(shop.settle(id, attempt).await, Settled::Void);
+    }
+    assert_eq!(shop.count("orders WHERE fenced AND attempt = 3").await, 1);
+}
+
+async fn a_fence_is_no_order_to_anybody(shop: Shop) {
+    let id = OrderId(Uuid::now_v7());
+    shop.settle(id, 1).await;
+    assert_eq!(shop.get(id).await, None);
+    assert_eq!(shop.history(id).await, []);
+    assert!(shop.cancel(id).await.is_err());
+    let question = ListOrders { owner: Owner::Any, statuses: None, page: Page::default() };
+    let page: Outcome<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
+    assert_eq!(page.into_result().unwrap().orders, []);
+    assert_eq!(shop.retry().await, order_service::pending::Retried::Nothing);
+}
+
+/// While a copy stands between reserving and storing, inventory gives up on it and is told `void`.
+async fn a_placing_that_stalled_past_its_fence_reserves_again(mut shop: Shop) {
+    let settling = shop.another_copy().await;
+    let placement = keyed("k1", &[("MUG", 2)]);
+    let order_id = placement.order_id;
+    let stalled = Arc::new(AtomicBool::new(false));
+    let settling = Arc::new(settling);
+    shop.context.failpoints = Failpoints::new(move |failpoint| {
+        let settling = settling.clone();
+        let first = failpoint == Failpoint::AfterReserveBeforeCommit && !stalled.swap(true, Ordering::SeqCst);
+        Box::pin(async move {
+            if first {
+                assert_eq!(settling.settle(order_id, 1).await, Settled::Void);
+                settling.backends.state().release(order_id);
+                settling.backends.state().closed.insert(order_id, 1);
+            }
+        })
+    });
+    let placed = shop.place(placement).await.unwrap();
+    let order = placed.order.unwrap();
+    assert_eq!((order.status, order.version, placed.replayed), (OrderStatus::Processing, 1, false));
+    assert_eq!(shop.get(order_id).await, Some(order));
+    assert_eq!(shop.backends.state().holds[&order_id].attempt, 2);
+    assert_eq!(shop.in_stock("MUG"), 98);
+    assert_eq!(shop.count("orders WHERE NOT fenced AND attempt = 2").await, 1);
+    assert_eq!(shop.count("order_events").await, 1);
+}
+
+async fn an_order_placed_while_it_is_being_fenced_is_settled_one_way(shop: Shop) {
+    let other = shop.another_copy().await;
+    for n in 0..10 {
+        let placement = keyed(&format!("k{n}"), &[("MUG", 1)]);
+        let order_id = placement.order_id;
+        let (placed, settled) = tokio::join!(shop.place(placement), other.settle(order_id, 1));
+        let order = placed.unwrap().order.unwrap();
+        assert_eq!(order.status, OrderStatus::Processing);
+        let attempt = shop.backends.state().holds[&order_id].attempt;
+        match settled {
+            Settled::Void => assert_eq!(attempt, 2, "what was void is not what is kept"),
+            Settled::Order { .. } => assert_eq!(attempt, 1),
+        }
+    }
+}
+
+async fn a_reservation_that_is_closed_makes_the_row_be_read_again(shop: Shop) {
+    let placement = placement("CUST01", &[("MUG", 2)]);
+    shop.settle(placement.order_id, 4).await;
+    shop.backends.state().closed.insert(placement.order_id, 4);
+    let sent = shop.command(placement);
+    for _ in 0..2 {
+        let placed = told(shop.deliver(std::slice::from_ref(&sent)).await.remove(0)).unwrap();
+        assert_eq!(placed.order.unwrap().status, OrderStatus::Processing);
+    }
+    assert_eq!(shop.count("orders WHERE attempt = 5").await, 1);
+}

@@ -1,1 +1,112 @@
+use std::time::Duration;
 
+use order_service::Bounds;
+use order_service::pending::Retried;
+use schema::order::{OrderStatus, RejectionCode};
+use schema::order_events::EventKind;
+use schema::pattern::INVENTORY_RESERVE;
+
+use crate::backends::{Hold, Mood};
+use crate::on_both_databases;
+use crate::shop::{Shop, keyed, placement};
+
+on_both_databases!(
+    a_pending_order_is_settled_once_inventory_is_back,
+    an_answer_that_was_lost_is_asked_for_again_under_the_same_attempt,
+    a_pending_order_can_turn_out_to_be_refused,
+    a_pending_order_expires,
+    a_pending_order_that_is_cancelled_stays_cancelled,
+    a_conflict_is_overcome_by_the_next_attempt,
+    two_copies_do_not_try_one_order_at_once,
+    while_a_service_is_away_that_is_said,
+);
+
+async fn pending_order(shop: &Shop) -> schema::order::Order {
+    shop.backends.state().inventory = Mood::Away;
+    let order = shop.order(&[("MUG", 2)]).await;
+    assert_eq!(order.status, OrderStatus::Pending);
+    shop.backends.state().inventory = Mood::Answers;
+    order
+}
+
+async fn a_pending_order_is_settled_once_inventory_is_back(shop: Shop) {
+    let pending = pending_order(&shop).await;
+    let order = shop.retry_until_settled(pending.id).await;
+    assert_eq!((order.status, order.version), (OrderStatus::Processing, 2));
+    assert_eq!(order.total_amount.unwrap().to_decimal(), "20.00");
+    assert_eq!(order.line_items[0].product_name.as_deref(), Some("Thing MUG"));
+    let last = shop.history(order.id).await.pop().unwrap();
+    assert_eq!((last.kind, last.previous_status), (EventKind::StatusChanged, Some(OrderStatus::Pending)));
+    shop.clock.advance(Duration::from_secs(60));
+    assert_eq!(shop.retry().await, Retried::Nothing);
+    assert_eq!(shop.in_stock("MUG"), 98);
+}
+
+async fn an_answer_that_was_lost_is_asked_for_again_under_the_same_attempt(shop: Shop) {
+    shop.backends.state().inventory = Mood::Silent;
+    let pending = shop.order(&[("MUG", 2)]).await;
+    assert_eq!((pending.status, shop.in_stock("MUG")), (OrderStatus::Pending, 98));
+    shop.backends.state().inventory = Mood::Answers;
+    let order = shop.retry_until_settled(pending.id).await;
+    assert_eq!((order.status, shop.in_stock("MUG")), (OrderStatus::Processing, 98));
+}
+
+async fn a_pending_order_can_turn_out_to_be_refused(shop: Shop) {
+    let pending = pending_order(&shop).await;
+    shop.backends.state().stock.insert("MUG".parse().unwrap(), 1);
+    let order = shop.retry_until_settled(pending.id).await;
+    assert_eq!((order.status, order.version), (OrderStatus::Rejected, 2));
+    assert_eq!(order.rejection.unwrap().code, RejectionCode::OutOfStock);
+}
+
+async fn a_pending_order_expires(mut shop: Shop) {
+    let pending = pending_order(&shop).await;
+    shop.backends.state().inventory = Mood::Away;
+    shop.context.bounds = Bounds { pending_max_age: Duration::ZERO, ..shop.context.bounds };
+    let order = shop.retry_until_settled(pending.id).await;
+    assert_eq!(order.rejection.unwrap().code, RejectionCode::Expired);
+}
+
+async fn a_pending_order_that_is_cancelled_stays_cancelled(shop: Shop) {
+    let pending = pending_order(&shop).await;
+    let cancelled = shop.cancel(pending.id).await.unwrap();
+    shop.clock.advance(Duration::from_secs(60));
+    assert_eq!(shop.retry().await, Retried::Nothing);
+    assert_eq!(shop.get(pending.id).await, Some(cancelled));
+}
+
+async fn a_conflict_is_overcome_by_the_next_attempt(shop: Shop) {
+    let placement = keyed("k1", &[("MUG", 2)]);
+    let hold =
+        Hold { fingerprint: "b3:other".to_owned(), attempt: 1, items: vec![("TRAY".parse().unwrap(), 5)] };
+    shop.backends.state().holds.insert(placement.order_id, hold);
+    shop.backends.state().stock.insert("TRAY".parse().unwrap(), 95);
+    let pending = shop.place(placement).await.unwrap().order.unwrap();
+    assert_eq!(pending.status, OrderStatus::Pending);
+    let order = shop.retry_until_settled(pending.id).await;
+    assert_eq!(order.status, OrderStatus::Processing);
+    assert_eq!(
+        (shop.in_stock("MUG"), shop.in_stock("TRAY")),
+        (98, 100),
+        "the other input's hold is superseded"
+    );
+}
+
+async fn two_copies_do_not_try_one_order_at_once(shop: Shop) {
+    let pending = pending_order(&shop).await;
+    let other = shop.another_copy().await;
+    let before = shop.backends.asked(INVENTORY_RESERVE).len();
+    let (here, there) = tokio::join!(shop.retry(), other.retry());
+    let mut tried = [here, there];
+    tried.sort_by_key(|retried| *retried != Retried::Nothing);
+    assert_eq!(tried, [Retried::Nothing, Retried::Orders(1)]);
+    assert_eq!(shop.backends.asked(INVENTORY_RESERVE).len(), before + 1);
+    assert_eq!(shop.get(pending.id).await.unwrap().version, 2);
+}
+
+async fn while_a_service_is_away_that_is_said(shop: Shop) {
+    pending_order(&shop).await;
+    shop.place(placement("CUST02", &[("MUG", 1)])).await.unwrap();
+    shop.backends.state().customers = Mood::Away;
+    assert_eq!(shop.retry().await, Retried::Away);
+}

@@ -1,1 +1,162 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
+use order_service::service::relay;
+use schema::order_messages::{After, Owner, Replay};
+use store::failpoint::{Failpoint, Failpoints};
+use store::relay::{Relay, RelayError, Relayed};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::Broker;
+use crate::on_both_databases;
+use crate::shop::{Shop, keyed};
+
+on_both_databases!(
+    events_are_published_once_in_order_with_their_orders,
+    a_crash_after_publishing_repeats_the_same_messages,
+    a_crash_before_publishing_loses_nothing,
+    only_a_contiguous_prefix_is_marked,
+    one_relay_works_and_another_takes_over,
+    numbering_from_several_copies_leaves_no_hole,
+    the_runner_publishes_what_is_committed_and_gives_up_its_lease,
+);
+
+async fn orders(shop: &Shop, count: u32) {
+    let batch: Vec<_> = (0..count).map(|n| shop.command(keyed(&n.to_string(), &[("MUG", 1)]))).collect();
+    shop.deliver(&batch).await;
+}
+
+fn positions(arrived: &[(String, schema::order_events::OrderEvent)]) -> Vec<i64> {
+    arrived.iter().map(|(_, event)| event.position).collect()
+}
+
+/// Ticks until the relay has the lease: the one that crashed keeps it for seconds.
+async fn tick_once_leased(shop: &Shop, relay: &Relay) -> Relayed {
+    testkit::eventually("the lease has been taken over", async || {
+        shop.clock.advance(Duration::from_secs(1));
+        Some(relay.tick().await.unwrap()).filter(|relayed| *relayed != Relayed::Standby)
+    })
+    .await
+}
+
+/// Runs a tick into a failpoint and drops it there, as a crash does.
+async fn crash_at(shop: &Shop, broker: &Broker, failpoint: Failpoint) {
+    let reached = Arc::new(Notify::new());
+    let signal = reached.clone();
+    let mut context = shop.context.clone();
+    context.failpoints = Failpoints::new(move |at| {
+        let signal = signal.clone();
+        Box::pin(async move {
+            if at == failpoint {
+                signal.notify_one();
+                std::future::pending().await
+            }
+        })
+    });
+    let relay = relay(&context, broker.transport("order.crashing"));
+    tokio::select! {
+        relayed = relay.tick() => panic!("it did not crash: {relayed:?}"),
+        () = reached.notified() => {}
+    }
+}
+
+async fn events_are_published_once_in_order_with_their_orders(shop: Shop) {
+    let broker = Broker::new(shop.clock.clone());
+    let relay = relay(&shop.context, broker.transport("order.1"));
+    assert_eq!(relay.tick().await, Ok(Relayed::Published(0)));
+    let placed = shop.order(&[("MUG", 1)]).await;
+    let cancelled = shop.cancel(placed.id).await.unwrap();
+    assert_eq!(relay.tick().await, Ok(Relayed::Published(2)));
+    assert_eq!(relay.tick().await, Ok(Relayed::Published(0)));
+    let arrived = broker.arrived().await;
+    assert_eq!(positions(&arrived), [1, 2]);
+    assert_eq!(arrived[0].1.order, placed);
+    assert_eq!(arrived[1].1.order, cancelled);
+    assert_eq!(shop.count("order_events WHERE published_at IS NULL").await, 0);
+}
+
+async fn a_crash_after_publishing_repeats_the_same_messages(shop: Shop) {
+    let broker = Broker::new(shop.clock.clone());
+    orders(&shop, 3).await;
+    crash_at(&shop, &broker, Failpoint::AfterPublishBeforeMark).await;
+    let first = broker.arrived().await;
+    assert_eq!(positions(&first), [1, 2, 3]);
+    let relay = relay(&shop.context, broker.transport("order.2"));
+    assert_eq!(tick_once_leased(&shop, &relay).await, Relayed::Published(3));
+    assert_eq!(broker.arrived().await, first);
+}
+
+async fn a_crash_before_publishing_loses_nothing(shop: Shop) {
+    let broker = Broker::new(shop.clock.clone());
+    orders(&shop, 3).await;
+    crash_at(&shop, &broker, Failpoint::AfterNumberingBeforePublish).await;
+    assert_eq!(broker.arrived().await, []);
+    let relay = relay(&shop.context, broker.transport("order.2"));
+    assert_eq!(tick_once_leased(&shop, &relay).await, Relayed::Published(3));
+    assert_eq!(positions(&broker.arrived().await), [1, 2, 3]);
+}
+
+async fn only_a_contiguous_prefix_is_marked(shop: Shop) {
+    let broker = Broker::new(shop.clock.clone());
+    let relay = relay(&shop.context, broker.transport("order.1"));
+    orders(&shop, 5).await;
+    broker.confirm_only(2);
+    assert!(matches!(relay.tick().await, Err(RelayError::Publish(_))));
+    assert_eq!(shop.count("order_events WHERE published_at IS NULL").await, 3);
+    assert_eq!(relay.tick().await, Ok(Relayed::Published(3)));
+    assert_eq!(positions(&broker.arrived().await), [1, 2, 3, 4, 5, 3, 4, 5]);
+}
+
+async fn one_relay_works_and_another_takes_over(shop: Shop) {
+    let broker = Broker::new(shop.clock.clone());
+    let first = relay(&shop.context, broker.transport("order.1"));
+    let second = relay(&shop.another_copy().await.context, broker.transport("order.2"));
+    assert_eq!(first.tick().await, Ok(Relayed::Published(0)));
+    orders(&shop, 2).await;
+    assert_eq!(second.tick().await, Ok(Relayed::Standby));
+    assert_eq!(first.tick().await, Ok(Relayed::Published(2)));
+    first.lease.release().await.unwrap();
+    assert_eq!(second.tick().await, Ok(Relayed::Published(0)), "a lease given up is free at once");
+    assert_eq!(first.tick().await, Ok(Relayed::Standby));
+}
+
+async fn numbering_from_several_copies_leaves_no_hole(shop: Shop) {
+    let other = shop.another_copy().await;
+    let placing = (0..30).map(|n| {
+        let shop = if n % 2 == 0 { &shop } else { &other };
+        async move {
+            shop.place(keyed(&n.to_string(), &[("MUG", 1)])).await.unwrap();
+            let replay =
+                Replay { owner: Owner::Any, order_id: None, after: Some(After::Position(0)), limit: 500 };
+            shop.replay(&replay).await.unwrap()
+        }
+    });
+    for page in futures::future::join_all(placing).await {
+        let positions: Vec<i64> = page.events.iter().map(|event| event.position).collect();
+        assert_eq!(positions, (1..=page.head).collect::<Vec<_>>());
+        let orders: HashSet<_> = page.events.iter().map(|event| event.order_id).collect();
+        assert_eq!(orders.len(), positions.len());
+    }
+    assert_eq!(shop.count("order_events WHERE position BETWEEN 1 AND 30").await, 30);
+}
+
+async fn the_runner_publishes_what_is_committed_and_gives_up_its_lease(shop: Shop) {
+    let broker = Broker::new(shop.clock.clone());
+    let (stop, committed) = (CancellationToken::new(), shop.context.committed.clone());
+    let running = tokio::spawn({
+        let (relay, stop) = (relay(&shop.context, broker.transport("order.1")), stop.clone());
+        async move { relay.run(&committed, &stop).await }
+    });
+    orders(&shop, 3).await;
+    testkit::eventually("everything is published", async || {
+        shop.count("order_events WHERE published_at IS NULL").await == 0
+    })
+    .await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(positions(&broker.arrived().await), [1, 2, 3]);
+    let successor = relay(&shop.context, broker.transport("order.2"));
+    assert_eq!(successor.tick().await, Ok(Relayed::Published(0)));
+}
