@@ -1,0 +1,118 @@
+//! RabbitMQ is killed, stopped in its tracks, or full, while orders come in.
+
+use std::time::Duration;
+
+use testkit::eventually;
+use tokio::time::{Instant, sleep};
+
+use crate::checker::assert_promises_kept;
+use crate::load::{Basket, Habits, Load, Verdict};
+use crate::plant::{ENDLESS, Plant, Shape};
+use crate::scale::{is_full, scaled};
+
+/// How long the first order may take once the broker answers again, for tests that share their machine.
+const LIVENESS: Duration = Duration::from_secs(30);
+/// The bound that is promised, judged at full scale.
+const PROMISED: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_is_killed_and_restarted_under_load() {
+    let plant = Plant::distributed("broker-kill", Shape::default()).await.unwrap();
+    let load = Load::start(&plant, scaled(8, 16), Habits::default()).await.unwrap();
+    let pulse = load.pulse();
+    let mut slowest = Duration::ZERO;
+    let rounds = scaled(2, 20);
+    for _ in 0..rounds {
+        pulse.reaches(pulse.placed() + 25, LIVENESS).await.unwrap();
+        plant.broker().restart().await.unwrap();
+        let first = pulse.next(LIVENESS).await.unwrap();
+        slowest = slowest.max(first);
+    }
+    println!(
+        "{rounds} kills of the broker, first order {slowest:?} after it at the most; {}",
+        load.log().summary()
+    );
+    assert_prefetch_as_configured(&plant).await;
+    if is_full() {
+        assert!(slowest <= PROMISED, "the first order came {slowest:?} after the broker");
+    }
+    assert_promises_kept(&plant, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stands_still_makes_callers_wait_no_longer_than_their_deadline() {
+    let plant = Plant::distributed("broker-pause", Shape::default()).await.unwrap();
+    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
+    let pulse = load.pulse();
+    pulse.reaches(30, LIVENESS).await.unwrap();
+
+    plant.broker().pause().unwrap();
+    sleep(Duration::from_secs(scaled(12, 30) as u64)).await;
+    plant.broker().resume().unwrap();
+    let first = pulse.next(LIVENESS).await.unwrap();
+
+    let slowest = load.log().slowest_answer();
+    println!(
+        "first order {first:?} after the broker went on; slowest answer {slowest:?}; {}",
+        load.log().summary()
+    );
+    // The default deadline is 5 s; a shared machine needs some air beside it.
+    let bound = Duration::from_millis(if is_full() { 5_100 } else { 8_000 });
+    assert!(slowest <= bound, "an answer took {slowest:?}");
+    assert_promises_kept(&plant, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
+    let plant = Plant::distributed("broker-alarm", Shape::default()).await.unwrap();
+    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
+    let pulse = load.pulse();
+    pulse.reaches(30, LIVENESS).await.unwrap();
+    let before = resident_kib(&plant).await;
+
+    plant.broker().ctl(&["set_vm_memory_high_watermark", "0.0001"]).await.unwrap();
+    let api = plant.api("CUST01").unwrap();
+    let refused = eventually("orders are refused as retryable", async || {
+        let begun = Instant::now();
+        let (entry, _) = load.place(&api, Basket::single(ENDLESS[0])).await;
+        (entry.verdict() == Verdict::DefiniteError).then(|| begun.elapsed())
+    })
+    .await;
+    sleep(Duration::from_secs(scaled(5, 30) as u64)).await;
+    let growth = resident_kib(&plant).await.saturating_sub(before);
+    plant.broker().ctl(&["set_vm_memory_high_watermark", "0.6"]).await.unwrap();
+    let first = pulse.next(LIVENESS).await.unwrap();
+
+    println!(
+        "refused within {refused:?}, memory grew by {growth} KiB, first order {first:?} after the alarm; {}",
+        load.log().summary()
+    );
+    assert!(refused < Duration::from_secs(1), "refused after {refused:?}");
+    assert!(growth < 50 * 1_024, "memory grew by {growth} KiB");
+    assert_promises_kept(&plant, load).await;
+}
+
+/// Each work queue has its consumer, with the prefetch that is configured where nothing else is said.
+async fn assert_prefetch_as_configured(plant: &Plant) {
+    for queue in ["waybill.order.commands", "waybill.inventory.order-events"] {
+        eventually("the queue's consumer is back", async || {
+            let arguments = ["list_consumers", "queue_name", "prefetch_count", "--silent"];
+            let consumers = plant.broker().ctl(&arguments).await?;
+            let of_queue =
+                consumers.lines().filter_map(|line| line.split_once('\t')).filter(|(name, _)| *name == queue);
+            let prefetch: Vec<&str> = of_queue.map(|(_, prefetch)| prefetch.trim()).collect();
+            anyhow::ensure!(prefetch == ["100"], "{queue} is consumed with prefetch {prefetch:?}");
+            anyhow::Ok(())
+        })
+        .await;
+    }
+}
+
+/// The resident memory of all processes.
+async fn resident_kib(plant: &Plant) -> u64 {
+    let mut sum = 0;
+    for program in &plant.programs {
+        sum += program.resident_kib().await.unwrap();
+    }
+    sum
+}

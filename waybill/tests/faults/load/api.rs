@@ -1,0 +1,198 @@
+//! The public API as a client uses it: what was asked, and what the answer says was done.
+
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// How long a client waits for an answer before it takes the outcome for unknown.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const CREATE: &str = "mutation ($input: CreateOrderInput!, $wait: Boolean!) {
+    createOrder(input: $input, wait: $wait) {
+        replayed order { id status version cursor } userErrors { code message }
+    } }";
+
+/// What an order asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Basket {
+    pub(crate) items: Vec<BasketItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shipping_address: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BasketItem {
+    pub(crate) product_id: String,
+    pub(crate) quantity: i64,
+}
+
+impl Basket {
+    /// One of one product.
+    pub(crate) fn single(product_id: &str) -> Self {
+        Self {
+            items: vec![BasketItem { product_id: product_id.to_owned(), quantity: 1 }],
+            shipping_address: None,
+        }
+    }
+}
+
+/// An order as an answer shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Shown {
+    #[serde(rename = "id")]
+    pub(crate) order_id: Uuid,
+    pub(crate) status: String,
+    pub(crate) version: i64,
+    pub(crate) cursor: String,
+}
+
+/// What an answer says was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was done.
+    Ok { order: Shown, replayed: Option<bool> },
+    /// The caller's fault, by `userErrors`' first code.
+    Refused(String),
+    /// Nothing was done, by the error's code or because no connection was made.
+    Nothing { code: String, retryable: bool },
+    /// It may have been done.
+    Unknown(String),
+}
+
+/// One customer's client. Clones share which gateway is tried next.
+#[derive(Clone)]
+pub(crate) struct Api {
+    customer: String,
+    gateways: Vec<String>,
+    token: String,
+    turn: Arc<AtomicUsize>,
+}
+
+/// The HTTP client of the tests.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(2));
+        client.timeout(PATIENCE).build().unwrap()
+    });
+    &CLIENT
+}
+
+impl Api {
+    pub(crate) fn new(customer: &str, gateways: Vec<String>, token: String) -> Self {
+        Self { customer: customer.to_owned(), gateways, token, turn: Arc::default() }
+    }
+
+    pub(crate) fn customer(&self) -> &str {
+        &self.customer
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The gateway whose turn it is, `host:port`.
+    pub(crate) fn gateway(&self) -> &str {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.gateways[turn % self.gateways.len()]
+    }
+
+    /// Sends createOrder once. Where a gateway refuses the connection, the others are tried.
+    pub(crate) async fn create_order(&self, basket: &Basket, key: Option<&str>, wait: bool) -> Outcome {
+        let mut input = json!(basket);
+        if let Some(key) = key {
+            input["idempotencyKey"] = json!(key);
+        }
+        self.mutate("createOrder", CREATE, json!({ "input": input, "wait": wait })).await
+    }
+
+    /// Sends one of the changes (`cancelOrder`, `updateOrder`) once.
+    pub(crate) async fn change_order(&self, field: &str, input: Value) -> Outcome {
+        let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
+        let document = format!(
+            "mutation ($input: {kind}!) {{ {field}(input: $input) {{ order {{ id status version cursor }} \
+             userErrors {{ code message }} }} }}"
+        );
+        self.mutate(field, &document, json!({ "input": input })).await
+    }
+
+    /// Deletes an order; says whether that was answered.
+    pub(crate) async fn delete_order(&self, id: Uuid) -> bool {
+        let document = "mutation ($input: DeleteOrderInput!) {
+            deleteOrder(input: $input) { deletedOrderId userErrors { code } } }";
+        let answer = self.query(document, json!({ "input": { "id": id } })).await;
+        answer.is_ok_and(|data| !data["deleteOrder"]["deletedOrderId"].is_null())
+    }
+
+    /// A query's data; an error where the answer has any.
+    pub(crate) async fn query(&self, document: &str, variables: Value) -> Result<Value> {
+        let answer =
+            self.send(document, &variables).await.map_err(|unsent| anyhow!("not answered: {unsent:?}"))?;
+        anyhow::ensure!(answer.get("errors").is_none(), "{}", answer["errors"]);
+        Ok(answer["data"].clone())
+    }
+
+    async fn mutate(&self, field: &str, document: &str, variables: Value) -> Outcome {
+        match self.send(document, &variables).await {
+            Ok(answer) => outcome(field, &answer),
+            Err(Unsent::Refused) => {
+                Outcome::Nothing { code: "CONNECTION_REFUSED".to_owned(), retryable: true }
+            }
+            Err(Unsent::Broken(reason)) => Outcome::Unknown(reason),
+        }
+    }
+
+    async fn send(&self, document: &str, variables: &Value) -> Result<Value, Unsent> {
+        for _ in 0..self.gateways.len() {
+            let url = format!("http://{}/graphql", self.gateway());
+            let request = http()
+                .post(url)
+                .bearer_auth(&self.token)
+                .json(&json!({ "query": document, "variables": variables }));
+            match request.send().await {
+                Ok(answer) => {
+                    return answer.json().await.map_err(|error| Unsent::Broken(format!("{error:?}")));
+                }
+                Err(error) if error.is_connect() => {}
+                Err(error) => return Err(Unsent::Broken(format!("{error:?}"))),
+            }
+        }
+        Err(Unsent::Refused)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Unsent {
+    /// No gateway takes a connection.
+    Refused,
+    /// The connection broke, for this reason.
+    Broken(String),
+}
+
+fn outcome(field: &str, answer: &Value) -> Outcome {
+    let payload = &answer["data"][field];
+    if let Some(error) = answer["errors"].get(0) {
+        let extensions = &error["extensions"];
+        let code = extensions["code"].as_str().unwrap_or("none").to_owned();
+        return match extensions["outcome"].as_str() {
+            Some("NONE") => Outcome::Nothing { code, retryable: extensions["retryable"] == json!(true) },
+            _ => Outcome::Unknown(code),
+        };
+    }
+    if let Some(refusal) = payload["userErrors"].get(0) {
+        return Outcome::Refused(refusal["code"].as_str().unwrap_or("none").to_owned());
+    }
+    match serde_json::from_value(payload["order"].clone()).context("an order") {
+        Ok(order) => Outcome::Ok { order, replayed: payload["replayed"].as_bool() },
+        Err(_) => Outcome::Unknown(format!("an answer that can't be read: {answer}")),
+    }
+}

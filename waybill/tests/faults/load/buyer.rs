@@ -1,0 +1,171 @@
+//! A client that places one order after the other and sees each through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use rand::RngExt as _;
+use rand::seq::IndexedRandom as _;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::api::{BasketItem, Shown};
+use super::log::Told;
+use super::{Api, Attempt, Basket, ClientLog, Entry, Outcome, Pulse, Verdict};
+use crate::plant::{ENDLESS, RARE, UNKNOWN};
+
+/// How long an order is tried again before the client gives up on an outcome.
+const STUBBORNNESS: Duration = Duration::from_secs(120);
+
+/// How a buyer behaves.
+#[derive(Clone, Copy)]
+pub(crate) struct Habits {
+    /// The longest pause between two orders.
+    pub(crate) pause: Duration,
+    /// Whether orders are cancelled, shipped and changed too.
+    pub(crate) changes: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self { pause: Duration::from_millis(60), changes: true }
+    }
+}
+
+pub(super) struct Buyer {
+    pub(super) api: Api,
+    pub(super) log: Arc<ClientLog>,
+    pub(super) pulse: Pulse,
+    pub(super) habits: Habits,
+}
+
+impl Buyer {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let wait = rand::random_bool(0.8);
+            let (entry, shown) = place(&self.api, random_basket(), wait, 0.3).await;
+            self.log.add(entry);
+            if let Some(order) = shown {
+                self.pulse.beat();
+                if self.habits.changes {
+                    self.change(&order).await;
+                }
+            }
+            let pause = self.habits.pause.mul_f64(rand::random_range(0.0..1.0));
+            stop.run_until_cancelled(sleep(pause)).await;
+        }
+    }
+
+    /// Changes what was placed in one of the ways that orders are changed; what becomes unknown is left so.
+    async fn change(&self, order: &Shown) {
+        let id = order.order_id;
+        match rand::random_range(0..10) {
+            0 | 1 => drop(self.tell("cancelOrder", json!({ "id": id })).await),
+            2 | 3 => {
+                let shipped = json!({
+                    "id": id, "status": "SHIPPED", "trackingCompany": "Carrier", "trackingNumber": "1Z",
+                });
+                if self.tell("updateOrder", shipped).await && rand::random_bool(0.5) {
+                    self.tell("updateOrder", json!({ "id": id, "status": "DELIVERED" })).await;
+                }
+            }
+            4 => {
+                let moved =
+                    json!({ "id": id, "shippingAddress": format!("{} Harbour Street", id.as_fields().0) });
+                self.tell("updateOrder", moved).await;
+            }
+            5 => drop(self.api.delete_order(id).await),
+            _ => {}
+        }
+    }
+
+    /// Sends a change and notes the answer; says whether it was made.
+    async fn tell(&self, field: &str, input: serde_json::Value) -> bool {
+        let Outcome::Ok { order, .. } = self.api.change_order(field, input).await else { return false };
+        self.log.tell(Told { order_id: order.order_id, version: order.version, status: order.status });
+        true
+    }
+}
+
+/// Places an order, whatever it takes, and answers it.
+pub(super) async fn place_until_settled(api: &Api, log: &ClientLog, basket: Basket) -> Result<Shown> {
+    let (entry, shown) = place(api, basket, true, 0.0).await;
+    let attempts = format!("{:?}", entry.attempts);
+    log.add(entry);
+    shown.ok_or_else(|| anyhow::anyhow!("an order was not accepted: {attempts}"))
+}
+
+/// Sends an order under a fresh key until it is known what became of it. Where nothing was done, the client gives up
+/// with the given probability instead of trying again.
+pub(super) async fn place(api: &Api, basket: Basket, wait: bool, give_up: f64) -> (Entry, Option<Shown>) {
+    let mut entry = Entry {
+        customer_id: api.customer().to_owned(),
+        idempotency_key: Uuid::new_v4().to_string(),
+        request: basket,
+        attempts: Vec::new(),
+        unknown_for_ms: None,
+    };
+    let begun = Instant::now();
+    let mut unknown_since = None;
+    let mut shown = None;
+    while begun.elapsed() < STUBBORNNESS {
+        let sent = Instant::now();
+        let outcome = api.create_order(&entry.request, Some(&entry.idempotency_key), wait).await;
+        entry.attempts.push(attempt(&outcome, sent.elapsed()));
+        match outcome {
+            Outcome::Ok { order, .. } => {
+                shown = Some(order);
+                break;
+            }
+            Outcome::Refused(_) => break,
+            Outcome::Nothing { retryable, .. } => {
+                let nothing_so_far = unknown_since.is_none();
+                if nothing_so_far && (!retryable || rand::random_bool(give_up)) {
+                    break;
+                }
+            }
+            Outcome::Unknown(_) => {
+                unknown_since.get_or_insert_with(Instant::now);
+            }
+        }
+        sleep(Duration::from_millis(rand::random_range(50..250))).await;
+    }
+    entry.unknown_for_ms = unknown_since.map(|since| millis(since.elapsed()));
+    (entry, shown)
+}
+
+/// An answer as it is noted.
+pub(crate) fn attempt(outcome: &Outcome, elapsed: Duration) -> Attempt {
+    let (verdict, order_id, detail) = match outcome {
+        Outcome::Ok { order, .. } => (Verdict::Ok, Some(order.order_id), Some(order.status.clone())),
+        Outcome::Refused(code) | Outcome::Nothing { code, .. } => {
+            (Verdict::DefiniteError, None, Some(code.clone()))
+        }
+        Outcome::Unknown(reason) => (Verdict::Unknown, None, Some(reason.clone())),
+    };
+    Attempt { outcome: verdict, order_id, detail, elapsed_ms: millis(elapsed) }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One to three products that there are, now and then one that is scarce or that nobody knows.
+fn random_basket() -> Basket {
+    let mut rng = rand::rng();
+    let count = rng.random_range(1..=3);
+    let mut products: Vec<&str> = ENDLESS.sample(&mut rng, count).copied().collect();
+    match rng.random_range(0..20) {
+        0 | 1 => products.push(RARE),
+        2 => products.push(UNKNOWN),
+        _ => {}
+    }
+    let item = |product_id: &str| BasketItem {
+        product_id: product_id.to_owned(),
+        quantity: rand::random_range(1..=3),
+    };
+    let shipping_address = rand::random_bool(0.5).then(|| "1 Harbour Street, Portland".to_owned());
+    Basket { items: products.into_iter().map(item).collect(), shipping_address }
+}

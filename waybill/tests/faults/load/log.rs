@@ -1,0 +1,147 @@
+//! What clients asked for and what they were told, one JSON line an order.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Basket;
+
+/// One order that a client wanted, by its key, and the answer to each time it was sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Entry {
+    pub(crate) customer_id: String,
+    pub(crate) idempotency_key: String,
+    pub(crate) request: Basket,
+    pub(crate) attempts: Vec<Attempt>,
+    /// From the first unknown answer to the one that settled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unknown_for_ms: Option<u64>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Attempt {
+    pub(crate) outcome: Verdict,
+    /// The order, where the outcome is ok; else the code or what broke.
+    pub(crate) order_id: Option<Uuid>,
+    pub(crate) detail: Option<String>,
+    pub(crate) elapsed_ms: u64,
+}
+
+/// What an answer says was done, by the API's own rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Verdict {
+    /// Accepted.
+    Ok,
+    /// `userErrors`, or `extensions.outcome` NONE, or the connection was refused: nothing was done.
+    DefiniteError,
+    /// `extensions.outcome` UNKNOWN, or the connection broke.
+    Unknown,
+}
+
+impl Entry {
+    /// What is known in the end: an order, nothing, or still not whether.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let outcomes = || self.attempts.iter().map(|attempt| attempt.outcome);
+        if outcomes().any(|outcome| outcome == Verdict::Ok) {
+            Verdict::Ok
+        } else if outcomes().all(|outcome| outcome == Verdict::DefiniteError) {
+            Verdict::DefiniteError
+        } else {
+            Verdict::Unknown
+        }
+    }
+
+    /// Whether some attempt's outcome was unknown.
+    pub(crate) fn was_unknown(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.outcome == Verdict::Unknown)
+    }
+
+    /// The orders that were answered for this key; more than one is a violation.
+    pub(crate) fn order_ids(&self) -> Vec<Uuid> {
+        let mut ids: Vec<Uuid> = self.attempts.iter().filter_map(|attempt| attempt.order_id).collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}
+
+/// A change that was answered: this order reached this version in this status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) order_id: Uuid,
+    pub(crate) version: i64,
+    pub(crate) status: String,
+}
+
+/// Everything that clients were told.
+#[derive(Default)]
+pub(crate) struct ClientLog {
+    entries: Mutex<Vec<Entry>>,
+    told: Mutex<Vec<Told>>,
+}
+
+impl ClientLog {
+    pub(crate) fn add(&self, entry: Entry) {
+        self.entries.lock().unwrap().push(entry);
+    }
+
+    pub(crate) fn tell(&self, told: Told) {
+        self.told.lock().unwrap().push(told);
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// The longest that an outcome stayed unknown.
+    pub(crate) fn longest_unknown(&self) -> Duration {
+        let entries = self.entries.lock().unwrap();
+        Duration::from_millis(entries.iter().filter_map(|entry| entry.unknown_for_ms).max().unwrap_or(0))
+    }
+
+    /// The slowest answer of any outcome.
+    pub(crate) fn slowest_answer(&self) -> Duration {
+        let entries = self.entries.lock().unwrap();
+        let attempts = entries.iter().flat_map(|entry| &entry.attempts);
+        Duration::from_millis(attempts.map(|attempt| attempt.elapsed_ms).max().unwrap_or(0))
+    }
+
+    /// A line for people: how many orders, attempts and outcomes.
+    pub(crate) fn summary(&self) -> String {
+        let entries = self.entries();
+        let count = |verdict| entries.iter().filter(|entry| entry.verdict() == verdict).count();
+        let unknown = entries.iter().filter(|entry| entry.was_unknown()).count();
+        format!(
+            "{} orders: {} ok, {} definite errors, {} unresolved; {unknown} were unknown at first, for {:?} at the \
+             most; {} changes answered",
+            entries.len(),
+            count(Verdict::Ok),
+            count(Verdict::DefiniteError),
+            count(Verdict::Unknown),
+            self.longest_unknown(),
+            self.told().len(),
+        )
+    }
+
+    /// Writes the entries as JSON lines.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let mut file = std::io::BufWriter::new(std::fs::File::create(file)?);
+        for entry in self.entries() {
+            writeln!(file, "{}", serde_json::to_string(&entry)?)?;
+        }
+        Ok(file.flush()?)
+    }
+}

@@ -1,0 +1,22 @@
+//! Real processes are killed, stopped and cut off under load; then every promise is checked from outside.
+//!
+//! `cargo nextest run -p waybill --test faults` tries each fault at least once. `make faults` tries them at the scale
+//! that RELIABILITY.md reports, one after the other (`WAYBILL_FAULTS=full`).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod checker;
+mod load;
+mod plant;
+mod scale;
+
+mod broker;
+mod checked;
+mod database;
+mod embedded;
+mod kills;
+mod network;
+mod orders_at_once;
+mod poison;
+mod rolling;
+mod stalls;
+mod topology;

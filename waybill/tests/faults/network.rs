@@ -1,0 +1,37 @@
+//! The network between the processes and the broker misbehaves.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::checker::assert_promises_kept;
+use crate::load::{Habits, Load};
+use crate::plant::{Mode, Plant, Shape};
+use crate::scale::{is_full, scaled};
+
+const LIVENESS: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_network_goes_silent_resets_slices_delays_and_throttles() {
+    let shape = Shape { proxied: true, ..Shape::default() };
+    let plant = Plant::distributed("network", shape).await.unwrap();
+    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
+    let (pulse, proxy) = (load.pulse(), plant.proxy.as_ref().unwrap());
+    for mode in [Mode::Silent, Mode::Reset, Mode::Slice, Mode::Delay, Mode::Throttle] {
+        pulse.reaches(pulse.placed() + 10, LIVENESS).await.unwrap();
+        let (_, before) = (proxy.set(mode), pulse.placed());
+        sleep(Duration::from_secs(scaled(4, 30) as u64)).await;
+        if matches!(mode, Mode::Slice | Mode::Delay | Mode::Throttle) {
+            // Slow and right.
+            pulse.reaches(before + 1, LIVENESS).await.unwrap();
+        }
+        proxy.set(Mode::Pass);
+        let first = pulse.next(LIVENESS).await.unwrap();
+        println!("{mode:?}: {} orders meanwhile, the next {first:?} after it", pulse.placed() - before);
+    }
+    let slowest = load.log().slowest_answer();
+    println!("slowest answer {slowest:?}; {}", load.log().summary());
+    let bound = Duration::from_millis(if is_full() { 5_100 } else { 8_000 });
+    assert!(slowest <= bound, "an answer took {slowest:?}");
+    assert_promises_kept(&plant, load).await;
+}

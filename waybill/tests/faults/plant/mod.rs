@@ -1,0 +1,232 @@
+//! The whole system as real processes, and the ways to break it.
+
+mod program;
+mod proxy;
+mod stock;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use bus::amqp::{AmqpConfig, AmqpTransport};
+use bus::topology::{RetryDelays, Topology};
+use bus::transport::SharedTransport;
+use testkit::{Postgres, RabbitMq, free_port, unique};
+
+pub(crate) use program::Program;
+pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use stock::{ENDLESS, RARE, RARE_STOCK, UNKNOWN};
+pub(crate) use tables::{Column, Tables, Whose, open};
+
+use crate::load::Api;
+
+const SECRET: &str = "a secret for tests alone, 32 bytes or more";
+const NAMESPACE: &str = "waybill";
+const RETRY_DELAYS_MS: [u64; 3] = [200, 500, 1_000];
+
+/// What to build.
+#[derive(Clone)]
+pub(crate) struct Shape {
+    /// How many copies of each program run.
+    pub(crate) copies: usize,
+    /// Whether the processes reach the broker through a [`Proxy`].
+    pub(crate) proxied: bool,
+    /// Environment beside the usual.
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { copies: 1, proxied: false, variables: Vec::new() }
+    }
+}
+
+/// The running system. Gone without a trace when dropped, but for its logs in [`Plant::logs`].
+pub(crate) struct Plant {
+    pub(crate) programs: Vec<Arc<Program>>,
+    pub(crate) tables: Tables,
+    pub(crate) proxy: Option<Proxy>,
+    gateways: Vec<String>,
+    engines: Engines,
+    logs: PathBuf,
+}
+
+enum Engines {
+    Servers { broker: Arc<RabbitMq>, database: Arc<Postgres> },
+    Embedded(tempfile::TempDir),
+}
+
+impl Plant {
+    /// The four processes over a private RabbitMQ and PostgreSQL, ready, with products in stock.
+    pub(crate) async fn distributed(name: &str, shape: Shape) -> Result<Self> {
+        let logs = logs(name)?;
+        let (broker, database) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
+        let (broker, database) = (Arc::new(broker), Arc::new(database));
+        let [orders, inventory, customers] = [
+            database.create_database("orders").await?,
+            database.create_database("inventory").await?,
+            database.create_database("customers").await?,
+        ];
+        let proxy = if shape.proxied { Some(Proxy::start(broker.port()).await?) } else { None };
+        let broker_url = proxy.as_ref().map_or_else(|| broker.url(), |proxy| amqp_url(proxy.port()));
+        let mut programs = Vec::new();
+        let mut gateways = Vec::new();
+        for copy in 1..=shape.copies {
+            for (program, database_url) in [
+                ("gateway", None),
+                ("order-service", Some(&orders)),
+                ("inventory-service", Some(&inventory)),
+                ("customer-service", Some(&customers)),
+            ] {
+                let (port, admin_port) = (free_port(), free_port());
+                let mut environment = environment(admin_port, &shape);
+                environment.push(("RABBITMQ_URL", broker_url.clone()));
+                match database_url {
+                    Some(url) => environment.push(("DATABASE_URL", url.clone())),
+                    None => {
+                        environment.extend(public(port));
+                        gateways.push(format!("127.0.0.1:{port}"));
+                    }
+                }
+                let name = format!("{program}-{copy}");
+                let log = logs.join(format!("{name}.log"));
+                programs.push(Arc::new(Program::new(name, program, &[], environment, admin_port, log)?));
+            }
+        }
+        let tables = Tables::Postgres { server: Arc::clone(&database), orders, inventory };
+        let plant =
+            Self { programs, tables, proxy, gateways, engines: Engines::Servers { broker, database }, logs };
+        plant.begin().await?;
+        Ok(plant)
+    }
+
+    /// `waybill up` over the embedded broker and SQLite, ready, with products in stock.
+    pub(crate) async fn embedded(name: &str, shape: Shape) -> Result<Self> {
+        let logs = logs(name)?;
+        let folder = tempfile::tempdir()?;
+        let (port, admin_port) = (free_port(), free_port());
+        let mut environment = environment(admin_port, &shape);
+        environment.extend(public(port));
+        environment.push(("DATA_DIR", folder.path().display().to_string()));
+        let log = logs.join("waybill.log");
+        let program = Program::new("waybill".to_owned(), "waybill", &["up"], environment, admin_port, log)?;
+        let plant = Self {
+            programs: vec![Arc::new(program)],
+            tables: Tables::Sqlite(folder.path().to_owned()),
+            proxy: None,
+            gateways: vec![format!("127.0.0.1:{port}")],
+            engines: Engines::Embedded(folder),
+            logs,
+        };
+        plant.begin().await?;
+        Ok(plant)
+    }
+
+    async fn begin(&self) -> Result<()> {
+        for program in &self.programs {
+            program.start().await?;
+        }
+        self.ready().await?;
+        stock::receive(&self.tables).await
+    }
+
+    /// Waits until every process is ready.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        for program in &self.programs {
+            program.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// The private broker.
+    pub(crate) fn broker(&self) -> &RabbitMq {
+        match &self.engines {
+            Engines::Servers { broker, .. } => broker,
+            Engines::Embedded(_) => panic!("the embedded system has no RabbitMQ"),
+        }
+    }
+
+    /// The private PostgreSQL.
+    pub(crate) fn database(&self) -> &Postgres {
+        match &self.engines {
+            Engines::Servers { database, .. } => database,
+            Engines::Embedded(_) => panic!("the embedded system has no PostgreSQL"),
+        }
+    }
+
+    /// The embedded system's files.
+    pub(crate) fn folder(&self) -> &Path {
+        match &self.engines {
+            Engines::Embedded(folder) => folder.path(),
+            Engines::Servers { .. } => panic!("the distributed system has no folder"),
+        }
+    }
+
+    /// The copies of a program, such as `order-service`.
+    pub(crate) fn copies_of(&self, program: &str) -> Vec<Arc<Program>> {
+        self.programs.iter().filter(|copy| copy.name.starts_with(program)).cloned().collect()
+    }
+
+    /// The API as a customer with every scope uses it, over all gateways.
+    pub(crate) fn api(&self, customer: &str) -> Result<Api> {
+        let scopes = ["orders:read", "orders:write", "orders:fulfil"];
+        let scopes = scopes.iter().map(|scope| scope.parse()).collect::<Result<_, _>>();
+        let lifetime = std::time::Duration::from_secs(24 * 60 * 60);
+        let token = gateway::auth::mint(SECRET, customer, scopes.context("a scope is misspelt")?, lifetime)?;
+        Ok(Api::new(customer, self.gateways.clone(), token))
+    }
+
+    /// A connection of the test's own to the private broker, which declares what the processes declare.
+    pub(crate) fn bus(&self) -> Result<SharedTransport> {
+        let delays = RETRY_DELAYS_MS.map(std::time::Duration::from_millis);
+        let topology = Topology::new(NAMESPACE, RetryDelays(delays.into()));
+        let config = AmqpConfig::new(self.broker().url(), unique("faults"), topology);
+        Ok(Arc::new(AmqpTransport::connect(config)?))
+    }
+
+    /// Whether there is a broker of its own to look into.
+    pub(crate) fn is_distributed(&self) -> bool {
+        matches!(self.engines, Engines::Servers { .. })
+    }
+
+    /// Where logs and records are kept for whoever looks into a failure.
+    pub(crate) fn logs(&self) -> &Path {
+        &self.logs
+    }
+}
+
+fn amqp_url(port: u16) -> String {
+    format!("amqp://guest:guest@127.0.0.1:{port}/%2f")
+}
+
+/// What all programs get. Holds are asked about soon, so that the system comes to rest within the test.
+fn environment(admin_port: u16, shape: &Shape) -> Vec<(&'static str, String)> {
+    let delays: Vec<String> = RETRY_DELAYS_MS.iter().map(|delay| format!("{delay}ms")).collect();
+    let mut environment = vec![
+        ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
+        ("HOST", "127.0.0.1".to_owned()),
+        ("ADMIN_PORT", admin_port.to_string()),
+        ("BUS_NAMESPACE", NAMESPACE.to_owned()),
+        ("RETRY_DELAYS", delays.join(",")),
+        ("RESERVATION_HOLD", "5s".to_owned()),
+        ("RUST_LOG", "info".to_owned()),
+    ];
+    environment.retain(|(name, _)| shape.variables.iter().all(|(other, _)| other != name));
+    environment.extend(shape.variables.iter().cloned());
+    environment
+}
+
+fn public(port: u16) -> [(&'static str, String); 3] {
+    [("PORT", port.to_string()), ("AUTH_MODE", "mock".to_owned()), ("JWT_SECRET", SECRET.to_owned())]
+}
+
+/// An empty folder under this name.
+fn logs(name: &str) -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}

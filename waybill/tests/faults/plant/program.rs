@@ -1,0 +1,117 @@
+//! One process of the plant, which may be killed and started again under the same ports.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use testkit::{Process, Signal, workspace_program};
+use tokio::sync::Mutex;
+
+/// A program, how to start it, and the process that runs it now.
+pub(crate) struct Program {
+    /// Unique in its plant, such as `order-service-1`.
+    pub(crate) name: String,
+    path: PathBuf,
+    arguments: Vec<&'static str>,
+    environment: Vec<(&'static str, String)>,
+    /// `host:port` of its admin endpoints.
+    admin: String,
+    log: PathBuf,
+    process: Mutex<Option<Process>>,
+}
+
+impl Program {
+    /// A program that isn't running yet.
+    pub(crate) fn new(
+        name: String,
+        program: &str,
+        arguments: &[&'static str],
+        environment: Vec<(&'static str, String)>,
+        admin_port: u16,
+        log: PathBuf,
+    ) -> Result<Self> {
+        Ok(Self {
+            name,
+            path: workspace_program(program)?,
+            arguments: arguments.to_vec(),
+            environment,
+            admin: format!("127.0.0.1:{admin_port}"),
+            log,
+            process: Mutex::new(None),
+        })
+    }
+
+    /// Starts it without waiting for anything.
+    pub(crate) async fn start(&self) -> Result<()> {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(k, v)| (k, v)));
+        let process = Process::spawn(&mut command)?;
+        *self.process.lock().await = Some(process);
+        Ok(())
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        let process = self.process.lock().await;
+        let process = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
+        process.answers(&self.admin, "/readyz").await.with_context(|| format!("{} is not ready", self.name))
+    }
+
+    /// What `/readyz` says is missing.
+    pub(crate) async fn missing(&self) -> Result<Vec<String>> {
+        let report = crate::load::http().get(format!("http://{}/readyz", self.admin)).send().await?;
+        let report: serde_json::Value = report.json().await?;
+        Ok(serde_json::from_value(report["missing"].clone())?)
+    }
+
+    /// Kills it with SIGKILL, if it runs.
+    pub(crate) async fn kill(&self) -> Result<()> {
+        if let Some(process) = self.process.lock().await.take() {
+            process.kill().await?;
+            self.keep_output(&process)?;
+        }
+        Ok(())
+    }
+
+    /// Asks it to end with SIGTERM and answers its exit code, and how long it took to end.
+    pub(crate) async fn terminate(&self) -> Result<(Option<i32>, std::time::Duration)> {
+        let begun = std::time::Instant::now();
+        let process =
+            self.process.lock().await.take().with_context(|| format!("{} is not running", self.name))?;
+        let status = process.terminate().await;
+        self.keep_output(&process)?;
+        Ok((status?.code(), begun.elapsed()))
+    }
+
+    /// Sends it SIGSTOP or SIGCONT.
+    pub(crate) async fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process.lock().await;
+        process.as_ref().with_context(|| format!("{} is not running", self.name))?.signal(signal)
+    }
+
+    /// Its resident memory in KiB.
+    pub(crate) async fn resident_kib(&self) -> Result<u64> {
+        let id = self.process.lock().await.as_ref().context("not running")?.id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// Appends what a process has printed to this program's log, for whoever looks into a failure.
+    fn keep_output(&self, process: &Process) -> Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        file.write_all(process.output().join("\n").as_bytes())?;
+        Ok(file.write_all(b"\n-- ended --\n")?)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.get_mut().take() {
+            // The test's own failure is more telling than a log that can't be written.
+            drop(self.keep_output(&process));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Every process is restarted in turn, while two copies of each serve.
+
+use std::time::Duration;
+
+use crate::checker::assert_promises_kept;
+use crate::load::{Habits, Load, Verdict};
+use crate::plant::{Plant, Shape};
+use crate::scale::scaled;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_fails_no_request() {
+    let plant = Plant::distributed("rolling", Shape { copies: 2, ..Shape::default() }).await.unwrap();
+    let load = Load::start(&plant, scaled(6, 32), Habits::default()).await.unwrap();
+    let pulse = load.pulse();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..scaled(1, 5) {
+        for program in &plant.programs {
+            pulse.reaches(pulse.placed() + 5, Duration::from_secs(30)).await.unwrap();
+            let (status, took) = program.terminate().await.unwrap();
+            assert_eq!(status, Some(0), "{} ended well", program.name);
+            slowest = slowest.max(took);
+            program.start().await.unwrap();
+            program.ready().await.unwrap();
+        }
+    }
+    println!("drained within {slowest:?} at the most; {}", load.log().summary());
+    assert!(slowest < Duration::from_secs(30), "a process took {slowest:?} to end");
+    let failed: Vec<_> = load
+        .log()
+        .entries()
+        .into_iter()
+        .flat_map(|entry| entry.attempts)
+        .filter(|attempt| attempt.outcome != Verdict::Ok)
+        .filter(|attempt| attempt.detail.as_deref() != Some("CONNECTION_REFUSED"))
+        .collect();
+    assert!(failed.is_empty(), "{} requests failed: {:?}", failed.len(), &failed[..failed.len().min(5)]);
+    assert_promises_kept(&plant, load).await;
+}
