@@ -40,6 +40,16 @@ impl Packet {
         Ok(Self { pattern: pattern_text(wire.pattern)?, data, id: wire.id })
     }
 
+    /// Decodes data that is a list of at most `most` items.
+    pub fn items<T: DeserializeOwned>(&self, most: usize) -> Result<Vec<T>, Failure> {
+        let items: Vec<T> = self.data()?;
+        if items.len() > most {
+            let message = format!("{} takes at most {most} items, not {}", self.pattern, items.len());
+            return Err(Failure::new(FailureCode::BadRequest, message));
+        }
+        Ok(items)
+    }
+
     /// Decodes the data.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(self.data.get())

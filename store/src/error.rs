@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bus::failure::{Failure, FailureCode};
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
@@ -36,6 +37,14 @@ impl StoreError {
     /// Whether the same statement may succeed later, without anything changed about it.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Contention(_))
+    }
+}
+
+/// What an asker, or a dead letter, is told.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let code = if error.is_transient() { FailureCode::Unavailable } else { FailureCode::Internal };
+        Self::new(code, error.to_string())
     }
 }
 
