@@ -1,13 +1,15 @@
 //! Products, what is on the shelf, and what each order holds of it.
 //!
 //! - [`stock`] decides, without IO: reserving, following orders, adjusting.
-//! - [`storage`] opens what is decided on under locks and saves it, in one transaction.
+//! - `storage` opens what is decided on under locks and saves it, in one transaction.
 //! - [`inventory`] is the service as plain functions over its database; [`catalogue`] and [`audit`] read.
 //! - [`requests`], [`order_events`] and [`settling`] bring the messages and the time to it.
 //! - [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
 
+#![warn(missing_docs)]
+
 pub mod stock;
-pub mod storage;
+mod storage;
 
 pub mod audit;
 pub mod catalogue;
@@ -21,8 +23,6 @@ pub mod settling;
 pub mod config;
 pub mod process;
 pub mod service;
-
-mod failure;
 
 pub use config::Config;
 pub use inventory::Inventory;

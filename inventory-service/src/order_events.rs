@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bus::events::read_event;
-use bus::failure::{Failure, FailureCode};
+use bus::failure::Failure;
 use bus::work::{HandleWork, Verdict, Work};
 use store::StoreError;
 
@@ -46,9 +46,6 @@ impl Inventory {
 }
 
 fn failed(error: &StoreError) -> Verdict {
-    if error.is_transient() {
-        Verdict::Hold(Failure::new(FailureCode::Unavailable, error.to_string()))
-    } else {
-        Verdict::Retry(Failure::new(FailureCode::Internal, error.to_string()))
-    }
+    let failure = error.clone().into();
+    if error.is_transient() { Verdict::Hold(failure) } else { Verdict::Retry(failure) }
 }

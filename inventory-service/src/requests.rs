@@ -7,11 +7,9 @@ use schema::ids::ProductId;
 use schema::inventory_messages::{Adjust, ListProducts, PutProduct, Reserve, StockAudit};
 use schema::limits::{ORDER_MAX_ITEMS, QUANTITY_MAX, REQUEST_MAX_ITEMS};
 use schema::pattern;
-use schema::refusal::Outcome;
-use serde::de::DeserializeOwned;
+use schema::refusal::{Outcome, Refusal};
 use serde_json::value::RawValue;
 
-use crate::failure::{check_length, of_store};
 use crate::inventory::Inventory;
 
 /// Pages of one list or audit request.
@@ -22,35 +20,35 @@ impl HandleRequest for Inventory {
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
         match request.packet.pattern.as_str() {
             pattern::INVENTORY_GET => {
-                let ids: Vec<ProductId> = items(&request, REQUEST_MAX_ITEMS)?;
-                respond(&self.get(&ids).await.map_err(of_store)?)
+                let ids: Vec<ProductId> = request.packet.items(REQUEST_MAX_ITEMS)?;
+                respond(&self.get(&ids).await?)
             }
             pattern::INVENTORY_LIST => {
-                let lists: Vec<ListProducts> = items(&request, MAX_PAGES)?;
+                let lists: Vec<ListProducts> = request.packet.items(MAX_PAGES)?;
                 let mut pages = Vec::with_capacity(lists.len());
                 for list in &lists {
-                    pages.push(Outcome::from(self.list(list).await.map_err(of_store)?));
+                    pages.push(Outcome::from(self.list(list).await?));
                 }
                 respond(&pages)
             }
             pattern::INVENTORY_RESERVE => {
-                let reserves: Vec<Reserve> = items(&request, REQUEST_MAX_ITEMS)?;
+                let reserves: Vec<Reserve> = request.packet.items(REQUEST_MAX_ITEMS)?;
                 reserves.iter().try_for_each(check_reserve)?;
-                respond(&self.reserve(&reserves).await.map_err(of_store)?)
+                respond(&self.reserve(&reserves).await?)
             }
             pattern::INVENTORY_ADJUST => {
-                let adjusts: Vec<Adjust> = items(&request, REQUEST_MAX_ITEMS)?;
-                respond(&outcomes(self.adjust(&adjusts).await.map_err(of_store)?))
+                let adjusts: Vec<Adjust> = request.packet.items(REQUEST_MAX_ITEMS)?;
+                respond(&outcomes(self.adjust(&adjusts).await?))
             }
             pattern::INVENTORY_PUT => {
-                let puts: Vec<PutProduct> = items(&request, REQUEST_MAX_ITEMS)?;
-                respond(&outcomes(self.put(&puts).await.map_err(of_store)?))
+                let puts: Vec<PutProduct> = request.packet.items(REQUEST_MAX_ITEMS)?;
+                respond(&outcomes(self.put(&puts).await?))
             }
             pattern::INVENTORY_AUDIT => {
-                let audits: Vec<StockAudit> = items(&request, MAX_PAGES)?;
+                let audits: Vec<StockAudit> = request.packet.items(MAX_PAGES)?;
                 let mut audited = Vec::with_capacity(audits.len());
                 for audit in &audits {
-                    audited.push(self.audit(audit).await.map_err(of_store)?);
+                    audited.push(self.audit(audit).await?);
                 }
                 respond(&audited)
             }
@@ -59,13 +57,7 @@ impl HandleRequest for Inventory {
     }
 }
 
-fn items<T: DeserializeOwned>(request: &Request, most: usize) -> Result<Vec<T>, Failure> {
-    let items: Vec<T> = request.packet.data()?;
-    check_length(&request.packet.pattern, items.len(), most)?;
-    Ok(items)
-}
-
-fn outcomes<T>(results: Vec<Result<T, schema::refusal::Refusal>>) -> Vec<Outcome<T>> {
+fn outcomes<T>(results: Vec<Result<T, Refusal>>) -> Vec<Outcome<T>> {
     results.into_iter().map(Outcome::from).collect()
 }
 

@@ -8,6 +8,8 @@ mod book;
 mod following;
 mod reserving;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use book::{Book, Hold};
 pub use following::{Followed, Heard, Wanted};

@@ -3,9 +3,9 @@
 mod open;
 mod rows;
 mod save;
-pub mod tables;
+pub(crate) mod tables;
 mod transaction;
 
-pub use open::Scope;
+pub(crate) use open::Scope;
 pub(crate) use rows::{product, state};
 pub(crate) use transaction::transact;

@@ -14,13 +14,13 @@ use crate::stock::{Book, Reservation, Row};
 
 /// What a transaction is about.
 #[derive(Debug, Clone, Default)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// Orders, whether they have a row or not.
-    pub orders: BTreeSet<OrderId>,
+    pub(crate) orders: BTreeSet<OrderId>,
     /// Products; those that the orders hold are added.
-    pub products: BTreeSet<ProductId>,
+    pub(crate) products: BTreeSet<ProductId>,
     /// Adjustments, whether made or not.
-    pub adjustments: BTreeSet<Uuid>,
+    pub(crate) adjustments: BTreeSet<Uuid>,
 }
 
 /// Fills a book with everything in scope, locked until the transaction ends.

@@ -1,6 +1,6 @@
 //! The rows as the database has them.
 
-pub mod product;
-pub mod reservation;
-pub mod reservation_line;
-pub mod stock_movement;
+pub(crate) mod product;
+pub(crate) mod reservation;
+pub(crate) mod reservation_line;
+pub(crate) mod stock_movement;

@@ -4,18 +4,18 @@ use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "reservation_lines")]
-pub struct Model {
+pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub order_id: Uuid,
+    pub(crate) order_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
-    pub product_id: String,
-    pub quantity: i64,
-    pub product_name: String,
-    pub unit_price: i64,
-    pub currency: String,
+    pub(crate) product_id: String,
+    pub(crate) quantity: i64,
+    pub(crate) product_name: String,
+    pub(crate) unit_price: i64,
+    pub(crate) currency: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}

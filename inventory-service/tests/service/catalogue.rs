@@ -1,0 +1,155 @@
+use schema::cursor::ProductCursor;
+use schema::inventory_messages::{ListProducts, ProductPage};
+use schema::page::Page;
+use schema::pattern::{INVENTORY_ADJUST, INVENTORY_GET, INVENTORY_LIST, INVENTORY_PUT};
+use schema::product::Product;
+use schema::refusal::{Outcome, RefusalCode};
+
+use crate::warehouse::{Warehouse, adjust, fresh_order, on_each_database, product, reserve};
+
+async fn list(shop: &Warehouse, search: Option<&str>, page: Page) -> Outcome<ProductPage> {
+    let list = ListProducts { search: search.map(str::to_owned), page };
+    let mut pages: Vec<Outcome<ProductPage>> = shop.ask(INVENTORY_LIST, &[list]).await;
+    pages.remove(0)
+}
+
+async fn found(shop: &Warehouse, search: &str) -> Vec<String> {
+    ids(&list(shop, Some(search), Page::default()).await.into_result().unwrap())
+}
+
+fn ids(page: &ProductPage) -> Vec<String> {
+    page.products.iter().map(|product| product.id.to_string()).collect()
+}
+
+fn cursor(id: &str) -> Option<String> {
+    Some(ProductCursor { product_id: product(id) }.encode())
+}
+
+#[tokio::test]
+async fn pages_go_both_ways_by_id_in_the_order_of_bytes() {
+    on_each_database(async |shop| {
+        for id in ["b", "A", "c", "B", "a"] {
+            shop.put(id, "Mug", "for a test").await;
+        }
+        let page = async |page| {
+            let page = list(&shop, None, page).await.into_result().unwrap();
+            (ids(&page).concat(), page.has_previous_page, page.has_next_page)
+        };
+        assert_eq!(page(Page::default()).await, ("ABabc".into(), false, false));
+        let first = Page { first: Some(2), ..Page::default() };
+        assert_eq!(page(first.clone()).await, ("AB".into(), false, true));
+        assert_eq!(page(Page { after: cursor("B"), ..first.clone() }).await, ("ab".into(), true, true));
+        assert_eq!(page(Page { after: cursor("b"), ..first }).await, ("c".into(), true, false));
+        let last = Page { last: Some(2), ..Page::default() };
+        assert_eq!(page(last.clone()).await, ("bc".into(), true, false));
+        assert_eq!(page(Page { before: cursor("a"), ..last }).await, ("AB".into(), false, true));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn search_takes_name_and_description_by_the_letter_whatever_the_case() {
+    on_each_database(async |shop| {
+        shop.put("1", "Enamel Mug", "For the camp fire").await;
+        shop.put("2", "CRÈME Brûlée dish", "Oven-proof").await;
+        shop.put("3", "100% cotton tote", "snake_case printed").await;
+        shop.put("4", "Tote", "C:\\fire").await;
+        assert_eq!(found(&shop, "mug").await, ["1"]);
+        assert_eq!(found(&shop, "FIRE").await, ["1", "4"]);
+        assert_eq!(found(&shop, " tote ").await, ["3", "4"]);
+        assert_eq!(found(&shop, "crème BRÛ").await, ["2"]);
+        assert_eq!(found(&shop, "%").await, ["3"]);
+        assert_eq!(found(&shop, "_").await, ["3"]);
+        assert_eq!(found(&shop, "\\").await, ["4"]);
+        assert_eq!(found(&shop, "mugfor").await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_or_search_that_makes_no_sense_is_refused() {
+    on_each_database(async |shop| {
+        let refused = async |search, page| match list(&shop, search, page).await {
+            Outcome::Refused { refused } => refused.code,
+            Outcome::Done(page) => panic!("{page:?}"),
+        };
+        let page = Page { after: Some("AAAA".to_owned()), ..Page::default() };
+        assert_eq!(refused(None, page).await, RefusalCode::CursorInvalid);
+        let page = Page { first: Some(1), last: Some(1), ..Page::default() };
+        assert_eq!(refused(None, page).await, RefusalCode::InvalidInput);
+        assert_eq!(refused(Some(""), Page::default()).await, RefusalCode::InvalidInput);
+        assert_eq!(refused(Some("a\0"), Page::default()).await, RefusalCode::InvalidInput);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn products_are_answered_in_the_order_asked_with_nothing_for_unknown_ids() {
+    on_each_database(async |shop| {
+        shop.stock("A", 1).await;
+        shop.stock("B", 2).await;
+        let ids = ["B", "none", "A", "B"].map(product);
+        let products: Vec<Option<Product>> = shop.ask(INVENTORY_GET, &ids).await;
+        let available: Vec<_> = products
+            .iter()
+            .map(|product| product.as_ref().map(|product| product.available_quantity))
+            .collect();
+        assert_eq!(available, [Some(2), None, Some(1), Some(2)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stock_is_adjusted_once_per_id_and_never_below_what_is_held() {
+    on_each_database(async |shop| {
+        shop.stock("MUG", 10).await;
+        shop.reserve(reserve(fresh_order(), 1, &[("MUG", 4)])).await;
+        let twice = adjust("MUG", 5);
+        let batch = [twice.clone(), twice, adjust("MUG", -12), adjust("SPOON", 1)];
+        let answers: Vec<Outcome<Product>> = shop.ask(INVENTORY_ADJUST, &batch).await;
+        let answers: Vec<_> = answers
+            .into_iter()
+            .map(|answer| answer.into_result().map(|p| p.available_quantity).map_err(|refusal| refusal.code))
+            .collect();
+        assert_eq!(
+            answers,
+            [Ok(11), Ok(11), Err(RefusalCode::StockTooLow), Err(RefusalCode::ProductNotFound)]
+        );
+        shop.assert_ledger_adds_up().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_price_in_another_currency_is_refused() {
+    on_each_database(async |shop| {
+        let put = serde_json::json!([{
+            "id": "MUG", "name": "Mug", "description": "Blue",
+            "unitPrice": {"amountMinor": 1, "currency": "EUR"}
+        }]);
+        let answers: Vec<Outcome<Product>> = shop.ask(INVENTORY_PUT, &put).await;
+        assert!(
+            matches!(&answers[0], Outcome::Refused { refused } if refused.code == RefusalCode::InvalidInput)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn copies_that_start_at_once_fill_an_empty_catalogue_once() {
+    on_each_database(async |shop| {
+        let copies = futures::future::join_all((0..4).map(|_| shop.inventory.seed_demo())).await;
+        assert!(copies.iter().all(Result::is_ok), "{copies:?}");
+        let all = Page { first: Some(100), ..Page::default() };
+        let page = list(&shop, None, all).await.into_result().unwrap();
+        assert!(page.products.len() >= 24);
+        let mug = &page.products[0];
+        assert_eq!((mug.id.as_str(), mug.name.as_str()), ("PROD01", "Enamel mug"));
+        assert_eq!((mug.unit_price.to_decimal(), mug.available_quantity), ("14.50".to_owned(), 5_000));
+        shop.assert_ledger_adds_up().await;
+        shop.reserve(reserve(fresh_order(), 1, &[("PROD28", 1)])).await;
+        shop.inventory.seed_demo().await.unwrap();
+        assert_eq!(shop.available("PROD28").await, 0, "a catalogue that isn't empty is left alone");
+    })
+    .await;
+}

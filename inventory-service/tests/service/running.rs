@@ -1,0 +1,79 @@
+//! The whole service over a broker, as `waybill up` runs it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::clock::{Clock, SystemClock};
+use bus::deadline::Deadline;
+use bus::events::event_message;
+use bus::message::Message;
+use bus::requester::{Requester, request};
+use bus::topology::{RetryDelays, Topology, WorkQueue};
+use bus::transport::Target;
+use embedded_broker::{EmbeddedBroker, Storage};
+use inventory_service::{Config, Service};
+use schema::inventory_messages::Reserved;
+use schema::money::Currency;
+use schema::order::OrderStatus::Cancelled;
+use schema::pattern::{INVENTORY_GET, INVENTORY_RESERVE};
+use schema::product::Product;
+use service_kit::{Ending, Readiness, Shutdown};
+use store::Database;
+use testkit::eventually;
+use uuid::Uuid;
+
+use crate::warehouse::{event, fresh_order, product, reserve};
+
+#[tokio::test]
+async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let topology = Topology::new("test", RetryDelays::default());
+    let broker = EmbeddedBroker::open(Storage::Memory, topology, Arc::clone(&clock)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/inventory.db", folder.path().display());
+    let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
+    let (shutdown, readiness) = (Shutdown::new(), Readiness::new());
+    let config = Config {
+        currency: Currency::USD,
+        reservation_hold: Duration::from_secs(60),
+        request_timeout: Duration::from_secs(5),
+        prefetch: 10,
+        seed_demo: true,
+    };
+    let transport = broker.transport("inventory-service.test");
+    Service::start(&config, transport, database, Arc::clone(&clock), &shutdown, &readiness).await.unwrap();
+    tokio::time::timeout(testkit::PATIENCE, readiness.ready()).await.unwrap();
+
+    let gateway = broker.transport("gateway.test");
+    let requester = Requester::start(gateway.clone(), clock, shutdown.forced().clone());
+    let available = async || {
+        let deadline = Deadline::after(testkit::PATIENCE);
+        let mugs: Vec<Option<Product>> =
+            request(&*requester, INVENTORY_GET, &[product("PROD01")], deadline).await.unwrap();
+        mugs[0].as_ref().unwrap().available_quantity
+    };
+    let full = available().await;
+    let order = fresh_order();
+    let items = &[("PROD01", 3)];
+    let deadline = Deadline::after(testkit::PATIENCE);
+    let reserved: Vec<Reserved> =
+        request(&*requester, INVENTORY_RESERVE, &[reserve(order, 1, items)], deadline).await.unwrap();
+    assert!(matches!(&reserved[0], Reserved::Reserved { .. }));
+    assert_eq!(available().await, full - 3);
+
+    let poison = Message { body: "no JSON".into(), persistent: true, ..Message::default() };
+    let told = event_message(Uuid::now_v7(), &event(order, 1, Cancelled, items), None);
+    let poison = (Target::Queue(gateway.topology().work(WorkQueue::InventoryOrderEvents)), poison);
+    for published in gateway.publish(vec![poison, told], testkit::PATIENCE).await {
+        published.unwrap();
+    }
+    eventually("the stock is back", async || available().await == full).await;
+    let dead = gateway.topology().dead(WorkQueue::InventoryOrderEvents);
+    eventually("the poison is dead-lettered", async || {
+        gateway.depth(&dead).await.unwrap().is_some_and(|depth| depth.ready == 1)
+    })
+    .await;
+
+    assert_eq!(shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    broker.close().await;
+}

@@ -1,0 +1,171 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::deadline::Deadline;
+use bus::requester::{Ask, RequestError};
+use inventory_service::settling::{SettleError, Settling};
+use schema::inventory_messages::ReservationState::{Deducted, Held, Released, Void};
+use schema::inventory_messages::Reserved;
+use schema::order::OrderStatus::{Cancelled, Pending, Processing, Shipped};
+use schema::order_messages::{Settle, Settled};
+use schema::pattern::ORDER_SETTLE;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::warehouse::{HOLD, Warehouse, event, fresh_order, on_each_database, reserve};
+
+const ITEMS: &[(&str, u32)] = &[("MUG", 2)];
+
+type Answer = Box<dyn Fn(&Settle) -> Option<Settled> + Send + Sync>;
+
+/// An order-service that answers by a rule, where it answers at all.
+struct Orders {
+    answer: Answer,
+    asked: Mutex<Vec<Settle>>,
+}
+
+#[async_trait]
+impl Ask for Orders {
+    async fn ask(
+        &self,
+        pattern: &str,
+        data: Box<RawValue>,
+        _: Deadline,
+    ) -> Result<Box<RawValue>, RequestError> {
+        assert_eq!(pattern, ORDER_SETTLE);
+        let questions: Vec<Settle> = serde_json::from_str(data.get()).unwrap();
+        self.asked.lock().unwrap().extend(questions.clone());
+        let answers: Option<Vec<Settled>> =
+            questions.iter().map(|question| (self.answer)(question)).collect();
+        match answers {
+            Some(answers) => Ok(to_raw_value(&answers).unwrap()),
+            None => Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
+        }
+    }
+}
+
+fn settling(
+    shop: &Warehouse,
+    answer: impl Fn(&Settle) -> Option<Settled> + Send + Sync + 'static,
+) -> (Settling, Arc<Orders>) {
+    let orders = Arc::new(Orders { answer: Box::new(answer), asked: Mutex::default() });
+    let settling =
+        Settling { inventory: shop.inventory.clone(), ask: orders.clone(), timeout: testkit::PATIENCE };
+    (settling, orders)
+}
+
+fn stored(status: schema::order::OrderStatus, version: u32) -> Option<Settled> {
+    Some(Settled::Order { status, version, deleted: false })
+}
+
+#[tokio::test]
+async fn a_hold_unheard_of_becomes_what_its_order_has_become() {
+    on_each_database(async |shop| {
+        shop.stock("MUG", 100).await;
+        let orders = [(); 5].map(|()| fresh_order());
+        for order in orders {
+            assert!(matches!(shop.reserve(reserve(order, 1, ITEMS)).await, Reserved::Reserved { .. }));
+        }
+        let [void, pending, processing, cancelled, shipped] = orders;
+        let (settling, asked) = settling(&shop, move |question| match question.order_id {
+            order if order == void => Some(Settled::Void),
+            order if order == pending => stored(Pending, 1),
+            order if order == processing => stored(Processing, 1),
+            order if order == cancelled => stored(Cancelled, 2),
+            _ => stored(Shipped, 3),
+        });
+        let now = shop.inventory.database.now().await.unwrap();
+        assert_eq!(settling.tick(now).await.unwrap(), 0, "they are fresh");
+        assert_eq!(settling.tick(now.plus(HOLD)).await.unwrap(), 5);
+        let mut states: Vec<_> =
+            shop.audit().await.reservations.iter().map(|row| (row.order_id, row.state)).collect();
+        states.sort_by_key(|(order, _)| orders.iter().position(|known| known == order));
+        assert_eq!(
+            states,
+            [(void, Void), (pending, Held), (processing, Held), (cancelled, Released), (shipped, Deducted)]
+        );
+        assert_eq!(shop.available("MUG").await, 100 - 3 * 2);
+        shop.assert_ledger_adds_up().await;
+
+        // The pending one is asked about again after a hold, the one that stands on its hold much later.
+        asked.asked.lock().unwrap().clear();
+        let heard = shop.inventory.database.now().await.unwrap();
+        assert_eq!(settling.tick(heard.plus(HOLD)).await.unwrap(), 1);
+        assert_eq!(asked.asked.lock().unwrap().as_slice(), [Settle { order_id: pending, attempt: 1 }]);
+        assert_eq!(settling.tick(heard.plus(HOLD * 101)).await.unwrap(), 2);
+        assert_eq!(shop.reserve(reserve(void, 1, ITEMS)).await, Reserved::Closed, "the voided attempt");
+        assert!(matches!(shop.reserve(reserve(void, 2, ITEMS)).await, Reserved::Reserved { .. }));
+        shop.assert_ledger_adds_up().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_void_that_comes_too_late_leaves_the_next_attempt_alone() {
+    on_each_database(async |shop| {
+        shop.stock("MUG", 10).await;
+        let order = fresh_order();
+        shop.reserve(reserve(order, 1, ITEMS)).await;
+        let asked = [(Settle { order_id: order, attempt: 1 }, Settled::Void)];
+        shop.reserve(reserve(order, 2, ITEMS)).await;
+        shop.inventory.settle(&asked).await.unwrap();
+        shop.inventory.settle(&asked).await.unwrap();
+        assert_eq!(shop.audit().await.reservations[0].state, Held);
+        assert_eq!(shop.available("MUG").await, 8);
+        shop.assert_ledger_adds_up().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_an_answer_nothing_is_released_and_it_is_asked_again() {
+    on_each_database(async |shop| {
+        shop.stock("MUG", 10).await;
+        let order = fresh_order();
+        shop.reserve(reserve(order, 1, ITEMS)).await;
+        let (settling, asked) = settling(&shop, |_| None);
+        let mut now = shop.inventory.database.now().await.unwrap();
+        for _ in 0..3 {
+            now = now.plus(HOLD);
+            assert!(matches!(settling.tick(now).await, Err(SettleError::Request(_))));
+            assert_eq!(settling.tick(now).await.unwrap(), 0, "put off for one hold");
+        }
+        assert_eq!(asked.asked.lock().unwrap().len(), 3);
+        assert_eq!(shop.available("MUG").await, 8);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn several_copies_ask_about_each_hold_once() {
+    on_each_database(async |shop| {
+        shop.stock("MUG", 1_000).await;
+        let orders: Vec<_> = (0..30).map(|_| reserve(fresh_order(), 1, ITEMS)).collect();
+        shop.inventory.reserve(&orders).await.unwrap();
+        let (settling, asked) = settling(&shop, |_| stored(Pending, 1));
+        let later = shop.inventory.database.now().await.unwrap().plus(HOLD + Duration::from_secs(1));
+        let copies = futures::future::join_all((0..4).map(|_| settling.tick(later))).await;
+        let counts: usize = copies.into_iter().map(Result::unwrap).sum();
+        assert_eq!((counts, asked.asked.lock().unwrap().len()), (30, 30));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_missed_is_healed_by_asking() {
+    on_each_database(async |shop| {
+        shop.stock("MUG", 10).await;
+        let order = fresh_order();
+        shop.reserve(reserve(order, 1, ITEMS)).await;
+        shop.tell(&[event(order, 1, Processing, ITEMS)]).await;
+        let (settling, _) = settling(&shop, |_| stored(Cancelled, 2));
+        let now = shop.inventory.database.now().await.unwrap();
+        assert_eq!(settling.tick(now.plus(HOLD * 99)).await.unwrap(), 0);
+        assert_eq!(settling.tick(now.plus(HOLD * 101)).await.unwrap(), 1);
+        assert_eq!(shop.available("MUG").await, 10);
+        shop.tell(&[event(order, 2, Cancelled, ITEMS)]).await;
+        assert_eq!(shop.available("MUG").await, 10);
+        shop.assert_ledger_adds_up().await;
+    })
+    .await;
+}
