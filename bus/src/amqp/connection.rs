@@ -86,12 +86,13 @@ impl Connection {
         Ok(channel)
     }
 
-    /// Says goodbye, and hangs up when that takes too long.
+    /// Says goodbye, waits a little for the answer, and hangs up.
     pub(super) async fn close(&self) {
         let goodbye = self.inner.close(200, "OK".into());
-        if tokio::time::timeout(CLOSE_LIMIT, goodbye).await.is_err() {
-            self.socket.shut_down();
+        if !matches!(tokio::time::timeout(CLOSE_LIMIT, goodbye).await, Ok(Ok(()))) {
+            tracing::debug!("hanging up without a goodbye");
         }
+        self.socket.shut_down();
     }
 }
 

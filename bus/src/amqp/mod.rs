@@ -156,11 +156,12 @@ impl AmqpTransport {
         publisher: &Publisher,
         target: Target,
         message: Message,
+        deadline: Instant,
     ) -> Result<oneshot::Receiver<Published>, PublishError> {
         if message.body.len() > self.max_message_bytes {
             return Err(PublishError::TooLarge(self.max_message_bytes));
         }
-        publisher.submit(self.outgoing(target, message)?).await
+        publisher.submit(self.outgoing(target, message)?, deadline).await
     }
 
     fn outgoing(&self, target: Target, message: Message) -> Result<Outgoing, PublishError> {
@@ -224,7 +225,7 @@ impl Transport for AmqpTransport {
             let answer = match &unsent {
                 // After one that could not be sent, nothing is: the order would be another.
                 Some(error) => Err(PublishError::clone(error)),
-                None => self.submit(&session.confirmed, target, message).await,
+                None => self.submit(&session.confirmed, target, message, deadline).await,
             };
             if let Err(error @ (PublishError::Disconnected | PublishError::WindowFull)) = &answer {
                 unsent = Some(error.clone());
@@ -253,7 +254,8 @@ impl Transport for AmqpTransport {
             return Err(PublishError::TooLarge(self.max_message_bytes));
         }
         let outgoing = Outgoing { mandatory: false, ..self.outgoing(target, message)? };
-        answered(session.posted.submit(outgoing).await?, Instant::now() + POST_LIMIT).await
+        let deadline = Instant::now() + POST_LIMIT;
+        answered(session.posted.submit(outgoing, deadline).await?, deadline).await
     }
 
     async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {

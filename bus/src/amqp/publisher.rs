@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
@@ -18,7 +19,7 @@ use super::declare::Declarer;
 use super::returned::Returned;
 use crate::transport::PublishError;
 
-/// How long a message waits for its place in the window.
+/// How long a message waits for its place in the window, at the most.
 const WINDOW_PATIENCE: Duration = Duration::from_millis(500);
 /// How long confirmations are awaited once the connection is given up.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
@@ -77,18 +78,22 @@ impl Publisher {
             channel: None,
             in_flight: FuturesUnordered::new(),
             returned: Returned::default(),
+            lost,
         };
-        (Self { jobs, window: Arc::new(Semaphore::new(window)) }, pipeline.run(waiting, lost))
+        (Self { jobs, window: Arc::new(Semaphore::new(window)) }, pipeline.run(waiting))
     }
 
-    /// Hands a message over; those of one caller keep their order. Dropping the receiver recalls nothing.
+    /// Hands a message over, by `deadline`; those of one caller keep their order. Dropping the receiver recalls
+    /// nothing.
     pub(super) async fn submit(
         &self,
         outgoing: Outgoing,
+        deadline: Instant,
     ) -> Result<oneshot::Receiver<Published>, PublishError> {
-        let place = tokio::time::timeout(WINDOW_PATIENCE, Arc::clone(&self.window).acquire_owned());
-        let place =
-            place.await.map_err(|_| PublishError::WindowFull)?.map_err(|_| PublishError::Disconnected)?;
+        let patience = deadline.min(Instant::now() + WINDOW_PATIENCE);
+        let place = tokio::time::timeout_at(patience, Arc::clone(&self.window).acquire_owned());
+        let place = place.await.map_err(|_| PublishError::WindowFull)?;
+        let place = place.map_err(|_| PublishError::Disconnected)?;
         let (answer, answered) = oneshot::channel();
         let job = Job { outgoing, answer, _place: place };
         self.jobs.send(job).await.map_err(|_| PublishError::Disconnected)?;
@@ -106,10 +111,12 @@ struct Pipeline {
     channel: Option<Channel>,
     in_flight: FuturesUnordered<BoxFuture<'static, Done>>,
     returned: Returned,
+    lost: CancellationToken,
 }
 
 impl Pipeline {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>, lost: CancellationToken) {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let lost = self.lost.clone();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
@@ -138,7 +145,8 @@ impl Pipeline {
         if job.answer.is_closed() {
             return;
         }
-        let Some(channel) = self.open_channel().await else {
+        let lost = self.lost.clone();
+        let Some(Some(channel)) = lost.run_until_cancelled(self.open_channel()).await else {
             return answer(job, Err(PublishError::Disconnected));
         };
         let mut publishing = publish(channel, job).boxed();

@@ -4,7 +4,7 @@ use schema::order_events::routing_key;
 use uuid::Uuid;
 
 use super::Broker;
-use super::words::{AGES, in_time, name, named, next, order_event};
+use super::words::{AGES, in_time, name, named, names, next, order_event};
 use crate::events::event_message;
 use crate::live::{Live, LiveEvents};
 use crate::transport::{ExclusiveQueue, PublishError, SharedTransport, Target};
@@ -51,6 +51,29 @@ pub async fn subscribers_hear_what_they_are_bound_to(broker: &dyn Broker) {
     for key in ["order.07.created", "order.08.deleted", "deleted"] {
         assert_eq!(name(&next(&mut heard).await.message), key);
     }
+}
+
+/// Neither the broker nor the process fills up; replay brings what was missed.
+pub async fn a_slow_listener_misses_events_and_still_hears_the_newest_ones(broker: &dyn Broker) {
+    const EVENTS: usize = 4_000;
+    let transport = broker.transport("gateway.1").await;
+    let (_, mut heard) = transport.consume_exclusive(listening_to(&["order.#"])).await.unwrap();
+    let target = Target::Events { routing_key: "order.07.created".to_owned() };
+    let events = names(EVENTS);
+    let messages: Vec<_> = events.iter().map(|event| (target.clone(), named(event))).collect();
+    for messages in messages.chunks(500) {
+        let published = transport.publish(messages.to_vec(), AGES).await;
+        assert!(published.iter().all(Result::is_ok), "whoever listens slowly holds nobody up");
+    }
+    let mut last = String::new();
+    let mut count = 0;
+    while last != events[EVENTS - 1] {
+        let event = name(&next(&mut heard).await.message);
+        assert!(event > last, "{event} came after {last}");
+        last = event;
+        count += 1;
+    }
+    assert!(count < EVENTS, "all {EVENTS} events were kept");
 }
 
 /// Who sends to it is told at once that nobody is there.

@@ -60,6 +60,7 @@ macro_rules! conformance {
             consuming: a_dropped_delivery_comes_again,
             listening: every_subscriber_hears_every_event,
             listening: subscribers_hear_what_they_are_bound_to,
+            listening: a_slow_listener_misses_events_and_still_hears_the_newest_ones,
             listening: a_queue_of_ones_own_is_gone_with_its_connection,
             listening: live_events_say_from_when_on_they_listen,
             requests: a_request_is_answered,

@@ -1,12 +1,17 @@
 //! Declaring what the contract says, over whatever the broker has.
 
+use bus::clock::SystemClock;
+use bus::deadline::Deadline;
 use bus::message::Message;
+use bus::requester::{RequestError, Requester, request};
 use bus::topology::WorkQueue;
 use bus::transport::{Link, PublishError, Target, Transport as _};
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use schema::pattern::Service;
+use schema::pattern::{ORDER_GET, Service};
+use std::sync::Arc;
 use testkit::{PATIENCE, eventually};
+use tokio_util::sync::CancellationToken;
 
 use crate::stand::{Rabbit, next};
 
@@ -151,4 +156,19 @@ async fn a_deleted_exchange_costs_nothing_but_the_doubt_about_one_message() {
         let delivery = next(&mut deliveries).await;
         assert_eq!(delivery.message.message_id.as_deref(), Some(expected));
     }
+}
+
+#[tokio::test]
+async fn a_request_to_a_queue_that_vanished_fails_at_once() {
+    let rabbit = Rabbit::shared().await;
+    let channel = rabbit.foreign_channel().await;
+    let transport = rabbit.connected("gateway.1").await;
+    let queue = transport.topology().requests(Service::Order);
+    let stop = CancellationToken::new();
+    let requester = Requester::start(Arc::new(transport), Arc::new(SystemClock), stop.clone());
+    let _stop = stop.drop_guard();
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    let asked = request::<_, ()>(&*requester, ORDER_GET, &(), Deadline::after(PATIENCE)).await;
+    let Err(error @ RequestError::Unavailable { .. }) = asked else { panic!("{asked:?}") };
+    assert!(error.nothing_was_done());
 }
