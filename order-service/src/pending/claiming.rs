@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use schema::ids::OrderId;
@@ -57,10 +58,11 @@ pub(super) async fn claim(
         .take();
     statement.returning(Query::returning().column(order::Column::Id));
     let rows = database.write().query_all(&statement).await?;
-    let ids: Vec<uuid::Uuid> =
-        rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, sea_orm::DbErr>>()?;
-    let stored = find(database.read(), ids.into_iter().map(OrderId)).await?;
-    Ok(stored.into_values().filter(|stored| stored.order.status == OrderStatus::Pending).collect())
+    let ids: BTreeSet<OrderId> =
+        rows.iter().map(|row| Ok(OrderId(row.try_get("", "id")?))).collect::<Result<_, sea_orm::DbErr>>()?;
+    let mut stored = find(database.read(), ids.iter().copied()).await?;
+    let claimed = ids.into_iter().filter_map(|id| stored.remove(&id));
+    Ok(claimed.filter(|stored| stored.order.status == OrderStatus::Pending).collect())
 }
 
 /// Lets it be tried again from `at` on.

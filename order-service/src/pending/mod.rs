@@ -2,6 +2,7 @@
 
 mod claiming;
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::Duration;
 
 use bus::deadline::Deadline;
@@ -76,11 +77,11 @@ impl RetryPending {
         }
         settled.extend(expired);
         for stored in contested {
-            retrying(|| take_next_attempt(database, &stored, now.plus(pause_after(stored.tries)))).await?;
+            retrying(|| take_next_attempt(database, &stored, now.plus(pause_after(&stored)))).await?;
         }
         waiting.extend(self.settle(settled).await?);
         for stored in &waiting {
-            retrying(|| put_back(database, stored, now.plus(pause_after(stored.tries)))).await?;
+            retrying(|| put_back(database, stored, now.plus(pause_after(stored)))).await?;
         }
         Ok(if away { Retried::Away } else { Retried::Orders(tried) })
     }
@@ -100,7 +101,7 @@ impl RetryPending {
             };
             let is_away = !matches!(tried, Ok(Retried::Orders(_) | Retried::Nothing));
             away = if is_away { (away * 2).min(AWAY_LIMIT) } else { AWAY_FIRST };
-            stop.run_until_cancelled(tokio::time::sleep(jittered(pause))).await;
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
 
@@ -167,13 +168,22 @@ impl RetryPending {
     }
 }
 
-fn pause_after(tries: u32) -> Duration {
-    let pause = RETRY_FIRST.saturating_mul(1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
-    jittered(pause.min(RETRY_LIMIT))
+fn pause_after(stored: &Stored) -> Duration {
+    jittered(pause_bound(stored.tries), (stored.order.id, stored.tries))
 }
 
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.5..1.0))
+fn pause_bound(tries: u32) -> Duration {
+    let doublings = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
+    RETRY_FIRST.saturating_mul(doublings).min(RETRY_LIMIT)
+}
+
+/// Between half of the pause and all of it, so that orders that failed together don't come back together. Drawn
+/// from `what`, so that a simulation can repeat it.
+fn jittered(pause: Duration, what: impl Hash) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    let thousandths = 500 + u32::try_from(hasher.finish() % 500).expect("less than 500");
+    pause * thousandths / 1000
 }
 
 #[cfg(test)]
@@ -185,9 +195,12 @@ mod tests {
         for (tries, least_ms, most_ms) in
             [(1, 125, 250), (2, 250, 500), (5, 1500, 3000), (u32::MAX, 1500, 3000)]
         {
-            let pause = pause_after(tries);
-            assert!(pause >= Duration::from_millis(least_ms), "{tries}: {pause:?}");
-            assert!(pause <= Duration::from_millis(most_ms), "{tries}: {pause:?}");
+            let bound = pause_bound(tries);
+            assert_eq!(bound, Duration::from_millis(most_ms), "{tries}");
+            for order in 0..100 {
+                let pause = jittered(bound, (order, tries));
+                assert!(pause >= Duration::from_millis(least_ms) && pause <= bound, "{tries}: {pause:?}");
+            }
         }
     }
 }

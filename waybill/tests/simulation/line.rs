@@ -1,0 +1,95 @@
+//! The line between two services: requests get through, get lost, or get through twice, and so do answers.
+
+use async_trait::async_trait;
+use bus::deadline::Deadline;
+use bus::packet::Packet;
+use bus::requester::{Ask, RequestError};
+use bus::responder::{HandleRequest, Request, respond};
+use inventory_service::Inventory;
+use order_service::requests::OrderRequests;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use schema::customer::Customer;
+use schema::ids::CustomerId;
+use schema::pattern::Service;
+use serde_json::value::RawValue;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Customers that exist, and one more that doesn't.
+pub(crate) const CUSTOMERS: [&str; 3] = ["CUST01", "CUST02", "CUST99"];
+
+pub(crate) struct Line {
+    pub(crate) rng: Arc<Mutex<StdRng>>,
+    /// Nothing goes wrong any more.
+    pub(crate) calm: AtomicBool,
+    /// inventory-service is away.
+    pub(crate) inventory_away: AtomicBool,
+    pub(crate) inventory: Inventory,
+    pub(crate) orders: OnceLock<OrderRequests>,
+}
+
+impl Line {
+    async fn handle(
+        &self,
+        pattern: &str,
+        data: &RawValue,
+        deadline: Deadline,
+    ) -> Result<Box<RawValue>, RequestError> {
+        let packet = Packet { pattern: pattern.to_owned(), data: data.to_owned(), id: None };
+        let request = Request { packet, deadline };
+        let answer = match Service::of(pattern).unwrap() {
+            Service::Order => self.orders.get().unwrap().handle(request).await,
+            Service::Inventory => self.inventory.handle(request).await,
+            Service::Customer => {
+                let ids: Vec<CustomerId> = request.packet.data().unwrap();
+                respond(&ids.into_iter().map(customer).collect::<Vec<_>>())
+            }
+        };
+        answer.map_err(RequestError::Answered)
+    }
+}
+
+#[async_trait]
+impl Ask for Line {
+    async fn ask(
+        &self,
+        pattern: &str,
+        data: Box<RawValue>,
+        deadline: Deadline,
+    ) -> Result<Box<RawValue>, RequestError> {
+        let unavailable =
+            || RequestError::Unavailable { pattern: pattern.to_owned(), reason: "away".to_owned() };
+        let lost = || RequestError::DeadlineExceeded { pattern: pattern.to_owned() };
+        if self.calm.load(Ordering::SeqCst) {
+            return self.handle(pattern, &data, deadline).await;
+        }
+        if Service::of(pattern) == Some(Service::Inventory) && self.inventory_away.load(Ordering::SeqCst) {
+            return Err(unavailable());
+        }
+        let drawn = self.rng.lock().unwrap().random_range(0..100);
+        match drawn {
+            0..4 => Err(unavailable()),
+            4..8 => Err(lost()),
+            8..16 => {
+                let _ = self.handle(pattern, &data, deadline).await;
+                Err(lost())
+            }
+            16..22 => {
+                let _ = self.handle(pattern, &data, deadline).await;
+                self.handle(pattern, &data, deadline).await
+            }
+            _ => self.handle(pattern, &data, deadline).await,
+        }
+    }
+}
+
+fn customer(id: CustomerId) -> Option<Customer> {
+    (id.as_str() != CUSTOMERS[2]).then(|| Customer {
+        name: format!("Customer {id}"),
+        email: "customer@example.com".to_owned(),
+        phone: None,
+        shipping_address: "1 Harbour Street, Portland".to_owned(),
+        id,
+    })
+}

@@ -1,0 +1,348 @@
+//! The system of one run: two copies of order-service and one of inventory-service, stepped from a seed.
+
+use bus::clock::{Clock, ManualClock};
+use bus::ids::IdSource;
+use bus::message::Message;
+use bus::topology::{RetryDelays, Topology, WorkQueue};
+use bus::transport::{Deliveries, ExclusiveQueue, SharedTransport, Target};
+use bus::work::Worker;
+use embedded_broker::ManualBroker;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use inventory_service::Inventory;
+use inventory_service::settling::Settling;
+use inventory_service::stock::Hold;
+use order_service::pending::RetryPending;
+use order_service::placing::PlaceOrders;
+use order_service::requests::OrderRequests;
+use order_service::{Bounds, Context};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use schema::money::Currency;
+use schema::order_events::OrderEvent;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use store::Database;
+use store::relay::{Relay, Relayed};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::fate::{Fate, Fates, Stalled};
+use crate::line::Line;
+use crate::shopper::{Shopper, ask_for, draw_id};
+use crate::template;
+
+/// How long a hold may be unheard of.
+const HOLD: Duration = Duration::from_secs(60);
+/// Rounds that bring everything to rest, and how far each moves the clock: past every delay, lease and hold.
+const ROUNDS_TO_REST: usize = 200;
+const ROUND: Duration = Duration::from_secs(7);
+
+pub(crate) struct World {
+    pub(crate) orders_database: Database,
+    pub(crate) inventory_database: Database,
+    pub(crate) shopper: Shopper,
+    pub(crate) broker: ManualBroker,
+    /// What a gateway heard, in the order it heard it.
+    pub(crate) heard: Vec<OrderEvent>,
+    rng: Arc<Mutex<StdRng>>,
+    clock: Arc<ManualClock>,
+    line: Arc<Line>,
+    fates: Fates,
+    context: Context,
+    topology: Topology,
+    stalled: Vec<Stalled>,
+    system: System,
+    _folder: TempDir,
+}
+
+/// What is gone when everything dies at once.
+struct System {
+    transport: SharedTransport,
+    live: Deliveries,
+    placing: Arc<Worker>,
+    following: Arc<Worker>,
+    pending: Arc<RetryPending>,
+    settling: Settling,
+    relays: [Arc<Relay>; 2],
+}
+
+struct SeededIds(Arc<Mutex<StdRng>>);
+
+impl IdSource for SeededIds {
+    fn fresh(&self) -> Uuid {
+        draw_id(&mut self.0.lock().unwrap())
+    }
+}
+
+impl World {
+    pub(crate) async fn new(seed: u64) -> Self {
+        let folder = template::folder();
+        template::copy_to(folder.path()).await;
+        let rng = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
+        let clock = Arc::new(ManualClock::at(template::START.parse().unwrap()));
+        let connect = async |name: &str| {
+            let url = template::url(folder.path(), name);
+            Database::connect(&url, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap()
+        };
+        let orders_database = connect("orders.sqlite").await;
+        let inventory_database = connect("inventory.sqlite").await;
+        let inventory =
+            Inventory { database: inventory_database.clone(), currency: Currency::USD, hold: Hold(HOLD) };
+        let fates = Fates::default();
+        let line = Arc::new(Line {
+            rng: Arc::clone(&rng),
+            calm: false.into(),
+            inventory_away: false.into(),
+            inventory,
+            orders: OnceLock::new(),
+        });
+        // Budgets are measured on the machine's own clock, which must not have a say in a run.
+        let forever = Duration::from_secs(3_600);
+        let context = Context {
+            database: orders_database.clone(),
+            ask: line.clone(),
+            clock: clock.clone(),
+            ids: Arc::new(SeededIds(Arc::clone(&rng))),
+            committed: Arc::new(Notify::new()),
+            failpoints: fates.failpoints(),
+            bounds: Bounds {
+                placing_budget: forever,
+                request_timeout: Duration::from_secs(5),
+                pending_max_age: forever,
+            },
+        };
+        assert!(line.orders.set(OrderRequests::new(context.clone())).is_ok(), "set once");
+        let topology = Topology::new("simulation", RetryDelays::default());
+        let broker = ManualBroker::new(topology.clone(), clock.clone());
+        let system = System::boot(&broker, &context, &line).await;
+        Self {
+            orders_database,
+            inventory_database,
+            shopper: Shopper::default(),
+            broker,
+            heard: Vec::new(),
+            rng,
+            clock,
+            line,
+            fates,
+            context,
+            topology,
+            stalled: Vec::new(),
+            system,
+            _folder: folder,
+        }
+    }
+
+    /// One thing happens.
+    pub(crate) async fn step(&mut self) {
+        let drawn = self.draw(0..100);
+        match drawn {
+            0..24 => self.place().await,
+            24..44 => self.deliver(WorkQueue::OrderCommands).await,
+            44..60 => self.deliver(WorkQueue::InventoryOrderEvents).await,
+            60..70 => self.tell().await,
+            70..76 => self.retry_pending().await,
+            76..79 => self.settle().await,
+            79..87 => self.change().await,
+            87..94 => self.pass_time(),
+            94..97 => self.wake_one().await,
+            97..99 => {
+                let away = self.draw(0..2) == 0;
+                self.line.inventory_away.store(away, Ordering::SeqCst);
+            }
+            _ => self.crash().await,
+        }
+        self.hear();
+    }
+
+    /// Nothing goes wrong any more, until nothing is left to be done.
+    pub(crate) async fn come_to_rest(&mut self) {
+        self.line.calm.store(true, Ordering::SeqCst);
+        for stalled in std::mem::take(&mut self.stalled) {
+            stalled.resume().await;
+        }
+        for _ in 0..ROUNDS_TO_REST {
+            for queue in WorkQueue::ALL {
+                while self.ready(&self.topology.work(queue)) > 0 {
+                    self.deliver_all(queue).await;
+                }
+            }
+            let _ = self.system.pending.tick().await.unwrap();
+            self.system.settling.tick(self.clock.now()).await.unwrap();
+            for relay in &self.system.relays {
+                while matches!(relay.tick().await.unwrap(), Relayed::Published(1..)) {}
+            }
+            self.hear();
+            self.clock.advance(ROUND);
+            self.broker.tick(self.clock.now());
+        }
+    }
+
+    pub(crate) fn ready(&self, queue: &str) -> usize {
+        self.broker.queues().into_iter().find(|(name, _)| name == queue).map_or(0, |(_, ready)| ready)
+    }
+
+    pub(crate) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    fn draw(&self, range: std::ops::Range<u32>) -> u32 {
+        self.rng.lock().unwrap().random_range(range)
+    }
+
+    /// What befalls the next handler, if anything.
+    fn plan(&self) -> Option<(u32, Fate)> {
+        let drawn = self.draw(0..100);
+        match drawn {
+            0..10 => Some((drawn % 2, Fate::Crash)),
+            10..18 => Some((drawn % 2, Fate::Stall)),
+            _ => None,
+        }
+    }
+
+    async fn run(&mut self, work: LocalBoxFuture<'static, ()>) {
+        let plan = self.plan();
+        let stalled = self.fates.run(plan, work).await;
+        self.stalled.extend(stalled);
+    }
+
+    async fn place(&mut self) {
+        let message = self.shopper.places(&mut self.rng.lock().unwrap(), self.clock.now());
+        let copies = if self.draw(0..10) == 0 { 2 } else { 1 };
+        let target = Target::Queue(self.topology.work(WorkQueue::OrderCommands));
+        for _ in 0..copies {
+            self.publish(target.clone(), message.clone()).await;
+        }
+    }
+
+    async fn publish(&self, target: Target, message: Message) {
+        let published = self.system.transport.publish(vec![(target, message)], Duration::from_secs(60)).await;
+        assert_eq!(published, [Ok(())]);
+    }
+
+    /// A few messages, from anywhere in the queue, one of them perhaps to be delivered again.
+    async fn deliver(&mut self, queue: WorkQueue) {
+        let name = self.topology.work(queue);
+        let mut batch = Vec::new();
+        for _ in 0..self.draw(1..8) {
+            let ready = u32::try_from(self.ready(&name)).unwrap();
+            let place = if ready == 0 { break } else { self.draw(0..ready) as usize };
+            batch.extend(self.broker.take_at(&name, place));
+        }
+        let Some(first) = batch.first() else { return };
+        if self.draw(0..8) == 0 {
+            let copy = first.message.clone();
+            self.publish(Target::Queue(name), copy).await;
+        }
+        let worker = self.system.worker(queue);
+        self.run(async move { worker.process(batch, &CancellationToken::new()).await }.boxed_local()).await;
+    }
+
+    async fn deliver_all(&mut self, queue: WorkQueue) {
+        let name = self.topology.work(queue);
+        let batch: Vec<_> = std::iter::from_fn(|| self.broker.take(&name)).take(50).collect();
+        self.system.worker(queue).process(batch, &CancellationToken::new()).await;
+    }
+
+    async fn tell(&mut self) {
+        let relay = Arc::clone(&self.system.relays[self.draw(0..2) as usize]);
+        let work = async move {
+            let _ = relay.tick().await;
+        };
+        self.run(work.boxed_local()).await;
+    }
+
+    async fn retry_pending(&mut self) {
+        let pending = Arc::clone(&self.system.pending);
+        let work = async move {
+            let _ = pending.tick().await;
+        };
+        self.run(work.boxed_local()).await;
+    }
+
+    async fn settle(&mut self) {
+        // Asking may fail; it is asked again.
+        let _ = self.system.settling.tick(self.clock.now()).await;
+    }
+
+    async fn change(&mut self) {
+        let asked = self.shopper.change(&mut self.rng.lock().unwrap());
+        let Some((pattern, change)) = asked else { return };
+        let repeats = if self.draw(0..4) == 0 { 2 } else { 1 };
+        for _ in 0..repeats {
+            let told = ask_for(&*self.line, pattern, &change).await;
+            self.shopper.told.extend(told);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let by = [50, 1_000, 5_000, 40_000][self.draw(0..4) as usize];
+        self.clock.advance(Duration::from_millis(by));
+        self.broker.tick(self.clock.now());
+    }
+
+    async fn wake_one(&mut self) {
+        if self.stalled.is_empty() {
+            return;
+        }
+        let index = self.draw(0..u32::try_from(self.stalled.len()).unwrap()) as usize;
+        self.stalled.swap_remove(index).resume().await;
+    }
+
+    /// Everything dies at once, the broker included, and starts again.
+    async fn crash(&mut self) {
+        self.stalled.clear();
+        self.broker.crash();
+        self.system = System::boot(&self.broker, &self.context, &self.line).await;
+    }
+
+    fn hear(&mut self) {
+        for (queue, _) in self.broker.queues().into_iter().filter(|(name, _)| name.ends_with(".events")) {
+            while self.broker.deliver(&queue, 0) {}
+        }
+        while let Ok(delivery) = self.system.live.try_recv() {
+            self.heard.push(bus::events::read_event(&delivery.message).unwrap());
+        }
+    }
+}
+
+impl System {
+    async fn boot(broker: &ManualBroker, context: &Context, line: &Arc<Line>) -> Self {
+        let transport = broker.transport("system.1");
+        let live = ExclusiveQueue {
+            purpose: "events",
+            event_bindings: vec!["order.#".to_owned()],
+            max_length: 100_000,
+        };
+        let (_, live) = transport.consume_exclusive(live).await.unwrap();
+        let worker = |queue, handler| {
+            let (transport, clock) = (Arc::clone(&transport), Arc::clone(&context.clock));
+            Arc::new(Worker { transport, queue, handler, prefetch: 100, batch_max: 50, clock })
+        };
+        let relay = || Arc::new(order_service::service::relay(context, Arc::clone(&transport)));
+        Self {
+            live,
+            placing: worker(WorkQueue::OrderCommands, Arc::new(PlaceOrders::new(context.clone()))),
+            following: worker(WorkQueue::InventoryOrderEvents, Arc::new(line.inventory.clone())),
+            pending: Arc::new(RetryPending::new(context.clone())),
+            settling: Settling {
+                inventory: line.inventory.clone(),
+                ask: line.clone(),
+                timeout: Duration::from_secs(3_600),
+            },
+            relays: [relay(), relay()],
+            transport,
+        }
+    }
+
+    fn worker(&self, queue: WorkQueue) -> Arc<Worker> {
+        match queue {
+            WorkQueue::OrderCommands => Arc::clone(&self.placing),
+            WorkQueue::InventoryOrderEvents => Arc::clone(&self.following),
+        }
+    }
+}
