@@ -1,0 +1,51 @@
+//! `customers`: the table as rows.
+
+use schema::customer::Customer;
+use schema::time::Timestamp;
+use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
+use store::StoreError;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "customers")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) phone: Option<String>,
+    pub(crate) shipping_address: String,
+    pub(crate) created_at: DateTimeUtc,
+    pub(crate) updated_at: DateTimeUtc,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub(crate) fn into_customer(self) -> Result<Customer, StoreError> {
+        let id = self.id.parse().map_err(|error| StoreError::Data(format!("a customer's id: {error}")))?;
+        Ok(Customer {
+            id,
+            name: self.name,
+            email: self.email,
+            phone: self.phone,
+            shipping_address: self.shipping_address,
+        })
+    }
+}
+
+/// A customer as a row made now; where there is one already, it keeps the time it was made.
+pub(crate) fn active(customer: &Customer, now: Timestamp) -> ActiveModel {
+    ActiveModel {
+        id: Set(customer.id.to_string()),
+        name: Set(customer.name.clone()),
+        email: Set(customer.email.clone()),
+        phone: Set(customer.phone.clone()),
+        shipping_address: Set(customer.shipping_address.clone()),
+        created_at: Set(now.to_utc()),
+        updated_at: Set(now.to_utc()),
+    }
+}

@@ -1,0 +1,39 @@
+//! The whole service over a broker, as `waybill up` runs it.
+
+use std::sync::Arc;
+
+use bus::clock::{Clock, SystemClock};
+use bus::deadline::Deadline;
+use bus::requester::{Requester, request};
+use bus::topology::{RetryDelays, Topology};
+use customer_service::{Config, Service};
+use embedded_broker::{EmbeddedBroker, Storage};
+use schema::customer::Customer;
+use schema::pattern::CUSTOMER_GET;
+use service_kit::{Ending, Readiness, Shutdown};
+use store::Database;
+
+#[tokio::test]
+async fn the_service_answers_and_ends_with_nothing_cut_off() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let topology = Topology::new("test", RetryDelays::default());
+    let broker = EmbeddedBroker::open(Storage::Memory, topology, Arc::clone(&clock)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/customers.db", folder.path().display());
+    let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
+    let (shutdown, readiness) = (Shutdown::new(), Readiness::new());
+    let config = Config { prefetch: 10, seed_demo: true };
+    let transport = broker.transport("customer-service.test");
+    Service::start(&config, transport, database, Arc::clone(&clock), &shutdown, &readiness).await.unwrap();
+    tokio::time::timeout(testkit::PATIENCE, readiness.ready()).await.unwrap();
+
+    let requester = Requester::start(broker.transport("gateway.test"), clock, shutdown.forced().clone());
+    let deadline = Deadline::after(testkit::PATIENCE);
+    let customers: Vec<Option<Customer>> =
+        request(&*requester, CUSTOMER_GET, &["CUST01", "CUST03"], deadline).await.unwrap();
+    assert_eq!(customers[0].as_ref().unwrap().name, "Ada Lindgren");
+    assert_eq!(customers[1], None);
+
+    assert_eq!(shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    broker.close().await;
+}

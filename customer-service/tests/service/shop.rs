@@ -1,0 +1,61 @@
+//! A shop's customers, as its neighbours see them.
+
+use std::sync::Arc;
+
+use bus::clock::SystemClock;
+use bus::deadline::Deadline;
+use bus::failure::Failure;
+use bus::packet::Packet;
+use bus::responder::{HandleRequest, Request};
+use customer_service::Customers;
+use schema::customer::Customer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::to_raw_value;
+use store::Database;
+use tempfile::TempDir;
+
+pub(crate) struct Shop {
+    pub(crate) customers: Customers,
+    _folder: TempDir,
+}
+
+/// Runs a test on an empty database of each kind.
+pub(crate) async fn on_each_database(test: impl AsyncFn(Shop)) {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite://{}/customers.db", folder.path().display());
+    test(Shop::open(&sqlite, folder).await).await;
+    let postgres = testkit::postgres_database().await;
+    test(Shop::open(&postgres, tempfile::tempdir().unwrap()).await).await;
+}
+
+impl Shop {
+    async fn open(url: &str, folder: TempDir) -> Self {
+        let database = Database::connect(url, Arc::new(SystemClock)).await.unwrap();
+        migrations::customers::migrate(&database).await.unwrap();
+        Self { customers: Customers { database }, _folder: folder }
+    }
+
+    /// Sends a request twice, as a broker may, and answers what it answered both times.
+    pub(crate) async fn ask<Q: Serialize, R: DeserializeOwned>(&self, pattern: &str, data: &Q) -> R {
+        let first = self.ask_once(pattern, data).await.unwrap();
+        assert_eq!(first, self.ask_once(pattern, data).await.unwrap(), "{pattern} delivered again");
+        serde_json::from_str(&first).unwrap()
+    }
+
+    pub(crate) async fn ask_once<Q: Serialize>(&self, pattern: &str, data: &Q) -> Result<String, Failure> {
+        let packet = Packet { pattern: pattern.to_owned(), data: to_raw_value(data).unwrap(), id: None };
+        let request = Request { packet, deadline: Deadline::after(testkit::PATIENCE) };
+        Ok(self.customers.handle(request).await?.get().to_owned())
+    }
+}
+
+pub(crate) fn customer(id: &str, name: &str) -> Customer {
+    Customer {
+        id: id.parse().unwrap(),
+        name: name.to_owned(),
+        email: format!("{id}@example.com"),
+        phone: None,
+        shipping_address: "1 Harbour Street\nPortland".to_owned(),
+    }
+}
