@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod catalogue;
+mod configuration;
 mod crowd;
 mod events;
 mod plans;

@@ -1,0 +1,31 @@
+use clap::{CommandFactory, Parser};
+use inventory_service::config::{Arguments, DEFAULTS};
+use service_kit::config::{VARIABLES, variables_of, with_defaults};
+
+#[test]
+fn every_variable_is_in_the_table_that_all_processes_share() {
+    for variable in variables_of(&with_defaults(Arguments::command(), DEFAULTS)) {
+        assert!(VARIABLES.contains(&variable.as_str()), "{variable}");
+    }
+}
+
+#[test]
+fn faults_are_reported_all_at_once() {
+    let arguments = [
+        "inventory-service",
+        "--admin-port=port",
+        "--rabbitmq-url=http://broker",
+        "--database-url=mysql://database",
+        "--prefetch=0",
+        "--seed=some",
+        "--currency=dollars",
+        "--reservation-hold=60",
+    ];
+    let faults = Arguments::parse_from(arguments).check().unwrap_err().faults;
+    let mut variables: Vec<&str> = faults.iter().map(|fault| fault.variable).collect();
+    variables.sort_unstable();
+    assert_eq!(
+        variables,
+        ["ADMIN_PORT", "CURRENCY", "DATABASE_URL", "PREFETCH", "RABBITMQ_URL", "RESERVATION_HOLD", "SEED"]
+    );
+}
