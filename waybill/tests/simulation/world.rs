@@ -36,7 +36,7 @@ use crate::shopper::{Shopper, ask_for, draw_id};
 use crate::template;
 
 /// How long a hold may be unheard of.
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_secs(20);
 /// Rounds that bring everything to rest, and how far each moves the clock: past every delay, lease and hold.
 const ROUNDS_TO_REST: usize = 200;
 const ROUND: Duration = Duration::from_secs(7);
