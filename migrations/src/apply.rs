@@ -1,5 +1,5 @@
 use sea_orm::{ConnectionTrait as _, DbBackend};
-use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{MigrationStatus, MigratorTrait};
 use store::{Database, StoreError};
 
 /// Names the lock that migrations of any service take: they are rare, and one database may hold all tables.
@@ -19,4 +19,22 @@ pub(crate) async fn apply<M: MigratorTrait>(database: &Database) -> Result<(), S
     }
     M::up(&transaction, None).await?;
     Ok(transaction.commit().await?)
+}
+
+/// How far a service's tables have come in one database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Migrations that were applied. None of a service whose tables are elsewhere.
+    pub applied: usize,
+    /// The names of those that were not, in the order in which they would be.
+    pub pending: Vec<String>,
+}
+
+/// Reads how far the tables have come, and changes nothing.
+pub(crate) async fn progress<M: MigratorTrait>(database: &Database) -> Result<Progress, StoreError> {
+    let migrations = M::get_migration_with_status_read_only(database.read()).await?;
+    let (applied, pending): (Vec<_>, Vec<_>) =
+        migrations.into_iter().partition(|migration| migration.status() == MigrationStatus::Applied);
+    let pending = pending.iter().map(|migration| migration.name().to_owned()).collect();
+    Ok(Progress { applied: applied.len(), pending })
 }

@@ -12,3 +12,5 @@ pub mod inventory;
 pub mod orders;
 
 mod apply;
+
+pub use apply::Progress;

@@ -11,6 +11,11 @@ pub async fn migrate(database: &Database) -> Result<(), StoreError> {
     crate::apply::apply::<Migrator>(database).await
 }
 
+/// How far the tables have come in this database.
+pub async fn progress(database: &Database) -> Result<crate::Progress, StoreError> {
+    crate::apply::progress::<Migrator>(database).await
+}
+
 struct Migrator;
 
 impl MigratorTrait for Migrator {

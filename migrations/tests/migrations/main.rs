@@ -38,3 +38,26 @@ async fn copies_that_start_at_once_migrate_sqlite_once() {
     let folder = tempfile::tempdir().unwrap();
     start_many_at_once(&format!("sqlite://{}/all.db", folder.path().display())).await;
 }
+
+async fn progress_is_told(url: &str) {
+    let database = connect(url).await;
+    let before = migrations::orders::progress(&database).await.unwrap();
+    assert_eq!(before.applied, 0);
+    assert!(!before.pending.is_empty());
+    migrations::orders::migrate(&database).await.unwrap();
+    let after = migrations::orders::progress(&database).await.unwrap();
+    assert_eq!((after.applied, after.pending), (before.pending.len(), Vec::new()));
+    let elsewhere = migrations::inventory::progress(&database).await.unwrap();
+    assert_eq!(elsewhere.applied, 0, "asking applies nothing");
+}
+
+#[tokio::test]
+async fn how_far_postgres_has_come_is_told() {
+    progress_is_told(&testkit::postgres_database().await).await;
+}
+
+#[tokio::test]
+async fn how_far_sqlite_has_come_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    progress_is_told(&format!("sqlite://{}/all.db", folder.path().display())).await;
+}
