@@ -1,7 +1,7 @@
 //! The public API: types and resolvers over the wire's orders, products and customers.
 //!
-//! Reading order: [`query`], [`mutation`], [`subscription`], then the types; [`loading`] is how nested fields reach other services,
-//! [`nullable`] how one of them fails alone, [`fault`] what is said then.
+//! Reading order: `query`, `mutation`, `subscription`, then the types; `loading` is how nested fields reach other services,
+//! `nullable` how one of them fails alone, `fault` what is said then.
 
 mod api;
 mod customer;

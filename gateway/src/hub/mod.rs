@@ -4,7 +4,7 @@
 //! Subscribers have seats: bounded buffers that receive the events they asked for. One that falls behind loses its seat
 //! rather than an event, and replays on its own account until it has caught up.
 //!
-//! Reading order: [`sequence`] decides what is missing, [`seats`] hands out, [`listener`] hears and replays, [`follower`]
+//! Reading order: `sequence` decides what is missing, `seats` hands out, `listener` hears and replays, `follower`
 //! is one subscriber.
 
 mod follower;
