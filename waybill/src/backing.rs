@@ -1,0 +1,172 @@
+//! What a shop in one process stands on: a broker and databases, its own in DATA_DIR or others'.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use bus::amqp::{AmqpConfig, AmqpTransport};
+use bus::clock::Clock;
+use bus::transport::{Link, SharedTransport};
+use clap::Args;
+use embedded_broker::{DataDirLock, EmbeddedBroker, LockError, Storage};
+use service_kit::config::{BusArgs, BusConfig, DatabaseArgs, Faults, Secret};
+use service_kit::{Readiness, Shutdown, broker};
+use store::Database;
+use tokio::sync::Mutex;
+
+use crate::data_dir::{DataDir, DataDirArgs};
+
+/// How long a broker or a database that doesn't answer is waited for: long enough for a restart, short enough for somebody
+/// who has mistyped an address.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where broker and databases are.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct BackingArgs {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+}
+
+/// [`BackingArgs`], checked.
+#[derive(Debug, Clone)]
+pub(crate) struct BackingConfig {
+    pub(crate) data_dir: DataDir,
+    /// None: the embedded broker.
+    pub(crate) rabbitmq_url: Option<Secret>,
+    pub(crate) bus: BusConfig,
+    /// None: SQLite.
+    pub(crate) database_url: Option<Secret>,
+}
+
+impl BackingArgs {
+    /// The typed values; what is wrong goes to `faults`.
+    pub(crate) fn check(&self, faults: &mut Faults) -> BackingConfig {
+        BackingConfig {
+            data_dir: self.data_dir.check(faults),
+            rabbitmq_url: self.bus.url(faults),
+            bus: self.bus.check(faults),
+            database_url: self.database.url(faults),
+        }
+    }
+}
+
+impl BackingConfig {
+    /// Whether any of it is kept in DATA_DIR, which is then this process's alone.
+    pub(crate) fn is_kept_in_data_dir(&self) -> bool {
+        self.rabbitmq_url.is_none() || self.database_url.is_none()
+    }
+
+    /// Makes DATA_DIR and locks it, where anything is kept in it.
+    pub(crate) fn lock(&self) -> anyhow::Result<Option<DataDirLock>> {
+        if !self.is_kept_in_data_dir() {
+            return Ok(None);
+        }
+        self.data_dir.prepare()?;
+        match DataDirLock::acquire(self.data_dir.path()) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(held @ LockError::Held { .. }) => Err(anyhow!(held).context("cannot use DATA_DIR")),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The broker and the databases in use.
+pub(crate) struct Backing {
+    config: BackingConfig,
+    clock: Arc<dyn Clock>,
+    broker: Option<EmbeddedBroker>,
+    databases: Mutex<Vec<Database>>,
+    _lock: Option<DataDirLock>,
+}
+
+impl Backing {
+    /// Opens the broker, if it is an embedded one; `lock` is [`BackingConfig::lock`]'s.
+    pub(crate) async fn open(
+        config: BackingConfig,
+        clock: Arc<dyn Clock>,
+        lock: Option<DataDirLock>,
+    ) -> anyhow::Result<Self> {
+        let broker = match config.rabbitmq_url {
+            Some(_) => None,
+            None => {
+                let (file, topology) = (config.data_dir.broker(), broker::topology(&config.bus));
+                let opened = EmbeddedBroker::open(Storage::File(file.clone()), topology, Arc::clone(&clock));
+                Some(opened.await.with_context(|| format!("cannot open {}", file.display()))?)
+            }
+        };
+        Ok(Self { config, clock, broker, databases: Mutex::default(), _lock: lock })
+    }
+
+    /// Whether the broker is this process's own.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.broker.is_some()
+    }
+
+    /// A connection to the broker for one part of this process.
+    pub(crate) async fn transport(
+        &self,
+        part: &str,
+        shutdown: &Shutdown,
+        readiness: &Readiness,
+    ) -> anyhow::Result<SharedTransport> {
+        let owner = format!("{part}.{:08x}", rand::random::<u32>());
+        if let Some(broker) = &self.broker {
+            // It can't be away while this process is there.
+            return Ok(broker.transport(&owner));
+        }
+        let url = self.config.rabbitmq_url.as_ref().context("there is no broker")?;
+        let topology = broker::topology(&self.config.bus);
+        let transport = AmqpTransport::connect(AmqpConfig::new(url.expose(), owner, topology))
+            .map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
+        broker::follow(&transport, shutdown, readiness);
+        match shutdown.draining().run_until_cancelled(transport.wait_until_up(PATIENCE)).await {
+            Some(Err(Link::Down(reason))) => Err(anyhow!("cannot reach the broker (RABBITMQ_URL): {reason}")),
+            // A blocked broker is a broker: what publishes says so itself.
+            Some(_) | None => Ok(Arc::new(transport)),
+        }
+    }
+
+    /// The database of one service's tables.
+    pub(crate) async fn database(&self, tables: &str, shutdown: &Shutdown) -> anyhow::Result<Database> {
+        let (url, place) = match &self.config.database_url {
+            Some(url) => (url.clone(), "the database (DATABASE_URL)".to_owned()),
+            None => {
+                let file = self.config.data_dir.database(tables);
+                (sqlite_url(&file), file.display().to_string())
+            }
+        };
+        let clock = Arc::clone(&self.clock);
+        let database = Database::connect_within(url.expose(), clock, PATIENCE, shutdown.draining())
+            .await
+            .with_context(|| format!("cannot reach {place}"))?;
+        self.databases.lock().await.push(database.clone());
+        Ok(database)
+    }
+
+    /// The clock that everything here goes by.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Closes what was opened, once nothing uses it any more. Without it everything ends as in a crash: nothing that
+    /// was confirmed is lost, and the next start takes a little longer.
+    pub(crate) async fn close(self) {
+        if let Some(broker) = &self.broker {
+            broker.close().await;
+        }
+        for database in self.databases.into_inner() {
+            database.close().await;
+        }
+    }
+}
+
+fn sqlite_url(file: &Path) -> Secret {
+    // What ends a URL's path, or begins an escape, may stand in a file's name.
+    let path = file.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Secret::new(format!("sqlite://{path}"))
+}

@@ -1,0 +1,146 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use service_kit::config::with_defaults;
+use service_kit::process::report;
+
+use crate::tools::{import, stock};
+use crate::{health, token, up};
+
+const NAME: &str = "waybill";
+
+/// A GraphQL gateway over message-driven order services
+///
+/// Customers place orders by GraphQL and watch them live. Each order becomes a durable message before its placing is
+/// confirmed; services price it, reserve its stock and tell of every change, and no accepted order is ever lost.
+///
+/// Without a command, `waybill` means `waybill up`: the whole system in this one process, ready to be tried.
+#[derive(Parser, Debug)]
+#[command(name = NAME, version, subcommand_required = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  waybill                                start, with demo products and customers, in ./.waybill
+  waybill token --customer CUST02        a token for somebody else
+  waybill stock receive PROD01 50        fifty more of a product
+  waybill import products catalogue.csv  products of one's own
+
+`waybill COMMAND --help` tells more about each.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Up(Box<up::UpArgs>),
+    Token(token::TokenArgs),
+    Stock(stock::StockArgs),
+    Import(import::ImportArgs),
+    Health(health::HealthArgs),
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = command().get_matches_from(with_default_command(arguments));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
+        Command::Up(args) => service_kit::run(NAME, |shutdown| up::main(*args, shutdown)),
+        Command::Token(args) => ended("waybill token", token::run(&args)),
+        Command::Stock(args) => brief("waybill stock", stock::run(args)),
+        Command::Import(args) => brief("waybill import", import::run(args)),
+        Command::Health(args) => brief("waybill health", health::run(&args)),
+    }
+}
+
+/// The whole command line, with the defaults that are this program's own.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+        .mut_subcommand("up", |up| {
+            with_defaults(up, up::DEFAULTS)
+                .mut_arg("rabbitmq_url", |arg| arg.help(BROKER_HELP))
+                .mut_arg("database_url", |arg| arg.help(DATABASE_HELP))
+                .mut_arg("jwt_secret", |arg| arg.help(SECRET_HELP))
+        })
+        .mut_subcommand("stock", |stock| stock.mut_subcommand("receive", with_few_options))
+        .mut_subcommand("import", |import| {
+            import.mut_subcommand("products", with_few_options).mut_subcommand("customers", with_few_options)
+        })
+}
+
+const BROKER_HELP: &str = "A RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// [default: the embedded broker, in DATA_DIR]";
+const DATABASE_HELP: &str = "A database: postgres://user:password@host/database, or sqlite://path [default: SQLite files in DATA_DIR]";
+const SECRET_HELP: &str = "mock: the secret that tokens are signed with (HS256) [default: a random one, kept in DATA_DIR/jwt-secret]";
+
+/// The operator's commands read the same variables as `up` where they open a stopped shop, but needn't show them all.
+fn with_few_options(command: clap::Command) -> clap::Command {
+    let seldom = [
+        "bus_namespace",
+        "request_timeout",
+        "retry_delays",
+        "prefetch",
+        "seed",
+        "reservation_hold",
+        "pending_max_age",
+    ];
+    seldom.iter().fold(command, |command, argument| command.mut_arg(argument, |arg| arg.hide(true)))
+}
+
+/// `waybill` and `waybill --port 0` mean `waybill up` and `waybill up --port 0`.
+fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let own = ["-h", "--help", "-V", "--version"];
+    let names_a_command = arguments
+        .get(1)
+        .and_then(|first| first.to_str())
+        .is_some_and(|first| !first.starts_with('-') || own.contains(&first));
+    if !names_a_command {
+        arguments.insert(1.min(arguments.len()), "up".into());
+    }
+    arguments
+}
+
+/// Runs a command that is over soon.
+fn brief(name: &str, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => ended(name, runtime.block_on(work)),
+        Err(error) => report(name, &anyhow::Error::new(error).context("cannot start a runtime")),
+    }
+}
+
+fn ended(name: &str, result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(name, &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn without_a_command_it_is_up() {
+        for (given, meant) in [
+            ("waybill", "waybill up"),
+            ("waybill --port 0", "waybill up --port 0"),
+            ("waybill --help", "waybill --help"),
+            ("waybill -V", "waybill -V"),
+            ("waybill token --help", "waybill token --help"),
+        ] {
+            assert_eq!(with_default_command(words(given)), words(meant));
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+}

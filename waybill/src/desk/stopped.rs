@@ -1,0 +1,65 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bus::clock::SystemClock;
+use bus::requester::{Ask, Requester};
+use embedded_broker::DataDirLock;
+use service_kit::{Readiness, Shutdown};
+
+use super::DeskConfig;
+use crate::backing::{Backing, BackingConfig};
+use crate::shop::{Parts, start_customers, start_inventory};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A shop whose services this process asks over their broker: its own for the while, or other processes'.
+pub(super) struct StoppedShop {
+    requester: Arc<Requester>,
+    parts: Parts,
+    backing: Backing,
+    whole: Shutdown,
+}
+
+impl StoppedShop {
+    /// Connects to the broker that the services listen at.
+    pub(super) async fn behind_its_broker(config: BackingConfig) -> anyhow::Result<Self> {
+        let backing = Backing::open(config, Arc::new(SystemClock), None).await?;
+        Self::ask_over(backing, Shutdown::new(), Readiness::new(), Parts::default()).await
+    }
+
+    /// Opens the files and starts the services that the operator's commands need, and no gateway.
+    pub(super) async fn open(config: DeskConfig, lock: DataDirLock) -> anyhow::Result<Self> {
+        let backing = Backing::open(config.backing, Arc::new(SystemClock), Some(lock)).await?;
+        let (whole, readiness) = (Shutdown::new(), Readiness::new());
+        let parts = Parts::of(&whole);
+        start_inventory(&config.services, &backing, &parts.stock_and_customers, &readiness).await?;
+        start_customers(&config.services, &backing, &parts.stock_and_customers, &readiness).await?;
+        tokio::time::timeout(START_LIMIT, readiness.ready())
+            .await
+            .context("the services didn't start in time")?;
+        Self::ask_over(backing, whole, readiness, parts).await
+    }
+
+    async fn ask_over(
+        backing: Backing,
+        whole: Shutdown,
+        readiness: Readiness,
+        parts: Parts,
+    ) -> anyhow::Result<Self> {
+        let transport = backing.transport("waybill", &whole, &readiness).await?;
+        let requester = Requester::start(transport, backing.clock(), whole.forced().clone());
+        Ok(Self { requester, parts, backing, whole })
+    }
+
+    pub(super) fn requester(&self) -> Arc<dyn Ask> {
+        Arc::clone(&self.requester) as Arc<dyn Ask>
+    }
+
+    pub(super) async fn close(self) {
+        self.parts.stop().await;
+        self.whole.force();
+        drop(self.requester);
+        self.backing.close().await;
+    }
+}

@@ -1,0 +1,105 @@
+//! The services of a shop, side by side in one process, over one broker.
+
+mod stopping;
+
+use anyhow::Context as _;
+use clap::Args;
+use inventory_service::config::StockArgs;
+use order_service::config::OrderArgs;
+use service_kit::config::{BusConfig, Faults, SeedArgs};
+use service_kit::{Readiness, Shutdown};
+
+use crate::backing::Backing;
+
+pub(crate) use stopping::Parts;
+
+/// What the services can be told, beside where broker and databases are.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ServicesArgs {
+    #[command(flatten)]
+    pub(crate) seed: SeedArgs,
+    #[command(flatten)]
+    pub(crate) stock: StockArgs,
+    #[command(flatten)]
+    pub(crate) orders: OrderArgs,
+}
+
+/// [`ServicesArgs`], checked.
+#[derive(Debug, Clone)]
+pub(crate) struct ServicesConfig {
+    pub(crate) orders: order_service::Config,
+    pub(crate) inventory: inventory_service::Config,
+    pub(crate) customers: customer_service::Config,
+}
+
+impl ServicesArgs {
+    /// The typed values; what is wrong goes to `faults`.
+    pub(crate) fn check(&self, bus: &BusConfig, faults: &mut Faults) -> ServicesConfig {
+        let seed_demo = self.seed.demo(faults);
+        ServicesConfig {
+            orders: self.orders.check(bus, faults),
+            inventory: self.stock.check(bus, seed_demo, faults),
+            customers: customer_service::Config { prefetch: bus.prefetch, seed_demo },
+        }
+    }
+}
+
+/// Migrates, seeds and starts inventory-service.
+pub(crate) async fn start_inventory(
+    config: &ServicesConfig,
+    backing: &Backing,
+    shutdown: &Shutdown,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
+    let transport = backing.transport("inventory-service", shutdown, readiness).await?;
+    let database = backing.database("inventory", shutdown).await?;
+    let service = inventory_service::Service::start(
+        &config.inventory,
+        transport,
+        database,
+        backing.clock(),
+        shutdown,
+        readiness,
+    );
+    service.await.context("inventory-service")
+}
+
+/// Migrates, seeds and starts customer-service.
+pub(crate) async fn start_customers(
+    config: &ServicesConfig,
+    backing: &Backing,
+    shutdown: &Shutdown,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
+    let transport = backing.transport("customer-service", shutdown, readiness).await?;
+    let database = backing.database("customers", shutdown).await?;
+    let service = customer_service::Service::start(
+        &config.customers,
+        transport,
+        database,
+        backing.clock(),
+        shutdown,
+        readiness,
+    );
+    service.await.context("customer-service")
+}
+
+/// Migrates and starts order-service.
+pub(crate) async fn start_orders(
+    config: &ServicesConfig,
+    backing: &Backing,
+    shutdown: &Shutdown,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
+    let transport = backing.transport("order-service", shutdown, readiness).await?;
+    let database = backing.database("orders", shutdown).await?;
+    let service = order_service::Service::start(
+        &config.orders,
+        transport,
+        database,
+        backing.clock(),
+        shutdown,
+        readiness,
+    );
+    service.await.context("order-service")
+}

@@ -1,0 +1,159 @@
+//! `waybill import`: products and customers of one's own.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use schema::customer::Customer;
+use schema::inventory_messages::{Adjust, PutProduct};
+use schema::pattern::{CUSTOMER_PUT, INVENTORY_PUT};
+use schema::product::Product;
+use schema::refusal::{Outcome, Refusal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::products::ProductRecord;
+use super::stock::{delivery_id, receive};
+use super::table::{self, Entry};
+use crate::desk::{Desk, DeskArgs};
+use crate::output;
+
+/// Records sent in one request.
+const BATCH: usize = 100;
+
+/// Put products or customers into the shop
+///
+/// The file is checked as a whole before anything is sent, and everything that is wrong with it is told by line. What is
+/// there already is changed to what the file says, so that a file may be imported again.
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    #[command(subcommand)]
+    command: ImportCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum ImportCommand {
+    Products(ProductsArgs),
+    Customers(CustomersArgs),
+}
+
+/// Put products into the catalogue
+///
+/// A .csv file with a first line of names, or a .json file with an array of objects: id, name, description, price such as
+/// 14.50 in the shop's currency, and optionally quantity.
+///
+/// quantity is opening stock: it comes in once for each product, from whichever file and however often. For later
+/// deliveries give each a name with --id, or use `waybill stock receive`.
+#[derive(Args, Debug)]
+struct ProductsArgs {
+    /// The .csv or .json file
+    file: PathBuf,
+    /// A name for this delivery; under one name a product's units come in once
+    #[arg(long, value_name = "NAME")]
+    id: Option<String>,
+    #[command(flatten)]
+    desk: DeskArgs,
+}
+
+/// Put customers in
+///
+/// A .csv file with a first line of names, or a .json file with an array of objects: id (the `sub` of their tokens), name,
+/// email, shippingAddress, and optionally phone.
+#[derive(Args, Debug)]
+struct CustomersArgs {
+    /// The .csv or .json file
+    file: PathBuf,
+    #[command(flatten)]
+    desk: DeskArgs,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
+    match args.command {
+        ImportCommand::Products(args) => products(args).await,
+        ImportCommand::Customers(args) => customers(args).await,
+    }
+}
+
+async fn products(args: ProductsArgs) -> anyhow::Result<()> {
+    let shop = args.desk.check()?;
+    let entries: Vec<Entry<ProductRecord>> = table::read(&args.file, &shop.currency())?;
+    let desk = Desk::open(shop).await?;
+    let imported = put_products(&desk, &entries, args.id.as_deref()).await;
+    desk.close().await;
+    let units = imported?;
+    output::print(&format!("{} products are in the catalogue; units counted in: {units}", entries.len()))
+}
+
+async fn put_products(
+    desk: &Desk,
+    entries: &[Entry<ProductRecord>],
+    delivery: Option<&str>,
+) -> anyhow::Result<u64> {
+    let mut units = 0;
+    for batch in entries.chunks(BATCH) {
+        let products: Vec<&PutProduct> = batch.iter().map(|entry| &entry.value.product).collect();
+        let _: Vec<Product> = put(desk, INVENTORY_PUT, batch, &products).await?;
+
+        let with_stock: Vec<&Entry<ProductRecord>> =
+            batch.iter().filter(|entry| entry.value.quantity > 0).collect();
+        let receipts: Vec<Adjust> = with_stock.iter().map(|entry| receipt(&entry.value, delivery)).collect();
+        if receipts.is_empty() {
+            continue;
+        }
+        for (entry, outcome) in with_stock.iter().zip(receive(desk, &receipts).await.context(AGAIN)?) {
+            outcome.into_result().map_err(|refusal| refused(entry.line, &refusal))?;
+        }
+        units += receipts.iter().map(|receipt| receipt.by.unsigned_abs()).sum::<u64>();
+    }
+    Ok(units)
+}
+
+fn receipt(record: &ProductRecord, delivery: Option<&str>) -> Adjust {
+    let reason = delivery.map_or_else(|| "opening stock".to_owned(), |name| format!("delivery {name}"));
+    Adjust {
+        adjustment_id: delivery_id(delivery, &record.product.id),
+        product_id: record.product.id.clone(),
+        by: i64::from(record.quantity),
+        reason,
+    }
+}
+
+async fn customers(args: CustomersArgs) -> anyhow::Result<()> {
+    let shop = args.desk.check()?;
+    let entries: Vec<Entry<Customer>> = table::read(&args.file, &())?;
+    let desk = Desk::open(shop).await?;
+    let imported = put_customers(&desk, &entries).await;
+    desk.close().await;
+    imported?;
+    output::print(&format!("{} customers are in", entries.len()))
+}
+
+async fn put_customers(desk: &Desk, entries: &[Entry<Customer>]) -> anyhow::Result<()> {
+    for batch in entries.chunks(BATCH) {
+        let customers: Vec<&Customer> = batch.iter().map(|entry| &entry.value).collect();
+        let _: Vec<Customer> = put(desk, CUSTOMER_PUT, batch, &customers).await?;
+    }
+    Ok(())
+}
+
+const AGAIN: &str = "not everything was imported; import the file again, nothing is done twice";
+
+/// Sends one batch; a refusal is told with the line that it is about.
+async fn put<T, Q: Serialize + Sync, A: DeserializeOwned>(
+    desk: &Desk,
+    pattern: &str,
+    batch: &[Entry<T>],
+    items: &[Q],
+) -> anyhow::Result<Vec<A>> {
+    let outcomes: Vec<Outcome<A>> = desk.ask(pattern, items).await.context(AGAIN)?;
+    ensure!(outcomes.len() == batch.len(), "{} of {} records were answered", outcomes.len(), batch.len());
+    let answers = batch.iter().zip(outcomes);
+    answers
+        .map(|(entry, outcome)| outcome.into_result().map_err(|refusal| refused(entry.line, &refusal)))
+        .collect()
+}
+
+fn refused(line: u64, refusal: &Refusal) -> anyhow::Error {
+    anyhow::anyhow!("line {line}: {}", refusal.message).context(AGAIN)
+}

@@ -1,0 +1,88 @@
+use std::time::Duration;
+
+use clap::Args;
+use gateway::auth::AuthConfig;
+use gateway::config::{AuthArgs, HttpArgs};
+use service_kit::config::{AdminArgs, AdminConfig, DrainArgs, Faults, InvalidConfig, LogArgs, LogConfig};
+
+use crate::backing::{BackingArgs, BackingConfig};
+use crate::shop::{ServicesArgs, ServicesConfig};
+
+/// The defaults of this command where they differ from other processes'.
+pub(crate) const DEFAULTS: &[(&str, &str)] =
+    &[("admin_port", "9400"), ("auth_mode", "mock"), ("rust_log", "info,sea_orm_migration=warn")];
+
+/// Start the whole system in this process
+///
+/// Gateway, order-service, inventory-service and customer-service run side by side. Where RABBITMQ_URL is not set they speak
+/// over an embedded broker, and where DATABASE_URL is not set they keep their tables in SQLite; both write to DATA_DIR, and what
+/// was accepted survives every crash. An empty shop is filled with demo products and customers.
+///
+/// Once everything is up it says where: the playground, a token for CUST01, an order to place and updates to watch. Ctrl-C or
+/// SIGTERM finish what has begun and end it; the next start goes on where this one stopped.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    backing: BackingArgs,
+    #[command(flatten)]
+    services: ServicesArgs,
+    #[command(flatten)]
+    auth: AuthArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    drain: DrainArgs,
+}
+
+const AFTER_HELP: &str = "\
+Every option can be given by the variable beside it as well. Everything that is wrong with them is told at once, before \
+anything is started. Exit codes: 0 ended in order, 1 failed, 2 wrong options.
+
+Examples:
+  waybill up --port 8080                       on another port
+  waybill up --data-dir /var/lib/waybill       with its files elsewhere
+  SEED=none waybill up                         an empty shop, to be filled with `waybill import`
+  RABBITMQ_URL=amqp://... waybill up           over RabbitMQ, with tables in SQLite";
+
+/// [`UpArgs`], checked.
+#[derive(Debug, Clone)]
+pub(crate) struct UpConfig {
+    pub(crate) admin: AdminConfig,
+    pub(crate) backing: BackingConfig,
+    pub(crate) services: ServicesConfig,
+    pub(crate) gateway: gateway::Config,
+    /// Whether the secret of `gateway` has to be found in DATA_DIR, or made there.
+    pub(crate) makes_secret: bool,
+    pub(crate) log: LogConfig,
+    pub(crate) drain_delay: Duration,
+}
+
+impl UpArgs {
+    /// The typed values, or everything that is wrong with them.
+    pub(crate) fn check(&self) -> Result<UpConfig, InvalidConfig> {
+        let mut faults = Faults::new();
+        let admin = self.admin.check(&mut faults);
+        let backing = self.backing.check(&mut faults);
+        let makes_secret = self.auth.lacks_secret();
+        let auth = if makes_secret {
+            AuthConfig::Mock { secret: String::new() }
+        } else {
+            self.auth.check(&mut faults)
+        };
+        let config = UpConfig {
+            services: self.services.check(&backing.bus, &mut faults),
+            gateway: self.http.check(&admin.host, auth, &backing.bus, &mut faults),
+            makes_secret,
+            log: self.log.check(&mut faults),
+            drain_delay: self.drain.check(&mut faults),
+            admin,
+            backing,
+        };
+        faults.finish(config)
+    }
+}
