@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::clock::Clock;
-use bus::failure::{Failure, FailureCode};
 use bus::ids::IdSource;
 use bus::requester::Ask;
+use store::Database;
 use store::failpoint::Failpoints;
-use store::{Database, StoreError};
 use tokio::sync::Notify;
 
 /// What the service stands on, passed in so that tests and the simulation can play each part.
@@ -50,10 +49,4 @@ impl Default for Bounds {
             pending_max_age: Duration::from_secs(15 * 60),
         }
     }
-}
-
-/// What an asker, or a dead letter, is told of a failing database.
-pub(crate) fn failure(error: StoreError) -> Failure {
-    let code = if error.is_transient() { FailureCode::Unavailable } else { FailureCode::Internal };
-    Failure::new(code, error.to_string())
 }

@@ -83,6 +83,15 @@ impl Database {
         }
     }
 
+    /// Tells `observer` of every statement that is run from now on, over this handle and its clones.
+    #[must_use]
+    pub fn observed_by(mut self, observer: impl Fn(&Statement) + Clone + Send + Sync + 'static) -> Self {
+        let writing = observer.clone();
+        self.writer.set_metric_callback(move |info| writing(info.statement));
+        self.reader.set_metric_callback(move |info| observer(info.statement));
+        self
+    }
+
     /// For reading outside of transactions. On SQLite it refuses to write.
     pub fn read(&self) -> &DatabaseConnection {
         &self.reader

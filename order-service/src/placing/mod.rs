@@ -10,7 +10,7 @@ use bus::work::{HandleWork, Verdict, Work};
 use schema::ids::OrderId;
 use store::StoreError;
 
-use crate::context::{Context, failure};
+use crate::context::Context;
 use crate::orders::Stored;
 use command::Command;
 use round::Rounds;
@@ -53,8 +53,8 @@ fn verdict(
     };
     match outcomes.get(&command.placement.order_id) {
         Some(Ok(stored)) => command.answered(stored),
-        Some(Err(error)) if !error.is_transient() => Verdict::Retry(failure(error.clone())),
-        Some(Err(error)) => Verdict::Hold(failure(error.clone())),
-        None => Verdict::Hold(failure(StoreError::Contention("others are placing this order".to_owned()))),
+        Some(Err(error)) if !error.is_transient() => Verdict::Retry(error.clone().into()),
+        Some(Err(error)) => Verdict::Hold(error.clone().into()),
+        None => Verdict::Hold(StoreError::Contention("others are placing this order".to_owned()).into()),
     }
 }

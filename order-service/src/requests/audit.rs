@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 
 use schema::limits::REQUEST_MAX_ITEMS;
-use schema::order_messages::{AuditedOrder, HistoryEntry, Item, OrderAudit, OrderAudited};
+use schema::order_messages::{AuditedOrder, Backlog, HistoryEntry, Item, OrderAudit, OrderAudited};
+use sea_orm::prelude::DateTimeUtc;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
@@ -52,7 +53,36 @@ async fn page(context: &Context, question: &OrderAudit) -> Result<OrderAudited, 
         let id = stored.order.id.0;
         audited(stored, keys.get(&id).cloned(), steps.remove(&id).unwrap_or_default())
     });
-    Ok(OrderAudited { orders: orders.collect(), has_more, outbox, head })
+    let orders = orders.collect();
+    let backlog = if question.after.is_none() { Some(backlog(context).await?) } else { None };
+    Ok(OrderAudited { orders, has_more, outbox, head, backlog })
+}
+
+async fn backlog(context: &Context) -> Result<Backlog, StoreError> {
+    let connection = context.database.read();
+    let unpublished_since: Option<Option<DateTimeUtc>> = order_event::Entity::find()
+        .select_only()
+        .column_as(order_event::Column::OccurredAt.min(), "since")
+        .filter(order_event::Column::PublishedAt.is_null())
+        .into_tuple()
+        .one(connection)
+        .await?;
+    let pending = order::Entity::find().filter(order::Column::PendingSince.is_not_null());
+    let oldest: Option<DateTimeUtc> = pending
+        .clone()
+        .select_only()
+        .column(order::Column::PendingSince)
+        .order_by_asc(order::Column::PendingSince)
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await?;
+    Ok(Backlog {
+        now: context.clock.now(),
+        unpublished_since: unpublished_since.flatten().map(Into::into),
+        pending: pending.count(connection).await?,
+        pending_since: oldest.map(Into::into),
+    })
 }
 
 fn audited(stored: Stored, idempotency_key: Option<String>, steps: Vec<HistoryEntry>) -> AuditedOrder {

@@ -15,6 +15,9 @@ use schema::order::Shortfall;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_RESERVE};
 use serde_json::value::{RawValue, to_raw_value};
 
+/// A product whose name PostgreSQL can't store.
+pub(crate) const UNSTORABLE: &str = "UNSTORABLE";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Mood {
     #[default]
@@ -179,7 +182,10 @@ fn priced(reserve: &Reserve) -> Vec<ReservedItem> {
     let item = |item: &schema::order_messages::Item| ReservedItem {
         product_id: item.product_id.clone(),
         quantity: item.quantity,
-        name: format!("Thing {}", item.product_id),
+        name: match item.product_id.as_str() {
+            UNSTORABLE => "a name that no text column takes: \0".to_owned(),
+            id => format!("Thing {id}"),
+        },
         unit_price: Money { amount_minor: 1_000, currency: Currency::USD },
     };
     reserve.items.iter().map(item).collect()

@@ -7,10 +7,12 @@ mod shop;
 
 mod audits;
 mod changes;
+mod crashes;
 mod fences;
 mod lists;
 mod pending;
 mod placing;
+mod plans;
 mod relay;
 mod replays;
 

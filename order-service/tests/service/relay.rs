@@ -1,12 +1,10 @@
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use order_service::service::relay;
 use schema::order_messages::{After, Owner, Replay};
-use store::failpoint::{Failpoint, Failpoints};
+use store::failpoint::Failpoint;
 use store::relay::{Relay, RelayError, Relayed};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
@@ -41,25 +39,12 @@ async fn tick_once_leased(shop: &Shop, relay: &Relay) -> Relayed {
     .await
 }
 
-/// Runs a tick into a failpoint and drops it there, as a crash does.
 async fn crash_at(shop: &Shop, broker: &Broker, failpoint: Failpoint) {
-    let reached = Arc::new(Notify::new());
-    let signal = reached.clone();
-    let mut context = shop.context.clone();
-    context.failpoints = Failpoints::new(move |at| {
-        let signal = signal.clone();
-        Box::pin(async move {
-            if at == failpoint {
-                signal.notify_one();
-                std::future::pending().await
-            }
-        })
-    });
-    let relay = relay(&context, broker.transport("order.crashing"));
-    tokio::select! {
-        relayed = relay.tick() => panic!("it did not crash: {relayed:?}"),
-        () = reached.notified() => {}
-    }
+    let transport = broker.transport("order.crashing");
+    shop.crash_at(failpoint, async |shop| {
+        relay(&shop.context, transport).tick().await.unwrap();
+    })
+    .await;
 }
 
 async fn events_are_published_once_in_order_with_their_orders(shop: Shop) {

@@ -26,7 +26,7 @@ use schema::refusal::{Outcome, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::Database;
-use store::failpoint::Failpoints;
+use store::failpoint::{Failpoint, Failpoints};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -53,7 +53,11 @@ impl Shop {
     }
 
     pub(crate) async fn on_postgres() -> Self {
-        Self::open(testkit::postgres_database().await, None).await
+        Self::on_postgres_at(testkit::postgres_database().await).await
+    }
+
+    pub(crate) async fn on_postgres_at(url: String) -> Self {
+        Self::open(url, None).await
     }
 
     async fn open(url: String, folder: Option<tempfile::TempDir>) -> Self {
@@ -116,6 +120,26 @@ impl Shop {
         let verdicts = PlaceOrders::new(self.context.clone()).handle(&works).await;
         assert_eq!(verdicts.len(), batch.len());
         verdicts
+    }
+
+    /// Runs into a failpoint and is dropped there, as in a crash.
+    pub(crate) async fn crash_at(&self, failpoint: Failpoint, work: impl AsyncFnOnce(Self)) {
+        let reached = Arc::new(Notify::new());
+        let signal = reached.clone();
+        let mut crashing = self.another_copy().await;
+        crashing.context.failpoints = Failpoints::new(move |at| {
+            let signal = signal.clone();
+            Box::pin(async move {
+                if at == failpoint {
+                    signal.notify_one();
+                    std::future::pending().await
+                }
+            })
+        });
+        tokio::select! {
+            () = work(crashing) => panic!("it did not come to {failpoint:?}"),
+            () = reached.notified() => {}
+        }
     }
 
     /// Places an order and answers what its sender is told.

@@ -1,0 +1,127 @@
+//! What the service asks of a database with 100,000 orders finds its rows by an index.
+
+use std::sync::{Arc, Mutex};
+
+use order_service::service::relay;
+use schema::cursor::{OrderCursor, UpdateCursor};
+use schema::ids::OrderId;
+use schema::order::OrderStatus;
+use schema::order_messages::{
+    After, Changes, ListOrders, OrderAudit, OrderAudited, OrderPage, Owner, Replay,
+};
+use schema::page::Page;
+use schema::pattern::{ORDER_AUDIT, ORDER_LIST};
+use schema::refusal::Outcome;
+use sea_orm::{ConnectionTrait as _, Statement};
+
+use crate::backends::Mood;
+use crate::broker::Broker;
+use crate::shop::{Shop, address, keyed, owner};
+
+/// A shop with a past: a thousand customers' orders, most of them delivered, all of them told of.
+const PAST: &str = "
+    INSERT INTO orders (id, customer_id, status, version, fingerprint, attempt, created_by, total_amount, currency,
+        shipping_address, created_at, updated_at, deleted_at, fenced, next_try_at, tries)
+    SELECT gen_random_uuid(), 'CUST' || n % 1000,
+        CASE WHEN n % 100 = 0 THEN 'CANCELLED' WHEN n % 50 = 1 THEN 'PENDING' ELSE 'DELIVERED' END,
+        2, 'b3:0', 1, gen_random_uuid(), 1000, 'USD', 'somewhere', now() - n * interval '1 minute', now(),
+        CASE WHEN n % 33 = 0 THEN now() END, false,
+        CASE WHEN n % 50 = 1 THEN now() + n * interval '1 minute' END, 0
+    FROM generate_series(1, 100000) n;
+    INSERT INTO order_line_items (id, order_id, position, product_id, product_name, quantity, unit_price)
+    SELECT gen_random_uuid(), id, line, 'P' || line, 'Thing', 1, 500 FROM orders, generate_series(0, 1) line;
+    INSERT INTO order_events (id, position, order_id, customer_id, version, kind, status, occurred_at, payload,
+        published_at)
+    SELECT gen_random_uuid(), row_number() OVER (), id, customer_id, step,
+        CASE WHEN step = 1 THEN 'CREATED' ELSE 'STATUS_CHANGED' END, status, created_at, '{}', now()
+    FROM orders, generate_series(1, 2) step;
+    UPDATE order_event_counter SET last_position = 200000;
+    ANALYZE";
+
+#[tokio::test]
+async fn everything_that_is_asked_of_a_full_database_uses_an_index() {
+    let mut shop = Shop::on_postgres().await;
+    shop.context.database.write().execute_unprepared(PAST).await.unwrap();
+    let asked = Arc::new(Mutex::new(Vec::<Statement>::new()));
+    let hearing = asked.clone();
+    shop.context.database =
+        shop.context.database.observed_by(move |statement| hearing.lock().unwrap().push(statement.clone()));
+
+    ask_for_everything(&shop).await;
+
+    let asked: Vec<Statement> = std::mem::take(&mut *asked.lock().unwrap());
+    assert!(asked.len() > 60, "{} statements", asked.len());
+    for statement in asked {
+        let plan = explain(&shop, &statement).await;
+        for table in ["orders", "order_line_items", "order_events"] {
+            assert!(!plan.contains(&format!("Seq Scan on {table}")), "{}\n{plan}", statement.sql);
+        }
+        let sorts_much = plan.contains("Sort") && statement.sql.contains("LIMIT");
+        assert!(!sorts_much, "a page is read in order\n{}\n{plan}", statement.sql);
+    }
+}
+
+async fn ask_for_everything(shop: &Shop) {
+    let placed = shop.place(keyed("k1", &[("MUG", 1), ("TRAY", 1)])).await.unwrap().order.unwrap();
+    shop.place(keyed("k1", &[("MUG", 1), ("TRAY", 1)])).await.unwrap();
+    shop.backends.state().inventory = Mood::Away;
+    shop.order(&[("MUG", 1)]).await;
+    shop.backends.state().inventory = Mood::Answers;
+    shop.retry().await;
+    shop.update(placed.id, address("2 Hill Road")).await.unwrap();
+    shop.settle(placed.id, 1).await;
+    shop.settle(OrderId(uuid::Uuid::now_v7()), 1).await;
+    shop.get(placed.id).await.unwrap();
+    shop.history(placed.id).await;
+    list_everything(shop, &placed).await;
+    replay_everything(shop, placed.id).await;
+    let broker = Broker::new(shop.clock.clone());
+    relay(&shop.context, broker.transport("order.1")).tick().await.unwrap();
+    let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: Some(placed.id), limit: 5 }).await;
+    shop.cancel(placed.id).await.unwrap();
+    shop.delete(placed.id).await.unwrap();
+    assert!(shop.update(placed.id, Changes::default()).await.is_err());
+}
+
+async fn list_everything(shop: &Shop, order: &schema::order::Order) {
+    let customer_id = order.customer_id.clone();
+    let cursor = OrderCursor { created_at: order.created_at, order_id: order.id, customer_id }.encode();
+    let pages = [
+        Page::default(),
+        Page { first: Some(50), after: Some(cursor.clone()), ..Page::default() },
+        Page { last: Some(50), before: Some(cursor), ..Page::default() },
+    ];
+    let rare = Some(vec![OrderStatus::Cancelled, OrderStatus::Rejected]);
+    for owner in [Owner::Any, owner("CUST1")] {
+        for statuses in [None, rare.clone()] {
+            for page in pages.clone() {
+                let reach = if page == Page::default() { owner.clone() } else { Owner::Any };
+                let question = ListOrders { owner: reach, statuses: statuses.clone(), page };
+                let page: Outcome<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
+                page.into_result().unwrap();
+            }
+        }
+    }
+}
+
+async fn replay_everything(shop: &Shop, order_id: OrderId) {
+    let point = |version| After::Cursor(UpdateCursor { order_id, version }.encode());
+    for after in [None, Some(After::Position(199_990)), Some(point(0)), Some(point(1))] {
+        for (owner, order_id) in [
+            (Owner::Any, None),
+            (owner("CUST01"), None),
+            (Owner::Any, Some(order_id)),
+            (owner("CUST01"), Some(order_id)),
+        ] {
+            let replay = Replay { owner, order_id, after: after.clone(), limit: 5 };
+            // The past has no payloads: reading them fails, after they were asked for.
+            let _ = shop.request::<_, serde_json::Value>(schema::pattern::ORDER_REPLAY, &[replay]).await;
+        }
+    }
+}
+
+async fn explain(shop: &Shop, statement: &Statement) -> String {
+    let explain = Statement { sql: format!("EXPLAIN {}", statement.sql), ..statement.clone() };
+    let rows = shop.context.database.read().query_all_raw(explain).await.unwrap();
+    rows.iter().map(|row| row.try_get::<String>("", "QUERY PLAN").unwrap() + "\n").collect()
+}
