@@ -3,7 +3,10 @@
 use bus::requester::RequestError;
 use serde_json::{Value, json};
 
-use crate::graphql_kit::{TestApi, ada, away, broken, errors, test_api};
+use gateway::hub::HubSettings;
+use std::time::Duration;
+
+use crate::graphql_kit::{TestApi, ada, away, broken, errors, test_api, test_api_within};
 
 /// Each nullable field that can fail: the pattern it needs, a document that asks for it among others, where it is.
 const FIELDS: [(&str, &str, &str); 10] = [
@@ -101,4 +104,19 @@ async fn a_fault_of_a_change_says_what_was_done() {
         assert_eq!(response["data"], json!({"cancelOrder": null}));
         assert_eq!(response["errors"][0]["extensions"], expected);
     }
+}
+
+#[tokio::test]
+async fn past_the_deadline_nothing_is_sent() {
+    let test = test_api_within(Duration::ZERO, HubSettings::default());
+    let id = test.placed("CUST01", "PROD01").id;
+    let create = "createOrder(input: {items: [{productId: \"PROD01\", quantity: 1}]}) { order { id } }";
+    let cancel = format!("cancelOrder(input: {{id: \"{id}\"}}) {{ order {{ id }} }}");
+    for field in [create, &cancel] {
+        let response = test.run(ada(), &format!("mutation {{ {field} }}")).await;
+        let expected = json!({"code": "DEADLINE_EXCEEDED", "outcome": "NONE", "retryable": true});
+        assert_eq!(response["errors"][0]["extensions"], expected, "{field}");
+    }
+    assert!(test.services.asked().is_empty());
+    assert!(test.services.placements.lock().unwrap().is_empty());
 }

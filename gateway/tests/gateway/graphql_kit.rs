@@ -176,6 +176,10 @@ pub(crate) fn test_api() -> TestApi {
 }
 
 pub(crate) fn test_api_with(hub: HubSettings) -> TestApi {
+    test_api_within(PATIENCE, hub)
+}
+
+pub(crate) fn test_api_within(request_timeout: Duration, hub: HubSettings) -> TestApi {
     let services = Arc::new(Services {
         shop: Mutex::new(Shop::stocked()),
         fate: Mutex::new(Fate::Answered),
@@ -189,7 +193,7 @@ pub(crate) fn test_api_with(hub: HubSettings) -> TestApi {
         commands: services.clone(),
         clock: Arc::new(ManualClock::at("2026-11-23T19:10:51.371Z".parse().unwrap())),
         ids: Arc::new(SystemIds),
-        request_timeout: PATIENCE,
+        request_timeout,
         create_order_wait: Duration::from_secs(2),
         hub,
         update_patience: UpdatePatience { backoff: quick_backoff(), retries: 3 },
