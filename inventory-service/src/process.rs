@@ -27,7 +27,9 @@ pub async fn main(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<En
     let transport =
         broker::connect("inventory-service", &config.rabbitmq_url, &config.bus, &shutdown, &readiness)
             .await?;
-    Service::start(&config.service, transport, database, clock, &shutdown, &readiness).await?;
+    Service::start(&config.service, transport.clone(), database, clock, &shutdown, &readiness).await?;
     started.set(true);
-    Ok(shutdown.supervise(&readiness, config.drain_delay).await)
+    let ending = shutdown.supervise(&readiness, config.drain_delay).await;
+    broker::close(&*transport).await;
+    Ok(ending)
 }

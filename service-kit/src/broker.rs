@@ -16,6 +16,9 @@ use crate::{Readiness, Shutdown};
 /// start them all at once.
 pub const START_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long leaving the broker may take; what is then unacknowledged is delivered again.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
 /// Connects as `<process>.<instance>` and waits, bounded, until everything is declared.
 pub async fn connect(
     process: &str,
@@ -34,6 +37,13 @@ pub async fn connect(
         Some(Err(Link::Down(reason))) => Err(anyhow!("cannot reach the broker (RABBITMQ_URL): {reason}")),
         // A blocked broker is a broker: what publishes says so itself.
         Some(_) | None => Ok(transport),
+    }
+}
+
+/// Leaves the broker once everything is finished, so that acknowledgements and replies on their way still get there.
+pub async fn close(transport: &dyn Transport) {
+    if tokio::time::timeout(CLOSE_LIMIT, transport.close()).await.is_err() {
+        tracing::warn!("the connection to the broker did not close in time");
     }
 }
 

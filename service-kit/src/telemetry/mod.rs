@@ -15,6 +15,9 @@ use tracing_subscriber::{EnvFilter, Layer, filter};
 
 use crate::config::{LogConfig, LogFormat};
 
+/// Libraries that say at `info` what is news to nobody; RUST_LOG can name them to hear it.
+const QUIET: &str = "sqlx=warn,sea_orm_migration=warn";
+
 /// Starts logs and traces for this process; a later call changes nothing.
 ///
 /// Spans get real trace ids, whatever the log filter says, and the global propagator speaks W3C Trace Context; no
@@ -36,7 +39,8 @@ pub fn init(process: &'static str, config: &LogConfig) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    let wanted = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = format!("{QUIET},{}", config.filter);
+    let wanted = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
     // Fails where a subscriber is installed already, which is then the one to keep.
     let _ = tracing_subscriber::registry().with(traces).with(logs.with_filter(wanted)).try_init();
 }
