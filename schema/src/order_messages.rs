@@ -291,6 +291,25 @@ pub struct OrderAudited {
     pub outbox: u64,
     /// The last position.
     pub head: i64,
+    /// What waits, and since when; on the first page alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<Backlog>,
+}
+
+/// What order-service has yet to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backlog {
+    /// The time by order-service's clock.
+    pub now: Timestamp,
+    /// When the oldest event happened that is not yet published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpublished_since: Option<Timestamp>,
+    /// Orders that are PENDING.
+    pub pending: u64,
+    /// Since when the oldest of them is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Timestamp>,
 }
 
 /// One order as an audit sees it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
 use schema::time::Timestamp;
-use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, Query, UpdateStatement};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, Query};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -20,7 +20,7 @@ const CLAIMED_AT_ONCE: u64 = 200;
 const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 
 /// What makes an order PENDING, word for word as the partial index has it.
-fn pending() -> Condition {
+pub(crate) fn pending() -> Condition {
     let status = Expr::col((order::Entity, order::Column::Status));
     readable().add(status.eq(Expr::Constant(OrderStatus::Pending.as_str().into())))
 }
@@ -65,35 +65,32 @@ pub(super) async fn claim(
     Ok(claimed.filter(|stored| stored.order.status == OrderStatus::Pending).collect())
 }
 
-/// Lets it be tried again from `at` on.
-pub(super) async fn put_back(database: &Database, stored: &Stored, at: Timestamp) -> Result<(), StoreError> {
-    let statement = unchanged(stored).value(order::Column::NextTryAt, at.to_utc()).take();
-    database.write().execute(&statement).await?;
-    Ok(())
+/// An order that is to be tried again.
+pub(super) struct Again {
+    pub(super) stored: Stored,
+    /// From when on.
+    pub(super) at: Timestamp,
+    /// Under which attempt: a later one than before supersedes whatever stood in the way. That it is this order's
+    /// is committed before stock is reserved under it.
+    pub(super) attempt: u32,
 }
 
-/// Lets it be tried again from `at` on under the next attempt, which supersedes whatever stands in the way of this one.
-/// That the next attempt is this order's is committed before stock is reserved under it.
-pub(super) async fn take_next_attempt(
-    database: &Database,
-    stored: &Stored,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let next = i64::from(stored.attempt) + 1;
-    let statement = unchanged(stored)
-        .value(order::Column::NextTryAt, at.to_utc())
-        .value(order::Column::Attempt, next)
-        .take();
-    database.write().execute(&statement).await?;
-    Ok(())
-}
-
-/// An update of its row, where that still is as it was claimed.
-fn unchanged(stored: &Stored) -> UpdateStatement {
-    Query::update()
-        .table(order::Entity)
-        .and_where(order::Column::Id.eq(stored.order.id.0))
-        .and_where(order::Column::Attempt.eq(i64::from(stored.attempt)))
-        .cond_where(pending())
-        .take()
+/// Gives up the claims of these orders, in one transaction. What has changed since it was claimed stays as it is.
+pub(super) async fn put_back(database: &Database, again: &[Again]) -> Result<(), StoreError> {
+    if again.is_empty() {
+        return Ok(());
+    }
+    let transaction = database.begin().await?;
+    for Again { stored, at, attempt } in again {
+        let statement = Query::update()
+            .table(order::Entity)
+            .value(order::Column::NextTryAt, at.to_utc())
+            .value(order::Column::Attempt, i64::from(*attempt))
+            .and_where(order::Column::Id.eq(stored.order.id.0))
+            .and_where(order::Column::Attempt.eq(i64::from(stored.attempt)))
+            .cond_where(pending())
+            .take();
+        transaction.execute(&statement).await?;
+    }
+    Ok(transaction.commit().await?)
 }

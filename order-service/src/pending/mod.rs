@@ -17,7 +17,8 @@ use crate::context::Context;
 use crate::domain::placing::decide;
 use crate::domain::{Changed, Finding};
 use crate::orders::{NewEvent, Stored, save};
-use claiming::{claim, put_back, take_next_attempt};
+pub(crate) use claiming::pending;
+use claiming::{Again, claim, put_back};
 
 /// How often due orders are looked for where there were none.
 const POLL: Duration = Duration::from_millis(250);
@@ -63,26 +64,23 @@ impl RetryPending {
         let (expired, due): (Vec<Stored>, Vec<Stored>) =
             claimed.into_iter().partition(|stored| self.is_expired(stored, now));
         let answers = self.ask(&due).await;
-        let away = answers.iter().any(|answer| answer.hurdle == Some(Hurdle::Away));
+        // A fault of one order says nothing of the others.
+        let away = !answers.is_empty() && answers.iter().all(|answer| answer.hurdle == Some(Hurdle::Away));
         self.context.failpoints.reach(Failpoint::AfterReserveBeforeCommit).await;
-        let expired = expired.into_iter().map(|stored| (stored, Finding::Expired));
-        let (mut settled, mut waiting) = (Vec::new(), Vec::new());
-        let mut contested = Vec::new();
+        let mut found: Vec<(Stored, Finding)> =
+            expired.into_iter().map(|stored| (stored, Finding::Expired)).collect();
+        let mut again = Vec::new();
         for (stored, answer) in due.into_iter().zip(answers) {
             match answer.hurdle {
-                None => settled.push((stored, answer.finding)),
-                Some(Hurdle::Away) => waiting.push(stored),
-                Some(Hurdle::Closed | Hurdle::Conflict) => contested.push(stored),
+                None => found.push((stored, answer.finding)),
+                Some(Hurdle::Away) => again.push(self.again(stored, now, 0)),
+                Some(Hurdle::Closed | Hurdle::Conflict) => again.push(self.again(stored, now, 1)),
             }
         }
-        settled.extend(expired);
-        for stored in contested {
-            retrying(|| take_next_attempt(database, &stored, now.plus(pause_after(&stored)))).await?;
-        }
-        waiting.extend(self.settle(settled).await?);
-        for stored in &waiting {
-            retrying(|| put_back(database, stored, now.plus(pause_after(stored)))).await?;
-        }
+        let unsettled = self.settle(found).await?;
+        again.extend(unsettled.into_iter().map(|stored| self.again(stored, now, 0)));
+        again.sort_by_key(|again| again.stored.order.id);
+        retrying(|| put_back(database, &again)).await?;
         Ok(if away { Retried::Away } else { Retried::Orders(tried) })
     }
 
@@ -117,11 +115,16 @@ impl RetryPending {
         find_out(&*self.context.ask, &questions, deadline).await
     }
 
+    fn again(&self, stored: Stored, now: Timestamp, attempts_on: u32) -> Again {
+        let pause = jittered(pause_bound(stored.tries), (stored.order.id, stored.tries));
+        Again { at: now.plus(pause), attempt: stored.attempt + attempts_on, stored }
+    }
+
     /// Saves what became of them; answers those of which nothing did.
-    async fn settle(&self, settled: Vec<(Stored, Finding)>) -> Result<Vec<Stored>, StoreError> {
+    async fn settle(&self, found: Vec<(Stored, Finding)>) -> Result<Vec<Stored>, StoreError> {
         let now = self.context.clock.now();
         let (mut changes, mut unsettled) = (Vec::new(), Vec::new());
-        for (stored, finding) in settled {
+        for (stored, finding) in found {
             let order = decide(stored.order.clone(), &finding);
             if order.status == OrderStatus::Pending {
                 unsettled.push(stored);
@@ -133,14 +136,17 @@ impl RetryPending {
         }
         changes.sort_by_key(|(stored, _)| stored.order.id);
         match self.save_all(&changes).await {
-            Ok(()) => {}
+            Ok(overtaken) => unsettled.extend(overtaken),
             Err(error) if error.is_transient() => return Err(error),
             // One of them can't be saved: the others can.
             Err(_) => {
                 for change in changes {
-                    if let Err(error) = self.save_all(std::slice::from_ref(&change)).await {
-                        tracing::error!(order_id = %change.0.order.id, %error, "a PENDING order can't be saved");
-                        unsettled.push(change.0);
+                    match self.save_all(std::slice::from_ref(&change)).await {
+                        Ok(overtaken) => unsettled.extend(overtaken),
+                        Err(error) => {
+                            tracing::error!(order_id = %change.0.order.id, %error, "a PENDING order can't be saved");
+                            unsettled.push(change.0);
+                        }
                     }
                 }
             }
@@ -148,28 +154,28 @@ impl RetryPending {
         Ok(unsettled)
     }
 
-    /// In one transaction. An order that has changed since it was claimed keeps that change, whose event makes
-    /// inventory give back what was reserved here.
-    async fn save_all(&self, changes: &[(Stored, NewEvent)]) -> Result<(), StoreError> {
+    /// In one transaction; answers those that have changed since they were claimed. They keep that change: where it
+    /// ends the order, its event makes inventory give back what was reserved here.
+    async fn save_all(&self, changes: &[(Stored, NewEvent)]) -> Result<Vec<Stored>, StoreError> {
         if changes.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let database = &self.context.database;
-        retrying(|| async {
+        let overtaken = retrying(|| async {
+            let mut overtaken = Vec::new();
             let transaction = database.begin().await?;
             for (before, event) in changes {
-                save(&transaction, before, event).await?;
+                if !save(&transaction, before, event).await? {
+                    overtaken.push(before.clone());
+                }
             }
-            Ok(transaction.commit().await?)
+            transaction.commit().await?;
+            Ok(overtaken)
         })
         .await?;
         self.context.committed.notify_one();
-        Ok(())
+        Ok(overtaken)
     }
-}
-
-fn pause_after(stored: &Stored) -> Duration {
-    jittered(pause_bound(stored.tries), (stored.order.id, stored.tries))
 }
 
 fn pause_bound(tries: u32) -> Duration {

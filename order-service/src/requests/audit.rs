@@ -15,6 +15,7 @@ use super::history::entries;
 use crate::context::Context;
 use crate::entity::{order, order_event};
 use crate::orders::{EVENTS, Stored, with_lines};
+use crate::pending::pending;
 
 /// A page of orders by id each, deleted ones included, with what an audit holds against inventory.
 pub(super) async fn audit(
@@ -67,7 +68,7 @@ async fn backlog(context: &Context) -> Result<Backlog, StoreError> {
         .into_tuple()
         .one(connection)
         .await?;
-    let pending = order::Entity::find().filter(order::Column::PendingSince.is_not_null());
+    let pending = order::Entity::find().filter(pending());
     let oldest: Option<DateTimeUtc> = pending
         .clone()
         .select_only()

@@ -16,6 +16,8 @@ async fn an_audit_pages_through_every_order_deleted_ones_included(shop: Shop) {
     loop {
         let page: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after, limit: 1 }).await;
         assert_eq!((page.outbox, page.head), (3, 3));
+        let backlog = page.backlog.map(|backlog| (backlog.pending, backlog.unpublished_since.is_some()));
+        assert_eq!(backlog, after.is_none().then_some((0, true)));
         audited.extend(page.orders);
         after = audited.last().map(|order| order.order_id);
         if !page.has_more {

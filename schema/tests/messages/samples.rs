@@ -11,7 +11,7 @@ use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::{
-    After, AuditedOrder, Change, Changes, HistoryEntry, Item, ListOrders, OrderAudit, OrderAudited,
+    After, AuditedOrder, Backlog, Change, Changes, HistoryEntry, Item, ListOrders, OrderAudit, OrderAudited,
     OrderPage, OrderRef, Owner, Placed, Placement, Replay, Replayed, Settle, Settled,
 };
 use schema::page::Page;
@@ -246,7 +246,13 @@ fn order_audited() -> OrderAudited {
         items: items(),
         steps: history(),
     };
-    OrderAudited { orders: vec![order], has_more: false, outbox: 0, head: 57 }
+    let backlog = Backlog {
+        now: placed_at(),
+        unpublished_since: Some(placed_at()),
+        pending: 1,
+        pending_since: Some(placed_at()),
+    };
+    OrderAudited { orders: vec![order], has_more: false, outbox: 1, head: 57, backlog: Some(backlog) }
 }
 
 fn product() -> Product {
