@@ -127,7 +127,7 @@ impl ReadinessHandle {
         let changed = self.board.send_if_modified(|board| board.set(self.part, met));
         if changed && met {
             tracing::info!(condition = &*self.name, "ready");
-        } else if changed {
+        } else if changed && !self.board.borrow().draining {
             tracing::warn!(condition = &*self.name, reason, "not ready");
         }
     }
