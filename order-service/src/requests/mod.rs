@@ -21,6 +21,9 @@ use serde_json::value::RawValue;
 use crate::context::Context;
 use change::Kind;
 
+/// Items of a request that asks for hundreds of orders or events in each: together they still fit one message.
+const LONG_ANSWERS_MAX: usize = 3;
+
 /// Answers the requests. Nothing beyond an asker's reach is told, not even that it exists.
 pub struct OrderRequests {
     context: Context,
@@ -45,9 +48,9 @@ impl HandleRequest for OrderRequests {
             ORDER_CANCEL => respond(&change::change(context, Kind::Cancel, changes()?).await?),
             ORDER_DELETE => respond(&change::change(context, Kind::Delete, changes()?).await?),
             ORDER_HISTORY => respond(&history::history(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_REPLAY => respond(&replay::replay(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_REPLAY => respond(&replay::replay(context, packet.items(LONG_ANSWERS_MAX)?).await?),
             ORDER_SETTLE => respond(&settle::settle(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_AUDIT => respond(&audit::audit(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_AUDIT => respond(&audit::audit(context, packet.items(LONG_ANSWERS_MAX)?).await?),
             other => Err(no_handler(other)),
         }
     }

@@ -5,10 +5,11 @@ use order_service::pending::Retried;
 use schema::order::{OrderStatus, RejectionCode};
 use schema::order_events::EventKind;
 use schema::pattern::INVENTORY_RESERVE;
+use store::failpoint::Failpoints;
 
 use crate::backends::{Hold, Mood};
 use crate::on_both_databases;
-use crate::shop::{Shop, keyed, placement};
+use crate::shop::{Shop, address, keyed, placement};
 
 on_both_databases!(
     a_pending_order_is_settled_once_inventory_is_back,
@@ -17,6 +18,7 @@ on_both_databases!(
     a_pending_order_expires,
     a_pending_order_that_is_cancelled_stays_cancelled,
     a_conflict_is_overcome_by_the_next_attempt,
+    a_change_that_overtakes_a_retry_is_kept_and_the_order_tried_again,
     two_copies_do_not_try_one_order_at_once,
     while_a_service_is_away_that_is_said,
 );
@@ -90,6 +92,25 @@ async fn a_conflict_is_overcome_by_the_next_attempt(shop: Shop) {
         (98, 100),
         "the other input's hold is superseded"
     );
+}
+
+async fn a_change_that_overtakes_a_retry_is_kept_and_the_order_tried_again(mut shop: Shop) {
+    let pending = pending_order(&shop).await;
+    let (other, order_id) = (std::sync::Arc::new(shop.another_copy().await), pending.id);
+    shop.context.failpoints = Failpoints::new(move |_| {
+        let other = other.clone();
+        Box::pin(async move {
+            other.update(order_id, address("2 Hill Road")).await.unwrap();
+        })
+    });
+    shop.clock.advance(Duration::from_secs(1));
+    assert_eq!(shop.retry().await, Retried::Orders(1));
+    let changed = shop.get(order_id).await.unwrap();
+    assert_eq!((changed.status, changed.version), (OrderStatus::Pending, 2));
+    shop.context.failpoints = Failpoints::default();
+    let order = shop.retry_until_settled(order_id).await;
+    assert_eq!((order.version, order.shipping_address.as_deref()), (3, Some("2 Hill Road")));
+    assert_eq!(shop.in_stock("MUG"), 98);
 }
 
 async fn two_copies_do_not_try_one_order_at_once(shop: Shop) {
