@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Facts, Promise, Violation, judge};
 use crate::load::{ClientLog, Load, Subscriber};
-use crate::plant::{Plant, open};
+use crate::plant::Plant;
 
 /// How long the system may take to come to rest: what it waits for itself is seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -127,11 +127,11 @@ impl<'a> Observer<'a> {
                     depths.push((queue.name, depth.map_or(0, |depth| depth.ready)));
                 }
             }
+            // The running process keeps its file to itself.
             None => {
-                let mut file = open(&self.plant.folder().join("broker.sqlite")).await?;
-                let sql = "SELECT queue, count(*) FROM messages GROUP BY queue";
-                let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&mut file).await?;
-                depths.extend(rows.into_iter().map(|(queue, count)| (queue, count.unsigned_abs())));
+                for line in self.plant.programs[0].metrics().await?.lines() {
+                    depths.extend(embedded_depth(line));
+                }
             }
         }
         Ok(depths)
@@ -153,6 +153,16 @@ impl<'a> Observer<'a> {
             }
         }
     }
+}
+
+/// Reads `waybill_broker_ready_messages{queue="..."} 0`, and what is unsettled as if it were a queue.
+fn embedded_depth(line: &str) -> Option<(String, u64)> {
+    let (name, value) = line.rsplit_once(' ')?;
+    let queue = match name.strip_prefix("waybill_broker_ready_messages{queue=\"") {
+        Some(rest) => rest.strip_suffix("\"}")?,
+        None => (name == "waybill_broker_unsettled_messages").then_some(name)?,
+    };
+    Some((queue.to_owned(), value.parse().ok()?))
 }
 
 fn restless_orders(facts: &Facts) -> Vec<Violation> {

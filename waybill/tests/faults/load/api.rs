@@ -19,7 +19,7 @@ const CREATE: &str = "mutation ($input: CreateOrderInput!, $wait: Boolean!) {
     } }";
 
 /// What an order asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Basket {
     pub(crate) items: Vec<BasketItem>,
@@ -27,7 +27,7 @@ pub(crate) struct Basket {
     pub(crate) shipping_address: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BasketItem {
     pub(crate) product_id: String,

@@ -1,4 +1,4 @@
-//! What clients asked for and what they were told, one JSON line an order.
+//! What clients asked for and what they were told.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,26 +6,35 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::Basket;
 
 /// One order that a client wanted, by its key, and the answer to each time it was sent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) customer_id: String,
     pub(crate) idempotency_key: String,
     pub(crate) request: Basket,
     pub(crate) attempts: Vec<Attempt>,
     /// From the first unknown answer to the one that settled it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unknown_for_ms: Option<u64>,
 }
 
+/// A line of the file.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    key: &'a str,
+    customer_id: &'a str,
+    request: &'a Basket,
+    #[serde(flatten)]
+    attempt: &'a Attempt,
+}
+
 /// One answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attempt {
     pub(crate) outcome: Verdict,
@@ -36,14 +45,16 @@ pub(crate) struct Attempt {
 }
 
 /// What an answer says was done, by the API's own rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Verdict {
     /// Accepted.
+    #[serde(rename = "ok")]
     Ok,
     /// `userErrors`, or `extensions.outcome` NONE, or the connection was refused: nothing was done.
+    #[serde(rename = "error")]
     DefiniteError,
     /// `extensions.outcome` UNKNOWN, or the connection broke.
+    #[serde(rename = "unknown")]
     Unknown,
 }
 
@@ -136,11 +147,19 @@ impl ClientLog {
         )
     }
 
-    /// Writes the entries as JSON lines.
+    /// Writes one JSON line an attempt, as `waybill audit --client-log` reads them.
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
         let mut file = std::io::BufWriter::new(std::fs::File::create(file)?);
         for entry in self.entries() {
-            writeln!(file, "{}", serde_json::to_string(&entry)?)?;
+            for attempt in &entry.attempts {
+                let line = Line {
+                    key: &entry.idempotency_key,
+                    customer_id: &entry.customer_id,
+                    request: &entry.request,
+                    attempt,
+                };
+                writeln!(file, "{}", serde_json::to_string(&line)?)?;
+            }
         }
         Ok(file.flush()?)
     }

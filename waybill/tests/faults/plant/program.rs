@@ -59,6 +59,11 @@ impl Program {
         process.answers(&self.admin, "/readyz").await.with_context(|| format!("{} is not ready", self.name))
     }
 
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        Ok(crate::load::http().get(format!("http://{}/metrics", self.admin)).send().await?.text().await?)
+    }
+
     /// What `/readyz` says is missing.
     pub(crate) async fn missing(&self) -> Result<Vec<String>> {
         let report = crate::load::http().get(format!("http://{}/readyz", self.admin)).send().await?;
