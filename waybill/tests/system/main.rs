@@ -1,0 +1,24 @@
+//! The whole system as a shopper meets it: through GraphQL alone, once on `waybill up` and once on four processes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod kit;
+
+mod everyday;
+mod privacy;
+mod refusals;
+mod rush;
+mod updates;
+
+mod interruptions;
+mod survival;
+
+mod bad_input;
+mod bad_requests;
+mod bad_tokens;
+
+mod commands;
+mod starting;
+
+mod playground;
+
+mod containers;

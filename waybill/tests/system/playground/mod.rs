@@ -1,0 +1,71 @@
+//! The page at `/`, in a real browser.
+
+mod chromium;
+mod devtools;
+mod npm;
+
+use serde_json::Value;
+use testkit::eventually;
+
+use crate::kit::OneProcess;
+use chromium::Chromium;
+use devtools::Window;
+
+const EXECUTE: &str = ".graphiql-execute-button";
+
+/// Clicks the tab whose label holds `name`.
+async fn turns_to(window: &Window, name: &str) {
+    let tab = format!("[...document.querySelectorAll('.graphiql-tab-button')].find(tab => tab.innerText.includes('{name}'))");
+    window.click(&tab).await;
+    eventually(&format!("the tab {name} is in front"), async || {
+        let shown = window.evaluate("document.querySelector('.graphiql-query-editor').innerText").await;
+        shown.as_str().is_some_and(|text| text.contains(name)).then_some(()).ok_or(shown)
+    })
+    .await;
+}
+
+async fn executes(window: &Window) {
+    window.click(&format!("document.querySelector('{EXECUTE}')")).await;
+}
+
+async fn shows(window: &Window, parts: &[&str]) -> String {
+    eventually(&format!("the page shows {parts:?}"), async || {
+        let shown = window.evaluate("document.querySelector('.result-window')?.innerText ?? document.body.innerText").await;
+        let text = shown.as_str().unwrap_or_default().to_owned();
+        if parts.iter().all(|part| text.contains(part)) { Ok(text) } else { Err((text, window.complaints())) }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_mutation_is_run_by_clicking_and_its_update_is_seen() {
+    let mut process = OneProcess::new();
+    let shop = process.open().await;
+    let files = npm::Files::fetch().await;
+    let chromium = Chromium::start(shop.address(), files).await;
+
+    let watching = chromium.opens("/").await;
+    watching.waits_for(&format!("document.querySelector('{EXECUTE}')")).await;
+    turns_to(&watching, "WatchOrders").await;
+    executes(&watching).await;
+    watching.waits_for(&format!("document.querySelector('{EXECUTE}[aria-label^=Stop]')")).await;
+
+    // Turning to another tab ends a running subscription, so the order is placed in a second window.
+    let ordering = chromium.opens("/").await;
+    ordering.waits_for(&format!("document.querySelector('{EXECUTE}')")).await;
+    turns_to(&ordering, "PlaceOrder").await;
+    executes(&ordering).await;
+    shows(&ordering, &["createOrder", "PROCESSING", "totalAmount"]).await;
+
+    let order = &shop.customer("CUST01").lists().await[0];
+    let id = order["id"].as_str().unwrap();
+    shows(&watching, &["orderUpdated", "CREATED", "PROCESSING", id]).await;
+
+    turns_to(&ordering, "MyOrders").await;
+    executes(&ordering).await;
+    shows(&ordering, &["nodes", id]).await;
+    for window in [&watching, &ordering] {
+        assert_eq!(window.complaints(), Vec::<Value>::new(), "the page ran without an error or a request elsewhere");
+    }
+    process.close().await;
+}

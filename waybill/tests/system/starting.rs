@@ -1,0 +1,169 @@
+//! Starts that can't work: one clear message, the right exit code, no panic, and all mistakes at once.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use crate::kit::{OneProcess, Program, text};
+
+struct Failure {
+    code: Option<i32>,
+    message: String,
+}
+
+async fn fails(program: Program) -> Failure {
+    let output = program.with("RUST_LOG", "error").run().await;
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(stdout, "", "nothing is promised");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    Failure { code: output.status.code(), message: stderr }
+}
+
+fn up(data_dir: &Path) -> Program {
+    let data_dir = data_dir.to_str().unwrap();
+    Program::waybill(["up"]).with("DATA_DIR", data_dir).with("PORT", "0").with("ADMIN_PORT", "0")
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for variable in ["PORT", "ADMIN_PORT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = fails(up(folder.path()).with(variable, &port)).await;
+        assert_eq!(failure.code, Some(1));
+        let expected = format!("waybill: cannot listen on 127.0.0.1:{port} ({variable}): ");
+        assert!(failure.message.starts_with(&expected), "{}", failure.message);
+        assert_eq!(failure.message.lines().count(), 1, "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("data");
+    let failure = fails(up(&below)).await;
+    assert_eq!(failure.code, Some(1));
+    let expected = format!("waybill: cannot use {} (DATA_DIR): ", below.display());
+    assert!(failure.message.starts_with(&expected), "{}", failure.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_in_use_is_told() {
+    let mut shop = OneProcess::new();
+    shop.open().await;
+    let failure = fails(up(shop.data_dir())).await;
+    assert_eq!(failure.code, Some(1));
+    assert!(failure.message.contains(&format!("in use by process {}", shop.process().id())), "{}", failure.message);
+    assert!(failure.message.contains("DATA_DIR"), "{}", failure.message);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("orders.sqlite"), "this is no database, and long enough to look at".repeat(40)).unwrap();
+    let failure = fails(up(folder.path())).await;
+    assert_eq!(failure.code, Some(1));
+    assert!(failure.message.contains("orders"), "{}", failure.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_or_a_database_that_does_not_answer_is_told_within_a_while() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let free = testkit::free_port();
+    let (rabbitmq, postgres) = ("RABBITMQ_URL", "DATABASE_URL");
+    let cases = [
+        (rabbitmq, format!("amqp://guest:hunter2@127.0.0.1:{free}/%2f"), "the broker (RABBITMQ_URL)"),
+        (rabbitmq, format!("amqp://guest:hunter2@127.0.0.1:{port}/%2f"), "the broker (RABBITMQ_URL)"),
+        (postgres, format!("postgres://me:hunter2@127.0.0.1:{free}/shop"), "the database (DATABASE_URL)"),
+        (postgres, format!("postgres://me:hunter2@127.0.0.1:{port}/shop"), "the database (DATABASE_URL)"),
+    ];
+    let trying = cases.into_iter().map(async |(variable, url, named)| {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = fails(up(folder.path()).with(variable, url)).await;
+        assert_eq!(failure.code, Some(1), "{}", failure.message);
+        assert!(failure.message.contains(&format!("cannot reach {named}: ")), "{}", failure.message);
+        assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+    });
+    futures::future::join_all(trying).await;
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_configuration_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let mistakes = [
+        ("PORT", "http"),
+        ("ADMIN_PORT", "70000"),
+        ("HOST", "0.0.0.0:80"),
+        ("RABBITMQ_URL", "http://me:hunter2@broker"),
+        ("DATABASE_URL", "mysql://me:hunter2@host/db"),
+        ("BUS_NAMESPACE", "a b"),
+        ("AUTH_MODE", "open"),
+        ("SEED", "lots"),
+        ("CURRENCY", "dollars"),
+        ("CREATE_ORDER_WAIT", "2"),
+        ("REQUEST_TIMEOUT", "never"),
+        ("PENDING_MAX_AGE", "-1s"),
+        ("RESERVATION_HOLD", "x"),
+        ("RETRY_DELAYS", "1s,,2s"),
+        ("PREFETCH", "0"),
+        ("MAX_BODY_BYTES", "lots"),
+        ("DRAIN_DELAY", "1 day and a bit"),
+        ("LOG_FORMAT", "xml"),
+    ];
+    let program = up(&data_dir);
+    let failure = fails(mistakes.iter().fold(program, |program, (name, value)| program.with(name, *value))).await;
+    assert_eq!(failure.code, Some(2), "{}", failure.message);
+    for (name, _) in mistakes {
+        assert_eq!(failure.message.matches(&format!("\n  {name} (--")).count(), 1, "{name}\n{}", failure.message);
+    }
+    assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+    assert!(!data_dir.exists(), "nothing is begun");
+}
+
+#[tokio::test]
+async fn each_program_tells_what_it_lacks() {
+    for (name, lacking) in [
+        ("gateway", &["RABBITMQ_URL", "AUTH_MODE"][..]),
+        ("order-service", &["RABBITMQ_URL", "DATABASE_URL"]),
+        ("customer-service", &["RABBITMQ_URL", "DATABASE_URL"]),
+        ("inventory-service", &["RABBITMQ_URL", "DATABASE_URL"]),
+    ] {
+        let failure = fails(Program::named(name).with("PREFETCH", "none")).await;
+        assert_eq!(failure.code, Some(2), "{name} {}", failure.message);
+        for variable in lacking.iter().chain(&["PREFETCH"]) {
+            assert!(failure.message.contains(&format!("\n  {variable} (--")), "{name} {}", failure.message);
+        }
+    }
+    let secretless = Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "mock");
+    assert!(fails(secretless).await.message.contains("\n  JWT_SECRET (--"));
+    let keyless = Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "jwks");
+    let message = fails(keyless).await.message;
+    for variable in ["JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"] {
+        assert!(message.contains(variable), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_is_no_command_is_told() {
+    let output = Program::waybill(["upp"]).run().await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("'up'"), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_and_sigterm_end_it_in_order_and_it_says_so() {
+    for signal in [testkit::Signal::INT, testkit::Signal::TERM] {
+        let mut shop = OneProcess::new();
+        shop.open().await;
+        shop.process().signal(signal).unwrap();
+        let status = shop.process().ended().await.unwrap();
+        assert!(status.success(), "{signal:?} {status}");
+        let output = shop.process().output();
+        assert!(output.iter().any(|line| line.starts_with("Waybill has stopped")), "{output:#?}");
+    }
+}
