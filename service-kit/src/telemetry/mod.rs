@@ -15,8 +15,8 @@ use tracing_subscriber::{EnvFilter, Layer, filter};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Libraries that say at `info` what is news to nobody; RUST_LOG can name them to hear it.
-const QUIET: &str = "sqlx=warn,sea_orm_migration=warn";
+/// Libraries that say what is news to nobody, or bodies of messages; RUST_LOG can name them to hear it.
+const QUIET: &str = "lapin=error,sqlx=warn,sea_orm_migration=warn";
 
 /// Starts logs and traces for this process; a later call changes nothing.
 ///
