@@ -45,10 +45,13 @@ async fn a_pending_order_is_settled_once_inventory_is_back(shop: Shop) {
 }
 
 async fn an_answer_that_was_lost_is_asked_for_again_under_the_same_attempt(shop: Shop) {
+    let patience = shop.context.bounds.clone();
+    let mut shop = shop.impatient();
     shop.backends.state().inventory = Mood::Silent;
     let pending = shop.order(&[("MUG", 2)]).await;
     assert_eq!((pending.status, shop.in_stock("MUG")), (OrderStatus::Pending, 98));
     shop.backends.state().inventory = Mood::Answers;
+    shop.context.bounds = patience;
     let order = shop.retry_until_settled(pending.id).await;
     assert_eq!((order.status, shop.in_stock("MUG")), (OrderStatus::Processing, 98));
 }

@@ -17,7 +17,8 @@ on_both_databases!(
     one_id_twice_in_a_batch_is_one_order,
     what_can_not_be_fulfilled_is_stored_as_rejected,
     a_placement_out_of_bounds_is_refused_and_leaves_nothing,
-    with_inventory_away_orders_are_pending_within_the_budget,
+    with_inventory_away_orders_are_pending,
+    a_service_that_never_answers_costs_no_more_than_the_budget,
     a_fault_of_one_order_keeps_only_that_one_waiting,
     a_deleted_order_does_not_come_back,
     what_is_no_command_is_dead,
@@ -120,17 +121,23 @@ async fn a_placement_out_of_bounds_is_refused_and_leaves_nothing(shop: Shop) {
     assert_eq!(shop.backends.state().asked, []);
 }
 
-async fn with_inventory_away_orders_are_pending_within_the_budget(shop: Shop) {
-    for mood in [Mood::Away, Mood::Silent] {
-        shop.backends.state().inventory = mood;
-        let order = shop.order(&[("MUG", 1)]).await;
-        assert_eq!((order.status, order.version, order.total_amount), (OrderStatus::Pending, 1, None));
-        assert_eq!(order.shipping_address.as_deref(), Some("CUST01's own address"));
-        assert_eq!(shop.get(order.id).await, Some(order));
-    }
+async fn with_inventory_away_orders_are_pending(shop: Shop) {
+    shop.backends.state().inventory = Mood::Away;
+    let order = shop.order(&[("MUG", 1)]).await;
+    assert_eq!((order.status, order.version, order.total_amount), (OrderStatus::Pending, 1, None));
+    assert_eq!(order.shipping_address.as_deref(), Some("CUST01's own address"));
+    assert_eq!(shop.get(order.id).await, Some(order));
     shop.backends.state().customers = Mood::Away;
     let order = shop.order(&[("MUG", 1)]).await;
     assert_eq!((order.status, order.shipping_address), (OrderStatus::Pending, None));
+}
+
+async fn a_service_that_never_answers_costs_no_more_than_the_budget(shop: Shop) {
+    let shop = shop.impatient();
+    shop.backends.state().inventory = Mood::Silent;
+    assert_eq!(shop.order(&[("MUG", 1)]).await.status, OrderStatus::Pending);
+    shop.backends.state().customers = Mood::Silent;
+    assert_eq!(shop.order(&[("MUG", 1)]).await.status, OrderStatus::Pending);
 }
 
 async fn a_fault_of_one_order_keeps_only_that_one_waiting(shop: Shop) {

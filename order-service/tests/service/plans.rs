@@ -20,6 +20,7 @@ use crate::shop::{Shop, address, keyed, owner};
 
 /// A shop with a past: a thousand customers' orders, most of them delivered, all of them told of.
 const PAST: &str = "
+    SET statement_timeout = 0;
     INSERT INTO orders (id, customer_id, status, version, fingerprint, attempt, created_by, total_amount, currency,
         shipping_address, created_at, updated_at, deleted_at, fenced, next_try_at, tries)
     SELECT gen_random_uuid(), 'CUST' || n % 1000,

@@ -76,12 +76,19 @@ impl Shop {
             committed: Arc::new(Notify::new()),
             failpoints: Failpoints::default(),
             bounds: Bounds {
-                placing_budget: Duration::from_millis(300),
-                request_timeout: Duration::from_millis(300),
+                placing_budget: testkit::PATIENCE,
+                request_timeout: testkit::PATIENCE,
                 ..Bounds::default()
             },
         };
         Self { context, backends, clock, url, folder }
+    }
+
+    /// For tests in which somebody never answers.
+    pub(crate) fn impatient(mut self) -> Self {
+        self.context.bounds.placing_budget = Duration::from_millis(50);
+        self.context.bounds.request_timeout = Duration::from_millis(50);
+        self
     }
 
     /// Another copy of the service on the same database.

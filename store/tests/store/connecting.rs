@@ -1,0 +1,60 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::clock::{Clock as _, SystemClock};
+use sea_orm::{ConnectionTrait as _, Statement};
+use store::{Database, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::Bank;
+
+async fn setting(database: &Database, reading: bool, pragma: &str) -> String {
+    let statement = Statement::from_string(database.backend(), format!("PRAGMA {pragma}"));
+    let connection = if reading { database.read() } else { database.write() };
+    let row = connection.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get_by_index::<String>(0)
+        .or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn sqlite_keeps_what_it_commits_and_checks_foreign_keys() {
+    let bank = Bank::on_sqlite().await;
+    for reading in [false, true] {
+        assert_eq!(setting(&bank.database, reading, "journal_mode").await, "wal");
+        assert_eq!(setting(&bank.database, reading, "synchronous").await, "2", "FULL");
+        assert_eq!(setting(&bank.database, reading, "foreign_keys").await, "1");
+    }
+}
+
+#[tokio::test]
+async fn the_time_is_the_databases() {
+    let sqlite = Bank::on_sqlite().await;
+    assert_eq!(sqlite.database.now().await.unwrap(), sqlite.clock.now());
+    let postgres = Bank::on_postgres().await;
+    assert_ne!(postgres.database.now().await.unwrap(), postgres.clock.now());
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_waited_for_and_named() {
+    let url = format!("postgres://nobody@127.0.0.1:{}/none", testkit::free_port());
+    let stop = CancellationToken::new();
+    let connected =
+        Database::connect_within(&url, Arc::new(SystemClock), Duration::from_millis(100), &stop).await;
+    assert!(matches!(connected.err(), Some(StoreError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_is_unavailable_and_serves_again_once_it_is_back() {
+    let server = testkit::Postgres::start().await.unwrap();
+    let url = server.create_database("bank").await.unwrap();
+    let database = Database::connect(&url, Arc::new(SystemClock)).await.unwrap();
+    let transaction = database.begin().await.unwrap();
+    server.stop_immediately().await.unwrap();
+    let error = StoreError::from(transaction.execute_unprepared("SELECT 1").await.unwrap_err());
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    drop(transaction);
+    assert!(matches!(database.now().await, Err(StoreError::Unavailable(_))));
+    server.restart().await.unwrap();
+    testkit::eventually("it answers again", async || database.ping().await).await;
+}

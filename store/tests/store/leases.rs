@@ -1,0 +1,46 @@
+use std::time::Duration;
+
+use store::lease::{LEASE_TTL, Lease};
+
+use crate::kit::{Bank, on_both_databases};
+
+on_both_databases!(
+    a_lease_is_one_holders_until_it_is_given_up,
+    a_lease_that_is_not_renewed_is_taken_over,
+    a_lease_that_is_renewed_is_kept,
+);
+
+fn lease(bank: &Bank, owner: &str) -> Lease {
+    Lease::new(bank.database.clone(), "leases", "work", owner.to_owned())
+}
+
+async fn a_lease_is_one_holders_until_it_is_given_up(bank: Bank) {
+    let (first, second) = (lease(&bank, "first"), lease(&bank, "second"));
+    assert!(first.hold().await.unwrap());
+    assert!(!second.hold().await.unwrap());
+    second.release().await.unwrap();
+    assert!(!second.hold().await.unwrap(), "only its holder gives it up");
+    first.release().await.unwrap();
+    assert!(second.hold().await.unwrap());
+    assert!(!first.hold().await.unwrap());
+}
+
+async fn a_lease_that_is_not_renewed_is_taken_over(bank: Bank) {
+    let (first, second) = (lease(&bank, "first"), lease(&bank, "second"));
+    assert!(first.hold().await.unwrap());
+    testkit::eventually("the lease has run out", async || {
+        bank.clock.advance(LEASE_TTL / 8);
+        second.hold().await.unwrap()
+    })
+    .await;
+    assert!(!first.hold().await.unwrap(), "who was away finds somebody else");
+}
+
+async fn a_lease_that_is_renewed_is_kept(bank: Bank) {
+    let (first, second) = (lease(&bank, "first"), lease(&bank, "second"));
+    for _ in 0..20 {
+        assert!(first.hold().await.unwrap());
+        assert!(!second.hold().await.unwrap());
+        bank.clock.advance(Duration::from_secs(1));
+    }
+}
