@@ -15,6 +15,7 @@ mod placing;
 mod plans;
 mod relay;
 mod replays;
+mod running;
 
 /// Runs each test on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {

@@ -1,0 +1,108 @@
+//! The whole service over a broker, as `waybill up` runs it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::clock::{Clock, SystemClock};
+use bus::commands::{Accepted, Command, Commands};
+use bus::deadline::Deadline;
+use bus::failure::{Failure, FailureCode};
+use bus::live::{Live, LiveEvents};
+use bus::requester::{Ask as _, Requester};
+use bus::responder::{HandleRequest, Request, Responder};
+use bus::topology::{RetryDelays, Topology, WorkQueue};
+use bus::transport::SharedTransport;
+use embedded_broker::{EmbeddedBroker, Storage};
+use order_service::{Bounds, Config, Service};
+use schema::order::OrderStatus;
+use schema::order_events::EventKind;
+use schema::order_messages::Placed;
+use schema::pattern::{ORDER_CREATE, Service as Name};
+use schema::refusal::Outcome;
+use serde_json::value::RawValue;
+use service_kit::{Ending, Readiness, Shutdown};
+use store::Database;
+use uuid::Uuid;
+
+use crate::backends::{Backends, Mood};
+use crate::shop::placement;
+
+struct Played(Arc<Backends>);
+
+#[async_trait]
+impl HandleRequest for Played {
+    async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
+        let answer = self.0.ask(&request.packet.pattern, request.packet.data, request.deadline).await;
+        answer.map_err(|error| Failure::new(FailureCode::Unavailable, error.to_string()))
+    }
+}
+
+fn play(service: Name, backends: &Arc<Backends>, transport: SharedTransport, shutdown: &Shutdown) {
+    let responder = Responder {
+        transport,
+        service,
+        handler: Arc::new(Played(backends.clone())),
+        prefetch: 10,
+        clock: Arc::new(SystemClock),
+    };
+    shutdown.spawn(service.name(), responder.run(shutdown.stopping().clone()));
+}
+
+#[tokio::test]
+async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let topology = Topology::new("test", RetryDelays::default());
+    let broker = EmbeddedBroker::open(Storage::Memory, topology, clock.clone()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/orders.db", folder.path().display());
+    let database = Database::connect(&url, clock.clone()).await.unwrap();
+    let (shutdown, others, readiness) = (Shutdown::new(), Shutdown::new(), Readiness::new());
+    let backends = Arc::new(Backends::default());
+    backends.state().stock.insert("MUG".parse().unwrap(), 10);
+    for service in [Name::Customer, Name::Inventory] {
+        play(service, &backends, broker.transport("others.test"), &others);
+    }
+    let config = Config { bounds: Bounds::default(), prefetch: 10 };
+    let transport = broker.transport("order-service.test");
+    Service::start(&config, transport, database, clock.clone(), &shutdown, &readiness).await.unwrap();
+    tokio::time::timeout(testkit::PATIENCE, readiness.ready()).await.unwrap();
+
+    let gateway = broker.transport("gateway.test");
+    let mut events = LiveEvents::new(gateway.clone());
+    assert_eq!(events.next().await, Live::Listening);
+    let requester = Requester::start(gateway, clock.clone(), others.forced().clone());
+    let commands = Commands::new(requester, WorkQueue::OrderCommands);
+    let place = async || {
+        let placement = placement("CUST01", &[("MUG", 2)]);
+        let command = Command {
+            pattern: ORDER_CREATE,
+            data: &placement,
+            message_id: Uuid::now_v7(),
+            timestamp: placement.placed_at,
+        };
+        let accepted =
+            commands.send(&command, Deadline::after(testkit::PATIENCE), Some(testkit::PATIENCE)).await;
+        let Ok(Accepted::Answered(Ok(answer))) = accepted else { panic!("no answer: {accepted:?}") };
+        let outcome: Outcome<Placed> = serde_json::from_str(answer.get()).unwrap();
+        outcome.into_result().unwrap().order.unwrap()
+    };
+    let mut told = async || match events.next().await {
+        Live::Event(event) => (event.position, event.kind, event.order),
+        other => panic!("{other:?}"),
+    };
+
+    let order = place().await;
+    assert_eq!(told().await, (1, EventKind::Created, order));
+    backends.state().inventory = Mood::Away;
+    let pending = place().await;
+    assert_eq!(pending.status, OrderStatus::Pending);
+    assert_eq!(told().await, (2, EventKind::Created, pending.clone()));
+    backends.state().inventory = Mood::Answers;
+    let (position, kind, settled) = tokio::time::timeout(testkit::PATIENCE, told()).await.unwrap();
+    assert_eq!((position, kind, settled.id), (3, EventKind::StatusChanged, pending.id));
+    assert_eq!(settled.status, OrderStatus::Processing);
+
+    assert_eq!(shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    assert_eq!(others.stop(testkit::PATIENCE).await, Ending::Finished);
+    broker.close().await;
+}
