@@ -1,5 +1,7 @@
 //! Events in the database: the history of each order, and the outbox.
 
+use std::collections::HashMap;
+
 use bus::message::{Headers, header};
 use bus::trace;
 use schema::ids::OrderId;
@@ -7,6 +9,7 @@ use schema::order::Order;
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::HistoryEntry;
 use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 use store::StoreError;
 use store::outbox::Outbox;
 use uuid::Uuid;
@@ -103,6 +106,26 @@ fn kind_text(kind: EventKind) -> Result<String, StoreError> {
         serde_json::Value::String(text) => Ok(text),
         other => Err(StoreError::Data(format!("{other} is no kind of event"))),
     }
+}
+
+/// The traces that these orders were placed in, as far as they have one.
+pub(crate) async fn traceparents(
+    connection: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = OrderId>,
+) -> Result<HashMap<OrderId, String>, StoreError> {
+    let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found: Vec<(Uuid, Option<String>)> = order_event::Entity::find()
+        .select_only()
+        .columns([order_event::Column::OrderId, order_event::Column::Traceparent])
+        .filter(order_event::Column::OrderId.is_in(ids))
+        .filter(order_event::Column::Version.eq(1))
+        .into_tuple()
+        .all(connection)
+        .await?;
+    Ok(found.into_iter().filter_map(|(id, traceparent)| Some((OrderId(id), traceparent?))).collect())
 }
 
 /// The trace that the current span belongs to, as a header says it.

@@ -7,7 +7,7 @@ mod reading;
 mod row;
 mod saving;
 
-pub(crate) use events::{EVENTS, NewEvent, event_of_row, event_order, history_entry};
+pub(crate) use events::{EVENTS, NewEvent, event_of_row, event_order, history_entry, traceparents};
 pub(crate) use fencing::fence;
 pub(crate) use keeping::{NewOrder, keep};
 pub(crate) use reading::{find, lock, readable, with_lines};

@@ -16,7 +16,7 @@ use crate::backends::{Answer, Hurdle, Question, find_out};
 use crate::context::Context;
 use crate::domain::placing::decide;
 use crate::domain::{Changed, Finding};
-use crate::orders::{NewEvent, Stored, save};
+use crate::orders::{NewEvent, Stored, save, traceparents};
 pub(crate) use claiming::pending;
 use claiming::{Again, claim, put_back};
 
@@ -123,6 +123,9 @@ impl RetryPending {
     /// Saves what became of them; answers those of which nothing did.
     async fn settle(&self, found: Vec<(Stored, Finding)>) -> Result<Vec<Stored>, StoreError> {
         let now = self.context.clock.now();
+        let database = &self.context.database;
+        let ids = found.iter().map(|(stored, _)| stored.order.id);
+        let mut traceparents = traceparents(database.read(), ids).await?;
         let (mut changes, mut unsettled) = (Vec::new(), Vec::new());
         for (stored, finding) in found {
             let order = decide(stored.order.clone(), &finding);
@@ -131,7 +134,13 @@ impl RetryPending {
                 continue;
             }
             let changed = Changed::by(&stored.order, order, now);
-            let event = NewEvent::new(self.context.ids.fresh(), changed, None);
+            let event = NewEvent {
+                id: self.context.ids.fresh(),
+                changed,
+                request_id: None,
+                // What placing began ends here.
+                traceparent: traceparents.remove(&stored.order.id),
+            };
             changes.push((stored, event));
         }
         changes.sort_by_key(|(stored, _)| stored.order.id);

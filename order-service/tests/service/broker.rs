@@ -40,15 +40,19 @@ impl Broker {
 
     /// What inventory-service finds in its queue, with each message's id.
     pub(crate) async fn arrived(&self) -> Vec<(String, OrderEvent)> {
+        let messages = self.messages().await.into_iter();
+        messages.map(|message| (message.message_id.clone().unwrap(), read_event(&message).unwrap())).collect()
+    }
+
+    pub(crate) async fn messages(&self) -> Vec<Message> {
         let topology = Topology::new("test", RetryDelays::default());
         let queue = topology.work(WorkQueue::InventoryOrderEvents);
-        let mut arrived = Vec::new();
+        let mut messages = Vec::new();
         while let Some(delivery) = self.manual.take(&queue) {
-            let id = delivery.message.message_id.clone().unwrap();
-            arrived.push((id, read_event(&delivery.message).unwrap()));
+            messages.push(delivery.message.clone());
             delivery.ack().await;
         }
-        arrived
+        messages
     }
 }
 

@@ -1,18 +1,21 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use bus::message::header;
 use order_service::service::relay;
 use schema::order_messages::{After, Owner, Replay};
 use store::failpoint::Failpoint;
 use store::relay::{Relay, RelayError, Relayed};
 use tokio_util::sync::CancellationToken;
 
+use crate::backends::Mood;
 use crate::broker::Broker;
 use crate::on_both_databases;
-use crate::shop::{Shop, keyed};
+use crate::shop::{Shop, keyed, told};
 
 on_both_databases!(
     events_are_published_once_in_order_with_their_orders,
+    one_trace_follows_an_order_from_placing_to_its_end,
     a_crash_after_publishing_repeats_the_same_messages,
     a_crash_before_publishing_loses_nothing,
     only_a_contiguous_prefix_is_marked,
@@ -60,6 +63,21 @@ async fn events_are_published_once_in_order_with_their_orders(shop: Shop) {
     assert_eq!(arrived[0].1.order, placed);
     assert_eq!(arrived[1].1.order, cancelled);
     assert_eq!(shop.count("order_events WHERE published_at IS NULL").await, 0);
+}
+
+async fn one_trace_follows_an_order_from_placing_to_its_end(shop: Shop) {
+    let broker = Broker::new(shop.clock.clone());
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut sent = shop.command(keyed("k1", &[("MUG", 1)]));
+    sent.0.message.set_header(header::TRACEPARENT, traceparent.into());
+    shop.backends.state().inventory = Mood::Away;
+    let order = told(shop.deliver(&[sent]).await.remove(0)).unwrap().order.unwrap();
+    shop.backends.state().inventory = Mood::Answers;
+    shop.retry_until_settled(order.id).await;
+    relay(&shop.context, broker.transport("order.1")).tick().await.unwrap();
+    let messages = broker.messages().await;
+    let traces: Vec<_> = messages.iter().map(|message| message.header_text(header::TRACEPARENT)).collect();
+    assert_eq!(traces, [Some(traceparent); 2]);
 }
 
 async fn a_crash_after_publishing_repeats_the_same_messages(shop: Shop) {
