@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::{
     EdgeError, ErrorCode, Limits, Outcome, RequestData,
-    document::{Documents, choose_operation, kind_name},
+    document::{Documents, choose_operation, kind_name, name_absent_integers},
     outcome::GraphqlResult,
     trace::Trace,
 };
@@ -73,10 +73,13 @@ impl<E: Executor> Engine<E> {
     ) -> Result<Operation, ServerError> {
         let document = self.documents.parse(&asked.query).await?;
         let name = asked.operation_name.as_deref();
-        let kind = choose_operation(&document, name)?.ty;
+        let chosen = choose_operation(&document, name)?;
+        let kind = chosen.ty;
         trace.name_operation(kind_name(kind), name);
 
-        let mut request = Request::new(asked.query).variables(asked.variables);
+        let mut variables = asked.variables;
+        name_absent_integers(chosen, &mut variables);
+        let mut request = Request::new(asked.query).variables(variables);
         request.operation_name = asked.operation_name;
         request.extensions = asked.extensions;
         request.set_parsed_query((*document).clone());

@@ -191,6 +191,18 @@ async fn the_same_document_is_answered_each_time_with_its_own_variables() {
 }
 
 #[tokio::test]
+async fn a_nullable_variable_may_be_left_out_where_a_page_is_weighed_by_it() {
+    let edge = TestEdge::start().await;
+    let query = "query($first: Int, $default: Int = 7) { page(first: $first) other: page(first: $default) }";
+    for (variables, first) in
+        [(json!({}), Value::Null), (json!({ "first": null }), Value::Null), (json!({ "first": 3 }), json!(3))]
+    {
+        let (status, answer) = answer(edge.post(&json!({ "query": query, "variables": variables }))).await;
+        assert_eq!((status, &answer["data"]), (200, &json!({ "page": first, "other": 7 })), "{variables}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     let edge = TestEdge::with_limits(|limits| limits.body_timeout = Duration::from_millis(50)).await;
     let mut connection = TcpStream::connect(edge.address).await.unwrap();

@@ -98,6 +98,11 @@ impl Query {
         std::future::pending().await
     }
 
+    #[graphql(complexity = "usize::try_from(first.unwrap_or(10)).unwrap_or(0)")]
+    async fn page(&self, first: Option<i32>) -> Option<i32> {
+        first
+    }
+
     #[graphql(complexity = 1001)]
     async fn expensive(&self) -> i32 {
         1

@@ -1,5 +1,6 @@
 //! Documents: parsed once, measured before they run, kept for the next request with the same text.
 
+mod absent;
 mod lexical;
 mod measure;
 
@@ -13,6 +14,8 @@ use async_graphql::{
     },
 };
 use moka::future::Cache;
+
+pub(super) use absent::name_absent_integers;
 
 use super::{DocumentLimits, ErrorCode};
 
