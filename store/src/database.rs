@@ -152,8 +152,10 @@ pub fn for_update(backend: DbBackend, select: &mut SelectStatement) {
     }
 }
 
-fn postgres_options(url: &str) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
+fn postgres_options(given: &str) -> ConnectOptions {
+    // Both are PostgreSQL's own names of the scheme; sea-orm knows the short one.
+    let url = given.strip_prefix("postgresql://").map(|rest| format!("postgres://{rest}"));
+    let mut options = ConnectOptions::new(url.unwrap_or_else(|| given.to_owned()));
     let lock_timeout = LOCK_TIMEOUT.as_millis().to_string();
     options
         .max_connections(POSTGRES_CONNECTIONS)

@@ -48,6 +48,13 @@ async fn the_time_is_the_databases() {
 }
 
 #[tokio::test]
+async fn both_names_of_the_scheme_are_understood() {
+    let url = testkit::postgres_database().await.replacen("postgres://", "postgresql://", 1);
+    let database = Database::connect(&url, Arc::new(SystemClock)).await.unwrap();
+    database.ping().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_database_that_is_not_there_is_waited_for_and_named() {
     let url = format!("postgres://nobody@127.0.0.1:{}/none", testkit::free_port());
     let stop = CancellationToken::new();
