@@ -148,6 +148,11 @@ impl Backing {
         Ok(database)
     }
 
+    /// The databases that were opened.
+    pub(crate) async fn databases(&self) -> Vec<Database> {
+        self.databases.lock().await.clone()
+    }
+
     /// The clock that everything here goes by.
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
@@ -165,7 +170,8 @@ impl Backing {
     }
 }
 
-fn sqlite_url(file: &Path) -> Secret {
+/// The URL of a SQLite file.
+pub(crate) fn sqlite_url(file: &Path) -> Secret {
     // What ends a URL's path, or begins an escape, may stand in a file's name.
     let path = file.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     Secret::new(format!("sqlite://{path}"))

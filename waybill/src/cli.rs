@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use service_kit::config::with_defaults;
 use service_kit::process::report;
 
+use crate::operator::{Verdict, audit, dead_letters, doctor};
 use crate::tools::{import, stock};
 use crate::{health, token, up};
 
@@ -40,6 +41,9 @@ enum Command {
     Token(token::TokenArgs),
     Stock(stock::StockArgs),
     Import(import::ImportArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
+    Doctor(doctor::DoctorArgs),
+    Audit(audit::AuditArgs),
     Health(health::HealthArgs),
 }
 
@@ -49,9 +53,12 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Command::Up(args) => service_kit::run(NAME, |shutdown| up::main(*args, shutdown)),
-        Command::Token(args) => ended("waybill token", token::run(&args)),
+        Command::Token(args) => ended("waybill token", token::run(&args).map(|()| Verdict::Fine)),
         Command::Stock(args) => brief("waybill stock", stock::run(args)),
         Command::Import(args) => brief("waybill import", import::run(args)),
+        Command::DeadLetters(args) => judging("waybill dead-letters", dead_letters::run(args)),
+        Command::Doctor(args) => judging("waybill doctor", doctor::run(args)),
+        Command::Audit(args) => judging("waybill audit", audit::run(args)),
         Command::Health(args) => brief("waybill health", health::run(&args)),
     }
 }
@@ -105,15 +112,20 @@ fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<Os
 
 /// Runs a command that is over soon.
 fn brief(name: &str, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    judging(name, async { work.await.map(|()| Verdict::Fine) })
+}
+
+/// Runs a command that is over soon, and may end well without all being well.
+fn judging(name: &str, work: impl Future<Output = anyhow::Result<Verdict>>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => ended(name, runtime.block_on(work)),
         Err(error) => report(name, &anyhow::Error::new(error).context("cannot start a runtime")),
     }
 }
 
-fn ended(name: &str, result: anyhow::Result<()>) -> ExitCode {
+fn ended(name: &str, result: anyhow::Result<impl Into<ExitCode>>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(ending) => ending.into(),
         Err(error) => report(name, &error),
     }
 }

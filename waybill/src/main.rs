@@ -6,6 +6,7 @@ mod data_dir;
 mod desk;
 mod health;
 mod http;
+mod operator;
 mod output;
 mod secret_file;
 mod shop;

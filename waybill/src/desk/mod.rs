@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use service_kit::config::{Faults, InvalidConfig};
 
 use crate::backing::{BackingArgs, BackingConfig};
+use crate::data_dir::DataDir;
 use crate::shop::{ServicesArgs, ServicesConfig};
 
 pub(crate) use serving::{DeskKeeper, open_desk};
@@ -55,6 +56,11 @@ impl DeskConfig {
     pub(crate) fn currency(&self) -> Currency {
         self.services.inventory.currency
     }
+}
+
+/// Whoever answers in the process that has DATA_DIR.
+pub(crate) fn of_running_shop(data_dir: &DataDir) -> anyhow::Result<Arc<dyn Ask>> {
+    Ok(Arc::new(running::RunningShop::find(data_dir)?))
 }
 
 /// Somebody who asks the shop's services on the operator's behalf.

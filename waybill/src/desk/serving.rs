@@ -13,10 +13,13 @@ use tokio::sync::watch;
 use super::PATIENCE;
 use super::question::{Question, Whereabouts};
 use crate::data_dir::DataDir;
+use crate::operator::counter;
 use crate::secret_file;
 
-/// What the operator may ask the services. Everything else has the gateway for a way in.
-const OPERATORS_PATTERNS: [&str; 5] = [
+/// What the operator may ask. Everything else has the gateway for a way in.
+const OPERATORS_PATTERNS: [&str; 7] = [
+    counter::DEAD_LETTERS,
+    counter::EXAMINE,
     pattern::INVENTORY_ADJUST,
     pattern::INVENTORY_PUT,
     pattern::INVENTORY_AUDIT,

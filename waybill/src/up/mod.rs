@@ -16,6 +16,7 @@ use service_kit::{Ending, Liveness, Readiness, Shutdown, telemetry};
 
 use crate::backing::Backing;
 use crate::desk::{DeskKeeper, open_desk};
+use crate::operator::counter::Counter;
 use crate::output;
 use crate::shop::{Parts, start_customers, start_inventory, start_orders};
 
@@ -96,8 +97,10 @@ impl Shop<'_> {
         start_orders(&config.services, backing, &parts.orders, readiness).await?;
         if backing.is_embedded() {
             let transport = backing.transport("desk", shutdown, readiness).await?;
-            let services = Requester::start(transport, backing.clock(), shutdown.forced().clone());
-            desk.open(services, admin, &config.backing.data_dir)?;
+            let services =
+                Requester::start(Arc::clone(&transport), backing.clock(), shutdown.forced().clone());
+            let counter = Counter::new(transport, services, backing.databases().await);
+            desk.open(Arc::new(counter), admin, &config.backing.data_dir)?;
         }
         Ok(address)
     }

@@ -1,0 +1,112 @@
+//! `waybill audit`: whether every promise was kept, by what the services themselves say.
+
+mod client_log;
+mod history;
+mod judge;
+mod reading;
+mod report;
+mod stock;
+mod violation;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use bus::topology::RetryDelays;
+use clap::Args;
+use schema::ids::OrderId;
+use service_kit::config::Faults;
+use tokio::time::Instant;
+
+use super::Verdict;
+use super::print::OutputArgs;
+use super::reach::{Reach, ReachArgs};
+use client_log::ClientLog;
+use reading::{Counts, Reading};
+use report::Report;
+use violation::Violation;
+
+/// Between two readings of what looked wrong.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Check on a live system that orders, stock and events agree
+///
+/// Asks order-service and inventory-service for every order and every reservation, and checks that stock agrees with the
+/// orders and with its ledger (I4), that histories are legal and without gaps (I5), that every event was published (I6),
+/// and that no stock is held for an order that doesn't exist. What looks wrong is read again, once every event is
+/// published, until it is right or patience ends: only what stands still is told. Exits with 1 where something is.
+#[derive(Args, Debug)]
+pub(crate) struct AuditArgs {
+    /// What clients were told, to check too that every success is one order (I1), that every definite error left nothing
+    /// (I2), and that every unknown outcome is one order (I3). A file of JSON lines, one an attempt:
+    /// {"key": "basket-7", "customerId": "CUST01", "outcome": "ok|error|unknown", "orderId": null}
+    #[arg(long, value_name = "FILE")]
+    client_log: Option<PathBuf>,
+    /// How long what looks wrong may take to become right, such as 10s. Stock that a crash left held is given back after
+    /// RESERVATION_HOLD, a minute by default
+    #[arg(long, value_name = "DURATION", default_value = "90s")]
+    patience: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<Verdict> {
+    let mut faults = Faults::new();
+    let place = args.reach.check(&mut faults);
+    let patience = faults.duration("PATIENCE", &args.patience, Duration::ZERO..=Duration::from_secs(3_600));
+    let (place, patience) = faults.finish((place, patience))?;
+    let log = args.client_log.as_deref().map(ClientLog::read).transpose()?;
+    let reach = Reach::find(&place, RetryDelays(Vec::new())).await?;
+    let audited = audit(&reach, log.as_ref(), patience).await;
+    reach.leave().await;
+    let (counts, violations) = audited?;
+    let verdict = if violations.is_empty() { Verdict::Fine } else { Verdict::Amiss };
+    args.output.print(&Report::of(counts, log.as_ref(), violations), report::text)?;
+    Ok(verdict)
+}
+
+async fn audit(
+    reach: &Reach,
+    log: Option<&ClientLog>,
+    patience: Duration,
+) -> anyhow::Result<(Counts, Vec<Violation>)> {
+    ensure!(reach.is_running(), "the shop is not running, so that there are no services to ask");
+    let nothing_told = ClientLog::default();
+    let reading = Reading { reach, log: log.unwrap_or(&nothing_told) };
+    let deadline = Instant::now() + patience;
+    let (counts, mut suspected) = reading.everything().await?;
+    let unpublished = drained(&reading, deadline).await?;
+    while !suspected.is_empty() {
+        let again = reading.again(&subjects(&suspected)).await?;
+        if Instant::now() >= deadline {
+            suspected.retain(|violation| again.contains(violation));
+            break;
+        }
+        suspected = again;
+        tokio::time::sleep(PAUSE).await;
+    }
+    let lasting = judge::misnamed(reading.log).into_iter().chain(unpublished);
+    Ok((counts, suspected.into_iter().chain(lasting).collect()))
+}
+
+/// Waits until nothing waits to be published, or says what still does.
+async fn drained(reading: &Reading<'_>, deadline: Instant) -> anyhow::Result<Option<Violation>> {
+    loop {
+        match reading.unpublished().await? {
+            0 => return Ok(None),
+            waiting if Instant::now() >= deadline => {
+                return Ok(Some(Violation::of_outbox(format!("{waiting} events are not published"))));
+            }
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+fn subjects(violations: &[Violation]) -> Vec<OrderId> {
+    let ids: BTreeSet<OrderId> = violations.iter().filter_map(|violation| violation.order_id).collect();
+    ids.into_iter().collect()
+}

@@ -1,0 +1,221 @@
+//! How dead letters are told.
+
+use std::collections::BTreeMap;
+
+use bus::dead_letters::{BROWSE_MAX, DeadLetter};
+use serde::Serialize;
+
+use crate::operator::print::{brief, columns, counted, printable};
+
+/// Characters of a reason in a list.
+const REASON_CHARS: usize = 80;
+
+/// Dead letters and their counts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Listing {
+    counts: Vec<Count>,
+    letters: Vec<DeadLetter>,
+    /// Whether a queue holds so many that there may be more.
+    cut_off: bool,
+}
+
+/// So many of one queue failed for one reason.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Count {
+    queue: String,
+    code: String,
+    count: usize,
+}
+
+impl Listing {
+    pub(super) fn of(letters: Vec<DeadLetter>) -> Self {
+        let mut by_cause: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut by_queue: BTreeMap<&str, usize> = BTreeMap::new();
+        for letter in &letters {
+            *by_cause.entry((&letter.queue, &letter.code)).or_default() += 1;
+            *by_queue.entry(&letter.queue).or_default() += 1;
+        }
+        let count = |((queue, code), count): (&(&str, &str), &usize)| Count {
+            queue: (*queue).to_owned(),
+            code: (*code).to_owned(),
+            count: *count,
+        };
+        let counts = by_cause.iter().map(count).collect();
+        let cut_off = by_queue.values().any(|&count| count >= BROWSE_MAX as usize);
+        Self { counts, letters, cut_off }
+    }
+}
+
+/// What became of asking for one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Shown {
+    pub(super) id: String,
+    pub(super) letters: Vec<DeadLetter>,
+}
+
+/// What was replayed or discarded.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Change {
+    pub(super) done: &'static str,
+    pub(super) letters: Vec<DeadLetter>,
+    /// Ids that were asked for and not found.
+    pub(super) missing: Vec<String>,
+    /// Why it ended early, if it did.
+    pub(super) stopped: Option<String>,
+}
+
+pub(super) fn listing(listing: &Listing) -> String {
+    if listing.letters.is_empty() {
+        return "no dead letters".to_owned();
+    }
+    let counts: Vec<Vec<String>> = listing
+        .counts
+        .iter()
+        .map(|count| vec![count.count.to_string(), printable(&count.queue), printable(&count.code)])
+        .collect();
+    let letters: Vec<Vec<String>> = listing.letters.iter().map(row).collect();
+    let mut text = format!(
+        "{}\n\n{}",
+        columns(&["COUNT", "QUEUE", "CODE"], &counts),
+        columns(&["ID", "PATTERN", "CODE", "ATTEMPTS", "FAILED AT", "REASON"], &letters)
+    );
+    if listing.cut_off {
+        text.push_str(&format!("\n\nOnly the first {BROWSE_MAX} of each queue are looked at."));
+    }
+    text
+}
+
+fn row(letter: &DeadLetter) -> Vec<String> {
+    vec![
+        printable(&letter.id),
+        letter.pattern.as_deref().map_or_else(unknown, |pattern| brief(pattern, 40)),
+        printable(&letter.code),
+        letter.attempts.to_string(),
+        letter.failed_at.map_or_else(unknown, |at| at.to_string()),
+        brief(&letter.message, REASON_CHARS),
+    ]
+}
+
+pub(super) fn shown(shown: &Shown) -> String {
+    if shown.letters.is_empty() {
+        return format!("there is no dead letter {}", printable(&shown.id));
+    }
+    shown.letters.iter().map(letter).collect::<Vec<_>>().join("\n\n")
+}
+
+fn letter(letter: &DeadLetter) -> String {
+    let facts = [
+        ("id", letter.id.clone()),
+        ("queue", letter.queue.clone()),
+        ("pattern", letter.pattern.clone().unwrap_or_else(unknown)),
+        ("code", letter.code.clone()),
+        ("reason", letter.message.clone()),
+        ("attempts", letter.attempts.to_string()),
+        ("failed at", letter.failed_at.map_or_else(unknown, |at| at.to_string())),
+        ("trace id", letter.trace_id.clone().unwrap_or_else(unknown)),
+    ];
+    let facts = facts.iter().map(|(name, value)| format!("{name:<10}{}", printable(value)));
+    let headers = letter.headers.iter().map(|(name, value)| {
+        // Header values are numbers and texts, which JSON always has a form for.
+        let value = serde_json::to_string(value).unwrap_or_default();
+        format!("  {}: {}", printable(name), printable(&value))
+    });
+    let lines: Vec<String> = facts.chain(["headers".to_owned()]).chain(headers).collect();
+    format!("{}\nbody\n{}", lines.join("\n"), body(&letter.body))
+}
+
+/// As it was sent, laid out where it is JSON.
+fn body(body: &str) -> String {
+    let json =
+        serde_json::from_str::<serde_json::Value>(body).and_then(|json| serde_json::to_string_pretty(&json));
+    let text = json.unwrap_or_else(|_| body.to_owned());
+    printable(&text).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+pub(super) fn change(change: &Change) -> String {
+    let mut lines = vec![format!("{} {}", counted(change.letters.len(), "dead letter"), change.done)];
+    lines.extend(
+        change.letters.iter().map(|letter| format!("  {} ({})", printable(&letter.id), letter.queue)),
+    );
+    lines.extend(change.missing.iter().map(|id| format!("there is no dead letter {}", printable(id))));
+    lines.extend(change.stopped.iter().map(|reason| format!("stopped: {}", printable(reason))));
+    lines.join("\n")
+}
+
+fn unknown() -> String {
+    "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dead(id: &str, queue: &str, code: &str) -> DeadLetter {
+        DeadLetter {
+            id: id.to_owned(),
+            queue: queue.to_owned(),
+            pattern: Some("order.create".to_owned()),
+            code: code.to_owned(),
+            message: "expected value at line 1\u{1b}[2J".to_owned(),
+            attempts: 1,
+            failed_at: Some("2026-11-23T19:10:51.371Z".parse().unwrap()),
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
+            headers: [("x-attempt".to_owned(), 1.into())].into(),
+            body: r#"{"pattern":"order.create"}"#.to_owned(),
+        }
+    }
+
+    #[test]
+    fn letters_are_counted_by_queue_and_code() {
+        let letters = vec![
+            dead("1", "b", "INTERNAL"),
+            dead("2", "a", "INTERNAL"),
+            dead("3", "b", "INTERNAL"),
+            dead("4", "b", "X"),
+        ];
+        let found = Listing::of(letters);
+        let counts: Vec<_> =
+            found.counts.iter().map(|count| (&*count.queue, &*count.code, count.count)).collect();
+        assert_eq!(counts, [("a", "INTERNAL", 1), ("b", "INTERNAL", 2), ("b", "X", 1)]);
+        let text = listing(&found);
+        assert!(
+            text.starts_with("COUNT  QUEUE  CODE\n1      a      INTERNAL\n2      b      INTERNAL\n"),
+            "{text}"
+        );
+        assert!(!text.contains('\u{1b}'), "{text}");
+        assert_eq!(listing(&Listing::of(Vec::new())), "no dead letters");
+    }
+
+    #[test]
+    fn one_is_shown_with_all_that_came_with_it() {
+        let text = shown(&Shown { id: "1".to_owned(), letters: vec![dead("1", "a", "UNDECODABLE")] });
+        for part in [
+            "UNDECODABLE",
+            "0af7651916cd43dd8448eb211c80319c",
+            "x-attempt: 1",
+            "  \"pattern\": \"order.create\"",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        let missing = shown(&Shown { id: "2".to_owned(), letters: Vec::new() });
+        assert_eq!(missing, "there is no dead letter 2");
+    }
+
+    #[test]
+    fn what_was_not_done_is_said() {
+        let change = change(&Change {
+            done: "replayed",
+            letters: vec![dead("1", "a", "INTERNAL")],
+            missing: vec!["9".to_owned()],
+            stopped: Some("2 was not replayed: the queue is full".to_owned()),
+        });
+        assert_eq!(
+            change,
+            "1 dead letter replayed\n  1 (a)\nthere is no dead letter 9\nstopped: 2 was not replayed: the queue is full"
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! `waybill doctor`: whether all is well, and what to do where it isn't.
+
+mod databases;
+mod examined;
+mod examining;
+mod findings;
+mod report;
+
+use std::time::Duration;
+
+use bus::topology::RetryDelays;
+use clap::Args;
+use service_kit::config::{DatabaseArgs, Faults};
+
+use super::Verdict;
+use super::counter::EXAMINE;
+use super::print::OutputArgs;
+use super::reach::{Reach, ReachArgs, Whereabouts};
+
+pub(super) use examined::Examined;
+pub(super) use examining::examine;
+
+/// How long an examination may take in all; each of its questions has a shorter limit.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Check that all is well, and say what to do where it isn't
+///
+/// Looks at the broker, its queues with their arguments and consumers, what waits in them, dead letters, whether the
+/// services answer, the databases with their migrations, events that wait to be published, orders that stay PENDING, and
+/// clocks. Exits with 1 where it has findings.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Pauses before failed work is tried again, as the services have them: each has a queue of its own
+    #[arg(long, env = "RETRY_DELAYS", default_value = "1s,5s,30s,2m", value_name = "DURATIONS")]
+    #[arg(help_heading = "Message bus")]
+    retry_delays: String,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Verdict> {
+    let mut faults = Faults::new();
+    let place = args.reach.check(&mut faults);
+    let longest = Duration::from_secs(24 * 60 * 60);
+    let delays = faults.durations("RETRY_DELAYS", &args.retry_delays, Duration::from_millis(1)..=longest, 10);
+    let database_url = args.database.url(&mut faults);
+    let (place, delays, database_url) = faults.finish((place, delays, database_url))?;
+
+    let reach = Reach::find(&place, RetryDelays(delays)).await?;
+    let examined = look(&reach, &place).await;
+    let mut examined = match examined {
+        Ok(examined) => examined,
+        Err(error) => {
+            reach.leave().await;
+            return Err(error);
+        }
+    };
+    if let Some(url) = &database_url {
+        examined.databases.push(databases::at("DATABASE_URL", url).await);
+    }
+    reach.leave().await;
+    let findings = findings::of(&examined);
+    let verdict = if findings.is_empty() { Verdict::Fine } else { Verdict::Amiss };
+    args.output.print(&report::Report { examined, findings }, report::text)?;
+    Ok(verdict)
+}
+
+async fn look(reach: &Reach, place: &Whereabouts) -> anyhow::Result<Examined> {
+    let mut examined: Examined = reach.ask(EXAMINE, &(), LIMIT).await?;
+    if !reach.is_running() {
+        // The folder is locked: whoever runs a shop on these files answers for them itself.
+        examined.databases = databases::in_files(&place.data_dir).await;
+    }
+    Ok(examined)
+}

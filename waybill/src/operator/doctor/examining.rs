@@ -1,0 +1,113 @@
+//! Looking at a broker, and at the services behind it.
+
+use std::time::{Duration, Instant};
+
+use bus::clock::{Clock, SystemClock};
+use bus::deadline::Deadline;
+use bus::requester::{Ask, RequestError, request};
+use bus::topology::{QueueSpec, Topology, WorkQueue};
+use bus::transport::{Link, SharedTransport, TransportError};
+use schema::customer::Customer;
+use schema::ids::CustomerId;
+use schema::inventory_messages::{StockAudit, StockAudited};
+use schema::order_messages::{OrderAudit, OrderAudited};
+use schema::pattern;
+use store::Database;
+
+use super::databases;
+use super::examined::{Broker, Depth, Examined, Queue, Role, SeenBacklog, Service};
+
+/// How long a service may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Looks at everything once.
+pub(in crate::operator) async fn examine(
+    transport: &SharedTransport,
+    services: Option<&dyn Ask>,
+    databases: &[Database],
+) -> Examined {
+    let (queues, queue_fault) = queues(transport).await;
+    let mut broker = broker(transport).await;
+    broker.fault = broker.fault.or(queue_fault);
+    let mut examined = Examined { broker, queues, ..Examined::default() };
+    if let Some(services) = services {
+        let (orders, inventory, customers) =
+            tokio::join!(orders(services), inventory(services), customers(services));
+        examined.backlog = orders.1;
+        examined.services = Some(vec![orders.0, inventory, customers]);
+    }
+    examined.databases = databases::connected(databases).await;
+    examined
+}
+
+async fn broker(transport: &SharedTransport) -> Broker {
+    let mut broker = Broker::default();
+    match transport.declare().await {
+        Ok(()) => {}
+        Err(TransportError::Refused(refused)) => broker.refused = Some(refused),
+        Err(error) => broker.fault = Some(error.to_string()),
+    }
+    if let Link::Blocked { reason, .. } = &*transport.link().borrow() {
+        broker.blocked = Some(reason.clone());
+    }
+    broker
+}
+
+async fn queues(transport: &SharedTransport) -> (Vec<Queue>, Option<String>) {
+    let topology = transport.topology();
+    let (mut queues, mut fault) = (Vec::new(), None);
+    for queue in topology.queues() {
+        match transport.depth(&queue.name).await {
+            Ok(depth) => {
+                let depth = depth.map(|depth| Depth { ready: depth.ready, consumers: depth.consumers });
+                queues.push(Queue { role: role(topology, &queue), name: queue.name, depth });
+            }
+            Err(error) => fault = Some(format!("{}: {error}", queue.name)),
+        }
+    }
+    (queues, fault)
+}
+
+fn role(topology: &Topology, queue: &QueueSpec) -> Role {
+    match queue.kind {
+        bus::topology::QueueKind::Requests => Role::Requests,
+        _ if queue.message_ttl.is_some() => Role::Retry,
+        _ if WorkQueue::ALL.into_iter().any(|work| topology.dead(work) == queue.name) => Role::Dead,
+        bus::topology::QueueKind::Work => Role::Work,
+    }
+}
+
+async fn orders(services: &dyn Ask) -> (Service, Option<SeenBacklog>) {
+    let question = [OrderAudit { after: None, limit: 1 }];
+    let asked = SystemClock.now();
+    let asking = request(services, pattern::ORDER_AUDIT, &question, Deadline::after(ANSWER_LIMIT));
+    let (service, pages) = timed("order-service", asking).await;
+    let midway = (asked.unix_ms() + SystemClock.now().unix_ms()) / 2;
+    let page = pages.and_then(|pages: Vec<OrderAudited>| pages.into_iter().next());
+    let backlog = page.and_then(|page| {
+        let backlog = page.backlog?;
+        let clock_ahead_ms = backlog.now.unix_ms() - midway;
+        Some(SeenBacklog { outbox: page.outbox, clock_ahead_ms, backlog })
+    });
+    (service, backlog)
+}
+
+async fn inventory(services: &dyn Ask) -> Service {
+    let question = [StockAudit { after: None, limit: 1 }];
+    let asking = request(services, pattern::INVENTORY_AUDIT, &question, Deadline::after(ANSWER_LIMIT));
+    timed::<Vec<StockAudited>>("inventory-service", asking).await.0
+}
+
+async fn customers(services: &dyn Ask) -> Service {
+    let nobody: [CustomerId; 0] = [];
+    let asking = request(services, pattern::CUSTOMER_GET, &nobody, Deadline::after(ANSWER_LIMIT));
+    timed::<Vec<Option<Customer>>>("customer-service", asking).await.0
+}
+
+async fn timed<A>(name: &str, asking: impl Future<Output = Result<A, RequestError>>) -> (Service, Option<A>) {
+    let began = Instant::now();
+    let answer = asking.await;
+    let answered_in_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let fault = answer.as_ref().err().map(ToString::to_string);
+    (Service { name: name.to_owned(), answered_in_ms, fault }, answer.ok())
+}

@@ -1,0 +1,79 @@
+//! How an examination is told.
+
+use serde::Serialize;
+
+use super::examined::{Examined, Role};
+use super::findings::Finding;
+use crate::operator::print::{columns, counted, printable};
+
+/// What was seen, and what is wrong with it.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) findings: Vec<Finding>,
+    pub(super) examined: Examined,
+}
+
+pub(super) fn text(report: &Report) -> String {
+    let mut parts = vec![seen(&report.examined), queues(&report.examined)];
+    parts.push(match report.findings.len() {
+        0 => "all is well".to_owned(),
+        count => format!("{}:\n{}", counted(count, "finding"), findings(&report.findings)),
+    });
+    parts.join("\n\n")
+}
+
+fn seen(examined: &Examined) -> String {
+    let broker = &examined.broker;
+    let well = broker.refused.is_none() && broker.blocked.is_none() && broker.fault.is_none();
+    let mut rows = vec![row("broker", if well { "connected, topology as declared" } else { "see below" })];
+    match &examined.services {
+        None => rows.push(row("services", "not running")),
+        Some(services) => rows.extend(services.iter().map(|service| match &service.fault {
+            None => row(&service.name, &format!("answers within {} ms", service.answered_in_ms.max(1))),
+            Some(_) => row(&service.name, "does not answer"),
+        })),
+    }
+    if let Some(seen) = &examined.backlog {
+        rows.push(row("outbox", &counted(usize::try_from(seen.outbox).unwrap_or(usize::MAX), "event")));
+        rows.push(row(
+            "pending",
+            &counted(usize::try_from(seen.backlog.pending).unwrap_or(usize::MAX), "order"),
+        ));
+    }
+    rows.extend(examined.databases.iter().map(|database| {
+        let tables: Vec<&str> = database.tables.iter().map(|tables| tables.of.as_str()).collect();
+        match &database.fault {
+            None => row(&database.name, &format!("tables of {}", tables.join(", "))),
+            Some(_) => row(&database.name, "does not answer"),
+        }
+    }));
+    columns(&["CHECKED", "SEEN"], &rows)
+}
+
+fn queues(examined: &Examined) -> String {
+    let rows: Vec<Vec<String>> = examined
+        .queues
+        .iter()
+        .filter_map(|queue| {
+            let depth = queue.depth?;
+            let consumers = match queue.role {
+                Role::Requests | Role::Work => depth.consumers.to_string(),
+                Role::Retry | Role::Dead => "-".to_owned(),
+            };
+            Some(vec![queue.name.clone(), depth.ready.to_string(), consumers])
+        })
+        .collect();
+    columns(&["QUEUE", "READY", "CONSUMERS"], &rows)
+}
+
+fn findings(findings: &[Finding]) -> String {
+    let told = findings.iter().map(|finding| {
+        let (subject, wrong) = (printable(&finding.subject), printable(&finding.finding));
+        format!("  {subject}: {wrong}\n    -> {}", finding.advice)
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+fn row(checked: &str, seen: &str) -> Vec<String> {
+    vec![printable(checked), seen.to_owned()]
+}

@@ -1,0 +1,1 @@
+//! The operator's tools, run as an operator runs them.
