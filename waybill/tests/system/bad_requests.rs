@@ -33,10 +33,19 @@ async fn what_is_no_request_is_refused_with_a_code_and_a_status(shop: Shop) {
         assert!(reply.body.get("data").is_none(), "{body:?}");
     }
     let extra = r#"{"query": "{ me { id } }", "colour": "red"}"#;
-    assert_eq!(customer.posts(extra).await.data()["me"]["id"], "CUST01", "unknown fields of a request are ignored");
+    assert_eq!(
+        customer.posts(extra).await.data()["me"]["id"],
+        "CUST01",
+        "unknown fields of a request are ignored"
+    );
     let broken = customer.posts(&b"{\"query\": \"{ me { id } }\xff\"}"[..]).await;
     assert_eq!((broken.status, broken.code()), (400, Some("BAD_USER_INPUT")), "bytes that are no text");
-    let form = shop.post("query={me{id}}").header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+    let form = shop
+        .post("query={me{id}}")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(form.status(), 415);
 }
 
@@ -50,7 +59,8 @@ async fn ten_megabytes_are_refused(shop: Shop) {
 
 async fn documents_that_ask_for_too_much_are_refused(shop: Shop) {
     let customer = shop.customer("CUST01");
-    let deep = format!("{{ me {}{{ id }}{} }}", "{ orders { nodes { customer ".repeat(10), "} } }".repeat(10));
+    let deep =
+        format!("{{ me {}{{ id }}{} }}", "{ orders { nodes { customer ".repeat(10), "} } }".repeat(10));
     let wide = format!("{{ {} }}", (0..200).map(|n| format!("a{n}: me {{ id }} ")).collect::<String>());
     let costly = "{ orders(first: 100) { nodes { customer { orders(first: 100) { nodes { \
                   customer { orders(first: 100) { nodes { id } } } } } } } } }";
@@ -64,11 +74,9 @@ async fn documents_that_ask_for_too_much_are_refused(shop: Shop) {
 
 async fn a_socket_that_breaks_the_protocol_is_closed_with_a_code(shop: Shop) {
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": "subscription { orderUpdated { kind } }" } });
-    for (message, code) in [
-        (subscribe, 4401),
-        (json!("no message"), 4400),
-        (json!({ "type": "nothing" }), 4400),
-    ] {
+    for (message, code) in
+        [(subscribe, 4401), (json!("no message"), 4400), (json!({ "type": "nothing" }), 4400)]
+    {
         let mut socket = shop.socket().await;
         socket.says(message.clone()).await;
         assert_eq!(closing_code(socket).await, Some(code), "{message}");
@@ -93,6 +101,7 @@ async fn nothing_internal_is_behind_the_public_port() {
         let reply = http.get(format!("http://{}{path}", shop.address())).send().await.unwrap();
         assert_eq!(reply.status(), 404, "{path}");
     }
-    let status: Value = http.get(format!("http://{}/readyz", shop.address())).send().await.unwrap().json().await.unwrap();
+    let status: Value =
+        http.get(format!("http://{}/readyz", shop.address())).send().await.unwrap().json().await.unwrap();
     assert_eq!(status["missing"], json!([]));
 }

@@ -10,7 +10,8 @@ fn bad_tokens() -> Vec<(&'static str, String)> {
     let good = Token::of("CUST01").sign();
     let (head, tail) = good.rsplit_once('.').unwrap();
     let other_payload = Token::of("CUST02").sign();
-    let grafted = format!("{}.{}.{tail}", head.split('.').next().unwrap(), other_payload.split('.').nth(1).unwrap());
+    let grafted =
+        format!("{}.{}.{tail}", head.split('.').next().unwrap(), other_payload.split('.').nth(1).unwrap());
     vec![
         ("expired", Token::of("CUST01").claiming("exp", 1_000_000_000).sign()),
         ("without an end", Token::of("CUST01").without("exp").sign()),
@@ -34,7 +35,12 @@ async fn a_bad_token_is_refused_on_both_doors_and_places_nothing(shop: Shop) {
         let bearer = shop.bearer_of_text(&token);
         for query in [create, "{ products { nodes { id } } }"] {
             let reply = bearer.sends(query, json!({})).await;
-            assert_eq!((reply.status, reply.code()), (401, Some("UNAUTHENTICATED")), "{kind} {:#}", reply.body);
+            assert_eq!(
+                (reply.status, reply.code()),
+                (401, Some("UNAUTHENTICATED")),
+                "{kind} {:#}",
+                reply.body
+            );
             assert!(reply.body.get("data").is_none(), "{kind}");
         }
         let mut socket = shop.socket().await;
@@ -42,7 +48,8 @@ async fn a_bad_token_is_refused_on_both_doors_and_places_nothing(shop: Shop) {
         assert!(matches!(socket.hears().await, Said::Closed(Some(4403))), "{kind}");
     }
     assert!(shop.customer("CUST01").lists().await.is_empty(), "nothing was placed");
-    let basic = shop.post(json!({ "query": "{ me { id } }" }).to_string()).header("content-type", "application/json");
+    let basic =
+        shop.post(json!({ "query": "{ me { id } }" }).to_string()).header("content-type", "application/json");
     assert_eq!(basic.header("authorization", "Basic Q1VTVDAx").send().await.unwrap().status(), 401);
 }
 
@@ -51,7 +58,8 @@ async fn a_socket_is_closed_when_its_token_ends(shop: Shop) {
     let customer = shop.bearer(Token::of("CUST01").claiming("exp", soon));
     let updates = customer.subscribes().await;
     assert_eq!(updates.close_code().await, Some(4403));
-    let late = shop.bearer(Token::of("CUST01").claiming("exp", soon - 60)).sends("{ me { id } }", json!({})).await;
+    let late =
+        shop.bearer(Token::of("CUST01").claiming("exp", soon - 60)).sends("{ me { id } }", json!({})).await;
     assert_eq!((late.status, &late.body["data"]), (401, &Value::Null));
 }
 

@@ -10,13 +10,30 @@ async fn help_tells_what_there_is() {
     for command in ["up", "token", "stock", "import"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
     }
-    let up = Program::waybill(["up", "--help"]).with("JWT_SECRET", "hunter2").with("RABBITMQ_URL", "amqp://me:hunter2@b").prints().await;
-    for variable in ["PORT", "ADMIN_PORT", "DATA_DIR", "RABBITMQ_URL", "DATABASE_URL", "AUTH_MODE", "SEED", "CURRENCY", "RUST_LOG"] {
+    let up = Program::waybill(["up", "--help"])
+        .with("JWT_SECRET", "hunter2")
+        .with("RABBITMQ_URL", "amqp://me:hunter2@b")
+        .prints()
+        .await;
+    for variable in [
+        "PORT",
+        "ADMIN_PORT",
+        "DATA_DIR",
+        "RABBITMQ_URL",
+        "DATABASE_URL",
+        "AUTH_MODE",
+        "SEED",
+        "CURRENCY",
+        "RUST_LOG",
+    ] {
         assert!(up.contains(&format!("[env: {variable}")), "{variable}\n{up}");
     }
     assert!(!up.contains("hunter2"), "{up}");
     let token = Program::waybill(["token", "--help"]).prints().await;
-    assert!(token.contains("--customer") && token.contains("--scope") && token.contains("--expires-in"), "{token}");
+    assert!(
+        token.contains("--customer") && token.contains("--scope") && token.contains("--expires-in"),
+        "{token}"
+    );
 }
 
 #[tokio::test]
@@ -39,7 +56,11 @@ async fn a_token_says_what_it_was_asked_to_say() {
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     assert_eq!((&claims["sub"], &claims["scope"]), (&json!("CUST02"), &json!("orders:read orders:all")));
 
-    for arguments in [["token", "--scope", "orders:nothing"], ["token", "--expires-in", "soon"], ["token", "--customer", ""]] {
+    for arguments in [
+        ["token", "--scope", "orders:nothing"],
+        ["token", "--expires-in", "soon"],
+        ["token", "--customer", ""],
+    ] {
         let output = Program::waybill(arguments).with("JWT_SECRET", "s").run().await;
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
@@ -74,10 +95,17 @@ async fn a_stopped_shop_takes_deliveries_and_a_running_one_too() {
     assert_eq!(printed.trim(), "TEA01 (Green tea): 20 available");
 
     let customers = process.data_dir().join("customers.json");
-    std::fs::write(&customers, r#"[{"id": "ADA", "name": "Ada", "email": "ada@example.org", "shippingAddress": "1 Quay"}]"#).unwrap();
+    std::fs::write(
+        &customers,
+        r#"[{"id": "ADA", "name": "Ada", "email": "ada@example.org", "shippingAddress": "1 Quay"}]"#,
+    )
+    .unwrap();
     process.waybill(["import", "customers", customers.to_str().unwrap()]).prints().await;
     let order = shop.customer("ADA").has_ordered(&[("TEA01", 2)]).await;
-    assert_eq!((&order["shippingAddress"], &order["totalAmount"]["amount"]), (&json!("1 Quay"), &json!("37.00")));
+    assert_eq!(
+        (&order["shippingAddress"], &order["totalAmount"]["amount"]),
+        (&json!("1 Quay"), &json!("37.00"))
+    );
     process.close().await;
 }
 
@@ -97,7 +125,11 @@ async fn services_behind_a_broker_take_deliveries() {
 async fn a_file_with_mistakes_changes_nothing_and_every_mistake_is_told() {
     let process = OneProcess::new();
     let file = process.data_dir().join("tea.csv");
-    std::fs::write(&file, "id,name,description,price,quantity\nA,Tea,Green,1.999,1\n,Tea,Green,2,1\nC,,Green,2,-1\n").unwrap();
+    std::fs::write(
+        &file,
+        "id,name,description,price,quantity\nA,Tea,Green,1.999,1\n,Tea,Green,2,1\nC,,Green,2,-1\n",
+    )
+    .unwrap();
     let output = process.waybill(["import", "products", file.to_str().unwrap()]).run().await;
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));

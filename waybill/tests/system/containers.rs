@@ -42,15 +42,20 @@ fn command_of(name: &str) -> clap::Command {
     let (command, defaults) = match name {
         "gateway" => (gateway::config::Arguments::command(), gateway::config::DEFAULTS),
         "order-service" => (order_service::config::Arguments::command(), order_service::config::DEFAULTS),
-        "customer-service" => (customer_service::config::Arguments::command(), customer_service::config::DEFAULTS),
-        "inventory-service" => (inventory_service::config::Arguments::command(), inventory_service::config::DEFAULTS),
+        "customer-service" => {
+            (customer_service::config::Arguments::command(), customer_service::config::DEFAULTS)
+        }
+        "inventory-service" => {
+            (inventory_service::config::Arguments::command(), inventory_service::config::DEFAULTS)
+        }
         other => panic!("no such program: {other}"),
     };
     with_defaults(command, defaults)
 }
 
 fn default_of(command: &clap::Command, variable: &str) -> String {
-    let argument = command.get_arguments().find(|arg| arg.get_env().is_some_and(|env| env == variable)).unwrap();
+    let argument =
+        command.get_arguments().find(|arg| arg.get_env().is_some_and(|env| env == variable)).unwrap();
     argument.get_default_values()[0].to_str().unwrap().to_owned()
 }
 
@@ -88,7 +93,10 @@ fn every_variable_is_one_that_its_program_reads() {
     }
     let dockerfile = root("Dockerfile");
     let set = dockerfile.lines().filter_map(|line| line.trim().trim_start_matches("ENV ").split_once('='));
-    let set: Vec<&str> = set.map(|(name, _)| name).filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_')).collect();
+    let set: Vec<&str> = set
+        .map(|(name, _)| name)
+        .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .collect();
     assert_eq!(set, ["HOST", "DRAIN_DELAY", "DATA_DIR"]);
     assert!(set.iter().all(|name| VARIABLES.contains(name)));
     assert!(dockerfile.contains("HOST=0.0.0.0") && dockerfile.contains("DRAIN_DELAY=5s"));
@@ -108,7 +116,10 @@ fn what_the_programs_demand_is_given_to_them() {
     assert!(variable("gateway", "JWT_SECRET").starts_with("${JWT_SECRET:-"));
     assert!(!environment("gateway").contains_key("DATABASE_URL"));
     let postgres = environment("postgres");
-    assert_eq!((&postgres["POSTGRES_USER"], &postgres["POSTGRES_DB"]), (&"waybill".into(), &"waybill".into()));
+    assert_eq!(
+        (&postgres["POSTGRES_USER"], &postgres["POSTGRES_DB"]),
+        (&"waybill".into(), &"waybill".into())
+    );
     assert_eq!(environment("rabbitmq")["RABBITMQ_DEFAULT_USER"], "waybill");
 }
 
@@ -118,11 +129,17 @@ fn health_checks_ask_where_the_programs_answer() {
         let test = texts(&service(program)["healthcheck"]["test"]);
         let (words, url) = test.split_at(4);
         assert_eq!(words, ["CMD", "waybill", "health", "--url"]);
-        let port = if program == "gateway" { variable(program, "PORT") } else { variable(program, "ADMIN_PORT") };
+        let port =
+            if program == "gateway" { variable(program, "PORT") } else { variable(program, "ADMIN_PORT") };
         assert_eq!(url, [format!("http://127.0.0.1:{port}/readyz")]);
         let admin_port = variable(program, "ADMIN_PORT");
         assert_eq!(admin_port, default_of(&command_of(program), "ADMIN_PORT"), "{program}");
-        let ending = service(program)["stop_grace_period"].as_str().unwrap().trim_end_matches('s').parse::<u64>().unwrap();
+        let ending = service(program)["stop_grace_period"]
+            .as_str()
+            .unwrap()
+            .trim_end_matches('s')
+            .parse::<u64>()
+            .unwrap();
         assert!(ending > 5 + service_kit::shutdown::GRACE.as_secs(), "{program} is killed while it drains");
     }
     assert_eq!(variable("gateway", "PORT"), default_of(&command_of("gateway"), "PORT"));
@@ -163,7 +180,10 @@ fn only_the_gateway_and_the_brokers_management_are_published() {
     assert_eq!(volumes, BTreeSet::from(["postgres", "rabbitmq"]));
     for backing in ["postgres", "rabbitmq"] {
         let mounted = texts(&compose["services"][backing]["volumes"]);
-        assert!(mounted.iter().any(|volume| volume.starts_with(&format!("{backing}:/var/lib/"))), "{mounted:?}");
+        assert!(
+            mounted.iter().any(|volume| volume.starts_with(&format!("{backing}:/var/lib/"))),
+            "{mounted:?}"
+        );
     }
 }
 
@@ -171,16 +191,23 @@ fn only_the_gateway_and_the_brokers_management_are_published() {
 fn the_image_holds_every_program_and_runs_as_nobody_in_particular() {
     let dockerfile = root("Dockerfile");
     let copied = dockerfile.lines().find_map(|line| line.split_once("for program in ")).unwrap().1;
-    let copied: BTreeSet<String> = copied.split(';').next().unwrap().split_whitespace().map(str::to_owned).collect();
+    let copied: BTreeSet<String> =
+        copied.split(';').next().unwrap().split_whitespace().map(str::to_owned).collect();
     let shipped: BTreeSet<String> = binaries().into_iter().filter(|name| name != "with-servers").collect();
     assert_eq!(copied, shipped);
     let (_, runtime) = dockerfile.split_once("\nFROM debian:bookworm-slim\n").unwrap();
     assert!(runtime.contains("\nUSER waybill\n") && !runtime.contains("\nFROM "));
-    let rust = root("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = ").map(|v| v.trim_matches('"').to_owned())).unwrap();
+    let rust = root("Cargo.toml")
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = ").map(|v| v.trim_matches('"').to_owned()))
+        .unwrap();
     assert!(dockerfile.contains(&format!("FROM rust:{rust}-slim-bookworm AS build")), "{rust}");
     let ignored = root(".dockerignore");
     for member in cargo_metadata::MetadataCommand::new().no_deps().exec().unwrap().packages {
         let folder = member.manifest_path.parent().unwrap().file_name().unwrap();
-        assert!(ignored.lines().any(|line| line == format!("!{folder}")), "{folder} is left out of the build");
+        assert!(
+            ignored.lines().any(|line| line == format!("!{folder}")),
+            "{folder} is left out of the build"
+        );
     }
 }

@@ -22,7 +22,11 @@ async fn an_order_waits_for_inventory_and_goes_on_when_it_is_back() {
     let processing = customer.sees_status(id, "PROCESSING").await;
     assert!(processing["totalAmount"].is_object(), "{processing:#}");
     let update = updates.next().await;
-    assert_eq!((&update["status"], &update["previousStatus"]), (&json!("PROCESSING"), &json!("PENDING")), "{update:#}");
+    assert_eq!(
+        (&update["status"], &update["previousStatus"]),
+        (&json!("PROCESSING"), &json!("PENDING")),
+        "{update:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +38,8 @@ async fn an_order_is_accepted_while_order_service_is_away() {
 
     let order = customer.places_order(&[("PROD01", 1)]).await;
     assert_eq!((&order["status"], &order["version"]), (&json!("PENDING"), &json!(0)), "{order:#}");
-    let read = customer.sends("query($id: ID!) { order(id: $id) { id } }", json!({ "id": order["id"] })).await;
+    let read =
+        customer.sends("query($id: ID!) { order(id: $id) { id } }", json!({ "id": order["id"] })).await;
     assert!(matches!(read.code(), Some("SERVICE_UNAVAILABLE" | "DEADLINE_EXCEEDED")), "{:#}", read.body);
     assert_eq!(read.body["errors"][0]["extensions"]["retryable"], true);
 
@@ -67,7 +72,8 @@ async fn without_customer_service_orders_come_with_everything_but_the_customer()
 
     processes.start("customer-service").await;
     testkit::eventually("the customer is back", async || {
-        customer.sends(query, json!({})).await.body["data"]["orders"]["nodes"][0]["customer"]["name"].is_string()
+        customer.sends(query, json!({})).await.body["data"]["orders"]["nodes"][0]["customer"]["name"]
+            .is_string()
     })
     .await;
 }

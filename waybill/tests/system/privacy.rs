@@ -21,7 +21,9 @@ async fn anothers_order_is_not_there(shop: Shop) {
     assert_eq!(other.reads(id).await, Value::Null);
     assert!(other.lists().await.is_empty());
     let cursor = &owner.asks("{ orders { edges { cursor } } }", json!({})).await["edges"][0]["cursor"];
-    let page = other.sends("query($after: String) { orders(after: $after) { nodes { id } } }", json!({ "after": cursor })).await;
+    let page = other
+        .sends("query($after: String) { orders(after: $after) { nodes { id } } }", json!({ "after": cursor }))
+        .await;
     assert_eq!(page.code(), Some("CURSOR_INVALID"), "{:#}", page.body);
     for input in [json!({ "id": id }), json!({ "id": id, "expectedVersion": 1 })] {
         assert_eq!(other.cancels(input.clone()).await["userErrors"][0]["code"], "ORDER_NOT_FOUND");
@@ -30,7 +32,8 @@ async fn anothers_order_is_not_there(shop: Shop) {
     let stolen = json!({ "id": id, "shippingAddress": "mine now" });
     assert_eq!(other.updates(stolen).await["userErrors"][0]["code"], "ORDER_NOT_FOUND");
     let missing = json!({ "id": "019ab1f0-7b2a-7c3d-8e4f-5a6b7c8d9e0f", "shippingAddress": "mine now" });
-    let (theirs, nobodys) = (other.updates(json!({ "id": id, "shippingAddress": "x" })).await, other.updates(missing).await);
+    let (theirs, nobodys) =
+        (other.updates(json!({ "id": id, "shippingAddress": "x" })).await, other.updates(missing).await);
     assert_eq!(theirs, nobodys, "that it exists can't be told either");
     assert_eq!(owner.reads(id).await, order);
 }
@@ -77,7 +80,8 @@ async fn anothers_updates_are_not_told(shop: Shop) {
 async fn a_warehouse_reaches_everybody(shop: Shop) {
     let order = shop.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
     let id = order["id"].as_str().unwrap();
-    let warehouse = shop.bearer(Token::with_scopes("DESK", "orders:read orders:write orders:fulfil orders:all"));
+    let warehouse =
+        shop.bearer(Token::with_scopes("DESK", "orders:read orders:write orders:fulfil orders:all"));
     assert_eq!(warehouse.reads(id).await, order);
     let listed = warehouse.asks(r#"{ orders(customerId: "CUST01") { nodes { id } } }"#, json!({})).await;
     assert_eq!(listed["nodes"][0]["id"], id);
@@ -105,7 +109,12 @@ async fn a_scope_allows_what_it_says_and_no_more(shop: Shop) {
         let caller = shop.bearer(Token::with_scopes("CUST01", scopes));
         for query in forbidden {
             let reply = caller.sends(query, json!({ "id": id })).await;
-            assert_eq!((reply.status, reply.code()), (200, Some("FORBIDDEN")), "{scopes:?} {query} {:#}", reply.body);
+            assert_eq!(
+                (reply.status, reply.code()),
+                (200, Some("FORBIDDEN")),
+                "{scopes:?} {query} {:#}",
+                reply.body
+            );
         }
     }
     assert_eq!(shop.customer("CUST01").lists().await, [order]);

@@ -20,7 +20,8 @@ async fn a_wrong_transition_is_refused(shop: Shop) {
     assert_eq!(refused["userErrors"][0]["code"], "INVALID_TRANSITION", "{refused:#}");
     assert_eq!(refused["order"], Value::Null);
     customer.cancels(json!({ "id": order["id"] })).await;
-    let shipping = json!({ "id": order["id"], "status": "SHIPPED", "trackingCompany": "A", "trackingNumber": "1" });
+    let shipping =
+        json!({ "id": order["id"], "status": "SHIPPED", "trackingCompany": "A", "trackingNumber": "1" });
     assert_eq!(customer.updates(shipping).await["userErrors"][0]["code"], "INVALID_TRANSITION");
     assert_eq!(customer.reads(order["id"].as_str().unwrap()).await["version"], 2);
 }
@@ -29,7 +30,8 @@ async fn a_stale_version_is_refused(shop: Shop) {
     let customer = shop.customer("CUST01");
     let order = customer.has_ordered(&[("PROD01", 1)]).await;
     let id = &order["id"];
-    let moved = customer.updates(json!({ "id": id, "shippingAddress": "2 Quay", "expectedVersion": 1 })).await;
+    let moved =
+        customer.updates(json!({ "id": id, "shippingAddress": "2 Quay", "expectedVersion": 1 })).await;
     assert_eq!(moved["order"]["version"], 2, "{moved:#}");
     let stale = json!({ "id": id, "shippingAddress": "3 Quay", "expectedVersion": 1 });
     assert_eq!(customer.updates(stale).await["userErrors"][0]["code"], "VERSION_CONFLICT");
@@ -62,7 +64,10 @@ async fn too_much_stock_makes_a_rejected_order_with_its_shortfalls(shop: Shop) {
 
 async fn an_unknown_customer_makes_a_rejected_order(shop: Shop) {
     let order = shop.customer("NOBODY").places_order(&[("PROD01", 1)]).await;
-    assert_eq!((&order["status"], &order["rejection"]["code"]), (&json!("REJECTED"), &json!("UNKNOWN_CUSTOMER")));
+    assert_eq!(
+        (&order["status"], &order["rejection"]["code"]),
+        (&json!("REJECTED"), &json!("UNKNOWN_CUSTOMER"))
+    );
 }
 
 async fn shipping_needs_a_tracking_number(shop: Shop) {

@@ -27,7 +27,8 @@ async fn fifty_units_go_to_fifty_of_two_hundred_buyers_in_four_processes() {
 async fn rush(shop: &Shop, import: impl Fn(&str) -> Program, books: StockBook) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("scarce.csv");
-    std::fs::write(&file, "id,name,description,price,quantity\nSCARCE,Concert ticket,Front row,99.00,50\n").unwrap();
+    std::fs::write(&file, "id,name,description,price,quantity\nSCARCE,Concert ticket,Front row,99.00,50\n")
+        .unwrap();
     import(file.to_str().unwrap()).prints().await;
     assert_eq!(books.on("SCARCE").await, Books::agreeing_on(UNITS, 0));
 

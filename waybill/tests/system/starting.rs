@@ -55,7 +55,11 @@ async fn a_folder_in_use_is_told() {
     shop.open().await;
     let failure = fails(up(shop.data_dir())).await;
     assert_eq!(failure.code, Some(1));
-    assert!(failure.message.contains(&format!("in use by process {}", shop.process().id())), "{}", failure.message);
+    assert!(
+        failure.message.contains(&format!("in use by process {}", shop.process().id())),
+        "{}",
+        failure.message
+    );
     assert!(failure.message.contains("DATA_DIR"), "{}", failure.message);
     shop.close().await;
 }
@@ -63,7 +67,11 @@ async fn a_folder_in_use_is_told() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("orders.sqlite"), "this is no database, and long enough to look at".repeat(40)).unwrap();
+    std::fs::write(
+        folder.path().join("orders.sqlite"),
+        "this is no database, and long enough to look at".repeat(40),
+    )
+    .unwrap();
     let failure = fails(up(folder.path())).await;
     assert_eq!(failure.code, Some(1));
     assert!(failure.message.contains("orders"), "{}", failure.message);
@@ -116,10 +124,16 @@ async fn every_mistake_in_the_configuration_is_told_at_once() {
         ("LOG_FORMAT", "xml"),
     ];
     let program = up(&data_dir);
-    let failure = fails(mistakes.iter().fold(program, |program, (name, value)| program.with(name, *value))).await;
+    let failure =
+        fails(mistakes.iter().fold(program, |program, (name, value)| program.with(name, *value))).await;
     assert_eq!(failure.code, Some(2), "{}", failure.message);
     for (name, _) in mistakes {
-        assert_eq!(failure.message.matches(&format!("\n  {name} (--")).count(), 1, "{name}\n{}", failure.message);
+        assert_eq!(
+            failure.message.matches(&format!("\n  {name} (--")).count(),
+            1,
+            "{name}\n{}",
+            failure.message
+        );
     }
     assert!(!failure.message.contains("hunter2"), "{}", failure.message);
     assert!(!data_dir.exists(), "nothing is begun");
@@ -139,9 +153,11 @@ async fn each_program_tells_what_it_lacks() {
             assert!(failure.message.contains(&format!("\n  {variable} (--")), "{name} {}", failure.message);
         }
     }
-    let secretless = Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "mock");
+    let secretless =
+        Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "mock");
     assert!(fails(secretless).await.message.contains("\n  JWT_SECRET (--"));
-    let keyless = Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "jwks");
+    let keyless =
+        Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "jwks");
     let message = fails(keyless).await.message;
     for variable in ["JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"] {
         assert!(message.contains(variable), "{message}");

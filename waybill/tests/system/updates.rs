@@ -45,7 +45,8 @@ async fn a_dropped_socket_resumes_with_exactly_what_it_missed(shop: Shop) {
     let id = &order["id"];
     let mut updates = customer.subscribes().await;
     moves(&customer, id, "1 Quay").await;
-    let last_seen = updates.next().await["cursor"].as_str().unwrap().to_owned();
+    // The order's beginning may be told to those who came right after it.
+    let last_seen = updates.version(2).await["cursor"].as_str().unwrap().to_owned();
     updates.is_cut_off();
 
     for address in ["2 Quay", "3 Quay", "4 Quay"] {

@@ -81,9 +81,13 @@ impl FourProcesses {
     }
 
     fn program(&self, name: &str) -> Program {
-        let program = self.in_this_shop(Program::named(name)).with("ADMIN_PORT", self.admin_ports[name].to_string());
+        let program =
+            self.in_this_shop(Program::named(name)).with("ADMIN_PORT", self.admin_ports[name].to_string());
         if name == "gateway" {
-            return program.with("PORT", self.gateway_port.to_string()).with("AUTH_MODE", "mock").with("JWT_SECRET", SECRET);
+            return program
+                .with("PORT", self.gateway_port.to_string())
+                .with("AUTH_MODE", "mock")
+                .with("JWT_SECRET", SECRET);
         }
         program.with("DATABASE_URL", &self.database_url)
     }

@@ -51,7 +51,9 @@ impl Socket {
                         }
                         return Said::Message(message);
                     }
-                    Some(Ok(Message::Close(frame))) => return Said::Closed(frame.map(|frame| frame.code.into())),
+                    Some(Ok(Message::Close(frame))) => {
+                        return Said::Closed(frame.map(|frame| frame.code.into()));
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return Said::Closed(None),
                 }
@@ -121,6 +123,18 @@ impl Updates {
         let payload = &message["payload"];
         assert!(payload.get("errors").is_none(), "{payload:#}");
         payload["data"]["orderUpdated"].clone()
+    }
+
+    /// The update of this version, whatever of the same order is told before.
+    pub(crate) async fn version(&mut self, version: u32) -> Value {
+        loop {
+            let update = self.next().await;
+            let told = update["version"].as_u64().unwrap();
+            assert!(told <= u64::from(version), "version {version} was passed over: {update:#}");
+            if told == u64::from(version) {
+                return update;
+            }
+        }
     }
 
     /// The next updates.

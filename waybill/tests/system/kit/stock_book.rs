@@ -36,7 +36,9 @@ impl StockBook {
     pub(crate) async fn on(&self, product: &str) -> Books {
         let database = Database::connect(&self.url).await.unwrap();
         let sum = |what: &str, of: &str| {
-            format!("CAST((SELECT COALESCE(SUM({what}), 0) FROM {of} AND product_id = products.id) AS BIGINT)")
+            format!(
+                "CAST((SELECT COALESCE(SUM({what}), 0) FROM {of} AND product_id = products.id) AS BIGINT)"
+            )
         };
         let on_hand = sum("on_hand_delta", "stock_movements WHERE true");
         let reserved = sum("reserved_delta", "stock_movements WHERE true");

@@ -37,7 +37,10 @@ impl Chromium {
             .iter()
             .find_map(|program| {
                 let mut command = Command::new(program);
-                command.args(FLAGS).arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
+                command
+                    .args(FLAGS)
+                    .arg(format!("--user-data-dir={}", profile.path().display()))
+                    .arg("about:blank");
                 // Chromium keeps files of its own in HOME, too.
                 command.env("HOME", profile.path());
                 Process::spawn(&mut command).ok()

@@ -109,7 +109,9 @@ impl DevTools {
         match message["method"].as_str() {
             Some("Fetch.requestPaused") => self.serves(&session, parameters, origin, files).await,
             Some("Runtime.exceptionThrown") => self.notes(&session, parameters),
-            Some("Log.entryAdded") if parameters["entry"]["level"] == "error" => self.notes(&session, parameters),
+            Some("Log.entryAdded") if parameters["entry"]["level"] == "error" => {
+                self.notes(&session, parameters)
+            }
             _ => {}
         }
     }
@@ -124,7 +126,8 @@ impl DevTools {
                 { "name": "Access-Control-Allow-Origin", "value": "*" },
             ]);
             let body = STANDARD.encode(bytes);
-            let answer = json!({ "requestId": id, "responseCode": 200, "responseHeaders": headers, "body": body });
+            let answer =
+                json!({ "requestId": id, "responseCode": 200, "responseHeaders": headers, "body": body });
             ("Fetch.fulfillRequest", answer)
         } else if url.starts_with(origin) {
             ("Fetch.continueRequest", json!({ "requestId": id }))
@@ -170,7 +173,8 @@ impl Window {
         );
         let middle = self.evaluate(&middle).await;
         for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({ "type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1 });
+            let event =
+                json!({ "type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", event).await;
         }
     }

@@ -19,7 +19,8 @@ impl Files {
             assets.iter().map(|asset| format!("{}@{}", asset.package, asset.version)).collect();
         let mut archives = BTreeMap::new();
         for package in packages {
-            let printed = output(Command::new("npm").args(["pack", "--silent", &package]).current_dir(&folder)).await;
+            let printed =
+                output(Command::new("npm").args(["pack", "--silent", &package]).current_dir(&folder)).await;
             archives.insert(package, String::from_utf8(printed).unwrap().trim().to_owned());
         }
         let mut files = BTreeMap::new();
