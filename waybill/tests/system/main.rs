@@ -9,6 +9,7 @@ mod refusals;
 mod rush;
 mod updates;
 
+mod copies;
 mod interruptions;
 mod survival;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use testkit::{Process, free_port, postgres_database, rabbitmq_url, unique};
 
-use super::program::{Program, SECRET};
+use super::program::{Program, SECRET, ends_well};
 use super::{Shop, StockBook};
 
 const PROGRAMS: [&str; 4] = ["gateway", "order-service", "customer-service", "inventory-service"];
@@ -51,11 +51,32 @@ impl FourProcesses {
         self.ready(program).await;
     }
 
+    /// Another copy of each process, beside those that run; answers the second gateway's shop.
+    pub(crate) async fn open_copies(&self) -> (Shop, Vec<Process>) {
+        let gateway_port = free_port();
+        let mut copies = Vec::new();
+        for name in PROGRAMS {
+            let admin_port = free_port();
+            let program = self.program(name).with("ADMIN_PORT", admin_port.to_string());
+            let process = program.with("PORT", gateway_port.to_string()).start();
+            process.answers(&format!("127.0.0.1:{admin_port}"), "/readyz").await.unwrap();
+            copies.push(process);
+        }
+        (Shop::at(&format!("127.0.0.1:{gateway_port}")), copies)
+    }
+
+    /// Where the broker and the database are, as `waybill up` is told.
+    pub(crate) fn backing(&self) -> [(&'static str, &str); 3] {
+        [
+            ("RABBITMQ_URL", &self.rabbitmq_url),
+            ("DATABASE_URL", &self.database_url),
+            ("BUS_NAMESPACE", &self.namespace),
+        ]
+    }
+
     /// Ends one process in the ordinary way, which must end well.
     pub(crate) async fn stop(&mut self, program: &str) {
-        let process = self.running.remove(program).expect("it is running");
-        let status = process.terminate().await.unwrap();
-        assert!(status.success(), "{program} {status}:\n{}", process.output().join("\n"));
+        ends_well(&self.running.remove(program).expect("it is running")).await;
     }
 
     /// Closes the shop in the ordinary way, gateway first, which must end well.

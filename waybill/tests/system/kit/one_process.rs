@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use testkit::Process;
 
-use super::program::{Program, SECRET};
+use super::program::{Program, SECRET, ends_well};
 use super::{Shop, StockBook};
 
 /// A shop in one process, and the folder of its files.
@@ -59,9 +59,7 @@ impl OneProcess {
 
     /// Closes the shop in the ordinary way, which must end well.
     pub(crate) async fn close(&mut self) {
-        let status = self.process().terminate().await.unwrap();
-        assert!(status.success(), "{status}:\n{}", self.process().output().join("\n"));
-        self.process = None;
+        ends_well(&self.process.take().expect("the shop is open")).await;
     }
 
     /// Ends the process where it stands.

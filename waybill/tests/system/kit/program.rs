@@ -77,3 +77,11 @@ impl Program {
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// Ends a process in the ordinary way: it has to finish what it does, and not to have panicked on the way.
+pub(crate) async fn ends_well(process: &Process) {
+    let status = process.terminate().await.unwrap();
+    let output = process.output();
+    let panicked = output.iter().any(|line| line.contains("panicked"));
+    assert!(status.success() && !panicked, "{status}:\n{}", output.join("\n"));
+}

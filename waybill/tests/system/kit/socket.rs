@@ -170,7 +170,7 @@ impl Updates {
     }
 
     /// Drops the connection without a word, as a lost network does.
-    pub(crate) fn is_cut_off(self) {
+    pub(crate) fn loses_its_connection(self) {
         if let MaybeTlsStream::Plain(stream) = self.socket.stream.get_ref() {
             // A reset instead of an end.
             stream.set_zero_linger().unwrap();
