@@ -89,7 +89,9 @@ fn check_orders(world: &World, orders: &[OrderRow], findings: &mut Vec<String>) 
             Some(order) if !fingerprints.contains(&order.fingerprint) => {
                 findings.push(format!("order {id} is of an input that nobody gave"));
             }
-            Some(order) if order.status == "PENDING" && !order.deleted => findings.push(format!("order {id} is still PENDING")),
+            Some(order) if order.status == "PENDING" && !order.deleted => {
+                findings.push(format!("order {id} is still PENDING"))
+            }
             Some(_) => {}
         }
     }

@@ -300,12 +300,15 @@ impl World {
         self.system = System::boot(&self.broker, &self.context, &self.line).await;
     }
 
+    /// A gateway that keeps up hears everything before the next step.
     fn hear(&mut self) {
-        for (queue, _) in self.broker.queues().into_iter().filter(|(name, _)| name.ends_with(".events")) {
-            while self.broker.deliver(&queue, 0) {}
-        }
-        while let Ok(delivery) = self.system.live.try_recv() {
-            self.heard.push(bus::events::read_event(&delivery.message).unwrap());
+        let queues: Vec<String> = self.broker.queues().into_iter().map(|(name, _)| name).collect();
+        for queue in queues.iter().filter(|name| name.ends_with(".events")) {
+            while self.broker.deliver(queue, 0) {
+                while let Ok(delivery) = self.system.live.try_recv() {
+                    self.heard.push(bus::events::read_event(&delivery.message).unwrap());
+                }
+            }
         }
     }
 }

@@ -46,7 +46,11 @@ async fn a_dropped_socket_resumes_with_exactly_what_it_missed(shop: Shop) {
     let mut updates = customer.subscribes().await;
     moves(&customer, id, "1 Quay").await;
     // The order's beginning may be told to those who came right after it.
-    let last_seen = updates.version(1 + order["version"].as_u64().unwrap()).await["cursor"].as_str().unwrap().to_owned();
+    let last_seen =
+        updates.version(1 + u32::try_from(order["version"].as_u64().unwrap()).unwrap()).await["cursor"]
+            .as_str()
+            .unwrap()
+            .to_owned();
     updates.loses_its_connection();
 
     for address in ["2 Quay", "3 Quay", "4 Quay"] {
