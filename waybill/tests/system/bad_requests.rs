@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Said, Shop, on_both};
+use crate::kit::{Shop, on_both};
 
 on_both!(
     what_is_no_request_is_refused_with_a_code_and_a_status,
@@ -79,15 +79,7 @@ async fn a_socket_that_breaks_the_protocol_is_closed_with_a_code(shop: Shop) {
     {
         let mut socket = shop.socket().await;
         socket.says(message.clone()).await;
-        assert_eq!(closing_code(socket).await, Some(code), "{message}");
-    }
-}
-
-async fn closing_code(mut socket: crate::kit::Socket) -> Option<u16> {
-    loop {
-        if let Said::Closed(code) = socket.hears().await {
-            return code;
-        }
+        assert_eq!(socket.close_code().await, Some(code), "{message}");
     }
 }
 

@@ -54,10 +54,12 @@ async fn a_bad_token_is_refused_on_both_doors_and_places_nothing(shop: Shop) {
 }
 
 async fn a_socket_is_closed_when_its_token_ends(shop: Shop) {
-    let soon = now() + 1;
-    let customer = shop.bearer(Token::of("CUST01").claiming("exp", soon));
-    let updates = customer.subscribes().await;
-    assert_eq!(updates.close_code().await, Some(4403));
+    let soon = now() + 3;
+    let mut socket = shop.socket().await;
+    socket.signs_in(Some(&Token::of("CUST01").claiming("exp", soon).sign())).await;
+    let follow = json!({ "query": "subscription { orderUpdated { kind } }" });
+    socket.says(json!({ "id": "1", "type": "subscribe", "payload": follow })).await;
+    assert_eq!(socket.close_code().await, Some(4403));
     let late =
         shop.bearer(Token::of("CUST01").claiming("exp", soon - 60)).sends("{ me { id } }", json!({})).await;
     assert_eq!((late.status, &late.body["data"]), (401, &Value::Null));

@@ -62,6 +62,15 @@ impl Socket {
         tokio::time::timeout(PATIENCE, hear).await.expect("the socket said nothing in time")
     }
 
+    /// The code with which the gateway closes the socket, whatever it says before.
+    pub(crate) async fn close_code(mut self) -> Option<u16> {
+        loop {
+            if let Said::Closed(code) = self.hears().await {
+                return code;
+            }
+        }
+    }
+
     async fn hears_message(&mut self) -> Value {
         match self.hears().await {
             Said::Message(message) => message,
@@ -160,13 +169,9 @@ impl Updates {
         self.waiting.is_empty()
     }
 
-    /// The code with which the gateway closes the socket, whatever it says before.
-    pub(crate) async fn close_code(mut self) -> Option<u16> {
-        loop {
-            if let Said::Closed(code) = self.socket.hears().await {
-                return code;
-            }
-        }
+    /// The code with which the gateway closes the socket.
+    pub(crate) async fn close_code(self) -> Option<u16> {
+        self.socket.close_code().await
     }
 
     /// Drops the connection without a word, as a lost network does.
