@@ -1,1 +1,10 @@
-//! The operator's tools, run as an operator runs them.
+//! The operator's tools, run as an operator runs them: on a running shop, on its files, and behind RabbitMQ.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod kit;
+
+mod dead_letters;
+
+mod audit;
+mod configuration;
+mod doctor;

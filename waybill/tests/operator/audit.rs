@@ -1,0 +1,92 @@
+use std::path::Path;
+
+use serde_json::Value;
+use testkit::{Postgres, eventually, rabbitmq_url, unique};
+
+use crate::kit::{Operator, Ran, order, smuggle, smuggle_into, smuggler, to_commands};
+
+/// Each promise broken, and how often.
+fn broken(ran: &Ran) -> Vec<(String, i64)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let promises = ran.json()["promises"].as_array().unwrap().clone();
+    let counts =
+        promises.iter().map(|promise| (text(&promise["invariant"]), promise["violations"].as_i64().unwrap()));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+fn write_log(folder: &Path, lines: &[(&str, &str)]) -> String {
+    let file = folder.join("clients.jsonl");
+    let line = |(key, outcome): &(&str, &str)| {
+        format!(
+            "{{\"key\":\"{key}\",\"customerId\":\"CUST01\",\"outcome\":\"{outcome}\",\"orderId\":null}}\n"
+        )
+    };
+    std::fs::write(&file, lines.iter().map(line).collect::<String>()).unwrap();
+    file.display().to_string()
+}
+
+#[tokio::test]
+async fn a_sound_shop_keeps_its_promises_until_its_tables_are_tampered_with() {
+    let (url, namespace) = (rabbitmq_url().await, unique("operator"));
+    let postgres = Postgres::start().await.unwrap();
+    let database = postgres.create_database("audit").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::of_broker(&url, &namespace);
+    let data_dir = folder.path().display().to_string();
+    let shop = operator.with("DATA_DIR", &data_dir).with("DATABASE_URL", &database).opens_shop().await;
+    let smuggler = smuggler(&url, &namespace).await;
+    let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
+    let placed = keys.iter().map(|key| (to_commands(&namespace), order(key).1)).collect();
+    smuggle(&smuggler, placed).await;
+    let audit = async |arguments: &[&str]| {
+        let mut words = vec!["audit", "--output", "json"];
+        words.extend(arguments);
+        operator.runs(&words).await
+    };
+    eventually("every order is placed", async || audit(&[]).await.json()["orders"] == 40).await;
+
+    let log = write_log(folder.path(), &[("k0", "ok"), ("k1", "unknown"), ("never", "error")]);
+    let sound = audit(&["--client-log", &log]).await;
+    assert_eq!((sound.code, broken(&sound)), (0, Vec::new()), "{sound:?}");
+    let log = write_log(folder.path(), &[("never", "ok"), ("k1", "error"), ("neither", "unknown")]);
+    let told = audit(&["--client-log", &log, "--patience", "1s"]).await;
+    let one_each = ["I1", "I2", "I3"].map(|invariant| (invariant.to_owned(), 1));
+    assert_eq!((told.code, broken(&told)), (1, one_each.to_vec()), "{told:?}");
+
+    let [held, stepped] = ["k2", "k3"].map(|key| order(key).0);
+    for tampering in [
+        format!("UPDATE reservation_lines SET quantity = 1 WHERE order_id = '{held}'"),
+        format!("UPDATE order_events SET version = 7 WHERE order_id = '{stepped}'"),
+        "UPDATE products SET on_hand = on_hand + 1 WHERE id = 'PROD02'".to_owned(),
+    ] {
+        postgres.query(&database, &tampering).await.unwrap();
+    }
+    let tampered = audit(&["--patience", "1s"]).await;
+    assert_eq!(tampered.code, 1, "{tampered:?}");
+    let violations = tampered.json()["violations"].as_array().unwrap().clone();
+    let names = |part: &str| violations.iter().any(|violation| violation.to_string().contains(part));
+    for part in [held.to_string(), stepped.to_string(), "PROD02".to_owned()] {
+        assert!(names(&part), "{part} is not named: {tampered:?}");
+    }
+    smuggler.close().await;
+    assert!(shop.terminate().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_running_shop_is_audited_at_its_desk_and_a_stopped_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::of_folder(folder.path());
+    operator.opens_shop().await.terminate().await.unwrap();
+    let messages = (0..5).map(|number| (to_commands("waybill"), order(&format!("k{number}")).1));
+    smuggle_into(folder.path(), messages.collect()).await;
+    let stopped = operator.runs(&["audit"]).await;
+    assert_eq!(stopped.code, 1, "{stopped:?}");
+    assert!(stopped.stderr.contains("not running"), "{stopped:?}");
+    let shop = operator.opens_shop().await;
+    let audit = ["audit", "--output", "json"];
+    eventually("every order is placed", async || operator.runs(&audit).await.json()["orders"] == 5).await;
+    let audited = operator.runs(&["audit"]).await;
+    assert_eq!(audited.code, 0, "{audited:?}");
+    assert!(audited.stdout.contains("5 orders and 5 reservations read"), "{audited:?}");
+    assert!(shop.terminate().await.unwrap().success());
+}

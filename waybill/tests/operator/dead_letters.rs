@@ -1,0 +1,115 @@
+use serde_json::Value;
+use testkit::{eventually, rabbitmq_url, unique};
+
+use crate::kit::{
+    Operator, given_up, order, poison, smuggle, smuggle_into, smuggler, to_commands, to_dead_commands,
+};
+
+async fn listed(operator: &Operator) -> Value {
+    let ran = operator.runs(&["dead-letters", "list", "--output", "json"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.json()
+}
+
+async fn orders(operator: &Operator) -> Value {
+    let ran = operator.runs(&["audit", "--output", "json", "--patience", "20s"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.json()["orders"].clone()
+}
+
+/// Poison and a sound command lie there; the one is looked at and discarded, the other replayed.
+async fn work_through(operator: &Operator, namespace: &str, sound: &str) {
+    let list = eventually("the poison is dead", async || {
+        let list = listed(operator).await;
+        (list["letters"].as_array()?.len() == 2).then_some(list)
+    })
+    .await;
+    let queue = format!("{namespace}.order.commands");
+    let counts: Vec<(&str, &str, i64)> = list["counts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|count| {
+            let text = |field: &str| count[field].as_str().unwrap();
+            (text("queue"), text("code"), count["count"].as_i64().unwrap())
+        })
+        .collect();
+    assert_eq!(counts, [(queue.as_str(), "INTERNAL", 1), (queue.as_str(), "UNDECODABLE", 1)]);
+
+    let shown = operator.runs(&["dead-letters", "show", "poison-1"]).await;
+    assert_eq!(shown.code, 0, "{shown:?}");
+    for part in ["UNDECODABLE", "0af7651916cd43dd8448eb211c80319c", "traceparent", "no \\u{1b}json"] {
+        assert!(shown.stdout.contains(part), "{part} is missing: {shown:?}");
+    }
+
+    let discarded = operator.runs(&["dead-letters", "discard", "--code", "UNDECODABLE"]).await;
+    assert_eq!((discarded.code, discarded.stdout.lines().next()), (0, Some("1 dead letter discarded")));
+    let replayed = operator.runs(&["dead-letters", "replay", sound, "not-there"]).await;
+    assert_eq!(replayed.code, 1, "one was not found: {replayed:?}");
+    assert!(replayed.stdout.contains("1 dead letter replayed"), "{replayed:?}");
+    assert!(replayed.stdout.contains("there is no dead letter not-there"), "{replayed:?}");
+    assert_eq!(listed(operator).await["letters"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn behind_rabbitmq_they_are_listed_shown_replayed_and_discarded() {
+    let (url, namespace) = (rabbitmq_url().await, unique("operator"));
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::of_broker(&url, &namespace);
+    let shop = operator.with("DATA_DIR", &folder.path().display().to_string()).opens_shop().await;
+    let smuggler = smuggler(&url, &namespace).await;
+    let (_, command) = order("k1");
+    let sound = command.message_id.clone().unwrap();
+    let dead = given_up(command.clone(), 4, "INTERNAL");
+    let messages =
+        vec![(to_commands(&namespace), poison("poison-1")), (to_dead_commands(&namespace), dead.clone())];
+    smuggle(&smuggler, messages).await;
+    work_through(&operator, &namespace, &sound).await;
+    eventually("the order is placed", async || orders(&operator).await == 1).await;
+
+    // What did happen happens no second time.
+    smuggle(&smuggler, vec![(to_dead_commands(&namespace), dead)]).await;
+    let again = operator.runs(&["dead-letters", "replay", "--all"]).await;
+    assert!(again.stdout.contains("1 dead letter replayed"), "{again:?}");
+    eventually("the command is taken", async || {
+        let depth = smuggler.depth(&format!("{namespace}.order.commands")).await;
+        depth.is_ok_and(|depth| depth.is_some_and(|depth| depth.ready == 0))
+    })
+    .await;
+    assert_eq!(orders(&operator).await, 1);
+    smuggler.close().await;
+    assert!(shop.terminate().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn in_a_running_shop_they_are_worked_through_at_its_desk() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::of_folder(folder.path());
+    operator.opens_shop().await.terminate().await.unwrap();
+    let (_, command) = order("k1");
+    let sound = command.message_id.clone().unwrap();
+    let dead = given_up(command, 4, "INTERNAL");
+    let messages = vec![(to_commands("waybill"), poison("poison-1")), (to_dead_commands("waybill"), dead)];
+    smuggle_into(folder.path(), messages).await;
+    let shop = operator.opens_shop().await;
+    work_through(&operator, "waybill", &sound).await;
+    eventually("the order is placed", async || orders(&operator).await == 1).await;
+    assert!(shop.terminate().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn in_a_stopped_shop_they_are_worked_through_in_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::of_folder(folder.path());
+    operator.opens_shop().await.terminate().await.unwrap();
+    let (_, command) = order("k1");
+    let sound = command.message_id.clone().unwrap();
+    let dead = given_up(command, 4, "INTERNAL");
+    let poison = given_up(poison("poison-1"), 1, "UNDECODABLE");
+    let messages = vec![(to_dead_commands("waybill"), poison), (to_dead_commands("waybill"), dead)];
+    smuggle_into(folder.path(), messages).await;
+    work_through(&operator, "waybill", &sound).await;
+    let shop = operator.opens_shop().await;
+    eventually("the replayed order is placed", async || orders(&operator).await == 1).await;
+    assert!(shop.terminate().await.unwrap().success());
+}

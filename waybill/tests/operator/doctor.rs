@@ -1,0 +1,73 @@
+use testkit::{RabbitMq, postgres_database, unique};
+
+use crate::kit::{Operator, Ran};
+
+/// What each finding is about, and what it says.
+fn findings(ran: &Ran) -> Vec<(String, String)> {
+    let findings = ran.json()["findings"].as_array().unwrap().clone();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    findings.iter().map(|finding| (text(&finding["subject"]), text(&finding["finding"]))).collect()
+}
+
+const DOCTOR: [&str; 3] = ["doctor", "--output", "json"];
+
+#[tokio::test]
+async fn behind_rabbitmq_it_sees_who_is_missing_what_is_refused_and_what_is_well() {
+    let rabbit = RabbitMq::start().await.unwrap();
+    let (url, namespace) = (rabbit.url(), unique("operator"));
+    let database = postgres_database().await;
+    let operator = Operator::of_broker(&url, &namespace).with("DATABASE_URL", &database);
+
+    let alone = operator.runs(&DOCTOR).await;
+    assert_eq!(alone.code, 1, "{alone:?}");
+    let found = findings(&alone);
+    let unconsumed = found.iter().filter(|(_, finding)| finding.starts_with("nobody consumes it")).count();
+    let silent = found.iter().filter(|(_, finding)| finding.starts_with("it does not answer")).count();
+    assert_eq!((unconsumed, silent, found.len()), (5, 3, 9), "{found:?}");
+    assert!(
+        found.contains(&("DATABASE_URL".to_owned(), "it holds no service's tables".to_owned())),
+        "{found:?}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let shop = operator.with("DATA_DIR", &folder.path().display().to_string()).opens_shop().await;
+    let well = operator.runs(&["doctor"]).await;
+    assert_eq!(well.code, 0, "{well:?}");
+    assert!(well.stdout.ends_with("all is well\n"), "{well:?}");
+    assert!(well.stdout.contains("tables of orders, inventory, customers"), "{well:?}");
+    assert!(shop.terminate().await.unwrap().success());
+
+    let queue = format!("{namespace}.order.requests");
+    rabbit.ctl(&["delete_queue", &queue]).await.unwrap();
+    let declare = format!(
+        "rabbit_amqqueue:declare({{resource,<<\"/\">>,queue,<<\"{queue}\">>}},true,false,[],none,<<\"guest\">>)."
+    );
+    rabbit.ctl(&["eval", &declare]).await.unwrap();
+    let differing = operator.runs(&DOCTOR).await;
+    assert_eq!(differing.code, 1, "{differing:?}");
+    let (_, refusal) = findings(&differing).into_iter().find(|(subject, _)| subject == "topology").unwrap();
+    assert!(refusal.contains(&queue) && refusal.contains("inequivalent arg"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_said_so_within_bounds() {
+    let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f", testkit::free_port());
+    let ran = Operator::of_broker(&url, "waybill").runs(&["doctor"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("cannot reach the broker (RABBITMQ_URL)"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_running_shop_is_well_and_a_stopped_one_is_not_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::of_folder(folder.path());
+    let shop = operator.opens_shop().await;
+    let well = operator.runs(&DOCTOR).await;
+    assert_eq!((well.code, findings(&well)), (0, Vec::new()), "{well:?}");
+    let databases = well.json()["examined"]["databases"].as_array().unwrap().len();
+    assert_eq!(databases, 3, "{well:?}");
+    shop.terminate().await.unwrap();
+    let stopped = operator.runs(&DOCTOR).await;
+    let expected = vec![("waybill".to_owned(), "it is not running".to_owned())];
+    assert_eq!((stopped.code, findings(&stopped)), (1, expected), "{stopped:?}");
+}
