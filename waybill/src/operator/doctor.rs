@@ -30,16 +30,16 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// clocks. Exits with 1 where it has findings.
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
     /// Pauses before failed work is tried again, as the services have them: each has a queue of its own
     #[arg(long, env = "RETRY_DELAYS", default_value = "1s,5s,30s,2m", value_name = "DURATIONS")]
     #[arg(help_heading = "Message bus")]
     retry_delays: String,
-    #[command(flatten)]
-    database: DatabaseArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    reach: ReachArgs,
 }
 
 /// Runs the command.
@@ -51,30 +51,27 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Verdict> {
     let database_url = args.database.url(&mut faults);
     let (place, delays, database_url) = faults.finish((place, delays, database_url))?;
 
-    let reach = Reach::find(&place, RetryDelays(delays)).await?;
-    let examined = look(&reach, &place).await;
-    let mut examined = match examined {
-        Ok(examined) => examined,
-        Err(error) => {
-            reach.leave().await;
-            return Err(error);
-        }
-    };
+    let mut examined = look(&place, RetryDelays(delays)).await?;
     if let Some(url) = &database_url {
         examined.databases.push(databases::at("DATABASE_URL", url).await);
     }
-    reach.leave().await;
     let findings = findings::of(&examined);
     let verdict = if findings.is_empty() { Verdict::Fine } else { Verdict::Amiss };
     args.output.print(&report::Report { examined, findings }, report::text)?;
     Ok(verdict)
 }
 
-async fn look(reach: &Reach, place: &Whereabouts) -> anyhow::Result<Examined> {
-    let mut examined: Examined = reach.ask(EXAMINE, &(), LIMIT).await?;
-    if !reach.is_running() {
-        // The folder is locked: whoever runs a shop on these files answers for them itself.
+async fn look(place: &Whereabouts, retry_delays: RetryDelays) -> anyhow::Result<Examined> {
+    let reach = match Reach::find(place, retry_delays).await {
+        Ok(reach) => reach,
+        Err(error) if place.is_behind_a_broker() => return Ok(Examined::unreachable(format!("{error:#}"))),
+        Err(error) => return Err(error),
+    };
+    let mut examined: anyhow::Result<Examined> = reach.ask(EXAMINE, &(), LIMIT).await;
+    if let (Ok(examined), false) = (&mut examined, reach.is_running()) {
+        // The folder is still locked: whoever runs a shop on these files answers for them itself.
         examined.databases = databases::in_files(&place.data_dir).await;
     }
-    Ok(examined)
+    reach.leave().await;
+    examined
 }

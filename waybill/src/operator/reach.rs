@@ -54,6 +54,13 @@ pub(crate) struct Whereabouts {
     pub(super) data_dir: DataDir,
 }
 
+impl Whereabouts {
+    /// Whether the system is behind a broker, rather than in DATA_DIR.
+    pub(super) fn is_behind_a_broker(&self) -> bool {
+        self.rabbitmq_url.is_some()
+    }
+}
+
 impl ReachArgs {
     /// The typed values; what is wrong goes to `faults`.
     pub(super) fn check(&self, faults: &mut Faults) -> Whereabouts {

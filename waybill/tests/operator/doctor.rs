@@ -52,7 +52,12 @@ async fn behind_rabbitmq_it_sees_who_is_missing_what_is_refused_and_what_is_well
 #[tokio::test]
 async fn a_broker_that_is_not_there_is_said_so_within_bounds() {
     let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f", testkit::free_port());
-    let ran = Operator::of_broker(&url, "waybill").runs(&["doctor"]).await;
+    let operator = Operator::of_broker(&url, "waybill");
+    let ran = operator.with("DATABASE_URL", &postgres_database().await).runs(&DOCTOR).await;
+    let found = findings(&ran);
+    assert_eq!((ran.code, found.len()), (1, 2), "the database is looked at all the same: {ran:?}");
+    assert!(found[0].1.contains("cannot reach the broker (RABBITMQ_URL)"), "{ran:?}");
+    let ran = operator.runs(&["dead-letters", "list"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("cannot reach the broker (RABBITMQ_URL)"), "{ran:?}");
 }

@@ -12,7 +12,7 @@ use super::examined::Tables;
 use crate::data_dir::DataDir;
 
 /// How long one database may take to answer everything.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// The files of a shop that isn't running.
 pub(super) async fn in_files(data_dir: &DataDir) -> Vec<examined::Database> {

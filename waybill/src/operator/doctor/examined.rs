@@ -16,16 +16,32 @@ pub(crate) struct Examined {
     pub(super) databases: Vec<Database>,
 }
 
-/// The broker, which is connected to.
+impl Examined {
+    /// Nothing is known but why.
+    pub(super) fn unreachable(reason: String) -> Self {
+        Self { broker: Broker { unreachable: Some(reason), ..Broker::default() }, ..Self::default() }
+    }
+}
+
+/// The broker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Broker {
+    /// Why it could not be connected to; nothing behind it is known then.
+    pub(super) unreachable: Option<String>,
     /// What it refuses to declare, naming each queue and what differs.
     pub(super) refused: Option<String>,
     /// Why it takes no publishing now.
     pub(super) blocked: Option<String>,
     /// What else went wrong with it.
     pub(super) fault: Option<String>,
+}
+
+impl Broker {
+    /// Whether nothing is wrong with it.
+    pub(super) fn is_well(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A shared queue.

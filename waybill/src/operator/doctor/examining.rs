@@ -62,7 +62,13 @@ async fn queues(transport: &SharedTransport) -> (Vec<Queue>, Option<String>) {
                 let depth = depth.map(|depth| Depth { ready: depth.ready, consumers: depth.consumers });
                 queues.push(Queue { role: role(topology, &queue), name: queue.name, depth });
             }
-            Err(error) => fault = Some(format!("{}: {error}", queue.name)),
+            Err(error) => {
+                fault = Some(format!("{}: {error}", queue.name));
+                // A refusal concerns one queue; a broker that doesn't answer would be waited for at each.
+                if !matches!(error, TransportError::Refused(_)) {
+                    break;
+                }
+            }
         }
     }
     (queues, fault)

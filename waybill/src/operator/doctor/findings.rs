@@ -36,7 +36,7 @@ fn finding(subject: &str, finding: impl Into<String>, advice: impl Into<String>)
 pub(super) fn of(examined: &Examined) -> Vec<Finding> {
     let mut findings = broker(examined);
     let running = examined.services.is_some();
-    if !running {
+    if !running && examined.broker.unreachable.is_none() {
         let advice = "start it with `waybill up`";
         findings.push(finding("waybill", "it is not running", advice));
     }
@@ -49,6 +49,10 @@ pub(super) fn of(examined: &Examined) -> Vec<Finding> {
 
 fn broker(examined: &Examined) -> Vec<Finding> {
     let broker = &examined.broker;
+    let unreachable = broker.unreachable.iter().map(|reason| {
+        let advice = "see that it runs, and that address, user, password and virtual host are right";
+        finding("broker", reason, advice)
+    });
     let refused = broker.refused.iter().flat_map(|refused| refused.split("; ")).map(|refused| {
         let advice = "see that all processes have the same RETRY_DELAYS and version and that the user may configure \
                       the namespace; else drain the queue, delete it, and it is declared anew within seconds";
@@ -63,7 +67,7 @@ fn broker(examined: &Examined) -> Vec<Finding> {
         .fault
         .iter()
         .map(|fault| finding("broker", fault, "see the broker's log, and that it is not overloaded"));
-    refused.chain(blocked).chain(fault).collect()
+    unreachable.chain(refused).chain(blocked).chain(fault).collect()
 }
 
 fn queue(queue: &Queue, running: bool) -> Option<Finding> {

@@ -14,7 +14,10 @@ pub(super) struct Report {
 }
 
 pub(super) fn text(report: &Report) -> String {
-    let mut parts = vec![seen(&report.examined), queues(&report.examined)];
+    let mut parts = vec![seen(&report.examined)];
+    if !report.examined.queues.is_empty() {
+        parts.push(queues(&report.examined));
+    }
     parts.push(match report.findings.len() {
         0 => "all is well".to_owned(),
         count => format!("{}:\n{}", counted(count, "finding"), findings(&report.findings)),
@@ -23,10 +26,10 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 fn seen(examined: &Examined) -> String {
-    let broker = &examined.broker;
-    let well = broker.refused.is_none() && broker.blocked.is_none() && broker.fault.is_none();
+    let well = examined.broker.is_well();
     let mut rows = vec![row("broker", if well { "connected, topology as declared" } else { "see below" })];
     match &examined.services {
+        None if examined.broker.unreachable.is_some() => {}
         None => rows.push(row("services", "not running")),
         Some(services) => rows.extend(services.iter().map(|service| match &service.fault {
             None => row(&service.name, &format!("answers within {} ms", service.answered_in_ms.max(1))),

@@ -114,6 +114,13 @@ fn a_shop_that_is_not_running_is_one_finding_and_no_consumer_is_missed() {
 }
 
 #[test]
+fn of_a_broker_that_is_not_reached_nothing_else_is_said() {
+    let found = of(&Examined::unreachable("connection refused".to_owned()));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].subject.as_str(), found[0].finding.as_str()), ("broker", "connection refused"));
+}
+
+#[test]
 fn every_refused_queue_is_a_finding_of_its_own() {
     let mut seen = well();
     seen.broker.refused = Some("queue a: differs; queue b: differs".to_owned());
