@@ -26,6 +26,10 @@ const ACKNOWLEDGED_AT_ONCE: u32 = 64;
 /// How long bringing back a deleted queue may hold up its consumer's end.
 const HEAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// A consumer that is sent nothing for so long begins anew. It may be dead without knowing: where a queue is deleted
+/// and declared again at once, RabbitMQ (3.10, quorum queues) neither cancels its consumers nor delivers to them.
+const RENEWED_AFTER: Duration = Duration::from_secs(5);
+
 /// What a consumer's task needs.
 struct Forwarding {
     channel: Arc<Channel>,
@@ -116,6 +120,8 @@ enum Ended {
     Cancelled,
     /// The channel or the connection is gone.
     Lost,
+    /// Nothing has come for a while, and perhaps nothing will.
+    Idle,
 }
 
 impl Forwarding {
@@ -123,9 +129,10 @@ impl Forwarding {
     async fn run(mut self) {
         let _alive = Alive::new();
         let ended = loop {
-            let received = match self.next().await {
-                Ok(received) => received,
-                Err(ended) => break ended,
+            let received = match tokio::time::timeout(RENEWED_AFTER, self.next()).await {
+                Ok(Ok(received)) => received,
+                Ok(Err(ended)) => break ended,
+                Err(_) => break Ended::Idle,
             };
             count_delivery();
             // The channel to the taker is as long as the prefetch, so there is room.
@@ -185,7 +192,7 @@ impl Forwarding {
     async fn end(mut self, ended: Ended) {
         match ended {
             Ended::Lost => {}
-            Ended::Dropped => self.cancel().await,
+            Ended::Dropped | Ended::Idle => self.cancel().await,
             Ended::Cancelled => {
                 tracing::warn!(queue = %self.consumer.queue(), "the broker has cancelled a consumer");
                 let healing = self.declarer.declare_after(Instant::now());

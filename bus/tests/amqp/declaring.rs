@@ -133,6 +133,25 @@ async fn a_consumer_whose_queue_is_deleted_ends_and_finds_it_again() {
 }
 
 #[tokio::test]
+async fn a_consumer_whose_deleted_queue_is_back_at_once_ends_all_the_same() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("order-service.1").await;
+    let other = rabbit.connected("gateway.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let queue = transport.topology().work(WorkQueue::OrderCommands);
+    let mut deliveries = transport.consume(&queue, 5).await.unwrap();
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    other.declare().await.unwrap();
+    let command = (Target::Queue(queue.clone()), named("m"));
+    assert_eq!(other.publish(vec![command], PATIENCE).await, [Ok(())]);
+
+    let ended = tokio::time::timeout(PATIENCE, deliveries.recv()).await.expect("it ends");
+    assert!(ended.is_none(), "{ended:?}");
+    let mut deliveries = transport.consume(&queue, 5).await.unwrap();
+    assert_eq!(next(&mut deliveries).await.message.message_id.as_deref(), Some("m"));
+}
+
+#[tokio::test]
 async fn a_deleted_exchange_costs_nothing_but_the_doubt_about_one_message() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("order-service.1").await;
