@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes of a message at the most: it travels in a header, and what can't be decoded is quoted in it.
+const MESSAGE_MAX_BYTES: usize = 1_024;
+
 /// A failure. The message is for operators and logs; no client of the gateway ever sees it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -13,9 +16,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of a kind, in words.
+    /// A failure of a kind, in words; long ones are cut short.
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > MESSAGE_MAX_BYTES {
+            message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
+            message.push('…');
+        }
+        Self { code, message }
     }
 }
 
@@ -59,5 +67,17 @@ impl FailureCode {
             Self::Internal => "INTERNAL",
             Self::Undeliverable => "UNDELIVERABLE",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let failure = Failure::new(FailureCode::Undecodable, format!("a{}", "é".repeat(2_000_000)));
+        assert_eq!(failure.message.len(), MESSAGE_MAX_BYTES - 1 + '…'.len_utf8());
+        assert!(failure.message.starts_with("aé") && failure.message.ends_with("é…"));
     }
 }
