@@ -54,6 +54,14 @@ pub(super) struct Queue {
     pub(super) depth: Option<Depth>,
 }
 
+impl Queue {
+    /// Whether somebody should consume it, and nobody does.
+    pub(super) fn lacks_consumers(&self) -> bool {
+        let unconsumed = self.depth.is_some_and(|depth| depth.consumers == 0);
+        unconsumed && matches!(self.role, Role::Requests | Role::Work)
+    }
+}
+
 /// What a queue is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -20,7 +20,11 @@ use super::examined::{Broker, Depth, Examined, Queue, Role, SeenBacklog, Service
 /// How long a service may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Looks at everything once.
+/// How often, and after which pause, a queue is looked at again that nobody seems to consume.
+const CONSUMER_LOOKS: u32 = 10;
+const CONSUMER_PAUSE: Duration = Duration::from_millis(200);
+
+/// Looks at everything.
 pub(in crate::operator) async fn examine(
     transport: &SharedTransport,
     services: Option<&dyn Ask>,
@@ -31,6 +35,7 @@ pub(in crate::operator) async fn examine(
     broker.fault = broker.fault.or(queue_fault);
     let mut examined = Examined { broker, queues, ..Examined::default() };
     if let Some(services) = services {
+        await_consumers(transport, &mut examined.queues).await;
         let (orders, inventory, customers) =
             tokio::join!(orders(services), inventory(services), customers(services));
         examined.backlog = orders.1;
@@ -72,6 +77,23 @@ async fn queues(transport: &SharedTransport) -> (Vec<Queue>, Option<String>) {
         }
     }
     (queues, fault)
+}
+
+/// Looks again, for a while, at queues without consumers: one that begins anew is away for a moment.
+async fn await_consumers(transport: &SharedTransport, queues: &mut [Queue]) {
+    for _ in 0..CONSUMER_LOOKS {
+        let mut missed = false;
+        for queue in queues.iter_mut().filter(|queue| queue.lacks_consumers()) {
+            if let Ok(Some(depth)) = transport.depth(&queue.name).await {
+                queue.depth = Some(Depth { ready: depth.ready, consumers: depth.consumers });
+            }
+            missed |= queue.lacks_consumers();
+        }
+        if !missed {
+            return;
+        }
+        tokio::time::sleep(CONSUMER_PAUSE).await;
+    }
 }
 
 fn role(topology: &Topology, queue: &QueueSpec) -> Role {

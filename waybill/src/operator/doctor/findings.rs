@@ -77,7 +77,7 @@ fn queue(queue: &Queue, running: bool) -> Option<Finding> {
         return Some(finding(&queue.name, "it is not there", advice));
     };
     match queue.role {
-        Role::Requests | Role::Work if running && depth.consumers == 0 => {
+        Role::Requests | Role::Work if running && queue.lacks_consumers() => {
             let waiting = if depth.ready > 0 { format!(", and {} wait", depth.ready) } else { String::new() };
             let advice = format!("start {}, or look at its /readyz", consumer(&queue.name));
             Some(finding(&queue.name, format!("nobody consumes it{waiting}"), advice))
