@@ -15,7 +15,7 @@ const LIVENESS: Duration = Duration::from_secs(30);
 async fn what_vanishes_from_the_broker_is_put_back() {
     let plant = Plant::distributed("topology", Shape::default()).await.unwrap();
     let load = Load::start(&plant, 0, Habits::default()).await.unwrap();
-    let (bus, api) = (plant.bus().unwrap(), plant.api("CUST01").unwrap());
+    let (bus, api) = (plant.bus().await.unwrap(), plant.api("CUST01").unwrap());
     load.decided(&api).await;
     for queue in WorkQueue::ALL {
         let name = bus.topology().work(queue);

@@ -37,7 +37,7 @@ pub(crate) async fn assert_promises_kept_with(plant: &Plant, load: Load, poison:
 pub(crate) async fn facts_at_rest(plant: &Plant, load: Load, poison: Vec<String>) -> Facts {
     let (log, subscribers) = load.stop().await.unwrap();
     log.write(&plant.logs().join("client-log.jsonl")).unwrap();
-    let observer = Observer::new(plant, log, subscribers, poison).unwrap();
+    let observer = Observer::new(plant, log, subscribers, poison).await.unwrap();
     let (violations, facts) = observer.at_rest().await;
     if violations.is_empty() {
         return facts;
@@ -64,13 +64,13 @@ struct Observer<'a> {
 }
 
 impl<'a> Observer<'a> {
-    fn new(
+    async fn new(
         plant: &'a Plant,
         log: Arc<ClientLog>,
         subscribers: Vec<Subscriber>,
         poison: Vec<String>,
     ) -> Result<Self> {
-        let bus = if plant.is_distributed() { Some(plant.bus()?) } else { None };
+        let bus = if plant.is_distributed() { Some(plant.bus().await?) } else { None };
         Ok(Self { plant, bus, log, subscribers, poison })
     }
 

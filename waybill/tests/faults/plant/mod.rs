@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::topology::{RetryDelays, Topology};
-use bus::transport::SharedTransport;
+use bus::transport::{Link, SharedTransport, Transport as _};
 use testkit::{Postgres, RabbitMq, free_port, unique};
 
 pub(crate) use program::Program;
@@ -177,12 +177,14 @@ impl Plant {
         Ok(Api::new(customer, self.gateways.clone(), token))
     }
 
-    /// A connection of the test's own to the private broker, which declares what the processes declare.
-    pub(crate) fn bus(&self) -> Result<SharedTransport> {
+    /// A connection of the test's own to the private broker, which declares what the processes declare. Connected.
+    pub(crate) async fn bus(&self) -> Result<SharedTransport> {
         let delays = RETRY_DELAYS_MS.map(std::time::Duration::from_millis);
         let topology = Topology::new(NAMESPACE, RetryDelays(delays.into()));
         let config = AmqpConfig::new(self.broker().url(), unique("faults"), topology);
-        Ok(Arc::new(AmqpTransport::connect(config)?))
+        let bus = AmqpTransport::connect(config)?;
+        bus.link().wait_for(|link| matches!(link, Link::Up { .. })).await?;
+        Ok(Arc::new(bus))
     }
 
     /// Whether there is a broker of its own to look into.
