@@ -12,6 +12,7 @@ use bus::clock::SystemClock;
 use bus::requester::Requester;
 use gateway::auth::AuthConfig;
 use service_kit::admin::AdminServer;
+use service_kit::health::ReadinessHandle;
 use service_kit::{Ending, Liveness, Readiness, Shutdown, telemetry};
 
 use crate::backing::Backing;
@@ -39,13 +40,15 @@ pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<End
         config.gateway.auth = AuthConfig::Mock { secret };
     }
     let readiness = Readiness::new();
+    // Before anybody can ask: without conditions it would be ready.
+    let started = readiness.condition("start");
     let (admin, desk) = open_desk(AdminServer::new(readiness.clone(), Liveness::new()));
     let admin = admin.start(&config.admin).await?;
     let backing = Backing::open(config.backing.clone(), Arc::new(SystemClock), lock).await?;
     let parts = Parts::of(&shutdown);
 
     let shop = Shop { config: &config, backing: &backing, parts: &parts, readiness: &readiness };
-    let lived = shop.live(&shutdown, admin.address(), &desk).await;
+    let lived = shop.live(&shutdown, admin.address(), &desk, &started).await;
     let stopped = parts.stop().await;
     shutdown.force();
     backing.close().await;
@@ -64,8 +67,13 @@ struct Shop<'a> {
 
 impl Shop<'_> {
     /// Opens, says so, and serves until `shutdown` has drained.
-    async fn live(&self, shutdown: &Shutdown, admin: SocketAddr, desk: &DeskKeeper) -> anyhow::Result<()> {
-        let started = self.readiness.condition("start");
+    async fn live(
+        &self,
+        shutdown: &Shutdown,
+        admin: SocketAddr,
+        desk: &DeskKeeper,
+        started: &ReadinessHandle,
+    ) -> anyhow::Result<()> {
         let gateway = self.open(shutdown, admin, desk).await?;
         started.set(true);
         let welcome = Welcome::to(self.config, gateway, admin)?;
