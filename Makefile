@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test prepare fmt lint docs build check
+.PHONY: help run test prepare fmt lint docs build check faults
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
@@ -34,3 +34,8 @@ build: ## Build every program and test.
 check: build ## Run the tests, with a private RabbitMQ and PostgreSQL.
 	cargo test --workspace --doc --locked
 	$(PROGRAMS)/with-servers -- cargo nextest run --workspace --locked --profile ci
+
+# Each of the simulation's four tests takes 2500 seeds.
+faults: build ## Break everything at the scale that RELIABILITY.md reports, for an hour or two, and print the figures.
+	WAYBILL_SIMULATION_RUNS=2500 cargo nextest run -p waybill --test simulation --locked --profile faults
+	WAYBILL_FAULTS=full cargo nextest run -p waybill --test faults --locked --profile faults
