@@ -46,7 +46,7 @@ impl EventKind {
 pub struct OrderEvent {
     /// Its place in the one sequence of all events: from 1, without holes.
     pub position: i64,
-    /// What happened. On the wire an event's pattern says it too.
+    /// What happened. An event's pattern says it too, and says it alone where a service in another language sent it.
     pub kind: EventKind,
     /// Which order.
     pub order_id: OrderId,
