@@ -86,7 +86,12 @@ pub fn update(order: &Order, changes: &Changes, expected_version: Option<u32>, n
 /// Cancels it.
 pub fn cancel(order: &Order, expected_version: Option<u32>, now: Timestamp) -> Decision {
     let changes = Changes { status: Some(OrderStatus::Cancelled), ..Changes::default() };
-    update(order, &changes, expected_version, now)
+    match update(order, &changes, expected_version, now) {
+        Decision::Refused(refusal) if refusal.code == RefusalCode::InvalidTransition => {
+            Decision::Refused(not_open(refusal.message))
+        }
+        decision => decision,
+    }
 }
 
 /// Deletes it, in any status but SHIPPED: what is on its way has to arrive somewhere.
@@ -95,7 +100,7 @@ pub fn delete(order: &Order, expected_version: Option<u32>, now: Timestamp) -> D
         return Decision::Refused(refusal);
     }
     if order.status == OrderStatus::Shipped {
-        return Decision::Refused(not_allowed("a SHIPPED order can't be deleted"));
+        return Decision::Refused(not_open("a SHIPPED order can't be deleted"));
     }
     let changed = Changed::by(order, order.clone(), now);
     Decision::Applied(Box::new(Changed { kind: EventKind::Deleted, ..changed }))
@@ -152,6 +157,11 @@ fn tracking_refusal(before: &Order, after: &Order) -> Option<Refusal> {
 
 fn not_allowed(message: impl Into<String>) -> Refusal {
     Refusal::at(RefusalCode::InvalidTransition, message, ["input", "status"])
+}
+
+/// Where the input names no status, all that can be wrong with it is the order that it means.
+fn not_open(message: impl Into<String>) -> Refusal {
+    Refusal::at(RefusalCode::InvalidTransition, message, ["input", "id"])
 }
 
 #[cfg(test)]
@@ -274,6 +284,20 @@ mod tests {
         assert_eq!(outcome(&update(&order(Shipped), &to(Cancelled), Some(1), now())), "VersionConflict");
         assert_eq!(outcome(&cancel(&order(Shipped), Some(3), now())), "InvalidTransition");
         assert_eq!(outcome(&delete(&order(Shipped), Some(2), now())), "VersionConflict");
+    }
+
+    #[test]
+    fn a_refusal_names_a_field_that_its_input_has() {
+        let shipped = order(Shipped);
+        for (decision, field) in [
+            (update(&shipped, &to(Cancelled), None, now()), "status"),
+            (cancel(&shipped, None, now()), "id"),
+            (delete(&shipped, None, now()), "id"),
+            (cancel(&shipped, Some(1), now()), "expectedVersion"),
+        ] {
+            let Decision::Refused(refusal) = decision else { panic!("it is on its way") };
+            assert_eq!(refusal.field.unwrap(), ["input", field]);
+        }
     }
 
     #[test]
