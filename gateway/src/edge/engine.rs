@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::{
     EdgeError, ErrorCode, Limits, Outcome, RequestData,
-    document::{Documents, choose_operation, kind_name, name_absent_integers},
+    document::{Documents, choose_operation, kind_name, name_absent_integers, require_variables},
     outcome::GraphqlResult,
     trace::Trace,
 };
@@ -78,6 +78,7 @@ impl<E: Executor> Engine<E> {
         trace.name_operation(kind_name(kind), name);
 
         let mut variables = asked.variables;
+        require_variables(chosen, &variables)?;
         name_absent_integers(chosen, &mut variables);
         let mut request = Request::new(asked.query).variables(variables);
         request.operation_name = asked.operation_name;

@@ -107,6 +107,20 @@ async fn an_argument_of_the_wrong_type_is_the_callers_to_mend() {
 }
 
 #[tokio::test]
+async fn a_variable_that_is_required_and_left_out_stops_the_whole_operation() {
+    let edge = TestEdge::start().await;
+    let query = "query($v: Int!) { hello number(value: $v) }";
+    for variables in [json!({}), json!({ "w": 1 }), json!(null)] {
+        let (status, answer) = answer(edge.post(&json!({ "query": query, "variables": variables }))).await;
+        assert_eq!((status, code(&answer)), (400, "GRAPHQL_VALIDATION_FAILED"), "{answer}");
+        assert_eq!(answer["errors"][0]["locations"], json!([{ "line": 1, "column": 7 }]));
+        assert!(answer.get("data").is_none());
+    }
+    let (status, answer) = edge.run("query($v: Int! = 3) { number(value: $v) }").await;
+    assert_eq!((status, answer), (200, json!({ "data": { "number": 3 } })));
+}
+
+#[tokio::test]
 async fn a_late_mutation_has_an_unknown_outcome_and_a_late_query_none() {
     let edge = TestEdge::with_limits(|limits| limits.request_timeout = Duration::from_millis(50)).await;
     let (status, query) = edge.run("{ never }").await;

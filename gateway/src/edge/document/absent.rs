@@ -1,7 +1,29 @@
 use async_graphql::{
-    Value, Variables,
+    ServerError, Value, Variables,
     parser::types::{BaseType, OperationDefinition},
 };
+
+use super::ErrorCode;
+
+/// Refuses an operation that is not given a variable which it requires.
+///
+/// async-graphql 8.0.0-rc.5 finds that out field by field, when others of the same operation may have run.
+pub(in crate::edge) fn require_variables(
+    operation: &OperationDefinition,
+    variables: &Variables,
+) -> Result<(), ServerError> {
+    for definition in &operation.variable_definitions {
+        let (position, definition) = (definition.pos, &definition.node);
+        let name = &definition.name.node;
+        let required = !definition.var_type.node.nullable && definition.default_value.is_none();
+        if required && !variables.contains_key(name) {
+            let message = format!("the variable ${name} of type {} is required", definition.var_type.node);
+            let error = ServerError::from(ErrorCode::GraphqlValidationFailed.error(message));
+            return Err(ServerError { locations: vec![position], ..error });
+        }
+    }
+    Ok(())
+}
 
 /// Says null for each variable of type `Int` that was left out and has no default.
 ///

@@ -15,7 +15,7 @@ use async_graphql::{
 };
 use moka::future::Cache;
 
-pub(super) use absent::name_absent_integers;
+pub(super) use absent::{name_absent_integers, require_variables};
 
 use super::{DocumentLimits, ErrorCode};
 
