@@ -52,8 +52,10 @@ pub(crate) enum Progress {
     Placed(Placed),
     /// Refused; the caller can put it right.
     Refused(Refusal),
-    /// Accepted. The order as stored, or as it will be: then PENDING at version 0.
+    /// Accepted, and not taken yet as far as is known: PENDING at version 0.
     Accepted(Order),
+    /// Accepted, and read back. Whether it was there before is not always known.
+    Stored { order: Order, replayed: Option<bool> },
 }
 
 /// Why it is not known that the order was accepted.
@@ -141,10 +143,14 @@ async fn accepted(placement: &Placement, backend: &Backend) -> Progress {
     let owner = Owner::Customer { customer_id: placement.customer_id.clone() };
     let order = OrderRef { order_id: placement.order_id, owner };
     match backend.hurried(READ_BACK_LIMIT).ask_one(ORDER_GET, &order).await {
-        Ok(Some::<Order>(stored)) if stored.fingerprint == pending.fingerprint => Progress::Accepted(stored),
+        Ok(Some::<Order>(stored)) if stored.fingerprint == pending.fingerprint => {
+            // An order is as old as the placement that made it.
+            let replayed = (stored.created_at != placement.placed_at).then_some(true);
+            Progress::Stored { order: stored, replayed }
+        }
         Ok(Some(_)) => Progress::Refused(Refusal::at(
             RefusalCode::IdempotencyKeyReused,
-            "this idempotency key was used with another input",
+            "the key was used with another input",
             ["input", "idempotencyKey"],
         )),
         Ok(None) => Progress::Accepted(pending),

@@ -116,6 +116,10 @@ async fn a_key_whose_order_is_stored_is_answered_from_it_without_the_outcome() {
         let other = send(3).await;
         assert_eq!(user_errors(&other), [("IDEMPOTENCY_KEY_REUSED".into(), "input.idempotencyKey".into())]);
         assert_eq!(payload(&other)["order"], Value::Null);
+        let id = test.services.placements.lock().unwrap()[0].order_id;
+        let yesterday = "2026-11-22T19:10:51.371Z".parse().unwrap();
+        test.services.shop.lock().unwrap().change(id, |order| order.created_at = yesterday);
+        assert_eq!(payload(&send(2).await)["replayed"], json!(true));
     }
 }
 

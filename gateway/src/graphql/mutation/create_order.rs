@@ -79,6 +79,7 @@ impl CreateOrderPayload {
         let (order, replayed) = match progress {
             Progress::Placed(Placed { order: Some(order), replayed }) => (order, Some(replayed)),
             Progress::Accepted(order) => (order, None),
+            Progress::Stored { order, replayed } => (order, replayed),
             Progress::Refused(refusal) => return Self::refused(vec![refusal]),
             Progress::Placed(Placed { order: None, replayed }) => {
                 let deleted = Refusal::at(
