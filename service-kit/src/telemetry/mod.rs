@@ -16,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer, filter};
 use crate::config::{LogConfig, LogFormat};
 
 /// Libraries that say what is news to nobody, or bodies of messages; RUST_LOG can name them to hear it.
-const QUIET: &str = "lapin=error,sqlx=warn,sea_orm_migration=warn";
+const QUIET: &str = "lapin=off,sqlx=warn,sea_orm_migration=warn";
 
 /// Starts logs and traces for this process; a later call changes nothing.
 ///
