@@ -36,6 +36,6 @@ check: build ## Run the tests, with a private RabbitMQ and PostgreSQL.
 	$(PROGRAMS)/with-servers -- cargo nextest run --workspace --locked --profile ci
 
 # Each of the simulation's four tests takes 2500 seeds.
-faults: build ## Break everything at the scale that RELIABILITY.md reports, for an hour or two, and print the figures.
+faults: build ## Break everything at full scale, for an hour or two, and print the figures.
 	WAYBILL_SIMULATION_RUNS=2500 cargo nextest run -p waybill --test simulation --locked --profile faults
 	WAYBILL_FAULTS=full cargo nextest run -p waybill --test faults --locked --profile faults
