@@ -123,11 +123,14 @@ impl ClientLog {
         Duration::from_millis(entries.iter().filter_map(|entry| entry.unknown_for_ms).max().unwrap_or(0))
     }
 
-    /// The slowest answer of any outcome.
-    pub(crate) fn slowest_answer(&self) -> Duration {
+    /// The slowest answer of any outcome: how long it took, and what it said.
+    pub(crate) fn slowest_answer(&self) -> (Duration, String) {
         let entries = self.entries.lock().unwrap();
         let attempts = entries.iter().flat_map(|entry| &entry.attempts);
-        Duration::from_millis(attempts.map(|attempt| attempt.elapsed_ms).max().unwrap_or(0))
+        let slowest = attempts.max_by_key(|attempt| attempt.elapsed_ms);
+        slowest.map_or_else(Default::default, |attempt| {
+            (Duration::from_millis(attempt.elapsed_ms), format!("{:?} {:?}", attempt.outcome, attempt.detail))
+        })
     }
 
     /// A line for people: how many orders, attempts and outcomes.
