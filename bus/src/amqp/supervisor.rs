@@ -13,9 +13,10 @@ use super::standing::Standing;
 use crate::topology::Topology;
 use crate::transport::TransportError;
 
-/// The pause before the second attempt to connect; doubles up to the limit, and is jittered downwards by half.
+/// The pause before the second attempt to connect; doubles up to the limit, and is jittered downwards by half. The
+/// limit is what a caller may have to wait for once a broker that was away is back.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
-const RECONNECT_LIMIT: Duration = Duration::from_secs(5);
+const RECONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How often a refused declaration is tried again, and a silent loss looked for.
 const TEND_EVERY: Duration = Duration::from_secs(2);
 

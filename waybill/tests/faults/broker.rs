@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use testkit::eventually;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::checker::assert_promises_kept;
-use crate::load::{Basket, Habits, Load, Verdict};
+use crate::load::{Basket, Habits, Load};
 use crate::plant::{ENDLESS, Plant, Shape};
 use crate::scale::{is_full, scaled};
 
@@ -14,6 +14,7 @@ use crate::scale::{is_full, scaled};
 const LIVENESS: Duration = Duration::from_secs(30);
 /// The bound that is promised, judged at full scale.
 const PROMISED: Duration = Duration::from_secs(5);
+const WORK_QUEUES: [&str; 2] = ["waybill.order.commands", "waybill.inventory.order-events"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_is_killed_and_restarted_under_load() {
@@ -27,12 +28,12 @@ async fn the_broker_is_killed_and_restarted_under_load() {
         plant.broker().restart().await.unwrap();
         let first = pulse.next(LIVENESS).await.unwrap();
         slowest = slowest.max(first);
+        assert_prefetch_as_configured(&plant).await;
     }
     println!(
         "{rounds} kills of the broker, first order {slowest:?} after it at the most; {}",
         load.log().summary()
     );
-    assert_prefetch_as_configured(&plant).await;
     if is_full() {
         assert!(slowest <= PROMISED, "the first order came {slowest:?} after the broker");
     }
@@ -73,11 +74,10 @@ async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
     plant.broker().ctl(&["set_vm_memory_high_watermark", "0.0001"]).await.unwrap();
     let api = plant.api("CUST01").unwrap();
     let refused = eventually("orders are refused as retryable", async || {
-        let begun = Instant::now();
-        let (entry, _) = load.place(&api, Basket::single(ENDLESS[0])).await;
-        (entry.verdict() == Verdict::DefiniteError).then(|| begun.elapsed())
+        load.refusal(&api, Basket::single(ENDLESS[0])).await
     })
     .await;
+    assert_all_acknowledged(&plant).await;
     sleep(Duration::from_secs(scaled(5, 30) as u64)).await;
     let growth = resident_kib(&plant).await.saturating_sub(before);
     plant.broker().ctl(&["set_vm_memory_high_watermark", "0.6"]).await.unwrap();
@@ -94,18 +94,32 @@ async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
 
 /// Each work queue has its consumer, with the prefetch that is configured where nothing else is said.
 async fn assert_prefetch_as_configured(plant: &Plant) {
-    for queue in ["waybill.order.commands", "waybill.inventory.order-events"] {
-        eventually("the queue's consumer is back", async || {
-            let arguments = ["list_consumers", "queue_name", "prefetch_count", "--silent"];
-            let consumers = plant.broker().ctl(&arguments).await?;
-            let of_queue =
-                consumers.lines().filter_map(|line| line.split_once('\t')).filter(|(name, _)| *name == queue);
-            let prefetch: Vec<&str> = of_queue.map(|(_, prefetch)| prefetch.trim()).collect();
+    let arguments = ["list_consumers", "queue_name", "prefetch_count", "--silent"];
+    eventually("every consumer is back", async || {
+        let consumers = plant.broker().ctl(&arguments).await?;
+        for queue in WORK_QUEUES {
+            let of_queue = consumers.lines().filter_map(|line| line.strip_prefix(queue)?.strip_prefix('\t'));
+            let prefetch: Vec<&str> = of_queue.map(str::trim).collect();
             anyhow::ensure!(prefetch == ["100"], "{queue} is consumed with prefetch {prefetch:?}");
-            anyhow::Ok(())
-        })
-        .await;
-    }
+        }
+        anyhow::Ok(())
+    })
+    .await;
+}
+
+/// What was delivered is acknowledged, also while nothing can be published.
+async fn assert_all_acknowledged(plant: &Plant) {
+    let arguments = ["list_queues", "name", "messages_unacknowledged", "--silent"];
+    eventually("everything that was delivered is acknowledged", async || {
+        let queues = plant.broker().ctl(&arguments).await?;
+        for queue in WORK_QUEUES {
+            let of_queue = queues.lines().filter_map(|line| line.strip_prefix(queue)?.strip_prefix('\t'));
+            let unacknowledged: Vec<&str> = of_queue.map(str::trim).collect();
+            anyhow::ensure!(unacknowledged == ["0"], "{queue} has {unacknowledged:?} unacknowledged");
+        }
+        anyhow::Ok(())
+    })
+    .await;
 }
 
 /// The resident memory of all processes.

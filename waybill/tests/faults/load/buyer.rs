@@ -100,15 +100,30 @@ pub(super) async fn place_until_settled(api: &Api, log: &ClientLog, basket: Bask
 /// Sends an order under a fresh key until it is known what became of it. Where nothing was done, the client gives up
 /// with the given probability instead of trying again.
 pub(super) async fn place(api: &Api, basket: Basket, wait: bool, give_up: f64) -> (Entry, Option<Shown>) {
-    let mut entry = Entry {
+    see_through(api, fresh(api, basket), wait, give_up).await
+}
+
+/// An order that was not sent yet, under a key of its own.
+pub(super) fn fresh(api: &Api, basket: Basket) -> Entry {
+    Entry {
         customer_id: api.customer().to_owned(),
         idempotency_key: Uuid::new_v4().to_string(),
         request: basket,
         attempts: Vec::new(),
         unknown_for_ms: None,
-    };
+    }
+}
+
+/// As [`place`], for an order that may have been sent before.
+pub(super) async fn see_through(
+    api: &Api,
+    mut entry: Entry,
+    wait: bool,
+    give_up: f64,
+) -> (Entry, Option<Shown>) {
     let begun = Instant::now();
-    let mut unknown_since = None;
+    let is_unknown = |attempt: &Attempt| attempt.outcome == Verdict::Unknown;
+    let mut unknown_since = entry.attempts.iter().any(is_unknown).then_some(begun);
     let mut shown = None;
     while begun.elapsed() < STUBBORNNESS {
         let sent = Instant::now();

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use api::{Api, Basket, BasketItem, Outcome, Shown, http};
 pub(crate) use buyer::{Habits, attempt};
@@ -33,6 +34,8 @@ const SUBSCRIBERS: usize = 2;
 pub(crate) struct Load {
     stop: CancellationToken,
     buyers: JoinSet<()>,
+    /// Orders beside the buyers' whose outcome is being found out.
+    unsettled: TaskTracker,
     subscribers: Vec<Subscriber>,
     log: Arc<ClientLog>,
     pulse: Pulse,
@@ -108,7 +111,7 @@ impl Load {
             };
             buyers.spawn(buyer.run(stop.clone()));
         }
-        Ok(Self { stop, buyers, subscribers, log, pulse })
+        Ok(Self { stop, buyers, unsettled: TaskTracker::new(), subscribers, log, pulse })
     }
 
     /// What has gone well so far.
@@ -126,6 +129,23 @@ impl Load {
         let (entry, shown) = place(api, basket, true, 1.0).await;
         self.log.add(entry.clone());
         (entry, shown)
+    }
+
+    /// Sends one order once, beside the buyers', and answers how long its refusal took, if nothing was done. What
+    /// became of it is found out on the way where that is unknown.
+    pub(crate) async fn refusal(&self, api: &Api, basket: Basket) -> Option<Duration> {
+        let mut entry = buyer::fresh(api, basket);
+        let begun = Instant::now();
+        let outcome = api.create_order(&entry.request, Some(&entry.idempotency_key), true).await;
+        let took = begun.elapsed();
+        entry.attempts.push(attempt(&outcome, took));
+        if let Outcome::Unknown(_) = outcome {
+            let (api, log) = (api.clone(), Arc::clone(&self.log));
+            self.unsettled.spawn(async move { log.add(buyer::see_through(&api, entry, true, 0.0).await.0) });
+            return None;
+        }
+        self.log.add(entry);
+        matches!(outcome, Outcome::Nothing { .. }).then_some(took)
     }
 
     /// Places one order beside the buyers' and doesn't give up until it is accepted.
@@ -160,6 +180,8 @@ impl Load {
         while let Some(ended) = self.buyers.join_next().await {
             ended?;
         }
+        self.unsettled.close();
+        self.unsettled.wait().await;
         Ok((self.log, self.subscribers))
     }
 }
