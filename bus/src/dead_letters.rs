@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::message::{Headers, Message, header};
 use crate::topology::WorkQueue;
-use crate::transport::{Delivery, SharedTransport, Target, TransportError};
+use crate::transport::{Delivery, PublishError, SharedTransport, Target, TransportError};
 
 /// Dead letters of one queue that are looked at in one go, at the most.
 pub const BROWSE_MAX: u32 = 10_000;
@@ -84,12 +84,13 @@ pub async fn list(
 pub struct Handled {
     /// These were.
     pub letters: Vec<DeadLetter>,
-    /// Why it ended there, where others were selected too; those lie where they lay.
+    /// Why others that were selected too were not; those lie where they lay.
     pub stopped: Option<String>,
 }
 
 /// Sends the selected ones back to the queue they came from, under their own ids and as if never tried,
-/// so that an effect that did happen happens no second time. Stops at the first that the broker doesn't take.
+/// so that an effect that did happen happens no second time. Stops at the first that the broker doesn't take, and leaves
+/// out what is too long ever to be worked on.
 pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
     let mut replayed = Handled::default();
     for queue in WorkQueue::ALL {
@@ -108,7 +109,9 @@ pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Resul
                 Some(Err(error)) => {
                     delivery.requeue().await;
                     replayed.stopped = Some(format!("{} was not replayed: {error}", letter.id));
-                    return Ok(replayed);
+                    if !matches!(error, PublishError::TooLarge(_)) {
+                        return Ok(replayed);
+                    }
                 }
                 None => delivery.requeue().await,
             }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The longest body that a message of ours has, in bytes: no work is longer, and none that is gets worked on.
+pub const BODY_MAX_BYTES: usize = 4 * 1_024 * 1_024;
+
 /// The names of headers that Waybill reads and writes.
 pub mod header {
     /// Wall-clock deadline of a request in unix milliseconds.

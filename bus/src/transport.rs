@@ -20,7 +20,8 @@ pub enum Target {
         /// As made by [`schema::order_events::routing_key`].
         routing_key: String,
     },
-    /// To the dead-letter queue of this name, through the dead-letter exchange.
+    /// To the dead-letter queue of this name, through the dead-letter exchange. However long it is: somebody's
+    /// oversized message has to lie somewhere.
     DeadLetter(String),
 }
 

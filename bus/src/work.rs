@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::failure::{Failure, FailureCode};
-use crate::message::{Message, header};
+use crate::message::{BODY_MAX_BYTES, Message, header};
 use crate::packet::Packet;
 use crate::responder::reply_message;
 use crate::topology::WorkQueue;
@@ -111,7 +111,7 @@ impl Worker {
         let mut deliveries = Vec::with_capacity(batch.len());
         let mut works = Vec::with_capacity(batch.len());
         for delivery in batch {
-            match Packet::read(&delivery.message.body) {
+            match read(&delivery.message) {
                 Ok(packet) => {
                     works.push(Work { packet, message: delivery.message.clone() });
                     deliveries.push(delivery);
@@ -251,6 +251,16 @@ impl Worker {
             pause = (pause * 2).min(HOLD_LIMIT);
         }
     }
+}
+
+/// The packet of a message. One that is longer than any of ours is not looked into.
+fn read(message: &Message) -> Result<Packet, Failure> {
+    let bytes = message.body.len();
+    if bytes > BODY_MAX_BYTES {
+        let text = format!("its body has {bytes} bytes, {BODY_MAX_BYTES} are the most");
+        return Err(Failure::new(FailureCode::BadRequest, text));
+    }
+    Packet::read(&message.body)
 }
 
 /// Between four fifths of the delay and all of it, which is the queue's own bound: messages of one delay class

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::message::Message;
+use crate::message::{BODY_MAX_BYTES, Message};
 use crate::topology::Topology;
 use crate::transport::{
     Browsed, Deliveries, ExclusiveQueue, Link, PublishError, QueueDepth, Target, Transport, TransportError,
@@ -56,7 +56,8 @@ pub struct AmqpConfig {
     pub heartbeat: Duration,
     /// Messages that await confirmation at any time, at the most.
     pub window: usize,
-    /// The longest body that is published, in bytes.
+    /// The longest body that is published, in bytes; dead letters, which the broker has already taken once, may be
+    /// longer.
     pub max_message_bytes: usize,
 }
 
@@ -69,7 +70,7 @@ impl AmqpConfig {
             topology,
             heartbeat: Duration::from_secs(5),
             window: 1_024,
-            max_message_bytes: 4 * 1_024 * 1_024,
+            max_message_bytes: BODY_MAX_BYTES,
         }
     }
 }
@@ -158,7 +159,8 @@ impl AmqpTransport {
         message: Message,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Published>, PublishError> {
-        if message.body.len() > self.max_message_bytes {
+        let was_taken_before = matches!(target, Target::DeadLetter(_));
+        if message.body.len() > self.max_message_bytes && !was_taken_before {
             return Err(PublishError::TooLarge(self.max_message_bytes));
         }
         publisher.submit(self.outgoing(target, message)?, deadline).await

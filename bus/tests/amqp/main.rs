@@ -7,6 +7,7 @@ mod dam;
 mod deaths;
 mod declaring;
 mod foreign;
+mod oversized;
 mod reconnecting;
 mod returns;
 mod silence;

@@ -104,7 +104,7 @@ impl Queues {
     }
 
     fn admit(&self, target: &Target, message: &Message) -> Result<Vec<QueueName>, PublishError> {
-        if message.body.len() > MAX_MESSAGE_BYTES {
+        if message.body.len() > MAX_MESSAGE_BYTES && !matches!(target, Target::DeadLetter(_)) {
             return Err(PublishError::TooLarge(MAX_MESSAGE_BYTES));
         }
         if self.is_blocked() {
