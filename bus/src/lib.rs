@@ -17,6 +17,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod pulse;
 
 pub mod message;
 pub mod packet;

@@ -3,6 +3,7 @@ use service_kit::admin::{AdminServer, DESK_PATH};
 use service_kit::config::{AdminConfig, Secret};
 use service_kit::{Liveness, Readiness, metrics};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     send(address, &format!("GET {path}"), "", "").await
@@ -34,7 +35,7 @@ fn any_port() -> AdminConfig {
 async fn readyz_names_what_is_missing_and_livez_what_is_dead() {
     let (readiness, liveness) = (Readiness::new(), Liveness::new());
     let broker = readiness.condition("broker");
-    let consumer = liveness.part("order.commands");
+    let commands = liveness.watch("order commands", &[], &CancellationToken::new());
     let admin = AdminServer::new(readiness.clone(), liveness).start(&any_port()).await.unwrap();
 
     let missing = r#"{"ready":false,"draining":false,"missing":["broker"]}"#;
@@ -44,12 +45,16 @@ async fn readyz_names_what_is_missing_and_livez_what_is_dead() {
     readiness.start_draining();
     assert_eq!(get(admin.address(), "/readyz").await.0, 503);
 
-    assert_eq!(get(admin.address(), "/livez").await, (200, r#"{"alive":true,"dead":[]}"#.into()));
-    consumer.set(false);
-    assert_eq!(
-        get(admin.address(), "/livez").await,
-        (503, r#"{"alive":false,"dead":["order.commands"]}"#.into())
+    let (status, body) = get(admin.address(), "/livez").await;
+    assert_eq!(status, 200);
+    assert!(
+        body.starts_with(r#"{"alive":true,"dead":[],"loops":[{"name":"order commands","silentMs":"#),
+        "{body}"
     );
+    drop(commands);
+    let dead =
+        r#"{"alive":false,"dead":["order commands"],"loops":[{"name":"order commands","silentMs":null}]}"#;
+    assert_eq!(get(admin.address(), "/livez").await, (503, dead.into()));
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
-//! Readiness (should this copy get traffic?) and liveness (should it be restarted?), as lists of named parts.
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+/// One condition, as last said.
 #[derive(Debug, Clone)]
 struct Part {
     name: String,
-    well: bool,
+    met: bool,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -20,24 +21,37 @@ struct Board {
 }
 
 impl Board {
-    fn unwell(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.parts.values().filter(|part| !part.well).map(|part| part.name.clone()).collect();
-        names.sort();
-        names.dedup();
-        names
+    /// Each condition by name, and whether it is met.
+    fn conditions(&self) -> BTreeMap<String, bool> {
+        let mut conditions = BTreeMap::new();
+        for part in self.parts.values() {
+            *conditions.entry(part.name.clone()).or_insert(true) &= part.met;
+        }
+        conditions
     }
 
-    fn add(&mut self, name: String, well: bool) -> u64 {
+    fn missing(&self) -> Vec<String> {
+        self.conditions().into_iter().filter(|(_, met)| !met).map(|(name, _)| name).collect()
+    }
+
+    fn add(&mut self, name: String) -> u64 {
         self.next += 1;
-        self.parts.insert(self.next, Part { name, well });
+        self.parts.insert(self.next, Part { name, met: false, since: Instant::now() });
         self.next
     }
 
+    fn part(&self, part: u64) -> &Part {
+        self.parts.get(&part).expect("a part stays as long as its board")
+    }
+
     /// Whether that changed anything.
-    fn set(&mut self, part: u64, well: bool) -> bool {
+    fn set(&mut self, part: u64, met: bool) -> bool {
         let part = self.parts.get_mut(&part).expect("a part stays as long as its board");
-        std::mem::replace(&mut part.well, well) != well
+        let changed = part.met != met;
+        if changed {
+            (part.met, part.since) = (met, Instant::now());
+        }
+        changed
     }
 }
 
@@ -76,7 +90,7 @@ impl Readiness {
     pub fn condition(&self, name: impl Into<String>) -> ReadinessHandle {
         let name = name.into();
         let mut part = 0;
-        self.board.send_modify(|board| part = board.add(name.clone(), false));
+        self.board.send_modify(|board| part = board.add(name.clone()));
         ReadinessHandle { board: Arc::clone(&self.board), part, name: name.into() }
     }
 
@@ -88,14 +102,19 @@ impl Readiness {
     /// How things stand now.
     pub fn report(&self) -> ReadinessReport {
         let board = self.board.borrow();
-        let missing = board.unwell();
+        let missing = board.missing();
         ReadinessReport { ready: missing.is_empty() && !board.draining, draining: board.draining, missing }
+    }
+
+    /// Each condition by name, and whether it is met.
+    pub fn conditions(&self) -> BTreeMap<String, bool> {
+        self.board.borrow().conditions()
     }
 
     /// Returns as soon as every condition is met; the caller bounds the wait.
     pub async fn ready(&self) {
         let mut changes = self.board.subscribe();
-        let ready = |board: &Board| !board.draining && board.parts.values().all(|part| part.well);
+        let ready = |board: &Board| !board.draining && board.parts.values().all(|part| part.met);
         changes.wait_for(ready).await.expect("this registry holds the sender");
     }
 }
@@ -109,6 +128,13 @@ impl ReadinessHandle {
     /// Says that the condition is not met; the reason is logged where that is news.
     pub fn set_missing(&self, reason: impl std::fmt::Display) {
         self.change(false, &reason.to_string());
+    }
+
+    /// Since when the condition is met, if it is.
+    pub fn met_since(&self) -> Option<Instant> {
+        let board = self.board.borrow();
+        let part = board.part(self.part);
+        part.met.then_some(part.since)
     }
 
     /// Keeps the condition true to what `probe` answers, asked every few seconds, until dropped.
@@ -129,60 +155,6 @@ impl ReadinessHandle {
             tracing::info!(condition = &*self.name, "ready");
         } else if changed && !self.board.borrow().draining {
             tracing::warn!(condition = &*self.name, reason, "not ready");
-        }
-    }
-}
-
-/// The parts of a process that only a restart can bring back once they are dead. Cloning shares it.
-#[derive(Debug, Clone, Default)]
-pub struct Liveness {
-    board: Arc<watch::Sender<Board>>,
-}
-
-/// One part of a [`Liveness`].
-#[derive(Debug, Clone)]
-pub struct LivenessHandle {
-    board: Arc<watch::Sender<Board>>,
-    part: u64,
-    name: Arc<str>,
-}
-
-/// What `/livez` says.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct LivenessReport {
-    /// Nothing is dead.
-    pub alive: bool,
-    /// The names of the dead parts, sorted.
-    pub dead: Vec<String>,
-}
-
-impl Liveness {
-    /// A registry without parts, which is alive.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a part, at first alive.
-    pub fn part(&self, name: impl Into<String>) -> LivenessHandle {
-        let name = name.into();
-        let mut part = 0;
-        self.board.send_modify(|board| part = board.add(name.clone(), true));
-        LivenessHandle { board: Arc::clone(&self.board), part, name: name.into() }
-    }
-
-    /// How things stand now.
-    pub fn report(&self) -> LivenessReport {
-        let dead = self.board.borrow().unwell();
-        LivenessReport { alive: dead.is_empty(), dead }
-    }
-}
-
-impl LivenessHandle {
-    /// Says whether the part is alive.
-    pub fn set(&self, alive: bool) {
-        let changed = self.board.send_if_modified(|board| board.set(self.part, alive));
-        if changed && !alive {
-            tracing::error!(part = &*self.name, "dead");
         }
     }
 }
@@ -261,14 +233,5 @@ mod tests {
             }
         };
         tokio::select! { () = following => unreachable!("it follows for ever"), () = watching => {} }
-    }
-
-    #[test]
-    fn a_dead_part_is_named() {
-        let liveness = Liveness::new();
-        let (commands, _events) = (liveness.part("order.commands"), liveness.part("order.events"));
-        assert!(liveness.report().alive);
-        commands.set(false);
-        assert_eq!(liveness.report(), LivenessReport { alive: false, dead: vec!["order.commands".into()] });
     }
 }
