@@ -1,5 +1,6 @@
 //! A circuit breaker per service: while it doesn't answer, askers are told so at once.
 
+use metrics::Gauge;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,17 @@ const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// Opens after [`FAILURES_TO_OPEN`] unanswered requests in a row; lets one probe through a second, and
 /// closes when one is answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Breaker {
     state: Mutex<State>,
+    open: Gauge,
+}
+
+/// One that nobody looks at.
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::shown_by(Gauge::noop())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +31,12 @@ struct State {
 }
 
 impl Breaker {
+    /// A closed one. `open` is 1 while it is open, and 0 otherwise.
+    pub fn shown_by(open: Gauge) -> Self {
+        open.set(0.0);
+        Self { state: Mutex::default(), open }
+    }
+
     /// Whether a request may be sent now. While open, says yes to one asker per probe interval.
     pub fn admits(&self) -> bool {
         self.admits_at(Instant::now())
@@ -30,6 +45,7 @@ impl Breaker {
     /// An answer came, whatever it said.
     pub fn answered(&self) {
         *self.locked() = State::default();
+        self.open.set(0.0);
     }
 
     /// No answer came in time.
@@ -59,6 +75,7 @@ impl Breaker {
         state.failures = state.failures.saturating_add(1);
         if state.failures >= FAILURES_TO_OPEN {
             state.probe_at = Some(now + PROBE_AFTER);
+            self.open.set(1.0);
         }
     }
 

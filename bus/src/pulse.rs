@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// How often a loop beats while it rightly waits.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
@@ -33,8 +33,9 @@ impl Pulse {
 
     /// Waits for what may rightly take for ever, and beats meanwhile.
     pub async fn beating<T>(&self, wait: impl Future<Output = T>) -> T {
+        self.beat();
         let mut wait = std::pin::pin!(wait);
-        let mut beats = interval(BEAT_EVERY);
+        let mut beats = interval_at(Instant::now() + BEAT_EVERY, BEAT_EVERY);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -17,9 +17,10 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{Message, header};
 use crate::packet;
+use crate::pulse::Pulse;
 use crate::topology::REPLIES_MAX_LENGTH;
 use crate::trace;
-use crate::transport::{Deliveries, ExclusiveQueue, PublishError, SharedTransport, Target};
+use crate::transport::{Deliveries, ExclusiveQueue, PublishError, SharedTransport, Target, Transport};
 
 /// Requests of one process that may await their answer at any time; more are refused.
 const MAX_IN_FLIGHT: usize = 4_096;
@@ -131,16 +132,27 @@ pub struct Requester {
 impl Requester {
     /// A requester that listens for replies, over reconnects, until `stop`.
     pub fn start(transport: SharedTransport, clock: Arc<dyn Clock>, stop: CancellationToken) -> Arc<Self> {
+        Self::start_watched(transport, clock, stop, Pulse::new())
+    }
+
+    /// As [`Requester::start`]; the pulse beats while replies are listened for.
+    pub fn start_watched(
+        transport: SharedTransport,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+        pulse: Pulse,
+    ) -> Arc<Self> {
         let (listening, reply_queue) = watch::channel(None);
         let pending = Pending::default();
-        let listener = listen(Arc::clone(&transport), pending.clone(), listening);
+        let listener = listen(Arc::clone(&transport), pending.clone(), listening, pulse);
         tokio::spawn(async move {
             tokio::select! {
                 () = listener => {}
                 () = stop.cancelled() => {}
             }
         });
-        let breakers = Service::ALL.into_iter().map(|service| (service, Breaker::default())).collect();
+        let breakers =
+            Service::ALL.into_iter().map(|service| (service, breaker(service, &*transport))).collect();
         Arc::new(Self { transport, clock, pending, reply_queue, breakers })
     }
 
@@ -268,6 +280,13 @@ impl Ask for Requester {
     }
 }
 
+fn breaker(service: Service, transport: &dyn Transport) -> Breaker {
+    let process = transport.owner().split('.').next().unwrap_or_default().to_owned();
+    Breaker::shown_by(
+        metrics::gauge!("waybill_breaker_open", "service" => service.name(), "process" => process),
+    )
+}
+
 fn outcome<T>(result: &Result<T, RequestError>) -> &'static str {
     match result {
         Ok(_) => "ok",
@@ -337,14 +356,20 @@ impl Drop for Expected {
     }
 }
 
-async fn listen(transport: SharedTransport, pending: Pending, listening: watch::Sender<Option<String>>) {
+async fn listen(
+    transport: SharedTransport,
+    pending: Pending,
+    listening: watch::Sender<Option<String>>,
+    pulse: Pulse,
+) {
     let queue =
         ExclusiveQueue { purpose: "replies", event_bindings: Vec::new(), max_length: REPLIES_MAX_LENGTH };
     loop {
+        pulse.beat();
         match transport.consume_exclusive(queue.clone()).await {
             Ok((name, deliveries)) => {
                 listening.send_replace(Some(name));
-                hand_out(deliveries, &pending).await;
+                hand_out(deliveries, &pending, &pulse).await;
                 listening.send_replace(None);
                 pending.lose_all();
             }
@@ -356,8 +381,8 @@ async fn listen(transport: SharedTransport, pending: Pending, listening: watch::
     }
 }
 
-async fn hand_out(mut deliveries: Deliveries, pending: &Pending) {
-    while let Some(delivery) = deliveries.recv().await {
+async fn hand_out(mut deliveries: Deliveries, pending: &Pending, pulse: &Pulse) {
+    while let Some(delivery) = pulse.beating(deliveries.recv()).await {
         pending.deliver(delivery.message.clone());
         delivery.ack().await;
     }

@@ -16,6 +16,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureCode};
 use crate::message::Message;
 use crate::packet::{self, Packet};
+use crate::pulse::Pulse;
 use crate::trace;
 use crate::transport::{Deliveries, Delivery, SharedTransport, Target};
 
@@ -50,6 +51,8 @@ pub struct Responder {
     pub prefetch: u16,
     /// For deadlines by the wall clock.
     pub clock: Arc<dyn Clock>,
+    /// Beats while requests are awaited.
+    pub pulse: Pulse,
 }
 
 impl Responder {
@@ -62,6 +65,7 @@ impl Responder {
         let queue = this.transport.topology().requests(this.service);
         let tasks = TaskTracker::new();
         while !stop.is_cancelled() {
+            this.pulse.beat();
             match this.transport.consume(&queue, this.prefetch).await {
                 Ok(deliveries) => Arc::clone(&this).serve(deliveries, &tasks, &stop).await,
                 Err(error) => {
@@ -80,13 +84,15 @@ impl Responder {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) {
-        while let Some(Some(delivery)) = stop.run_until_cancelled(deliveries.recv()).await {
+        while let Some(Some(delivery)) = stop.run_until_cancelled(self.pulse.beating(deliveries.recv())).await
+        {
             let this = Arc::clone(&self);
             tasks.spawn(async move { this.answer(delivery).await });
         }
     }
 
-    async fn answer(&self, delivery: Delivery) {
+    async fn answer(&self, mut delivery: Delivery) {
+        trace::begin_if_none(&mut delivery.message.headers);
         let reply = self.reply(&delivery.message).await;
         if let Some((target, message)) = reply
             && let Err(error) = self.transport.post(target, message).await
@@ -142,7 +148,7 @@ pub(crate) fn reply_message(
         Err(failure) => packet::write_error(failure),
     };
     let mut message = Message { body, correlation_id: request.correlation_id.clone(), ..Message::default() };
-    trace::inject(&mut message.headers);
+    trace::answer(request, &mut message.headers);
     Some((Target::Queue(reply_to), message))
 }
 

@@ -1,6 +1,7 @@
 //! W3C trace context in and out of message headers, so that one trace follows an order everywhere.
 
 use opentelemetry::propagation::{Extractor, Injector};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use opentelemetry::{Context, global};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -8,8 +9,27 @@ use crate::message::{HeaderValue, Headers, Message};
 
 /// Writes the current span's context into a message's headers.
 pub fn inject(headers: &mut Headers) {
-    let context = tracing::Span::current().context();
-    global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut Write(headers)));
+    write(&tracing::Span::current().context(), headers);
+}
+
+/// Begins a trace where a message came without one, so that all that comes of it (its reply, its events, its next
+/// attempts) belongs together.
+pub fn begin_if_none(headers: &mut Headers) {
+    if extract(headers).span().span_context().is_valid() {
+        return;
+    }
+    let (trace, span) = (TraceId::from(rand::random::<u128>()), SpanId::from(rand::random::<u64>()));
+    let begun = SpanContext::new(trace, span, TraceFlags::SAMPLED, true, TraceState::NONE);
+    write(&Context::new().with_remote_span_context(begun), headers);
+}
+
+/// Writes the trace context that a message came with into the headers of the answer to it.
+pub fn answer(message: &Message, headers: &mut Headers) {
+    write(&extract(&message.headers), headers);
+}
+
+fn write(context: &Context, headers: &mut Headers) {
+    global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut Write(headers)));
 }
 
 /// A span for handling a message, part of the trace that the message came with.
@@ -54,5 +74,37 @@ impl Extractor for Read<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::header;
+    use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+    const GIVEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn traceparent(headers: &Headers) -> &str {
+        let Some(HeaderValue::Text(traceparent)) = headers.get(header::TRACEPARENT) else {
+            panic!("no trace in {headers:?}")
+        };
+        traceparent
+    }
+
+    #[test]
+    fn an_answer_belongs_to_the_trace_that_its_question_came_with_or_to_a_fresh_one() {
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        for given in [Some(GIVEN), Some("no trace"), None] {
+            let mut question = Message::default();
+            if let Some(given) = given {
+                question.set_header(header::TRACEPARENT, given.into());
+            }
+            begin_if_none(&mut question.headers);
+            let mut headers = Headers::new();
+            answer(&question, &mut headers);
+            assert_eq!(traceparent(&headers), traceparent(&question.headers));
+            assert_eq!(traceparent(&headers) == GIVEN, given == Some(GIVEN), "{headers:?}");
+        }
     }
 }

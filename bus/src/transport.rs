@@ -114,9 +114,9 @@ pub struct QueueDepth {
 /// Messages as they are delivered, at most the prefetch of them unacknowledged.
 ///
 /// The channel closes when the connection is lost, the queue is deleted or consuming is cancelled by
-/// the broker, and may close when nothing was delivered for a while: consume again. What was unacknowledged when
-/// the connection was lost is delivered again to somebody. Dropping the receiver cancels the consumer and gives
-/// back what was not taken from it.
+/// the broker, and may close when nothing was delivered for a while and nothing is unsettled: consume again. What was
+/// unacknowledged when the connection was lost is delivered again to somebody. Dropping the receiver cancels the
+/// consumer and gives back what was not taken from it.
 pub type Deliveries = mpsc::Receiver<Delivery>;
 
 /// One message, to be settled exactly once. Dropped unsettled, it is delivered again.

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{BODY_MAX_BYTES, Message, header};
 use crate::packet::Packet;
+use crate::pulse::Pulse;
 use crate::responder::reply_message;
 use crate::topology::WorkQueue;
 use crate::trace;
@@ -71,6 +72,8 @@ pub struct Worker {
     pub batch_max: usize,
     /// For the time in dead letters.
     pub clock: Arc<dyn Clock>,
+    /// Beats while work is awaited, held or forwarded, and between batches: a handler that never returns is silent.
+    pub pulse: Pulse,
 }
 
 impl Worker {
@@ -78,10 +81,11 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) {
         let queue = self.transport.topology().work(self.queue);
         while !stop.is_cancelled() {
+            self.pulse.beat();
             match self.transport.consume(&queue, self.prefetch).await {
                 Ok(mut deliveries) => loop {
                     let mut batch = Vec::new();
-                    let taking = deliveries.recv_many(&mut batch, self.batch_max);
+                    let taking = self.pulse.beating(deliveries.recv_many(&mut batch, self.batch_max));
                     match stop.run_until_cancelled(taking).await {
                         Some(0) | None => break,
                         Some(_) => self.process(batch, &stop).await,
@@ -103,6 +107,7 @@ impl Worker {
             self.process_together(together, stop).await;
         }
         for delivery in alone {
+            self.pulse.beat();
             self.process_together(vec![delivery], stop).await;
         }
     }
@@ -110,7 +115,8 @@ impl Worker {
     async fn process_together(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
         let mut deliveries = Vec::with_capacity(batch.len());
         let mut works = Vec::with_capacity(batch.len());
-        for delivery in batch {
+        for mut delivery in batch {
+            trace::begin_if_none(&mut delivery.message.headers);
             match read(&delivery.message) {
                 Ok(packet) => {
                     works.push(Work { packet, message: delivery.message.clone() });
@@ -139,6 +145,7 @@ impl Worker {
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
+            self.pulse.beat();
             pause = (pause * 2).min(HOLD_LIMIT);
             let again: Vec<Work> = held.iter().map(|&index| works[index].clone()).collect();
             for (index, verdict) in held.into_iter().zip(self.handle(&again).await) {
@@ -159,6 +166,7 @@ impl Worker {
             _ => {
                 let mut verdicts = Vec::with_capacity(works.len());
                 for work in works {
+                    self.pulse.beat();
                     verdicts.extend(Box::pin(self.handle(std::slice::from_ref(work))).await);
                 }
                 verdicts
@@ -217,8 +225,9 @@ impl Worker {
             message_id = delivery.message.message_id,
             "work is dead-lettered"
         );
-        metrics::counter!("waybill_dead_letters_total", "code" => failure.code.as_str()).increment(1);
         let topology = self.transport.topology();
+        let (queue, code) = (topology.dead(self.queue), failure.code.as_str());
+        metrics::counter!("waybill_dead_letters_total", "queue" => queue, "code" => code).increment(1);
         let mut message = delivery.message.clone();
         message.persistent = true;
         message.expiration = None;
@@ -236,6 +245,7 @@ impl Worker {
     async fn forward(&self, delivery: Delivery, target: Target, message: Message, stop: &CancellationToken) {
         let mut pause = HOLD_FIRST;
         loop {
+            self.pulse.beat();
             let published =
                 self.transport.publish(vec![(target.clone(), message.clone())], FORWARD_LIMIT).await;
             let error = match published.into_iter().next() {

@@ -43,6 +43,7 @@ impl Service {
             handler: Arc::new(customers),
             prefetch: config.prefetch,
             clock,
+            pulse: bus::pulse::Pulse::new(),
         };
         let stopping = shutdown.stopping();
         shutdown.spawn("customer requests", responder.run(stopping.clone()));

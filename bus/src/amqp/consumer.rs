@@ -7,6 +7,7 @@ use lapin::options::{
 };
 use lapin::types::{DeliveryTag, FieldTable, ShortString};
 use lapin::{Channel, Consumer};
+use metrics::Gauge;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -26,8 +27,9 @@ const ACKNOWLEDGED_AT_ONCE: u32 = 64;
 /// How long bringing back a deleted queue may hold up its consumer's end.
 const HEAL_LIMIT: Duration = Duration::from_secs(5);
 
-/// A consumer that is sent nothing for so long begins anew. It may be dead without knowing: where a queue is deleted
-/// and declared again at once, RabbitMQ (3.10, quorum queues) neither cancels its consumers nor delivers to them.
+/// A consumer that is sent nothing for so long, while it has nothing in hand either, begins anew. It may be dead without
+/// knowing: where a queue is deleted and declared again at once, RabbitMQ (3.10, quorum queues) neither cancels its
+/// consumers nor delivers to them. One that has something in hand may be at its prefetch, and rightly wait.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
 
 /// What a consumer's task needs.
@@ -77,7 +79,7 @@ pub(super) async fn exclusive(
     let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
     let (forwarding, deliveries) =
         begin(channel, declarer, lost, name.as_str(), EXCLUSIVE_PREFETCH, options).await?;
-    tokio::spawn(forwarding.run_settled());
+    tokio::spawn(forwarding.run_settled(queue.purpose));
     Ok(deliveries)
 }
 
@@ -127,11 +129,12 @@ enum Ended {
 impl Forwarding {
     /// Hands deliveries over, to be settled by whoever takes them.
     async fn run(mut self) {
-        let _alive = Alive::new();
+        let _alive = Alive::new(self.consumer.queue().to_string());
         let ended = loop {
             let received = match tokio::time::timeout(RENEWED_AFTER, self.next()).await {
                 Ok(Ok(received)) => received,
                 Ok(Err(ended)) => break ended,
+                Err(_) if self.has_unsettled() => continue,
                 Err(_) => break Ended::Idle,
             };
             count_delivery();
@@ -145,8 +148,8 @@ impl Forwarding {
 
     /// Hands deliveries over as settled. They are acknowledged once they have been: without
     /// acknowledgements the broker would send whatever it has, and the bound would be this process's memory.
-    async fn run_settled(mut self) {
-        let _alive = Alive::new();
+    async fn run_settled(mut self, purpose: &'static str) {
+        let _alive = Alive::new(purpose.to_owned());
         let mut unacknowledged = Unacknowledged::default();
         let ended = loop {
             let received = match self.consumer.next().now_or_never() {
@@ -189,6 +192,11 @@ impl Forwarding {
         }
     }
 
+    /// Whether deliveries that were handed over are not settled yet: each of them holds the channel.
+    fn has_unsettled(&self) -> bool {
+        Arc::strong_count(&self.channel) > 1
+    }
+
     async fn end(mut self, ended: Ended) {
         match ended {
             Ended::Lost => {}
@@ -202,8 +210,8 @@ impl Forwarding {
         }
     }
 
-    /// Stops the broker from sending, then gives back what it has sent in the meantime. The channel stays for
-    /// as long as deliveries that were taken are unsettled.
+    /// Stops the broker from sending, then hands over what it has sent in the meantime, or gives it back where nobody
+    /// takes deliveries any more. The channel stays for as long as deliveries that were taken are unsettled.
     async fn cancel(&mut self) {
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         if let Err(error) = bounded(cancelling).await {
@@ -211,7 +219,9 @@ impl Forwarding {
             return;
         }
         while let Some(Some(Ok(received))) = self.consumer.next().now_or_never() {
-            drop(settle::delivery(received, &self.channel));
+            count_delivery();
+            // Dropped unsettled, a delivery goes back to its queue.
+            drop(self.sender.try_send(settle::delivery(received, &self.channel)));
         }
     }
 }
@@ -251,18 +261,19 @@ impl Unacknowledged {
     }
 }
 
-/// Counts the consumers that live.
-struct Alive;
+/// Counts a queue's consumers that live. An exclusive queue goes by its purpose, as its name is another at each connect.
+struct Alive(Gauge);
 
 impl Alive {
-    fn new() -> Self {
-        metrics::gauge!("waybill_consumers").increment(1.0);
-        Self
+    fn new(queue: String) -> Self {
+        let consumers = metrics::gauge!("waybill_consumers", "queue" => queue);
+        consumers.increment(1.0);
+        Self(consumers)
     }
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        metrics::gauge!("waybill_consumers").decrement(1.0);
+        self.0.decrement(1.0);
     }
 }

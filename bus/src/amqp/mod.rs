@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::message::{BODY_MAX_BYTES, Message};
+use crate::pulse::Pulse;
 use crate::topology::Topology;
 use crate::transport::{
     Browsed, Deliveries, ExclusiveQueue, Link, PublishError, QueueDepth, Target, Transport, TransportError,
@@ -59,6 +60,8 @@ pub struct AmqpConfig {
     /// The longest body that is published, in bytes; dead letters, which the broker has already taken once, may be
     /// longer.
     pub max_message_bytes: usize,
+    /// Beats for as long as connections are made and looked after.
+    pub pulse: Pulse,
 }
 
 impl AmqpConfig {
@@ -71,6 +74,7 @@ impl AmqpConfig {
             heartbeat: Duration::from_secs(5),
             window: 1_024,
             max_message_bytes: BODY_MAX_BYTES,
+            pulse: Pulse::new(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl AmqpTransport {
             window: config.window.max(1),
             standing: Arc::clone(&standing),
             session,
+            pulse: config.pulse,
         };
         let stop = CancellationToken::new();
         let tracker = TaskTracker::new();

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use super::standing::Standing;
+use crate::pulse::Pulse;
 use crate::topology::Topology;
 use crate::transport::TransportError;
 
@@ -27,6 +28,7 @@ pub(super) struct Supervisor {
     pub(super) window: usize,
     pub(super) standing: Arc<Standing>,
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
+    pub(super) pulse: Pulse,
 }
 
 impl Supervisor {
@@ -35,7 +37,9 @@ impl Supervisor {
         let mut epoch = 0;
         let mut pause = RECONNECT_FIRST;
         while !stop.is_cancelled() {
-            let reason = match stop.run_until_cancelled(self.open()).await {
+            // Each step of it has a bound of its own, and there are many.
+            let opening = self.pulse.beating(self.open());
+            let reason = match stop.run_until_cancelled(opening).await {
                 None => break,
                 Some(Ok(session)) => {
                     epoch += 1;
@@ -49,6 +53,7 @@ impl Supervisor {
                 break;
             }
             tracing::warn!(%reason, "no connection to the broker");
+            self.pulse.beat();
             stop.run_until_cancelled(tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0)))).await;
             pause = (pause * 2).min(RECONNECT_LIMIT);
         }
@@ -72,7 +77,6 @@ impl Supervisor {
     async fn keep(&self, session: Session, epoch: u64, stop: &CancellationToken) -> String {
         let session = Arc::new(session);
         metrics::counter!("waybill_broker_connects_total").increment(1);
-        metrics::gauge!("waybill_broker_connected").set(1.0);
         self.session.send_replace(Some(Arc::clone(&session)));
         self.standing.connected(epoch);
         tracing::info!(epoch, "connected to the broker");
@@ -80,7 +84,6 @@ impl Supervisor {
         let reason = stop.run_until_cancelled(tending).await.unwrap_or_else(|| "closed".to_owned());
         self.standing.disconnected(&reason);
         self.session.send_replace(None);
-        metrics::gauge!("waybill_broker_connected").set(0.0);
         session.end().await;
         reason
     }
@@ -90,6 +93,7 @@ impl Supervisor {
         let mut consuming = std::pin::pin!(session.consuming.events());
         let mut reason = None;
         loop {
+            self.pulse.beat();
             if session.publishing.is_blocked() != self.standing.is_blocked() {
                 self.standing.blocked(session.publishing.is_blocked().then(|| "low on resources".to_owned()));
             }
@@ -123,7 +127,7 @@ impl Supervisor {
 
     async fn declare_what_was_refused(&self, session: &Session) {
         if self.standing.is_refused()
-            && let Err(error) = session.declarer.declare().await
+            && let Err(error) = self.pulse.beating(session.declarer.declare()).await
         {
             tracing::debug!(%error, "still refused");
         }

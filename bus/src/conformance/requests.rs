@@ -17,6 +17,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureCode};
 use crate::message::Message;
 use crate::packet;
+use crate::pulse::Pulse;
 use crate::requester::{RequestError, Requester, request};
 use crate::responder::{HandleRequest, Request, Responder, no_handler, respond};
 use crate::transport::{SharedTransport, Target};
@@ -65,6 +66,7 @@ fn respond_with(transport: &SharedTransport, handler: Arc<dyn HandleRequest>) ->
         handler,
         prefetch: 10,
         clock: Arc::new(SystemClock),
+        pulse: Pulse::new(),
     };
     tokio::spawn(responder.run(stop.clone()));
     stop.drop_guard()

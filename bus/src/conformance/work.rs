@@ -20,6 +20,7 @@ use crate::dead_letters::{self, DeadLetter, Selection};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{Message, header};
+use crate::pulse::Pulse;
 use crate::requester::Requester;
 use crate::transport::SharedTransport;
 use crate::work::{HandleWork, Verdict, Work, Worker};
@@ -86,6 +87,7 @@ fn worker(transport: &SharedTransport, handler: Arc<dyn HandleWork>) -> Worker {
         prefetch: 10,
         batch_max: 10,
         clock: Arc::new(SystemClock),
+        pulse: Pulse::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bus::clock::SystemClock;
 use bus::failure::Failure;
+use bus::pulse::Pulse;
 use bus::responder::{HandleRequest, Request, Responder, respond};
 use futures::StreamExt as _;
 use lapin::BasicProperties;
@@ -35,6 +36,7 @@ async fn a_nest_client_is_answered_over_direct_reply_to() {
         handler: Arc::new(Echo),
         prefetch: 10,
         clock: Arc::new(SystemClock),
+        pulse: Pulse::new(),
     };
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();

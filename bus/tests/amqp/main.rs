@@ -12,3 +12,4 @@ mod reconnecting;
 mod returns;
 mod silence;
 mod stand;
+mod waiting;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bus::clock::SystemClock;
 use bus::dead_letters::{self, Selection};
 use bus::message::{BODY_MAX_BYTES, Message};
+use bus::pulse::Pulse;
 use bus::topology::WorkQueue;
 use bus::transport::{SharedTransport, Target};
 use bus::work::{HandleWork, Verdict, Work, Worker};
@@ -62,6 +63,7 @@ async fn a_message_longer_than_any_of_ours_is_set_aside_unread_and_holds_nobody_
         prefetch: 10,
         batch_max: 10,
         clock: Arc::new(SystemClock),
+        pulse: Pulse::new(),
     };
     let stop = CancellationToken::new();
     let working = tokio::spawn(worker.run(stop.clone()));

@@ -5,6 +5,7 @@ use bus::clock::SystemClock;
 use bus::events::event_message;
 use bus::live::{Live, LiveEvents};
 use bus::message::Message;
+use bus::pulse::Pulse;
 use bus::topology::WorkQueue;
 use bus::transport::{Link, PublishError, Target, Transport as _};
 use bus::work::{HandleWork, Verdict, Work, Worker};
@@ -51,6 +52,7 @@ async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
         prefetch: 7,
         batch_max: 10,
         clock: Arc::new(SystemClock),
+        pulse: Pulse::new(),
     };
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();

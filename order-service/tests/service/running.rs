@@ -8,6 +8,7 @@ use bus::commands::{Accepted, Command, Commands};
 use bus::deadline::Deadline;
 use bus::failure::{Failure, FailureCode};
 use bus::live::{Live, LiveEvents};
+use bus::pulse::Pulse;
 use bus::requester::{Ask as _, Requester};
 use bus::responder::{HandleRequest, Request, Responder};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
@@ -44,6 +45,7 @@ fn play(service: Name, backends: &Arc<Backends>, transport: SharedTransport, shu
         handler: Arc::new(Played(backends.clone())),
         prefetch: 10,
         clock: Arc::new(SystemClock),
+        pulse: Pulse::new(),
     };
     shutdown.spawn(service.name(), responder.run(shutdown.stopping().clone()));
 }

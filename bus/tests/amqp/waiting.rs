@@ -1,0 +1,88 @@
+//! Consumers and workers that have nothing to do, or can't do it.
+
+use async_trait::async_trait;
+use bus::clock::SystemClock;
+use bus::message::Message;
+use bus::pulse::Pulse;
+use bus::topology::WorkQueue;
+use bus::transport::{Link, Target, Transport as _};
+use bus::work::{HandleWork, Verdict, Work, Worker};
+use std::sync::Arc;
+use std::time::Duration;
+use testkit::{PATIENCE, eventually};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::stand::{Rabbit, next};
+
+/// Well beyond what an idle consumer is kept for.
+const LONG: Duration = Duration::from_secs(8);
+
+fn named(name: &str) -> Message {
+    Message {
+        body: r#"{"pattern":"order.create","data":{}}"#.into(),
+        message_id: Some(name.to_owned()),
+        persistent: true,
+        ..Message::default()
+    }
+}
+
+struct Done;
+
+#[async_trait]
+impl HandleWork for Done {
+    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+        batch.iter().map(|_| Verdict::Done(None)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_that_has_something_in_hand_stays_and_gets_no_more_than_its_prefetch() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("order-service.1").await;
+    let queue = transport.topology().work(WorkQueue::OrderCommands);
+    let messages = ["first", "second"].map(|name| (Target::Queue(queue.clone()), named(name)));
+    assert_eq!(transport.publish(messages.into(), PATIENCE).await, [Ok(()), Ok(())]);
+    let mut deliveries = transport.consume(&queue, 1).await.unwrap();
+    let first = next(&mut deliveries).await;
+    let more = tokio::time::timeout(LONG, deliveries.recv()).await;
+    assert!(more.is_err(), "neither another message nor the end: {more:?}");
+    first.ack().await;
+    let second = next(&mut deliveries).await;
+    assert_eq!((second.message.message_id.as_deref(), second.delivery_count), (Some("second"), 0));
+    second.ack().await;
+
+    let ended = tokio::time::timeout(PATIENCE, deliveries.recv()).await.expect("it begins anew");
+    assert!(ended.is_none(), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_worker_beats_on_while_its_broker_is_idle_and_while_it_is_away() {
+    let rabbit = Rabbit::of_its_own().await;
+    let transport = Arc::new(rabbit.connected("order-service.1").await);
+    let pulse = Pulse::new();
+    let watch = pulse.watch();
+    let worker = Worker {
+        transport: Arc::clone(&transport) as _,
+        queue: WorkQueue::OrderCommands,
+        handler: Arc::new(Done),
+        prefetch: 10,
+        batch_max: 10,
+        clock: Arc::new(SystemClock),
+        pulse,
+    };
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(worker.run(stop.clone()));
+    let beats_on = async || {
+        let now = Instant::now();
+        eventually("it beats", async || watch.last_beat().is_some_and(|beat| beat > now)).await;
+    };
+    beats_on().await;
+    rabbit.server().kill().await.unwrap();
+    eventually("the loss is noticed", async || matches!(*transport.link().borrow(), Link::Down(_))).await;
+    beats_on().await;
+    beats_on().await;
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, working).await.unwrap().unwrap();
+    assert_eq!(watch.last_beat(), None);
+}
