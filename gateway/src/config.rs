@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use service_kit::config::{
-    AdminArgs, AdminConfig, BusArgs, BusConfig, DrainArgs, Faults, InvalidConfig, LogArgs, LogConfig, Secret,
-};
+use service_kit::config::{BusConfig, Faults, InvalidConfig, ProcessArgs, ProcessConfig, Secret};
 
 use crate::auth::{AuthConfig, KeySource};
 
@@ -162,54 +160,23 @@ fn given(value: &Option<String>) -> Option<&str> {
 #[command(name = "gateway", version)]
 pub struct Arguments {
     #[command(flatten)]
-    admin: AdminArgs,
+    process: ProcessArgs,
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
     auth: AuthArgs,
-    #[command(flatten)]
-    bus: BusArgs,
-    #[command(flatten)]
-    log: LogArgs,
-    #[command(flatten)]
-    drain: DrainArgs,
 }
 
 /// The defaults of this process where they differ from others'.
 pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9400")];
 
-/// What the process needs to know beside what the gateway does.
-#[derive(Debug, Clone)]
-pub struct ProcessConfig {
-    /// Where the admin endpoints listen.
-    pub admin: AdminConfig,
-    /// The broker.
-    pub rabbitmq_url: Secret,
-    /// The bounds of what travels.
-    pub bus: BusConfig,
-    /// How logs are written.
-    pub log: LogConfig,
-    /// How long to serve on when told to end.
-    pub drain_delay: Duration,
-    /// The gateway itself.
-    pub gateway: Config,
-}
-
 impl Arguments {
-    /// The typed values, or everything that is wrong with them.
-    pub fn check(&self) -> Result<ProcessConfig, InvalidConfig> {
+    /// What the process and the gateway need to know, or everything that is wrong with it.
+    pub fn check(&self) -> Result<(ProcessConfig, Config), InvalidConfig> {
         let mut faults = Faults::new();
-        let admin = self.admin.check(&mut faults);
-        let bus = self.bus.check(&mut faults);
+        let process = self.process.check(&mut faults);
         let auth = self.auth.check(&mut faults);
-        let config = ProcessConfig {
-            rabbitmq_url: self.bus.required_url(&mut faults),
-            log: self.log.check(&mut faults),
-            drain_delay: self.drain.check(&mut faults),
-            gateway: self.http.check(&admin.host, auth, &bus, &mut faults),
-            admin,
-            bus,
-        };
-        faults.finish(config)
+        let gateway = self.http.check(&process.admin.host, auth, &process.bus, &mut faults);
+        faults.finish((process, gateway))
     }
 }

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_graphql::Request;
-use bus::clock::Clock;
 use bus::commands::Commands;
 use bus::ids::SystemIds;
 use bus::live::LiveEvents;
-use bus::requester::Requester;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
-use service_kit::{Readiness, Shutdown};
+use service_kit::host::PROBE_EVERY;
+use service_kit::{Host, Readiness};
 use tokio::net::TcpListener;
 
 use crate::auth::{AuthConfig, Authenticator, Caller, Scope, mint};
@@ -25,8 +24,6 @@ use crate::warm_up::warm_up;
 
 /// What an operation may take beyond its requests' deadline: checking, resolving, writing the answer.
 const SLACK: Duration = Duration::from_secs(2);
-/// How often it is looked whether the signing keys are there.
-const KEYS_PROBE: Duration = Duration::from_secs(2);
 /// The edge names these itself; only the admin endpoint has to be told.
 const SIGNING_KEYS: &str = "signing keys";
 
@@ -39,30 +36,29 @@ const PLAYGROUND_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 6
 pub struct Service;
 
 impl Service {
-    /// Listens, and serves as tasks of `shutdown`; answers the address taken.
+    /// Listens, and serves as tasks of the host; answers the address taken.
     ///
     /// It is ready once every backend has answered, or a while has passed; the broker's condition is its caller's.
-    /// Once `shutdown` stops, connections end, sockets are closed with 1001, and what has begun is finished.
+    /// Once it is told to stop, connections end, sockets are closed with 1001, and what has begun is finished.
     pub async fn start(
         config: &Config,
+        host: &Host,
         transport: SharedTransport,
-        clock: Arc<dyn Clock>,
-        shutdown: &Shutdown,
-        readiness: &Readiness,
     ) -> anyhow::Result<SocketAddr> {
-        let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(&clock))?;
+        let Host { clock, shutdown, readiness, .. } = host;
+        let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(clock))?;
+        authenticator.read_key_file().await?;
         let playground = playground(&config.auth)?;
         let listener = TcpListener::bind((config.host.as_str(), config.port))
             .await
             .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
         let address = listener.local_addr().context("cannot tell the port taken")?;
 
-        let requester =
-            Requester::start(Arc::clone(&transport), Arc::clone(&clock), shutdown.forced().clone());
+        let requester = host.requester("gateway", &transport);
         let api = Api::new(ApiSettings {
             ask: requester.clone(),
             commands: Arc::new(Commands::new(requester.clone(), WorkQueue::OrderCommands)),
-            clock,
+            clock: Arc::clone(clock),
             ids: Arc::new(SystemIds),
             request_timeout: config.request_timeout,
             create_order_wait: config.create_order_wait,
@@ -82,18 +78,23 @@ impl Service {
         .router();
 
         let stopping = shutdown.stopping();
-        let hub = (api.clone(), LiveEvents::new(transport), stopping.clone());
-        shutdown.spawn("gateway updates", async move { hub.0.tell_updates(hub.1, hub.2).await });
+        let updates = (api.clone(), LiveEvents::new(transport), host.pulse("gateway updates", &[]));
+        let stop = stopping.clone();
+        shutdown.spawn(
+            "gateway updates",
+            async move { updates.0.tell_updates(updates.1, updates.2, stop).await },
+        );
         let keys = (authenticator.clone(), stopping.clone());
         shutdown.spawn("gateway signing keys", async move { keys.0.keep_keys_fresh(keys.1).await });
-        let warming_up = warm_up(api, requester, readiness.condition("gateway backends"));
-        tokio::spawn(stopping.clone().run_until_cancelled_owned(warming_up));
+        host.run_until_stopping(warm_up(api, requester, readiness.condition("gateway backends")));
         let signing_keys = readiness.condition(SIGNING_KEYS);
-        let probing = signing_keys.follow(KEYS_PROBE, async move || match authenticator.ready() {
-            true => Ok(()),
-            false => Err("not read yet"),
-        });
-        tokio::spawn(stopping.clone().run_until_cancelled_owned(probing));
+        host.run_until_stopping(signing_keys.follow(
+            PROBE_EVERY,
+            async move || match authenticator.ready() {
+                true => Ok(()),
+                false => Err("not read yet"),
+            },
+        ));
         shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
         tracing::info!(%address, "the gateway listens");
         Ok(address)

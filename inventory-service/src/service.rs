@@ -1,17 +1,14 @@
 //! The running service.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::clock::Clock;
-use bus::requester::Requester;
-use bus::responder::Responder;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use bus::work::Worker;
 use schema::pattern::Service as Name;
-use service_kit::{Readiness, Shutdown};
+use service_kit::Host;
+use service_kit::host::PROBE_EVERY;
 use store::Database;
 
 use crate::config::Config;
@@ -21,58 +18,50 @@ use crate::stock::Hold;
 
 /// Events applied in one transaction.
 const EVENT_BATCH: usize = 64;
-/// How often the database is asked whether it is there.
-const DATABASE_PROBE: Duration = Duration::from_secs(2);
-
 /// What runs the service.
 pub struct Service;
 
 impl Service {
-    /// Migrates and seeds the database, then answers, follows orders and settles as tasks of `shutdown`.
+    /// Migrates and seeds the database, then answers, follows orders and settles as tasks of the host.
     ///
     /// Any number of copies may share the database.
     pub async fn start(
         config: &Config,
+        host: &Host,
         transport: SharedTransport,
         database: Database,
-        clock: Arc<dyn Clock>,
-        shutdown: &Shutdown,
-        readiness: &Readiness,
     ) -> anyhow::Result<()> {
         migrations::inventory::migrate(&database).await.context("cannot migrate the inventory's database")?;
-        let inventory =
-            Inventory { database, currency: config.currency, hold: Hold(config.reservation_hold) };
+        let hold = Hold(config.reservation_hold);
+        let inventory = Inventory { database, currency: config.currency, hold };
         if config.seed_demo {
             inventory.seed_demo().await.context("cannot fill the catalogue with the demo's products")?;
         }
         let handler = Arc::new(inventory.clone());
-        let responder = Responder {
-            transport: Arc::clone(&transport),
-            service: Name::Inventory,
-            handler: handler.clone(),
-            prefetch: config.prefetch,
-            clock: Arc::clone(&clock),
-        };
+        let database_there = host.readiness.condition("inventory database");
+        let responder = host.responder(Name::Inventory, &transport, handler.clone(), config.prefetch);
         let worker = Worker {
             transport: Arc::clone(&transport),
             queue: WorkQueue::InventoryOrderEvents,
             handler,
             prefetch: config.prefetch,
             batch_max: EVENT_BATCH,
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&host.clock),
+            pulse: host.pulse("inventory order events", &[&database_there]),
         };
         let settling = Settling {
             inventory: inventory.clone(),
-            ask: Requester::start(transport, clock, shutdown.forced().clone()),
+            ask: host.requester("inventory", &transport),
             timeout: config.request_timeout,
         };
-        let stopping = shutdown.stopping();
+        let (shutdown, stopping) = (&host.shutdown, host.shutdown.stopping());
+        let settling_pulse = host.pulse("inventory settling", &[&database_there]);
         shutdown.spawn("inventory requests", responder.run(stopping.clone()));
         shutdown.spawn("inventory order events", worker.run(stopping.clone()));
-        shutdown.spawn("inventory settling", settling.run(stopping.clone()));
-        let condition = readiness.condition("inventory database");
-        let probing = condition.follow(DATABASE_PROBE, async move || inventory.database.ping().await);
-        tokio::spawn(stopping.clone().run_until_cancelled_owned(probing));
+        shutdown.spawn("inventory settling", settling.run(settling_pulse, stopping.clone()));
+        host.run_until_stopping(
+            database_there.follow(PROBE_EVERY, async move || inventory.database.ping().await),
+        );
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::deadline::Deadline;
+use bus::pulse::Pulse;
 use bus::requester::{Ask, RequestError, request};
 use schema::ids::OrderId;
 use schema::order_messages::{Settle, Settled};
@@ -82,9 +83,10 @@ impl Settling {
     }
 
     /// Ticks by the database's clock until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let pause = (self.inventory.hold.0 / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         while !stop.is_cancelled() {
+            pulse.beat();
             let asked = match self.inventory.database.now().await {
                 Ok(now) => self.tick(now).await,
                 Err(error) => Err(error.into()),

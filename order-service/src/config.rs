@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use service_kit::config::{
-    AdminArgs, AdminConfig, BusArgs, BusConfig, DatabaseArgs, DrainArgs, Faults, InvalidConfig, LogArgs,
-    LogConfig, Secret,
+    BusConfig, DatabaseArgs, Faults, InvalidConfig, ProcessArgs, ProcessConfig, Secret,
 };
 
 use crate::context::Bounds;
@@ -44,55 +43,23 @@ impl OrderArgs {
 #[command(name = "order-service", version)]
 pub struct Arguments {
     #[command(flatten)]
-    admin: AdminArgs,
-    #[command(flatten)]
-    bus: BusArgs,
+    process: ProcessArgs,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
     orders: OrderArgs,
-    #[command(flatten)]
-    log: LogArgs,
-    #[command(flatten)]
-    drain: DrainArgs,
 }
 
 /// The defaults of this process where they differ from others'.
 pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9401")];
 
-/// What the process needs to know beside what the service does.
-#[derive(Debug, Clone)]
-pub struct ProcessConfig {
-    /// Where the admin endpoints listen.
-    pub admin: AdminConfig,
-    /// The broker.
-    pub rabbitmq_url: Secret,
-    /// The bounds of what travels.
-    pub bus: BusConfig,
-    /// The database.
-    pub database_url: Secret,
-    /// How logs are written.
-    pub log: LogConfig,
-    /// How long to serve on when told to end.
-    pub drain_delay: Duration,
-    /// The service itself.
-    pub service: Config,
-}
-
 impl Arguments {
-    /// The typed values, or everything that is wrong with them.
-    pub fn check(&self) -> Result<ProcessConfig, InvalidConfig> {
+    /// What the process, its database and the service need to know, or everything that is wrong with it.
+    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), InvalidConfig> {
         let mut faults = Faults::new();
-        let bus = self.bus.check(&mut faults);
-        let config = ProcessConfig {
-            admin: self.admin.check(&mut faults),
-            rabbitmq_url: self.bus.required_url(&mut faults),
-            database_url: self.database.required_url(&mut faults),
-            log: self.log.check(&mut faults),
-            drain_delay: self.drain.check(&mut faults),
-            service: self.orders.check(&bus, &mut faults),
-            bus,
-        };
-        faults.finish(config)
+        let process = self.process.check(&mut faults);
+        let database_url = self.database.required_url(&mut faults);
+        let service = self.orders.check(&process.bus, &mut faults);
+        faults.finish((process, database_url, service))
     }
 }

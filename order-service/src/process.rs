@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bus::clock::{Clock, SystemClock};
-use service_kit::admin::AdminServer;
-use service_kit::broker::{self, START_PATIENCE};
-use service_kit::{Ending, Liveness, Readiness, Shutdown, telemetry};
+use service_kit::broker::START_PATIENCE;
+use service_kit::{Ending, Shutdown, serve};
 use store::Database;
 
 use crate::config::Arguments;
@@ -14,21 +12,13 @@ use crate::service::Service;
 
 /// Runs until told to end.
 pub async fn main(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<Ending> {
-    let config = arguments.check()?;
-    telemetry::init("order-service", &config.log);
-    let (readiness, liveness) = (Readiness::new(), Liveness::new());
-    let started = readiness.condition("start");
-    let _admin = AdminServer::new(readiness.clone(), liveness).start(&config.admin).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let url = config.database_url.expose();
-    let database = Database::connect_within(url, Arc::clone(&clock), START_PATIENCE, shutdown.draining())
-        .await
-        .context("cannot reach the database (DATABASE_URL)")?;
-    let transport =
-        broker::connect("order-service", &config.rabbitmq_url, &config.bus, &shutdown, &readiness).await?;
-    Service::start(&config.service, transport.clone(), database, clock, &shutdown, &readiness).await?;
-    started.set(true);
-    let ending = shutdown.supervise(&readiness, config.drain_delay).await;
-    broker::close(&*transport).await;
-    Ok(ending)
+    let (process, database_url, config) = arguments.check()?;
+    serve("order-service", &process, shutdown, async |host, transport| {
+        let (url, clock) = (database_url.expose(), Arc::clone(&host.clock));
+        let database = Database::connect_within(url, clock, START_PATIENCE)
+            .await
+            .context("cannot reach the database (DATABASE_URL)")?;
+        Service::start(&config, host, transport, database).await
+    })
+    .await
 }

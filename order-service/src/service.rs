@@ -1,18 +1,15 @@
 //! The running service.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::clock::Clock;
 use bus::ids::SystemIds;
-use bus::requester::Requester;
-use bus::responder::Responder;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use bus::work::Worker;
 use schema::pattern::Service as Name;
-use service_kit::{Readiness, Shutdown};
+use service_kit::Host;
+use service_kit::host::PROBE_EVERY;
 use store::Database;
 use store::failpoint::Failpoints;
 use store::lease::Lease;
@@ -30,65 +27,58 @@ use crate::requests::OrderRequests;
 
 /// Orders placed in one transaction.
 const PLACED_AT_ONCE: usize = 64;
-/// How often the database is asked whether it is there.
-const DATABASE_PROBE: Duration = Duration::from_secs(2);
 
 /// What runs the service.
 pub struct Service;
 
 impl Service {
-    /// Migrates the database, then takes orders, answers, retries and tells as tasks of `shutdown`.
+    /// Migrates the database, then takes orders, answers, retries and tells as tasks of the host.
     ///
     /// Any number of copies may share the database; one of them tells.
     pub async fn start(
         config: &Config,
+        host: &Host,
         transport: SharedTransport,
         database: Database,
-        clock: Arc<dyn Clock>,
-        shutdown: &Shutdown,
-        readiness: &Readiness,
     ) -> anyhow::Result<()> {
         migrations::orders::migrate(&database).await.context("cannot migrate the orders' database")?;
         let context = Context {
             database: database.clone(),
-            ask: Requester::start(Arc::clone(&transport), Arc::clone(&clock), shutdown.forced().clone()),
-            clock: Arc::clone(&clock),
+            ask: host.requester("order", &transport),
+            clock: Arc::clone(&host.clock),
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),
             failpoints: Failpoints::default(),
             bounds: config.bounds.clone(),
         };
-        let responder = Responder {
-            transport: Arc::clone(&transport),
-            service: Name::Order,
-            handler: Arc::new(OrderRequests::new(context.clone())),
-            prefetch: config.prefetch,
-            clock: Arc::clone(&clock),
-        };
+        let database_there = host.readiness.condition("orders database");
+        let requests = Arc::new(OrderRequests::new(context.clone()));
+        let responder = host.responder(Name::Order, &transport, requests, config.prefetch);
         let worker = Worker {
             transport: Arc::clone(&transport),
             queue: WorkQueue::OrderCommands,
             handler: Arc::new(PlaceOrders::new(context.clone())),
             prefetch: config.prefetch,
             batch_max: PLACED_AT_ONCE,
-            clock,
+            clock: Arc::clone(&host.clock),
+            pulse: host.pulse("order commands", &[&database_there]),
         };
         let retrying = RetryPending::new(context.clone());
         let relay = relay(&context, transport);
 
-        let stopping = shutdown.stopping().clone();
+        let (shutdown, stopping) = (&host.shutdown, host.shutdown.stopping().clone());
+        let retrying_pulse = host.pulse("pending orders", &[&database_there]);
+        let relay_pulse = host.pulse("order events", &[&database_there]);
         // The relay goes last: it still tells of what the others finish.
         let finished = CancellationToken::new();
         let working = Arc::new(finished.clone().drop_guard());
         shutdown.spawn("order requests", held(Arc::clone(&working), responder.run(stopping.clone())));
         shutdown.spawn("order commands", held(Arc::clone(&working), worker.run(stopping.clone())));
-        let pending_stop = stopping.clone();
-        shutdown.spawn("pending orders", held(working, async move { retrying.run(&pending_stop).await }));
-        shutdown.spawn("order events", async move { relay.run(&context.committed, &finished).await });
-
-        let condition = readiness.condition("orders database");
-        let probing = condition.follow(DATABASE_PROBE, async move || database.ping().await);
-        tokio::spawn(stopping.run_until_cancelled_owned(probing));
+        let retrying = async move { retrying.run(&retrying_pulse, &stopping).await };
+        shutdown.spawn("pending orders", held(working, retrying));
+        let telling = async move { relay.run(&context.committed, &relay_pulse, &finished).await };
+        shutdown.spawn("order events", telling);
+        host.run_until_stopping(database_there.follow(PROBE_EVERY, async move || database.ping().await));
         Ok(())
     }
 }

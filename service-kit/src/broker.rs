@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::anyhow;
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::topology::{RetryDelays, Topology};
-use bus::transport::{Link, Transport};
+use bus::transport::{Link, SharedTransport, Transport};
 use uuid::Uuid;
 
+use crate::Host;
 use crate::config::{BusConfig, Secret};
-use crate::{Readiness, Shutdown};
 
 /// How long a process waits at its start for a broker or a database that isn't there yet: longer than it takes to
 /// start them all at once.
@@ -19,25 +19,26 @@ pub const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long leaving the broker may take; what is then unacknowledged is delivered again.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Connects as `<process>.<instance>` and waits, bounded, until everything is declared.
+/// Connects as `<process>.<instance>` and waits, for as long as `patience` lasts, until everything is declared.
 pub async fn connect(
     process: &str,
     url: &Secret,
     config: &BusConfig,
-    shutdown: &Shutdown,
-    readiness: &Readiness,
-) -> anyhow::Result<Arc<AmqpTransport>> {
+    patience: Duration,
+    host: &Host,
+) -> anyhow::Result<SharedTransport> {
     let instance = Uuid::new_v4().simple().to_string();
     let owner = format!("{process}.{}", &instance[..8]);
-    let transport = AmqpTransport::connect(AmqpConfig::new(url.expose(), owner, topology(config)))
-        .map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
-    let transport = Arc::new(transport);
-    follow(&*transport, shutdown, readiness);
-    match shutdown.draining().run_until_cancelled(transport.wait_until_up(START_PATIENCE)).await {
-        Some(Err(Link::Down(reason))) => Err(anyhow!("cannot reach the broker (RABBITMQ_URL): {reason}")),
-        // A blocked broker is a broker: what publishes says so itself.
-        Some(_) | None => Ok(transport),
+    let mut amqp = AmqpConfig::new(url.expose(), owner, topology(config));
+    amqp.pulse = host.pulse(format!("{process} connection"), &[]);
+    let transport = AmqpTransport::connect(amqp).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
+    follow(process, &transport, host);
+    if let Err(Link::Down(reason)) = transport.wait_until_up(patience).await {
+        return Err(anyhow!("cannot reach the broker (RABBITMQ_URL): {reason}"));
     }
+    // A blocked broker is a broker: what publishes says so itself.
+    let transport: SharedTransport = Arc::new(transport);
+    Ok(transport)
 }
 
 /// Leaves the broker once everything is finished, so that acknowledgements and replies on their way still get there.
@@ -53,12 +54,17 @@ pub fn topology(config: &BusConfig) -> Topology {
 }
 
 /// Keeps the condition `broker` true to how the connection stands.
-pub fn follow(transport: &dyn Transport, shutdown: &Shutdown, readiness: &Readiness) {
-    let (mut link, condition) = (transport.link(), readiness.condition("broker"));
-    let forced = shutdown.forced().clone();
+fn follow(process: &str, transport: &dyn Transport, host: &Host) {
+    let (mut link, condition) = (transport.link(), host.readiness.condition("broker"));
+    let connected = metrics::gauge!("waybill_broker_connected", "process" => process.to_owned());
+    let blocked = metrics::gauge!("waybill_broker_blocked", "process" => process.to_owned());
+    let forced = host.shutdown.forced().clone();
     tokio::spawn(forced.run_until_cancelled_owned(async move {
         loop {
-            match &*link.borrow_and_update() {
+            let now = link.borrow_and_update().clone();
+            connected.set(f64::from(!matches!(now, Link::Down(_))));
+            blocked.set(f64::from(matches!(now, Link::Blocked { .. })));
+            match now {
                 Link::Up { .. } => condition.set(true),
                 Link::Down(reason) => condition.set_missing(reason),
                 Link::Blocked { reason, .. } => condition.set_missing(format_args!("blocked: {reason}")),

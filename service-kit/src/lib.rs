@@ -1,19 +1,23 @@
 //! What every process stands on, whatever it does: configuration, logs and traces, metrics, health, the
 //! broker, shutdown.
 //!
-//! A process is `run(name, main)`: `main` reads its arguments ([`config`]), starts [`telemetry`], [`metrics`] and the
-//! [`admin`] server, does its work as tracked tasks of the [`Shutdown`] it was given, and ends with
-//! [`Shutdown::supervise`].
+//! A process is `run(name, main)`: `main` reads its arguments ([`config`]) and [`serve`]s, which starts [`telemetry`],
+//! [`metrics`] and the [`admin`] server, connects to the broker, and gives the service a [`Host`]. The service does its work
+//! as tracked tasks of the host's [`Shutdown`], which supervises its end.
 
 pub mod admin;
 pub mod broker;
 pub mod config;
 pub mod health;
+pub mod host;
 pub mod metrics;
 pub mod process;
+mod serve;
 pub mod shutdown;
 pub mod telemetry;
 
 pub use health::{Liveness, Readiness};
+pub use host::Host;
 pub use process::run;
+pub use serve::serve;
 pub use shutdown::{Ending, Shutdown};

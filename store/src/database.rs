@@ -11,7 +11,6 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 
@@ -58,12 +57,11 @@ impl Database {
 
     /// Connects as soon as the database answers, trying for as long as `patience` lasts.
     ///
-    /// The error is that of the last attempt; `stop` ends the waiting early.
+    /// The error is that of the last attempt.
     pub async fn connect_within(
         url: &str,
         clock: Arc<dyn Clock>,
         patience: Duration,
-        stop: &CancellationToken,
     ) -> Result<Self, StoreError> {
         let deadline = tokio::time::Instant::now() + patience;
         let mut pause = RECONNECT_FIRST;
@@ -76,9 +74,7 @@ impl Database {
                 return Err(error);
             }
             tracing::warn!(%error, "the database does not answer yet");
-            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                return Err(error);
-            }
+            tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RECONNECT_LIMIT);
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::message::Message;
+use bus::pulse::Pulse;
 use bus::transport::{PublishError, SharedTransport, Target};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -110,9 +111,10 @@ impl Relay {
 
     /// Ticks whenever `wake` says that something was committed, and now and then, until `stop`; then
     /// once more, and gives up the lease.
-    pub async fn run(&self, wake: &Notify, stop: &CancellationToken) {
+    pub async fn run(&self, wake: &Notify, pulse: &Pulse, stop: &CancellationToken) {
         let mut pause = FAILURE_FIRST;
         while !stop.is_cancelled() {
+            pulse.beat();
             match self.tick().await {
                 Ok(Relayed::Published(1..)) => pause = FAILURE_FIRST,
                 Ok(Relayed::Published(0)) => {

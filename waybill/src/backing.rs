@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::clock::Clock;
-use bus::transport::{Link, SharedTransport};
+use bus::transport::SharedTransport;
 use clap::Args;
 use embedded_broker::{DataDirLock, EmbeddedBroker, LockError, Storage};
 use service_kit::config::{BusArgs, BusConfig, DatabaseArgs, Faults, Secret};
-use service_kit::{Readiness, Shutdown, broker};
+use service_kit::{Host, broker};
 use store::Database;
 use tokio::sync::Mutex;
 
@@ -108,31 +107,17 @@ impl Backing {
     }
 
     /// A connection to the broker for one part of this process.
-    pub(crate) async fn transport(
-        &self,
-        part: &str,
-        shutdown: &Shutdown,
-        readiness: &Readiness,
-    ) -> anyhow::Result<SharedTransport> {
-        let owner = format!("{part}.{:08x}", rand::random::<u32>());
+    pub(crate) async fn transport(&self, part: &str, host: &Host) -> anyhow::Result<SharedTransport> {
         if let Some(broker) = &self.broker {
             // It can't be away while this process is there.
-            return Ok(broker.transport(&owner));
+            return Ok(broker.transport(&format!("{part}.{:08x}", rand::random::<u32>())));
         }
         let url = self.config.rabbitmq_url.as_ref().context("there is no broker")?;
-        let topology = broker::topology(&self.config.bus);
-        let transport = AmqpTransport::connect(AmqpConfig::new(url.expose(), owner, topology))
-            .map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
-        broker::follow(&transport, shutdown, readiness);
-        match shutdown.draining().run_until_cancelled(transport.wait_until_up(PATIENCE)).await {
-            Some(Err(Link::Down(reason))) => Err(anyhow!("cannot reach the broker (RABBITMQ_URL): {reason}")),
-            // A blocked broker is a broker: what publishes says so itself.
-            Some(_) | None => Ok(Arc::new(transport)),
-        }
+        broker::connect(part, url, &self.config.bus, PATIENCE, host).await
     }
 
     /// The database of one service's tables.
-    pub(crate) async fn database(&self, tables: &str, shutdown: &Shutdown) -> anyhow::Result<Database> {
+    pub(crate) async fn database(&self, tables: &str) -> anyhow::Result<Database> {
         let (url, place) = match &self.config.database_url {
             Some(url) => (url.clone(), "the database (DATABASE_URL)".to_owned()),
             None => {
@@ -141,7 +126,7 @@ impl Backing {
             }
         };
         let clock = Arc::clone(&self.clock);
-        let database = Database::connect_within(url.expose(), clock, PATIENCE, shutdown.draining())
+        let database = Database::connect_within(url.expose(), clock, PATIENCE)
             .await
             .with_context(|| format!("cannot reach {place}"))?;
         self.databases.lock().await.push(database.clone());

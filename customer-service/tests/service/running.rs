@@ -10,7 +10,7 @@ use customer_service::{Config, Service};
 use embedded_broker::{EmbeddedBroker, Storage};
 use schema::customer::Customer;
 use schema::pattern::CUSTOMER_GET;
-use service_kit::{Ending, Readiness, Shutdown};
+use service_kit::{Ending, Host, Shutdown};
 use store::Database;
 
 #[tokio::test]
@@ -21,19 +21,19 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/customers.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let (shutdown, readiness) = (Shutdown::new(), Readiness::new());
+    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::PATIENCE);
     let config = Config { prefetch: 10, seed_demo: true };
     let transport = broker.transport("customer-service.test");
-    Service::start(&config, transport, database, Arc::clone(&clock), &shutdown, &readiness).await.unwrap();
-    tokio::time::timeout(testkit::PATIENCE, readiness.ready()).await.unwrap();
+    Service::start(&config, &host, transport, database).await.unwrap();
+    tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
 
-    let requester = Requester::start(broker.transport("gateway.test"), clock, shutdown.forced().clone());
+    let requester = Requester::start(broker.transport("gateway.test"), clock, host.shutdown.forced().clone());
     let deadline = Deadline::after(testkit::PATIENCE);
     let customers: Vec<Option<Customer>> =
         request(&*requester, CUSTOMER_GET, &["CUST01", "CUST03"], deadline).await.unwrap();
     assert_eq!(customers[0].as_ref().unwrap().name, "Ada Lindgren");
     assert_eq!(customers[1], None);
 
-    assert_eq!(shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
     broker.close().await;
 }

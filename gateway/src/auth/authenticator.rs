@@ -68,6 +68,18 @@ impl Authenticator {
         Ok(Self { mode: Arc::new(mode), clock })
     }
 
+    /// Reads the signing keys for the first time where they are in a file.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the file isn't there, or holds no key.
+    pub async fn read_key_file(&self) -> Result<(), AuthConfigError> {
+        match &*self.mode {
+            Mode::Mock { .. } => Ok(()),
+            Mode::Jwks { keys, .. } => keys.read_file().await,
+        }
+    }
+
     /// Reads the signing keys and keeps them fresh until `shutdown`. Returns at once in mock mode.
     pub async fn keep_keys_fresh(&self, shutdown: CancellationToken) {
         if let Mode::Jwks { keys, .. } = &*self.mode {

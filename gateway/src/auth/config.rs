@@ -40,6 +40,14 @@ pub enum AuthConfigError {
     /// The HTTP client for the key set couldn't be made.
     #[error("no HTTP client for the key set")]
     Client(#[source] reqwest::Error),
+    /// The keys' file isn't there, or holds none.
+    #[error("cannot use {} (JWKS_FILE)", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl AuthConfig {

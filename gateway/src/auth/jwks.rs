@@ -89,6 +89,17 @@ impl Jwks {
         self.current()
     }
 
+    /// Reads the keys for the first time where they are in a file. One that isn't there, or holds none, is a mistake of
+    /// whoever starts the process; an address may not answer for a while.
+    pub(super) async fn read_file(&self) -> Result<(), AuthConfigError> {
+        if let Source::File(path) = &self.source {
+            let unusable =
+                |error: ReadError| AuthConfigError::File { path: path.clone(), source: error.into() };
+            self.keys.store(Some(Arc::new(self.source.read().await.map_err(unusable)?)));
+        }
+        Ok(())
+    }
+
     /// Reads the keys now and then again and again until `shutdown`.
     pub(super) async fn keep_fresh(&self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {

@@ -2,6 +2,7 @@ use async_graphql::{Data, Executor, Request, Response, SDLExportOptions, Schema,
 use bus::clock::Clock;
 use bus::deadline::Deadline;
 use bus::ids::IdSource;
+use bus::pulse::Pulse;
 use bus::requester::Ask;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::sync::Arc;
@@ -69,9 +70,9 @@ impl Api {
     }
 
     /// Hears live events and hands them to subscribers, until `stop`.
-    pub async fn tell_updates(&self, live: impl LiveSource, stop: CancellationToken) {
+    pub async fn tell_updates(&self, live: impl LiveSource, pulse: Pulse, stop: CancellationToken) {
         let backend = Backend::new(Arc::clone(&self.ask), Patience::Each(self.request_timeout));
-        self.hub.run(live, backend, stop).await;
+        self.hub.run(live, backend, pulse, stop).await;
     }
 
     /// Whether subscriptions can begin.

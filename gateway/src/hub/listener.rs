@@ -1,4 +1,5 @@
 use bus::live::Live;
+use bus::pulse::Pulse;
 use schema::limits::REPLAY_MAX;
 use schema::order_events::OrderEvent;
 use schema::order_messages::After;
@@ -18,17 +19,26 @@ pub(super) struct Listener<L> {
     seats: Arc<Seats>,
     settings: HubSettings,
     sequence: Sequence,
+    /// Beats with everything that is heard, each look at the head, and each page.
+    pulse: Pulse,
 }
 
 impl<L: LiveSource> Listener<L> {
-    pub(super) fn new(live: L, backend: Backend, seats: Arc<Seats>, settings: HubSettings) -> Self {
-        Self { live, backend, seats, settings, sequence: Sequence::default() }
+    pub(super) fn new(
+        live: L,
+        backend: Backend,
+        seats: Arc<Seats>,
+        settings: HubSettings,
+        pulse: Pulse,
+    ) -> Self {
+        Self { live, backend, seats, settings, sequence: Sequence::default(), pulse }
     }
 
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         let mut check_at = Instant::now() + self.settings.head_interval;
         loop {
+            self.pulse.beat();
             tokio::select! {
                 heard = self.live.next() => {
                     let told = self.hear(heard);
@@ -74,6 +84,7 @@ impl<L: LiveSource> Listener<L> {
 
     async fn catch_up(&mut self) -> Result<(), ReplayError> {
         loop {
+            self.pulse.beat();
             let from = self.sequence.last();
             let page = match self.page_after(from).await {
                 Err(ReplayError::Refused(refusal)) => {

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::live::{Live, LiveEvents};
+use bus::pulse::Pulse;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use follower::{FollowError, Follower};
@@ -86,8 +87,14 @@ impl Hub {
     }
 
     /// Hears and hands out events until `stop`.
-    pub(crate) async fn run(&self, live: impl LiveSource, backend: Backend, stop: CancellationToken) {
-        let listener = Listener::new(live, backend, Arc::clone(&self.seats), self.settings);
+    pub(crate) async fn run(
+        &self,
+        live: impl LiveSource,
+        backend: Backend,
+        pulse: Pulse,
+        stop: CancellationToken,
+    ) {
+        let listener = Listener::new(live, backend, Arc::clone(&self.seats), self.settings, pulse);
         stop.run_until_cancelled(listener.run()).await;
     }
 

@@ -1,13 +1,14 @@
 //! What the gateway can be told, and what it says of what it can't do with.
 
 use clap::{CommandFactory, FromArgMatches};
+use gateway::Config;
 use gateway::auth::{AuthConfig, KeySource};
-use gateway::config::{Arguments, DEFAULTS, ProcessConfig};
-use service_kit::config::{InvalidConfig, VARIABLES, variables_of, with_defaults};
+use gateway::config::{Arguments, DEFAULTS};
+use service_kit::config::{InvalidConfig, ProcessConfig, VARIABLES, variables_of, with_defaults};
 
 const BROKER: &str = "--rabbitmq-url=amqp://localhost";
 
-fn check(arguments: &[&str]) -> Result<ProcessConfig, InvalidConfig> {
+fn check(arguments: &[&str]) -> Result<(ProcessConfig, Config), InvalidConfig> {
     // The environment of whoever runs the tests is none of theirs.
     let command =
         with_defaults(Arguments::command(), DEFAULTS).mut_args(|argument| argument.env(None::<&str>));
@@ -71,10 +72,10 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
 fn mock_mode_needs_a_secret() {
     assert_eq!(faults(&[BROKER, "--auth-mode=mock"]), ["JWT_SECRET"]);
     assert_eq!(faults(&[BROKER, "--auth-mode=mock", "--jwt-secret="]), ["JWT_SECRET"]);
-    let config = check(&[BROKER, "--auth-mode=mock", "--jwt-secret=hunter2"]).unwrap();
-    assert!(matches!(&config.gateway.auth, AuthConfig::Mock { secret } if secret == "hunter2"));
-    assert!(!format!("{config:?}").contains("hunter2"));
-    assert_eq!((config.gateway.port, config.admin.port), (4000, 9400));
+    let (process, config) = check(&[BROKER, "--auth-mode=mock", "--jwt-secret=hunter2"]).unwrap();
+    assert!(matches!(&config.auth, AuthConfig::Mock { secret } if secret == "hunter2"));
+    assert!(!format!("{process:?} {config:?}").contains("hunter2"));
+    assert_eq!((config.port, process.admin.port), (4000, 9400));
 }
 
 #[test]
@@ -83,14 +84,14 @@ fn jwks_mode_needs_one_source_an_issuer_and_an_audience() {
     let with = |more: &[&'static str]| [&jwks, more].concat();
     assert_eq!(faults(&jwks), ["JWKS_URL"]);
     assert_eq!(faults(&with(&["--jwks-url=https://id/keys", "--jwks-file=keys.json"])), ["JWKS_FILE"]);
-    let config = check(&with(&["--jwks-file=keys.json"])).unwrap();
-    let AuthConfig::Jwks { source: KeySource::File(file), issuer, audience } = config.gateway.auth else {
-        panic!("{:?}", config.gateway.auth);
+    let (_, config) = check(&with(&["--jwks-file=keys.json"])).unwrap();
+    let AuthConfig::Jwks { source: KeySource::File(file), issuer, audience } = config.auth else {
+        panic!("{:?}", config.auth);
     };
     assert_eq!(
         (file.to_str(), issuer.as_str(), audience.as_str()),
         (Some("keys.json"), "https://id", "shop")
     );
-    let config = check(&with(&["--jwks-url=https://id/keys"])).unwrap();
-    assert!(matches!(config.gateway.auth, AuthConfig::Jwks { source: KeySource::Url(_), .. }));
+    let (_, config) = check(&with(&["--jwks-url=https://id/keys"])).unwrap();
+    assert!(matches!(config.auth, AuthConfig::Jwks { source: KeySource::Url(_), .. }));
 }

@@ -1,6 +1,7 @@
 //! Subscriptions: every update once, in order, whatever is interrupted or slow.
 
 use bus::live::Live;
+use bus::pulse::Pulse;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use gateway::auth::Caller;
@@ -55,7 +56,7 @@ fn deaf(test: TestApi) -> Hearing {
     let (live, line) = mpsc::channel(1_000);
     let stop = CancellationToken::new();
     let (api, running) = (test.api.clone(), stop.clone());
-    tokio::spawn(async move { api.tell_updates(Line(line), running).await });
+    tokio::spawn(async move { api.tell_updates(Line(line), Pulse::new(), running).await });
     Hearing { test, live, _running: stop.drop_guard() }
 }
 

@@ -17,7 +17,7 @@ use schema::money::Currency;
 use schema::order::OrderStatus::Cancelled;
 use schema::pattern::{INVENTORY_GET, INVENTORY_RESERVE};
 use schema::product::Product;
-use service_kit::{Ending, Readiness, Shutdown};
+use service_kit::{Ending, Host, Shutdown};
 use store::Database;
 use testkit::eventually;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/inventory.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let (shutdown, readiness) = (Shutdown::new(), Readiness::new());
+    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::PATIENCE);
     let config = Config {
         currency: Currency::USD,
         reservation_hold: Duration::from_secs(60),
@@ -41,11 +41,11 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
         seed_demo: true,
     };
     let transport = broker.transport("inventory-service.test");
-    Service::start(&config, transport, database, Arc::clone(&clock), &shutdown, &readiness).await.unwrap();
-    tokio::time::timeout(testkit::PATIENCE, readiness.ready()).await.unwrap();
+    Service::start(&config, &host, transport, database).await.unwrap();
+    tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
 
     let gateway = broker.transport("gateway.test");
-    let requester = Requester::start(gateway.clone(), clock, shutdown.forced().clone());
+    let requester = Requester::start(gateway.clone(), clock, host.shutdown.forced().clone());
     let available = async || {
         let deadline = Deadline::after(testkit::PATIENCE);
         let mugs: Vec<Option<Product>> =
@@ -74,6 +74,6 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     })
     .await;
 
-    assert_eq!(shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
     broker.close().await;
 }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::Duration;
 
 use bus::deadline::Deadline;
+use bus::pulse::Pulse;
 use schema::order::OrderStatus;
 use schema::time::Timestamp;
 use store::failpoint::Failpoint;
@@ -85,9 +86,10 @@ impl RetryPending {
     }
 
     /// Ticks until `stop`.
-    pub async fn run(&self, stop: &CancellationToken) {
+    pub async fn run(&self, pulse: &Pulse, stop: &CancellationToken) {
         let mut away = AWAY_FIRST;
         while !stop.is_cancelled() {
+            pulse.beat();
             let tried = self.tick().await;
             if let Err(error) = &tried {
                 tracing::warn!(%error, "PENDING orders wait for the database");

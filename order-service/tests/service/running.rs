@@ -21,7 +21,7 @@ use schema::order_messages::Placed;
 use schema::pattern::{ORDER_CREATE, Service as Name};
 use schema::refusal::Outcome;
 use serde_json::value::RawValue;
-use service_kit::{Ending, Readiness, Shutdown};
+use service_kit::{Ending, Host, Shutdown};
 use store::Database;
 use uuid::Uuid;
 
@@ -58,7 +58,8 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/orders.db", folder.path().display());
     let database = Database::connect(&url, clock.clone()).await.unwrap();
-    let (shutdown, others, readiness) = (Shutdown::new(), Shutdown::new(), Readiness::new());
+    let others = Shutdown::new();
+    let host = Host::new(clock.clone(), Shutdown::new(), testkit::PATIENCE);
     let backends = Arc::new(Backends::default());
     backends.state().stock.insert("MUG".parse().unwrap(), 10);
     for service in [Name::Customer, Name::Inventory] {
@@ -66,8 +67,8 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     }
     let config = Config { bounds: Bounds::default(), prefetch: 10 };
     let transport = broker.transport("order-service.test");
-    Service::start(&config, transport, database, clock.clone(), &shutdown, &readiness).await.unwrap();
-    tokio::time::timeout(testkit::PATIENCE, readiness.ready()).await.unwrap();
+    Service::start(&config, &host, transport, database).await.unwrap();
+    tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
 
     let gateway = broker.transport("gateway.test");
     let mut events = LiveEvents::new(gateway.clone());
@@ -104,7 +105,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     assert_eq!((position, kind, settled.id), (3, EventKind::StatusChanged, pending.id));
     assert_eq!(settled.status, OrderStatus::Processing);
 
-    assert_eq!(shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
     assert_eq!(others.stop(testkit::PATIENCE).await, Ending::Finished);
     broker.close().await;
 }

@@ -7,6 +7,7 @@
 mod arguments;
 mod faults;
 mod groups;
+mod process;
 mod secret;
 mod variables;
 
@@ -16,5 +17,6 @@ pub use groups::{
     AdminArgs, AdminConfig, BusArgs, BusConfig, DatabaseArgs, DrainArgs, LogArgs, LogConfig, LogFormat,
     SeedArgs,
 };
+pub use process::{ProcessArgs, ProcessConfig};
 pub use secret::Secret;
 pub use variables::{VARIABLES, variables_of};

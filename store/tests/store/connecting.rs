@@ -4,7 +4,6 @@ use std::time::Duration;
 use bus::clock::{Clock as _, SystemClock};
 use sea_orm::{ConnectionTrait as _, Statement};
 use store::{Database, StoreError};
-use tokio_util::sync::CancellationToken;
 
 use crate::kit::Bank;
 
@@ -57,9 +56,7 @@ async fn both_names_of_the_scheme_are_understood() {
 #[tokio::test]
 async fn a_database_that_is_not_there_is_waited_for_and_named() {
     let url = format!("postgres://nobody@127.0.0.1:{}/none", testkit::free_port());
-    let stop = CancellationToken::new();
-    let connected =
-        Database::connect_within(&url, Arc::new(SystemClock), Duration::from_millis(100), &stop).await;
+    let connected = Database::connect_within(&url, Arc::new(SystemClock), Duration::from_millis(100)).await;
     assert!(matches!(connected.err(), Some(StoreError::Unavailable(_))));
 }
 

@@ -5,9 +5,9 @@ use anyhow::Context as _;
 use bus::clock::SystemClock;
 use bus::requester::{Ask, Requester};
 use embedded_broker::DataDirLock;
-use service_kit::{Readiness, Shutdown};
+use service_kit::{Host, Shutdown};
 
-use super::DeskConfig;
+use super::{DeskConfig, PATIENCE};
 use crate::backing::{Backing, BackingConfig};
 use crate::shop::{Parts, start_customers, start_inventory};
 
@@ -25,31 +25,28 @@ impl StoppedShop {
     /// Connects to the broker that the services listen at.
     pub(super) async fn behind_its_broker(config: BackingConfig) -> anyhow::Result<Self> {
         let backing = Backing::open(config, Arc::new(SystemClock), None).await?;
-        Self::ask_over(backing, Shutdown::new(), Readiness::new(), Parts::default()).await
+        let host = Host::new(backing.clock(), Shutdown::new(), PATIENCE);
+        Self::ask_over(backing, host, Parts::default()).await
     }
 
     /// Opens the files and starts the services that the operator's commands need, and no gateway.
     pub(super) async fn open(config: DeskConfig, lock: DataDirLock) -> anyhow::Result<Self> {
         let backing = Backing::open(config.backing, Arc::new(SystemClock), Some(lock)).await?;
-        let (whole, readiness) = (Shutdown::new(), Readiness::new());
-        let parts = Parts::of(&whole);
-        start_inventory(&config.services, &backing, &parts.stock_and_customers, &readiness).await?;
-        start_customers(&config.services, &backing, &parts.stock_and_customers, &readiness).await?;
-        tokio::time::timeout(START_LIMIT, readiness.ready())
+        let host = Host::new(backing.clock(), Shutdown::new(), PATIENCE);
+        let parts = Parts::of(&host.shutdown);
+        let services = host.with_shutdown(&parts.stock_and_customers);
+        start_inventory(&config.services, &backing, &services).await?;
+        start_customers(&config.services, &backing, &services).await?;
+        tokio::time::timeout(START_LIMIT, host.readiness.ready())
             .await
             .context("the services didn't start in time")?;
-        Self::ask_over(backing, whole, readiness, parts).await
+        Self::ask_over(backing, host, parts).await
     }
 
-    async fn ask_over(
-        backing: Backing,
-        whole: Shutdown,
-        readiness: Readiness,
-        parts: Parts,
-    ) -> anyhow::Result<Self> {
-        let transport = backing.transport("waybill", &whole, &readiness).await?;
-        let requester = Requester::start(transport, backing.clock(), whole.forced().clone());
-        Ok(Self { requester, parts, backing, whole })
+    async fn ask_over(backing: Backing, host: Host, parts: Parts) -> anyhow::Result<Self> {
+        let transport = backing.transport("waybill", &host).await?;
+        let requester = host.requester("waybill", &transport);
+        Ok(Self { requester, parts, backing, whole: host.shutdown })
     }
 
     pub(super) fn requester(&self) -> Arc<dyn Ask> {

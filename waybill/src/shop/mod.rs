@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use inventory_service::config::StockArgs;
 use order_service::config::OrderArgs;
+use service_kit::Host;
 use service_kit::config::{BusConfig, Faults, SeedArgs};
-use service_kit::{Readiness, Shutdown};
 
 use crate::backing::Backing;
 
@@ -48,58 +48,34 @@ impl ServicesArgs {
 pub(crate) async fn start_inventory(
     config: &ServicesConfig,
     backing: &Backing,
-    shutdown: &Shutdown,
-    readiness: &Readiness,
+    host: &Host,
 ) -> anyhow::Result<()> {
-    let transport = backing.transport("inventory-service", shutdown, readiness).await?;
-    let database = backing.database("inventory", shutdown).await?;
-    let service = inventory_service::Service::start(
-        &config.inventory,
-        transport,
-        database,
-        backing.clock(),
-        shutdown,
-        readiness,
-    );
-    service.await.context("inventory-service")
+    let transport = backing.transport("inventory-service", host).await?;
+    let database = backing.database("inventory").await?;
+    let started = inventory_service::Service::start(&config.inventory, host, transport, database).await;
+    started.context("inventory-service")
 }
 
 /// Migrates, seeds and starts customer-service.
 pub(crate) async fn start_customers(
     config: &ServicesConfig,
     backing: &Backing,
-    shutdown: &Shutdown,
-    readiness: &Readiness,
+    host: &Host,
 ) -> anyhow::Result<()> {
-    let transport = backing.transport("customer-service", shutdown, readiness).await?;
-    let database = backing.database("customers", shutdown).await?;
-    let service = customer_service::Service::start(
-        &config.customers,
-        transport,
-        database,
-        backing.clock(),
-        shutdown,
-        readiness,
-    );
-    service.await.context("customer-service")
+    let transport = backing.transport("customer-service", host).await?;
+    let database = backing.database("customers").await?;
+    let started = customer_service::Service::start(&config.customers, host, transport, database).await;
+    started.context("customer-service")
 }
 
 /// Migrates and starts order-service.
 pub(crate) async fn start_orders(
     config: &ServicesConfig,
     backing: &Backing,
-    shutdown: &Shutdown,
-    readiness: &Readiness,
+    host: &Host,
 ) -> anyhow::Result<()> {
-    let transport = backing.transport("order-service", shutdown, readiness).await?;
-    let database = backing.database("orders", shutdown).await?;
-    let service = order_service::Service::start(
-        &config.orders,
-        transport,
-        database,
-        backing.clock(),
-        shutdown,
-        readiness,
-    );
-    service.await.context("order-service")
+    let transport = backing.transport("order-service", host).await?;
+    let database = backing.database("orders").await?;
+    let started = order_service::Service::start(&config.orders, host, transport, database).await;
+    started.context("order-service")
 }

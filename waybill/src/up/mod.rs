@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use bus::clock::SystemClock;
-use bus::requester::Requester;
 use gateway::auth::AuthConfig;
 use service_kit::admin::AdminServer;
 use service_kit::health::ReadinessHandle;
-use service_kit::{Ending, Liveness, Readiness, Shutdown, telemetry};
+use service_kit::{Ending, Host, Shutdown, telemetry};
 
 use crate::backing::Backing;
 use crate::desk::{DeskKeeper, open_desk};
@@ -39,16 +38,16 @@ pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<End
         let secret = config.backing.data_dir.jwt_secret()?.expose().to_owned();
         config.gateway.auth = AuthConfig::Mock { secret };
     }
-    let readiness = Readiness::new();
+    let host = Host::new(Arc::new(SystemClock), shutdown.clone(), config.backing.bus.request_timeout);
     // Before anybody can ask: without conditions it would be ready.
-    let started = readiness.condition("start");
-    let (admin, desk) = open_desk(AdminServer::new(readiness.clone(), Liveness::new()));
+    let started = host.readiness.condition("start");
+    let (admin, desk) = open_desk(AdminServer::new(host.readiness.clone(), host.liveness.clone()));
     let admin = admin.start(&config.admin).await?;
-    let backing = Backing::open(config.backing.clone(), Arc::new(SystemClock), lock).await?;
+    let backing = Backing::open(config.backing.clone(), Arc::clone(&host.clock), lock).await?;
     let parts = Parts::of(&shutdown);
 
-    let shop = Shop { config: &config, backing: &backing, parts: &parts, readiness: &readiness };
-    let lived = shop.live(&shutdown, admin.address(), &desk, &started).await;
+    let shop = Shop { config: &config, backing: &backing, parts: &parts, host: &host };
+    let lived = shop.live(admin.address(), &desk, &started).await;
     let stopped = parts.stop().await;
     shutdown.force();
     backing.close().await;
@@ -62,19 +61,21 @@ struct Shop<'a> {
     config: &'a UpConfig,
     backing: &'a Backing,
     parts: &'a Parts,
-    readiness: &'a Readiness,
+    host: &'a Host,
 }
 
 impl Shop<'_> {
-    /// Opens, says so, and serves until `shutdown` has drained.
+    /// Opens, says so, and serves until the host has drained. Told to end while it is still opening, whatever that waits
+    /// for, it returns at once.
     async fn live(
         &self,
-        shutdown: &Shutdown,
         admin: SocketAddr,
         desk: &DeskKeeper,
         started: &ReadinessHandle,
     ) -> anyhow::Result<()> {
-        let gateway = self.open(shutdown, admin, desk).await?;
+        let Host { shutdown, readiness, .. } = self.host;
+        let opening = shutdown.draining().run_until_cancelled(self.open(admin, desk));
+        let Some(gateway) = opening.await.transpose()? else { return Ok(()) };
         started.set(true);
         let welcome = Welcome::to(self.config, gateway, admin)?;
         let opened = shutdown.draining().run_until_cancelled(self.ready()).await;
@@ -82,31 +83,25 @@ impl Shop<'_> {
             ready?;
             output::print(&welcome.to_string())?;
         }
-        self.parts.drain(shutdown, self.readiness, self.config.drain_delay).await;
+        self.parts.drain(shutdown, readiness, self.config.drain_delay).await;
         Ok(())
     }
 
     /// Starts every part; answers the gateway's address.
     ///
     /// The gateway comes first, as its port is what is taken most often; until the others are there it isn't ready.
-    async fn open(
-        &self,
-        shutdown: &Shutdown,
-        admin: SocketAddr,
-        desk: &DeskKeeper,
-    ) -> anyhow::Result<SocketAddr> {
-        let Self { config, backing, parts, readiness } = self;
-        let transport = backing.transport("gateway", &parts.gateway, readiness).await?;
-        let clock = backing.clock();
-        let address =
-            gateway::Service::start(&config.gateway, transport, clock, &parts.gateway, readiness).await?;
-        start_customers(&config.services, backing, &parts.stock_and_customers, readiness).await?;
-        start_inventory(&config.services, backing, &parts.stock_and_customers, readiness).await?;
-        start_orders(&config.services, backing, &parts.orders, readiness).await?;
+    async fn open(&self, admin: SocketAddr, desk: &DeskKeeper) -> anyhow::Result<SocketAddr> {
+        let Self { config, backing, parts, host } = self;
+        let gateway = host.with_shutdown(&parts.gateway);
+        let transport = backing.transport("gateway", &gateway).await?;
+        let address = gateway::Service::start(&config.gateway, &gateway, transport).await?;
+        let stock_and_customers = host.with_shutdown(&parts.stock_and_customers);
+        start_customers(&config.services, backing, &stock_and_customers).await?;
+        start_inventory(&config.services, backing, &stock_and_customers).await?;
+        start_orders(&config.services, backing, &host.with_shutdown(&parts.orders)).await?;
         if backing.is_embedded() {
-            let transport = backing.transport("desk", shutdown, readiness).await?;
-            let services =
-                Requester::start(Arc::clone(&transport), backing.clock(), shutdown.forced().clone());
+            let transport = backing.transport("desk", host).await?;
+            let services = host.requester("desk", &transport);
             let counter = Counter::new(transport, services, backing.databases().await);
             desk.open(Arc::new(counter), admin, &config.backing.data_dir)?;
         }
@@ -114,9 +109,9 @@ impl Shop<'_> {
     }
 
     async fn ready(&self) -> anyhow::Result<()> {
-        let ready = tokio::time::timeout(START_LIMIT, self.readiness.ready()).await;
+        let ready = tokio::time::timeout(START_LIMIT, self.host.readiness.ready()).await;
         ready.map_err(|_| {
-            let missing = self.readiness.report().missing.join(", ");
+            let missing = self.host.readiness.report().missing.join(", ");
             anyhow!("not ready after {} s, missing: {missing}", START_LIMIT.as_secs())
         })
     }

@@ -3,6 +3,7 @@
 use bus::clock::{Clock, ManualClock};
 use bus::ids::IdSource;
 use bus::message::Message;
+use bus::pulse::Pulse;
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{Deliveries, ExclusiveQueue, SharedTransport, Target};
 use bus::work::Worker;
@@ -324,7 +325,15 @@ impl System {
         let (_, live) = transport.consume_exclusive(live).await.unwrap();
         let worker = |queue, handler| {
             let (transport, clock) = (Arc::clone(&transport), Arc::clone(&context.clock));
-            Arc::new(Worker { transport, queue, handler, prefetch: 100, batch_max: 50, clock })
+            Arc::new(Worker {
+                transport,
+                queue,
+                handler,
+                prefetch: 100,
+                batch_max: 50,
+                clock,
+                pulse: Pulse::new(),
+            })
         };
         let relay = || Arc::new(order_service::service::relay(context, Arc::clone(&transport)));
         Self {

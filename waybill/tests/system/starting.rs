@@ -65,6 +65,21 @@ async fn a_folder_in_use_is_told() {
 }
 
 #[tokio::test]
+async fn a_file_without_signing_keys_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, empty) = (folder.path().join("missing.json"), folder.path().join("empty.json"));
+    std::fs::write(&empty, r#"{"keys": []}"#).unwrap();
+    for (file, reason) in [(missing, "No such file or directory"), (empty, "no usable key")] {
+        let program = up(folder.path()).with("AUTH_MODE", "jwks").with("JWKS_FILE", file.to_str().unwrap());
+        let failure = fails(program.with("JWT_ISSUER", "https://id").with("JWT_AUDIENCE", "shop")).await;
+        assert_eq!(failure.code, Some(1), "{}", failure.message);
+        let expected = format!("waybill: cannot use {} (JWKS_FILE): ", file.display());
+        assert!(failure.message.starts_with(&expected), "{}", failure.message);
+        assert!(failure.message.contains(reason), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_told() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(

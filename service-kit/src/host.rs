@@ -1,0 +1,76 @@
+//! What hosts a service: a process of its own, or one that it shares with others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::clock::Clock;
+use bus::pulse::Pulse;
+use bus::requester::Requester;
+use bus::responder::{HandleRequest, Responder};
+use bus::transport::SharedTransport;
+use schema::pattern::Service;
+
+use crate::health::{ReadinessHandle, SILENCE_LIMIT};
+use crate::{Liveness, Readiness, Shutdown};
+
+/// How often a host asks whether what its services need is there.
+pub const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// Where a service runs. Cloning shares it; services in one process have a [`Shutdown`] each and share the rest.
+#[derive(Clone)]
+pub struct Host {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Ends the service.
+    pub shutdown: Shutdown,
+    /// Hears whether the service is ready.
+    pub readiness: Readiness,
+    /// Hears whether its loops go on.
+    pub liveness: Liveness,
+}
+
+impl Host {
+    /// One that nothing is known of yet. A loop may wait for a request as long as `request_timeout`.
+    pub fn new(clock: Arc<dyn Clock>, shutdown: Shutdown, request_timeout: Duration) -> Self {
+        let liveness = Liveness::with_silence_limit(SILENCE_LIMIT + request_timeout);
+        Self { clock, shutdown, readiness: Readiness::new(), liveness }
+    }
+
+    /// The same host for a service that is ended by `shutdown`.
+    #[must_use]
+    pub fn with_shutdown(&self, shutdown: &Shutdown) -> Self {
+        Self { shutdown: shutdown.clone(), ..self.clone() }
+    }
+
+    /// The pulse of a loop that has to go on until the service stops; its silence doesn't count while something that it
+    /// `needs` is away.
+    pub fn pulse(&self, name: impl Into<String>, needs: &[&ReadinessHandle]) -> Pulse {
+        self.liveness.watch(name, needs, self.shutdown.stopping())
+    }
+
+    /// Runs what may be dropped as soon as the service stops.
+    pub fn run_until_stopping(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.shutdown.stopping().clone().run_until_cancelled_owned(task));
+    }
+
+    /// Asks other services in the name of `asker`, until running work is cut off.
+    pub fn requester(&self, asker: &str, transport: &SharedTransport) -> Arc<Requester> {
+        let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
+        let pulse = self.pulse(format!("{asker} replies"), &[]);
+        Requester::start_watched(transport, clock, self.shutdown.forced().clone(), pulse)
+    }
+
+    /// Whoever answers the requests to `service`, to be run as a task.
+    pub fn responder(
+        &self,
+        service: Service,
+        transport: &SharedTransport,
+        handler: Arc<dyn HandleRequest>,
+        prefetch: u16,
+    ) -> Responder {
+        // A handler that waits for its database is ended by its deadline, so that no silence is to be excused.
+        let pulse = self.pulse(format!("{} requests", service.name()), &[]);
+        let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
+        Responder { transport, service, handler, prefetch, clock, pulse }
+    }
+}
