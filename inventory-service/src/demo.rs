@@ -64,7 +64,7 @@ impl Inventory {
             products.iter().try_for_each(|product| book.put(product, self.currency).map(drop))?;
             deliveries.iter().try_for_each(|delivery| book.adjust(delivery).map(drop))
         };
-        let filled: Result<(), Refusal> = transact(&self.database, self.hold, &scope, fill).await?;
+        let filled: Result<(), Refusal> = transact(self, &scope, fill).await?;
         filled.expect("the demo's products and deliveries are within bounds");
         tracing::info!(products = PRODUCTS.len(), "the catalogue has the demo's products");
         Ok(())

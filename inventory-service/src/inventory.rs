@@ -8,6 +8,7 @@ use schema::money::Currency;
 use schema::order_messages::{Settle, Settled};
 use schema::product::Product;
 use schema::refusal::Refusal;
+use store::failpoint::{Failpoint, Failpoints};
 use store::{Database, StoreError};
 
 use crate::stock::{Book, Followed, Heard, Hold};
@@ -26,6 +27,8 @@ pub struct Inventory {
     pub currency: Currency,
     /// How long a hold may be unheard of before it is asked about.
     pub hold: Hold,
+    /// Where a test may stop it.
+    pub failpoints: Failpoints,
 }
 
 impl Inventory {
@@ -46,9 +49,10 @@ impl Inventory {
             };
             let decide =
                 |book: &mut Book| -> Vec<_> { part.iter().map(|request| book.reserve(request)).collect() };
-            answers.extend(transact(&self.database, self.hold, &scope, decide).await?);
+            answers.extend(transact(self, &scope, decide).await?);
         }
         count(&answers);
+        self.failpoints.reach(Failpoint::AfterHoldBeforeReply).await;
         Ok(answers)
     }
 
@@ -63,10 +67,11 @@ impl Inventory {
             ..Scope::default()
         };
         let decide = |book: &mut Book| -> Vec<_> { news.iter().map(|heard| book.follow(heard)).collect() };
-        let followed = transact(&self.database, self.hold, &scope, decide).await?;
+        let followed = transact(self, &scope, decide).await?;
         for (heard, followed) in news.iter().zip(&followed) {
             report(heard.order_id, heard.version, *followed);
         }
+        self.failpoints.reach(Failpoint::AfterFollowBeforeAck).await;
         Ok(followed)
     }
 
@@ -79,7 +84,7 @@ impl Inventory {
         let decide = |book: &mut Book| -> Vec<_> {
             answers.iter().map(|(asked, settled)| apply(book, asked, settled)).collect()
         };
-        let followed = transact(&self.database, self.hold, &scope, decide).await?;
+        let followed = transact(self, &scope, decide).await?;
         for ((asked, settled), followed) in answers.iter().zip(&followed) {
             let version = if let Settled::Order { version, .. } = settled { *version } else { 0 };
             report(asked.order_id, version, *followed);
@@ -96,7 +101,7 @@ impl Inventory {
         };
         let decide =
             |book: &mut Book| -> Vec<_> { adjusts.iter().map(|adjust| book.adjust(adjust)).collect() };
-        transact(&self.database, self.hold, &scope, decide).await
+        transact(self, &scope, decide).await
     }
 
     /// Puts products into the catalogue, or changes them.
@@ -104,7 +109,7 @@ impl Inventory {
         let scope = Scope { products: puts.iter().map(|put| put.id.clone()).collect(), ..Scope::default() };
         let decide =
             |book: &mut Book| -> Vec<_> { puts.iter().map(|put| book.put(put, self.currency)).collect() };
-        transact(&self.database, self.hold, &scope, decide).await
+        transact(self, &scope, decide).await
     }
 }
 

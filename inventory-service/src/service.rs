@@ -10,6 +10,7 @@ use schema::pattern::Service as Name;
 use service_kit::Host;
 use service_kit::host::PROBE_EVERY;
 use store::Database;
+use store::failpoint::Failpoints;
 
 use crate::config::Config;
 use crate::inventory::Inventory;
@@ -32,8 +33,12 @@ impl Service {
         database: Database,
     ) -> anyhow::Result<()> {
         migrations::inventory::migrate(&database).await.context("cannot migrate the inventory's database")?;
+        #[cfg(not(debug_assertions))]
+        let failpoints = Failpoints::default();
+        #[cfg(debug_assertions)]
+        let failpoints = Failpoints::told(service_kit::sabotage::pass);
         let hold = Hold(config.reservation_hold);
-        let inventory = Inventory { database, currency: config.currency, hold };
+        let inventory = Inventory { database, currency: config.currency, hold, failpoints };
         if config.seed_demo {
             inventory.seed_demo().await.context("cannot fill the catalogue with the demo's products")?;
         }

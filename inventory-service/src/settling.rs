@@ -14,6 +14,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
+use store::failpoint::Failpoint;
 use store::{StoreError, retrying};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -74,6 +75,9 @@ impl Settling {
         }
         let voided = answers.iter().filter(|answer| **answer == Settled::Void).count();
         let asked = questions.len();
+        if voided > 0 {
+            self.inventory.failpoints.reach(Failpoint::AfterVoidBeforeRelease).await;
+        }
         self.inventory.settle(&questions.into_iter().zip(answers).collect::<Vec<_>>()).await?;
         metrics::counter!("waybill_holds_settled_total").increment(asked as u64);
         if voided > 0 {

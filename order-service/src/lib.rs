@@ -23,6 +23,9 @@ pub mod config;
 pub mod process;
 pub mod service;
 
+#[cfg(debug_assertions)]
+mod sabotage;
+
 pub use config::Config;
 pub use context::{Bounds, Context};
 pub use service::Service;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bus::ids::SystemIds;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
-use bus::work::Worker;
+use bus::work::{HandleWork, Worker};
 use schema::pattern::Service as Name;
 use service_kit::Host;
 use service_kit::host::PROBE_EVERY;
@@ -42,22 +42,29 @@ impl Service {
         database: Database,
     ) -> anyhow::Result<()> {
         migrations::orders::migrate(&database).await.context("cannot migrate the orders' database")?;
+        #[cfg(not(debug_assertions))]
+        let failpoints = Failpoints::default();
+        #[cfg(debug_assertions)]
+        let failpoints = Failpoints::told(service_kit::sabotage::pass);
         let context = Context {
             database: database.clone(),
             ask: host.requester("order", &transport),
             clock: Arc::clone(&host.clock),
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),
-            failpoints: Failpoints::default(),
+            failpoints,
             bounds: config.bounds.clone(),
         };
         let database_there = host.readiness.condition("orders database");
         let requests = Arc::new(OrderRequests::new(context.clone()));
         let responder = host.responder(Name::Order, &transport, requests, config.prefetch);
+        let placing: Arc<dyn HandleWork> = Arc::new(PlaceOrders::new(context.clone()));
+        #[cfg(debug_assertions)]
+        let placing = crate::sabotage::deduplication(placing, &context);
         let worker = Worker {
             transport: Arc::clone(&transport),
             queue: WorkQueue::OrderCommands,
-            handler: Arc::new(PlaceOrders::new(context.clone())),
+            handler: placing,
             prefetch: config.prefetch,
             batch_max: PLACED_AT_ONCE,
             clock: Arc::clone(&host.clock),
@@ -65,6 +72,8 @@ impl Service {
         };
         let retrying = RetryPending::new(context.clone());
         let relay = relay(&context, transport);
+        #[cfg(debug_assertions)]
+        let relay = crate::sabotage::outbox(relay);
 
         let (shutdown, stopping) = (&host.shutdown, host.shutdown.stopping().clone());
         let retrying_pulse = host.pulse("pending orders", &[&database_there]);

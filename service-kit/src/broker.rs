@@ -38,6 +38,8 @@ pub async fn connect(
     }
     // A blocked broker is a broker: what publishes says so itself.
     let transport: SharedTransport = Arc::new(transport);
+    #[cfg(debug_assertions)]
+    let transport = crate::sabotage::unconfirmed(transport);
     Ok(transport)
 }
 

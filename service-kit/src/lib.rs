@@ -12,6 +12,8 @@ pub mod health;
 pub mod host;
 pub mod metrics;
 pub mod process;
+#[cfg(debug_assertions)]
+pub mod sabotage;
 mod serve;
 pub mod shutdown;
 pub mod telemetry;

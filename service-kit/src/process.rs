@@ -17,6 +17,10 @@ where
     F: FnOnce(Shutdown) -> Fut,
     Fut: Future<Output = anyhow::Result<Ending>>,
 {
+    #[cfg(debug_assertions)]
+    if let Err(invalid) = crate::config::sabotage::read() {
+        return report(process, &invalid.into());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(process, &anyhow::Error::new(error).context("cannot start a runtime")),

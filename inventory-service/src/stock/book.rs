@@ -57,6 +57,11 @@ impl Book {
         self.reservations.get(&order_id).map(|row| &row.value)
     }
 
+    /// Whether it gives stock back.
+    pub(crate) fn releases(&self) -> bool {
+        self.movements.iter().any(|movement| movement.kind == MovementKind::Release)
+    }
+
     pub(super) fn product(&self, product_id: &ProductId) -> Option<&StockedProduct> {
         self.products.get(product_id).map(|row| &row.value)
     }

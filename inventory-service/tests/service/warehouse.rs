@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::to_raw_value;
 use store::Database;
+use store::failpoint::Failpoints;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -46,7 +47,8 @@ impl Warehouse {
     async fn open(url: &str, folder: TempDir) -> Self {
         let database = Database::connect(url, Arc::new(SystemClock)).await.unwrap();
         migrations::inventory::migrate(&database).await.unwrap();
-        let inventory = Inventory { database, currency: Currency::USD, hold: Hold(HOLD) };
+        let failpoints = Failpoints::default();
+        let inventory = Inventory { database, currency: Currency::USD, hold: Hold(HOLD), failpoints };
         Self { inventory, _folder: folder }
     }
 

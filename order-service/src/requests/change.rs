@@ -4,6 +4,7 @@ use schema::order::Order;
 use schema::order_messages::Change;
 use schema::refusal::{Outcome, Refusal, RefusalCode};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
+use store::failpoint::Failpoint;
 use store::{StoreError, retrying};
 
 use crate::context::Context;
@@ -66,6 +67,7 @@ async fn change_one(
             }
             transaction.commit().await?;
             context.committed.notify_one();
+            context.failpoints.reach(Failpoint::AfterChangeBeforeReply).await;
             Ok(Ok(order))
         }
     }

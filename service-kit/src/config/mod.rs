@@ -8,6 +8,8 @@ mod arguments;
 mod faults;
 mod groups;
 mod process;
+#[cfg(debug_assertions)]
+pub(crate) mod sabotage;
 mod secret;
 mod variables;
 

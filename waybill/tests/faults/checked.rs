@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::checker::{Facts, Promise, facts_at_rest, judge};
+use crate::checker::{EventRow, Facts, Promise, facts_at_rest, judge};
 use crate::load::{Attempt, Habits, Load, Verdict};
 use crate::plant::{Plant, Shape, Tables, Whose};
 
@@ -105,11 +105,12 @@ const CORRUPTED_TABLES: [(&str, Whose, &str, Promise); 13] = [
 
 /// What is done to what clients, subscribers and the broker said.
 type Corruption = fn(&mut Facts);
-const CORRUPTED_RECORDS: [(&str, Corruption, Promise); 11] = [
+const CORRUPTED_RECORDS: [(&str, Corruption, Promise); 12] = [
     ("an accepted order has another id", another_id, Promise::EveryOkHasOneOrder),
     ("nobody asked for an order", |facts| drop(facts.entries.pop()), Promise::EveryOkHasOneOrder),
     ("an error left an order", an_error_instead, Promise::ErrorsLeaveNothing),
     ("an unknown outcome stayed unknown", unknown_instead, Promise::UnknownsAreResolved),
+    ("an event was not heard", unheard, Promise::EventsAreTold),
     ("an update was missed", |facts| drop(facts.subscribers[0].seen.remove(1)), Promise::SubscribersSawAll),
     ("the last update was missed", |facts| drop(facts.subscribers[1].seen.pop()), Promise::SubscribersSawAll),
     ("an update came twice", seen_twice, Promise::SubscribersSawAll),
@@ -179,6 +180,11 @@ fn unknown_instead(facts: &mut Facts) {
 fn replace_attempts(facts: &mut Facts, outcome: Verdict) {
     let accepted = facts.entries.iter_mut().find(|entry| entry.verdict() == Verdict::Ok).unwrap();
     accepted.attempts = vec![Attempt { outcome, order_id: None, detail: None, elapsed_ms: 1 }];
+}
+
+fn unheard(facts: &mut Facts) {
+    let heard = |event: &EventRow| Some(((event.order_id, event.version), event.position?));
+    facts.heard = Some(facts.events.iter().skip(1).filter_map(heard).collect());
 }
 
 fn seen_twice(facts: &mut Facts) {

@@ -9,7 +9,10 @@ use crate::scale::scaled;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_fails_no_request() {
-    let plant = Plant::distributed("rolling", Shape { copies: 2, ..Shape::default() }).await.unwrap();
+    // Long enough for every client to hear `Connection: close`.
+    let variables = vec![("DRAIN_DELAY", "1s".to_owned())];
+    let plant =
+        Plant::distributed("rolling", Shape { copies: 2, variables, ..Shape::default() }).await.unwrap();
     let load = Load::start(&plant, scaled(6, 32), Habits::default()).await.unwrap();
     let pulse = load.pulse();
     let mut slowest = Duration::ZERO;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::Database;
+use store::failpoint::Failpoints;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -59,6 +60,7 @@ async fn make() -> TempDir {
         database: database.clone(),
         currency: Currency::USD,
         hold: Hold(Duration::from_secs(60)),
+        failpoints: Failpoints::default(),
     };
     for (index, (product, on_hand)) in STOCK.into_iter().enumerate() {
         let put = PutProduct {

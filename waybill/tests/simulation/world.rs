@@ -25,6 +25,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use store::Database;
+use store::failpoint::Failpoints;
 use store::relay::{Relay, Relayed};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -91,9 +92,13 @@ impl World {
         };
         let orders_database = connect("orders.sqlite").await;
         let inventory_database = connect("inventory.sqlite").await;
-        let inventory =
-            Inventory { database: inventory_database.clone(), currency: Currency::USD, hold: Hold(HOLD) };
         let fates = Fates::default();
+        let inventory = Inventory {
+            database: inventory_database.clone(),
+            currency: Currency::USD,
+            hold: Hold(HOLD),
+            failpoints: Failpoints::default(),
+        };
         let line = Arc::new(Line {
             rng: Arc::clone(&rng),
             calm: false.into(),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::load::{Api, CUSTOMERS, ClientLog, Entry, Seen, Subscriber, Told};
 use crate::plant::Column::{Holds, Plain, Uuid as Id};
-use crate::plant::{Plant, Tables, Whose};
+use crate::plant::{Heard, Plant, Tables, Whose};
 
 /// A state of the whole system.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,8 @@ pub(crate) struct Facts {
     pub(crate) movements: Vec<MovementRow>,
     /// Orders as the API lists them, by id: status and version.
     pub(crate) listed: Option<BTreeMap<Uuid, (String, i64)>>,
+    /// The events that the broker was heard to take, where that is listened to.
+    pub(crate) heard: Option<Heard>,
     /// The dead letters' ids.
     pub(crate) dead_letters: Vec<String>,
     /// The ids of the poison that was injected.

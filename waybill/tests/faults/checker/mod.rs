@@ -12,8 +12,8 @@ mod telling;
 
 use std::fmt;
 
-pub(crate) use facts::Facts;
-pub(crate) use quiet::{assert_promises_kept, assert_promises_kept_with, facts_at_rest};
+pub(crate) use facts::{EventRow, Facts};
+pub(crate) use quiet::{assert_promises_kept, assert_promises_kept_with, facts_at_rest, lasting_violations};
 
 /// What is promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,20 +45,25 @@ pub(crate) struct Violation {
     pub(crate) what: String,
 }
 
+impl fmt::Display for Promise {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::EveryOkHasOneOrder => "I1",
+            Self::ErrorsLeaveNothing => "I2",
+            Self::UnknownsAreResolved => "I3",
+            Self::StockAgrees => "I4",
+            Self::HistoriesAreLegal => "I5",
+            Self::EventsAreTold => "I6",
+            Self::SubscribersSawAll => "I7",
+            Self::DeadLettersArePoison => "I8",
+            Self::ComesToRest => "rest",
+        })
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.promise {
-            Promise::EveryOkHasOneOrder => "I1",
-            Promise::ErrorsLeaveNothing => "I2",
-            Promise::UnknownsAreResolved => "I3",
-            Promise::StockAgrees => "I4",
-            Promise::HistoriesAreLegal => "I5",
-            Promise::EventsAreTold => "I6",
-            Promise::SubscribersSawAll => "I7",
-            Promise::DeadLettersArePoison => "I8",
-            Promise::ComesToRest => "rest",
-        };
-        write!(formatter, "{name}: {}", self.what)
+        write!(formatter, "{}: {}", self.promise, self.what)
     }
 }
 

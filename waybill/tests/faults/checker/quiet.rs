@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(300);
 /// Rest has to last: whatever is still under way shows within this time.
 const LASTING: Duration = Duration::from_millis(1_500);
+/// What is wrong for so long stays wrong: leases and holds have run out by then, and whoever takes over has.
+const BEYOND_HEALING: Duration = Duration::from_secs(8);
 /// Violations that are reported, so that one cause with many effects stays readable.
 const REPORTED: usize = 25;
 
@@ -53,6 +55,25 @@ pub(crate) async fn facts_at_rest(plant: &Plant, load: Load, poison: Vec<String>
         report.join("\n"),
         plant.logs().display()
     );
+}
+
+/// Stops the load, waits until what is found no longer changes, and answers it: for runs that must not pass.
+pub(crate) async fn lasting_violations(plant: &Plant, load: Load) -> Vec<Violation> {
+    let (log, subscribers) = load.stop().await.unwrap();
+    let observer = Observer::new(plant, log, subscribers, Vec::new()).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let (mut found, mut since) = (Vec::new(), Instant::now());
+    while Instant::now() < deadline {
+        let (violations, _) = observer.look().await;
+        let rested = violations.iter().all(|violation| violation.promise != Promise::ComesToRest);
+        if !rested || violations != found {
+            (found, since) = (violations, Instant::now());
+        } else if since.elapsed() > BEYOND_HEALING {
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    found
 }
 
 struct Observer<'a> {
@@ -96,6 +117,7 @@ impl<'a> Observer<'a> {
             if restless.is_empty() {
                 facts.ask_api(self.plant).await?;
             }
+            facts.heard = self.plant.heard();
             facts.ask_clients(&self.log, &self.subscribers);
             facts.dead_letters = self.dead_letters().await?;
             facts.poison.clone_from(&self.poison);

@@ -2,7 +2,8 @@
 
 use super::{Facts, Findings, Promise};
 
-/// I6: positions run from 1 without holes, and each event was published. That each took effect once is in the stock.
+/// I6: positions run from 1 without holes, and each event was published under its own: so the table says, and so it was
+/// heard where somebody listened. That each took effect once is in the stock.
 pub(super) fn events_are_told(facts: &Facts) -> Findings {
     let mut findings = Findings::of(Promise::EventsAreTold);
     let mut positions = Vec::with_capacity(facts.events.len());
@@ -13,6 +14,10 @@ pub(super) fn events_are_told(facts: &Facts) -> Findings {
             Some(position) => positions.push(position),
             None => findings.add(format!("{} has no position", name())),
         }
+        let heard = facts.heard.as_ref().map(|heard| heard.get(&(event.order_id, event.version)).copied());
+        findings.unless(heard.is_none_or(|heard| heard == event.position), || {
+            format!("{} was heard at {:?} instead of {:?}", name(), heard.flatten(), event.position)
+        });
     }
     positions.sort_unstable();
     let holes = positions.iter().zip(1..).find(|(position, expected)| **position != *expected);

@@ -4,9 +4,11 @@ mod program;
 mod proxy;
 mod stock;
 mod tables;
+mod tap;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bus::amqp::{AmqpConfig, AmqpTransport};
@@ -18,12 +20,16 @@ pub(crate) use program::Program;
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use stock::{ENDLESS, RARE, RARE_STOCK, UNKNOWN};
 pub(crate) use tables::{Column, Tables, Whose, open};
+pub(crate) use tap::Heard;
 
 use crate::load::Api;
+use tap::Tap;
 
 const SECRET: &str = "a secret for tests alone, 32 bytes or more";
 const NAMESPACE: &str = "waybill";
 const RETRY_DELAYS_MS: [u64; 3] = [200, 500, 1_000];
+/// How long a tool of the operator's may take.
+const OPERATOR_LIMIT: Duration = Duration::from_secs(60);
 
 /// What to build.
 #[derive(Clone)]
@@ -32,13 +38,15 @@ pub(crate) struct Shape {
     pub(crate) copies: usize,
     /// Whether the processes reach the broker through a [`Proxy`].
     pub(crate) proxied: bool,
+    /// Whether every event that the broker takes is heard beside the processes, to be held against the tables.
+    pub(crate) tapped: bool,
     /// Environment beside the usual.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { copies: 1, proxied: false, variables: Vec::new() }
+        Self { copies: 1, proxied: false, tapped: true, variables: Vec::new() }
     }
 }
 
@@ -47,6 +55,7 @@ pub(crate) struct Plant {
     pub(crate) programs: Vec<Arc<Program>>,
     pub(crate) tables: Tables,
     pub(crate) proxy: Option<Proxy>,
+    tap: Option<Tap>,
     gateways: Vec<String>,
     engines: Engines,
     logs: PathBuf,
@@ -95,9 +104,12 @@ impl Plant {
             }
         }
         let tables = Tables::Postgres { server: Arc::clone(&database), orders, inventory };
-        let plant =
-            Self { programs, tables, proxy, gateways, engines: Engines::Servers { broker, database }, logs };
+        let engines = Engines::Servers { broker, database };
+        let mut plant = Self { programs, tables, proxy, tap: None, gateways, engines, logs };
         plant.begin().await?;
+        if shape.tapped {
+            plant.tap = Some(Tap::open(plant.broker(), &format!("{NAMESPACE}.events")).await?);
+        }
         Ok(plant)
     }
 
@@ -115,6 +127,7 @@ impl Plant {
             programs: vec![Arc::new(program)],
             tables: Tables::Sqlite(folder.path().to_owned()),
             proxy: None,
+            tap: None,
             gateways: vec![format!("127.0.0.1:{port}")],
             engines: Engines::Embedded(folder),
             logs,
@@ -181,15 +194,36 @@ impl Plant {
     pub(crate) async fn bus(&self) -> Result<SharedTransport> {
         let delays = RETRY_DELAYS_MS.map(std::time::Duration::from_millis);
         let topology = Topology::new(NAMESPACE, RetryDelays(delays.into()));
-        let config = AmqpConfig::new(self.broker().url(), unique("faults"), topology);
+        // Whoever is not of us may send what none of us would.
+        let max_message_bytes = usize::MAX;
+        let url = self.broker().url();
+        let config = AmqpConfig { max_message_bytes, ..AmqpConfig::new(url, unique("faults"), topology) };
         let bus = AmqpTransport::connect(config)?;
         bus.link().wait_for(|link| matches!(link, Link::Up { .. })).await?;
         Ok(Arc::new(bus))
     }
 
+    /// Runs one of the operator's tools on the private broker to its end, and answers what it printed; an error where
+    /// it found something amiss, with what it printed.
+    pub(crate) async fn operator(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = tokio::process::Command::new(testkit::workspace_program("waybill")?);
+        command.args(arguments).env_clear().env("RABBITMQ_URL", self.broker().url());
+        command.env("BUS_NAMESPACE", NAMESPACE).env("RETRY_DELAYS", retry_delays()).kill_on_drop(true);
+        let output =
+            tokio::time::timeout(OPERATOR_LIMIT, command.output()).await.context("it didn't end")??;
+        let said = String::from_utf8(output.stdout)?;
+        anyhow::ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        Ok(said)
+    }
+
     /// Whether there is a broker of its own to look into.
     pub(crate) fn is_distributed(&self) -> bool {
         matches!(self.engines, Engines::Servers { .. })
+    }
+
+    /// What the broker was heard to take, where that is listened to.
+    pub(crate) fn heard(&self) -> Option<Heard> {
+        self.tap.as_ref().map(Tap::heard)
     }
 
     /// Where logs and records are kept for whoever looks into a failure.
@@ -204,19 +238,22 @@ fn amqp_url(port: u16) -> String {
 
 /// What all programs get. Holds are asked about soon, so that the system comes to rest within the test.
 fn environment(admin_port: u16, shape: &Shape) -> Vec<(&'static str, String)> {
-    let delays: Vec<String> = RETRY_DELAYS_MS.iter().map(|delay| format!("{delay}ms")).collect();
     let mut environment = vec![
         ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
         ("HOST", "127.0.0.1".to_owned()),
         ("ADMIN_PORT", admin_port.to_string()),
         ("BUS_NAMESPACE", NAMESPACE.to_owned()),
-        ("RETRY_DELAYS", delays.join(",")),
+        ("RETRY_DELAYS", retry_delays()),
         ("RESERVATION_HOLD", "5s".to_owned()),
         ("RUST_LOG", "info".to_owned()),
     ];
     environment.retain(|(name, _)| shape.variables.iter().all(|(other, _)| other != name));
     environment.extend(shape.variables.iter().cloned());
     environment
+}
+
+fn retry_delays() -> String {
+    RETRY_DELAYS_MS.map(|delay| format!("{delay}ms")).join(",")
 }
 
 fn public(port: u16) -> [(&'static str, String); 3] {

@@ -2,12 +2,19 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use testkit::{Process, Signal, workspace_program};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+/// How long it may take until a process comes by where it is to be struck.
+const STRIKE_LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A program, how to start it, and the process that runs it now.
 pub(crate) struct Program {
@@ -19,6 +26,7 @@ pub(crate) struct Program {
     /// `host:port` of its admin endpoints.
     admin: String,
     log: PathBuf,
+    sabotage: std::sync::Mutex<Option<String>>,
     process: Mutex<Option<Process>>,
 }
 
@@ -39,14 +47,23 @@ impl Program {
             environment,
             admin: format!("127.0.0.1:{admin_port}"),
             log,
+            sabotage: std::sync::Mutex::default(),
             process: Mutex::new(None),
         })
+    }
+
+    /// What it does to itself from within once it is started again, in the words of `service_kit::sabotage`.
+    pub(crate) fn sabotage(&self, words: impl Into<String>) {
+        *self.sabotage.lock().unwrap() = Some(words.into());
     }
 
     /// Starts it without waiting for anything.
     pub(crate) async fn start(&self) -> Result<()> {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(k, v)| (k, v)));
+        if let Some(words) = &*self.sabotage.lock().unwrap() {
+            command.env("WAYBILL_SABOTAGE", words);
+        }
         let process = Process::spawn(&mut command)?;
         *self.process.lock().await = Some(process);
         Ok(())
@@ -80,8 +97,39 @@ impl Program {
         Ok(())
     }
 
+    /// Waits until it has killed itself.
+    pub(crate) async fn killed_itself(&self) -> Result<()> {
+        self.struck("to kill itself", Process::is_running, false).await?;
+        let process = self.process.lock().await.take().context("nobody else ends it")?;
+        let status = process.ended().await?;
+        self.keep_output(&process)?;
+        anyhow::ensure!(status.signal() == Some(9), "{} ended with {status}", self.name);
+        Ok(())
+    }
+
+    /// Waits until it has stopped itself. It stands still until somebody continues it.
+    pub(crate) async fn stopped_itself(&self) -> Result<()> {
+        self.struck("to stop itself", is_stopped, true).await
+    }
+
+    async fn struck(&self, what: &str, state: fn(&Process) -> bool, wanted: bool) -> Result<()> {
+        let deadline = Instant::now() + STRIKE_LIMIT;
+        while Instant::now() < deadline {
+            {
+                let process = self.process.lock().await;
+                let process = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
+                if state(process) == wanted {
+                    return Ok(());
+                }
+                anyhow::ensure!(process.is_running(), "{} has ended", self.name);
+            }
+            sleep(PAUSE).await;
+        }
+        anyhow::bail!("{} had {STRIKE_LIMIT:?} {what} and did not", self.name)
+    }
+
     /// Asks it to end with SIGTERM and answers its exit code, and how long it took to end.
-    pub(crate) async fn terminate(&self) -> Result<(Option<i32>, std::time::Duration)> {
+    pub(crate) async fn terminate(&self) -> Result<(Option<i32>, Duration)> {
         let begun = std::time::Instant::now();
         let process =
             self.process.lock().await.take().with_context(|| format!("{} is not running", self.name))?;
@@ -110,6 +158,12 @@ impl Program {
         file.write_all(process.output().join("\n").as_bytes())?;
         Ok(file.write_all(b"\n-- ended --\n")?)
     }
+}
+
+/// By the third field of `/proc/<id>/stat`; the second, in brackets, is the program's name.
+fn is_stopped(process: &Process) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/stat", process.id()));
+    status.is_ok_and(|status| status.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
 }
 
 impl Drop for Program {

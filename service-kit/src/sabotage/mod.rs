@@ -1,0 +1,43 @@
+//! Tests break a process from within: they take away what keeps a promise, or strike at a failpoint. Debug builds alone
+//! contain this, so that whatever mentions it without being gated likewise doesn't compile in a release.
+
+mod unconfirmed;
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
+use rustix::process::{Signal, getpid, kill_process};
+
+use crate::config::sabotage::{Blow, sabotage};
+
+pub use crate::config::sabotage::Guard;
+pub(crate) use unconfirmed::unconfirmed;
+
+/// Whether the process has to do without it.
+pub fn without(guard: Guard) -> bool {
+    sabotage().is_some_and(|sabotage| sabotage.without.contains(&guard))
+}
+
+/// Counts that a failpoint is passed, and strikes where that is due. A process that is killed here does nothing more.
+pub fn pass(failpoint: &str) {
+    static PASSES: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
+    let Some(sabotage) = sabotage() else { return };
+    let strikes = || sabotage.strikes.iter().filter(|strike| strike.failpoint == failpoint);
+    if strikes().next().is_none() {
+        return;
+    }
+    let pass = {
+        let mut passes = PASSES.lock().expect("nothing panics while it holds this lock");
+        let count = passes.entry(failpoint.to_owned()).or_default();
+        *count += 1;
+        *count
+    };
+    for strike in strikes().filter(|strike| strike.pass == pass) {
+        tracing::warn!(failpoint, blow = ?strike.blow, "a test strikes this process");
+        let signal = match strike.blow {
+            Blow::Kill => Signal::KILL,
+            Blow::Stop => Signal::STOP,
+        };
+        kill_process(getpid(), signal).expect("a process may signal itself");
+    }
+}

@@ -1,0 +1,92 @@
+//! Processes kill themselves between two effects, exactly where it hurts.
+
+use std::fmt::Write as _;
+
+use store::failpoint::Failpoint;
+use testkit::Signal;
+
+use crate::checker::assert_promises_kept;
+use crate::load::{Habits, Load};
+use crate::plant::{Plant, Program, Shape, Whose};
+use crate::scale::scaled;
+
+/// How often a failpoint may be passed before it strikes, at the most: beyond a batch or two, other moments come.
+const PASSES: u32 = 6;
+
+const ORDERS: &str = "order-service";
+const INVENTORY: &str = "inventory-service";
+const FAILPOINTS: [(&str, Failpoint); 8] = [
+    (ORDERS, Failpoint::AfterReserveBeforeCommit),
+    (ORDERS, Failpoint::AfterCommitBeforeAnswer),
+    (ORDERS, Failpoint::AfterChangeBeforeReply),
+    (ORDERS, Failpoint::AfterNumberingBeforePublish),
+    (ORDERS, Failpoint::AfterPublishBeforeMark),
+    (INVENTORY, Failpoint::AfterHoldBeforeReply),
+    (INVENTORY, Failpoint::AfterFollowBeforeAck),
+    (INVENTORY, Failpoint::ReleaseBeforeCommit),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_are_killed_at_every_failpoint() {
+    let plant = Plant::distributed("failpoints", Shape::default()).await.unwrap();
+    let load = Load::start(&plant, scaled(8, 16), Habits::default()).await.unwrap();
+    let kills = scaled(3, 100);
+    let mut report = String::new();
+    for (service, failpoint) in FAILPOINTS {
+        let victim = &plant.copies_of(service)[0];
+        let begun = std::time::Instant::now();
+        victim.kill().await.unwrap();
+        for _ in 0..kills {
+            arm(victim, "kill", failpoint);
+            victim.start().await.unwrap();
+            victim.killed_itself().await.unwrap();
+            end_leases(&plant).await;
+        }
+        victim.sabotage("");
+        victim.start().await.unwrap();
+        victim.ready().await.unwrap();
+        write!(report, "{}: {kills} in {:.0?}; ", failpoint.name(), begun.elapsed()).unwrap();
+    }
+    println!("kills by failpoint: {report}{}", load.log().summary());
+    assert_promises_kept(&plant, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gives_back_what_no_order_came_for_is_killed() {
+    let variables = vec![("RESERVATION_HOLD", "500ms".to_owned())];
+    let plant =
+        Plant::distributed("voids", Shape { copies: 2, variables, ..Shape::default() }).await.unwrap();
+    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
+    let stalled = &plant.copies_of(ORDERS)[0];
+    let copies = plant.copies_of(INVENTORY);
+    let [victim, other] = &copies[..] else { panic!("two copies") };
+    // Whatever is to be given back comes to the victim.
+    other.terminate().await.unwrap();
+    let kills = scaled(2, 100);
+    for _ in 0..kills {
+        victim.kill().await.unwrap();
+        victim.sabotage(format!("kill@{}:1", Failpoint::AfterVoidBeforeRelease.name()));
+        victim.start().await.unwrap();
+        stalled.kill().await.unwrap();
+        arm(stalled, "stop", Failpoint::AfterReserveBeforeCommit);
+        stalled.start().await.unwrap();
+        stalled.stopped_itself().await.unwrap();
+        victim.killed_itself().await.unwrap();
+        victim.sabotage("");
+        victim.start().await.unwrap();
+        stalled.signal(Signal::CONT).await.unwrap();
+    }
+    other.start().await.unwrap();
+    plant.ready().await.unwrap();
+    println!("{kills} kills while giving back; {}", load.log().summary());
+    assert_promises_kept(&plant, load).await;
+}
+
+fn arm(victim: &Program, blow: &str, failpoint: Failpoint) {
+    victim.sabotage(format!("{blow}@{}:{}", failpoint.name(), rand::random_range(1..=PASSES)));
+}
+
+/// Nobody waits for the lease of a copy that is dead, so that many can die. That others do is tried elsewhere.
+async fn end_leases(plant: &Plant) {
+    plant.tables.run(Whose::Orders, "UPDATE order_leases SET expires_at = CURRENT_TIMESTAMP").await.unwrap();
+}

@@ -1,0 +1,84 @@
+//! What fails for as long as nobody mends it, and then takes effect once.
+
+use std::time::Duration;
+
+use bus::dead_letters::{self, DeadLetter, Selection};
+use testkit::eventually;
+
+use super::others::measured;
+use crate::checker::assert_promises_kept;
+use crate::load::{Basket, Habits, Load};
+use crate::plant::{ENDLESS, Plant, Shape, Whose};
+use crate::scale::scaled;
+
+/// Orders to this address can't be stored until that is mended.
+const CURSED: &str = "13 Cursed Lane";
+/// The first try, and one after each of the plant's retry delays.
+const ATTEMPTS: u32 = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_always_fails_is_set_aside_and_takes_effect_once_when_replayed() {
+    let plant = Plant::distributed("cursed", Shape::default()).await.unwrap();
+    let load = Load::start(&plant, 4, Habits::default()).await.unwrap();
+    load.pulse().reaches(20, Duration::from_secs(60)).await.unwrap();
+    let bus = plant.bus().await.unwrap();
+    let curse = format!(
+        "ALTER TABLE orders ADD CONSTRAINT cursed CHECK (shipping_address IS NULL OR shipping_address <> '{CURSED}') \
+         NOT VALID"
+    );
+    plant.tables.run(Whose::Orders, &curse).await.unwrap();
+
+    let api = plant.api("CUST01").unwrap();
+    let cursed = scaled(3, 20);
+    let failing = async {
+        let mut accepted = Vec::new();
+        for _ in 0..cursed {
+            let basket = Basket { shipping_address: Some(CURSED.to_owned()), ..Basket::single(ENDLESS[4]) };
+            let (entry, shown) = load.place(&api, basket).await;
+            let order = shown.unwrap_or_else(|| panic!("it is not accepted: {:?}", entry.attempts));
+            assert_eq!((order.status.as_str(), order.version), ("PENDING", 0), "more can't be said");
+            accepted.push(order.order_id);
+        }
+        (accepted, set_aside(&bus, cursed).await)
+    };
+    let ((accepted, letters), slowest) = measured(&plant, &load, failing).await;
+    for letter in &letters {
+        assert_eq!((letter.code.as_str(), letter.attempts), ("INTERNAL", ATTEMPTS), "{letter:?}");
+        assert_eq!(letter.queue, "waybill.order.commands");
+        assert_eq!(letter.headers["x-origin-queue"], letter.queue.as_str().into());
+        assert_eq!(letter.trace_id.as_ref().map(String::len), Some(32), "{letter:?}");
+        assert!(letter.message.contains("cursed") && letter.failed_at.is_some(), "{letter:?}");
+    }
+
+    // Replayed too early it fails again; mended, one by its id and the rest by their code.
+    let replayed = plant.operator(&["dead-letters", "replay", &letters[0].id]).await.unwrap();
+    assert!(replayed.contains("1 dead letter replayed"), "{replayed}");
+    set_aside(&bus, cursed).await;
+    plant.tables.run(Whose::Orders, "ALTER TABLE orders DROP CONSTRAINT cursed").await.unwrap();
+    plant.operator(&["dead-letters", "replay", &letters[0].id]).await.unwrap();
+    plant.operator(&["dead-letters", "replay", "--code", "INTERNAL"]).await.unwrap();
+    let ids: Vec<String> = accepted.iter().map(|id| format!("'{id}'")).collect();
+    let decided = format!(
+        "SELECT count(*) FROM orders WHERE status = 'PROCESSING' AND NOT fenced AND id IN ({})",
+        ids.join(", ")
+    );
+    eventually("every order that was accepted is there", async || {
+        let decided = plant.tables.texts(Whose::Orders, &decided).await?;
+        anyhow::ensure!(decided == [cursed.to_string()], "{decided:?} of {cursed}");
+        anyhow::Ok(())
+    })
+    .await;
+
+    println!("{cursed} commands failed {ATTEMPTS} times each; {slowest}; {}", load.log().summary());
+    slowest.assert_nobody_was_held_up();
+    assert_promises_kept(&plant, load).await;
+}
+
+async fn set_aside(bus: &bus::transport::SharedTransport, count: usize) -> Vec<DeadLetter> {
+    eventually("they are set aside", async || {
+        let letters = dead_letters::list(bus, &Selection::All).await?;
+        anyhow::ensure!(letters.len() == count, "{} are set aside", letters.len());
+        anyhow::Ok(letters)
+    })
+    .await
+}
