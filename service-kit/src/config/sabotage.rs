@@ -12,11 +12,11 @@ static SABOTAGE: OnceLock<Sabotage> = OnceLock::new();
 ///
 /// Read from words such as `without-outbox` and `kill@after-commit-before-answer:7`, separated by blanks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sabotage {
+pub(crate) struct Sabotage {
     /// What it goes without.
-    pub without: Vec<Guard>,
+    pub(crate) without: Vec<Guard>,
     /// What strikes it.
-    pub strikes: Vec<Strike>,
+    pub(crate) strikes: Vec<Strike>,
 }
 
 /// What keeps a promise. Taken away, whoever checks the promise must find it broken.
@@ -34,18 +34,18 @@ pub enum Guard {
 
 /// A signal that the process sends itself in passing a failpoint, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Strike {
+pub(crate) struct Strike {
     /// Which signal.
-    pub blow: Blow,
+    pub(crate) blow: Blow,
     /// The failpoint's name.
-    pub failpoint: String,
+    pub(crate) failpoint: String,
     /// At which time it is passed, from 1 on.
-    pub pass: u32,
+    pub(crate) pass: u32,
 }
 
 /// How a process is struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blow {
+pub(crate) enum Blow {
     /// SIGKILL.
     Kill,
     /// SIGSTOP; somebody has to continue it.
