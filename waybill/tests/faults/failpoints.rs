@@ -87,6 +87,6 @@ fn arm(victim: &Program, blow: &str, failpoint: Failpoint) {
 }
 
 /// Nobody waits for the lease of a copy that is dead, so that many can die. That others do is tried elsewhere.
-async fn end_leases(plant: &Plant) {
+pub(crate) async fn end_leases(plant: &Plant) {
     plant.tables.run(Whose::Orders, "UPDATE order_leases SET expires_at = CURRENT_TIMESTAMP").await.unwrap();
 }

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use store::failpoint::Failpoint;
 
 use crate::checker::{Promise, Violation, lasting_violations};
+use crate::failpoints::end_leases;
 use crate::load::{Basket, CUSTOMERS, Habits, Load};
 use crate::plant::{Plant, RARE, RARE_STOCK, Shape, Whose};
 use crate::scale::scaled;
@@ -18,7 +19,7 @@ const LIVENESS: Duration = Duration::from_secs(30);
 async fn without_the_outbox_events_are_found_missing() {
     let plant = sabotaged("without-outbox").await;
     let load = Load::start(&plant, 6, Habits::default()).await.unwrap();
-    orders_are_killed_after_their_commit(&plant, "without-outbox").await;
+    orders_are_killed_after_their_commit(&plant, &load, "without-outbox").await;
     assert_found(&plant, load, "without the outbox", Promise::EventsAreTold).await;
 }
 
@@ -26,7 +27,7 @@ async fn without_the_outbox_events_are_found_missing() {
 async fn without_deduplication_orders_are_found_twice() {
     let plant = sabotaged("without-deduplication").await;
     let load = Load::start(&plant, 6, Habits::default()).await.unwrap();
-    orders_are_killed_after_their_commit(&plant, "without-deduplication").await;
+    orders_are_killed_after_their_commit(&plant, &load, "without-deduplication").await;
     assert_found(&plant, load, "without deduplication", Promise::EveryOkHasOneOrder).await;
 }
 
@@ -64,21 +65,25 @@ async fn sabotaged(words: &str) -> Plant {
     Plant::distributed(words, Shape { variables, ..Shape::default() }).await.unwrap()
 }
 
-/// Commands are delivered again, and events wait for whoever comes next.
-async fn orders_are_killed_after_their_commit(plant: &Plant, words: &str) {
-    let victim = &plant.copies_of("order-service")[0];
+/// Commands are delivered again, and events wait for whoever comes next. In between all goes well.
+async fn orders_are_killed_after_their_commit(plant: &Plant, load: &Load, words: &str) {
+    let (victim, pulse) = (&plant.copies_of("order-service")[0], load.pulse());
     let at = Failpoint::AfterCommitBeforeAnswer.name();
     victim.kill().await.unwrap();
+    end_leases(plant).await;
     for _ in 0..scaled(3, 20) {
-        victim.sabotage(format!("{words} kill@{at}:{}", rand::random_range(2..10)));
+        victim.sabotage(format!("{words} kill@{at}:{}", rand::random_range(5..15)));
         victim.start().await.unwrap();
         victim.killed_itself().await.unwrap();
+        end_leases(plant).await;
     }
     victim.sabotage(words);
     victim.start().await.unwrap();
     victim.ready().await.unwrap();
+    pulse.reaches(pulse.placed() + 20, LIVENESS).await.unwrap();
 }
 
+#[expect(clippy::print_stdout, reason = "what is found is the figure that this measures")]
 async fn assert_found(plant: &Plant, load: Load, sabotage: &str, promise: Promise) {
     let summary = load.log().summary();
     let violations = lasting_violations(plant, load).await;
