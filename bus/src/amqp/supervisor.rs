@@ -39,7 +39,7 @@ impl Supervisor {
         while !stop.is_cancelled() {
             // Each step of it has a bound of its own, and there are many.
             let opening = self.pulse.beating(self.open());
-            let reason = match stop.run_until_cancelled(opening).await {
+            let reason = match stop.run_until_cancelled(Box::pin(opening)).await {
                 None => break,
                 Some(Ok(session)) => {
                     epoch += 1;
