@@ -1,7 +1,7 @@
 //! What every process stands on, whatever it does: configuration, logs and traces, metrics, health, the
 //! broker, shutdown.
 //!
-//! A process is `run(name, main)`: `main` reads its arguments ([`config`]) and [`serve`]s, which starts [`telemetry`],
+//! A process is `run(name, main)`: `main` reads its arguments ([`config`]) and [`serve()`]s, which starts [`telemetry`],
 //! [`metrics`] and the [`admin`] server, connects to the broker, and gives the service a [`Host`]. The service does its work
 //! as tracked tasks of the host's [`Shutdown`], which supervises its end.
 
