@@ -18,6 +18,7 @@ mod kills;
 mod network;
 mod orders_at_once;
 mod poison;
+mod repeats;
 mod rolling;
 mod sabotage;
 mod stalls;

@@ -1,14 +1,16 @@
 //! The whole system as real processes, and the ways to break it.
 
+mod detour;
+mod operator;
 mod program;
 mod proxy;
+mod repeater;
 mod stock;
 mod tables;
 mod tap;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bus::amqp::{AmqpConfig, AmqpTransport};
@@ -16,8 +18,10 @@ use bus::topology::{RetryDelays, Topology};
 use bus::transport::{Link, SharedTransport, Transport as _};
 use testkit::{Postgres, RabbitMq, free_port, unique};
 
+pub(crate) use detour::Detour;
 pub(crate) use program::Program;
 pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use repeater::{Repeated, Repeater};
 pub(crate) use stock::{ENDLESS, RARE, RARE_STOCK, UNKNOWN};
 pub(crate) use tables::{Column, Tables, Whose, open};
 pub(crate) use tap::Heard;
@@ -28,8 +32,6 @@ use tap::Tap;
 const SECRET: &str = "a secret for tests alone, 32 bytes or more";
 const NAMESPACE: &str = "waybill";
 const RETRY_DELAYS_MS: [u64; 3] = [200, 500, 1_000];
-/// How long a tool of the operator's may take.
-const OPERATOR_LIMIT: Duration = Duration::from_secs(60);
 
 /// What to build.
 #[derive(Clone)]
@@ -201,19 +203,6 @@ impl Plant {
         let bus = AmqpTransport::connect(config)?;
         bus.link().wait_for(|link| matches!(link, Link::Up { .. })).await?;
         Ok(Arc::new(bus))
-    }
-
-    /// Runs one of the operator's tools on the private broker to its end, and answers what it printed; an error where
-    /// it found something amiss, with what it printed.
-    pub(crate) async fn operator(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = tokio::process::Command::new(testkit::workspace_program("waybill")?);
-        command.args(arguments).env_clear().env("RABBITMQ_URL", self.broker().url());
-        command.env("BUS_NAMESPACE", NAMESPACE).env("RETRY_DELAYS", retry_delays()).kill_on_drop(true);
-        let output =
-            tokio::time::timeout(OPERATOR_LIMIT, command.output()).await.context("it didn't end")??;
-        let said = String::from_utf8(output.stdout)?;
-        anyhow::ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        Ok(said)
     }
 
     /// Whether there is a broker of its own to look into.
