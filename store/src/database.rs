@@ -6,6 +6,8 @@ use std::time::Duration;
 use bus::clock::Clock;
 use schema::time::Timestamp;
 use sea_orm::sea_query::SelectStatement;
+use sea_orm::sqlx;
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend,
@@ -13,6 +15,7 @@ use sea_orm::{
 };
 
 use crate::error::StoreError;
+use crate::refusal;
 
 /// Connections to PostgreSQL of one service in one process.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -25,6 +28,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for a row lock, and how long a transaction may lie idle with its locks: a copy
 /// that stalls in the middle of one holds up the others no longer than this.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer to a ping is awaited before it is asked why there is none.
+const PING_LIMIT: Duration = Duration::from_millis(500);
 /// The pause before a database that doesn't answer at start is tried again; doubles up to the limit.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -50,8 +55,15 @@ impl Database {
             let reader = sea_orm::Database::connect(sqlite_options(url, SQLITE_READERS, true)).await?;
             Ok(Self { writer, reader, clock })
         } else {
-            let pool = sea_orm::Database::connect(postgres_options(url)).await?;
-            Ok(Self { writer: pool.clone(), reader: pool, clock })
+            let options = postgres_options(url);
+            let given: PgConnectOptions = options
+                .get_url()
+                .parse()
+                .map_err(|error: sqlx::Error| StoreError::Unavailable(error.to_string()))?;
+            match sea_orm::Database::connect(options).await {
+                Ok(pool) => Ok(Self { writer: pool.clone(), reader: pool, clock }),
+                Err(error) => Err(refusal::explained(error, &given).await),
+            }
         }
     }
 
@@ -125,9 +137,17 @@ impl Database {
         Ok(row.try_get::<chrono::DateTime<chrono::Utc>>("", "now")?.into())
     }
 
-    /// Whether it answers.
+    /// Whether it answers; if not, what PostgreSQL says to one more connection. That all of ours are busy is no silence
+    /// of its.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.reader.ping().await?)
+        if self.backend() == DbBackend::Sqlite {
+            return Ok(self.reader.ping().await?);
+        }
+        if let Ok(Ok(())) = tokio::time::timeout(PING_LIMIT, self.reader.ping()).await {
+            return Ok(());
+        }
+        let options = self.reader.get_postgres_connection_pool().connect_options();
+        refusal::told(&options).await.map_or(Ok(()), Err)
     }
 
     /// Closes the connections, and with them SQLite's write-ahead log.

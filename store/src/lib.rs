@@ -14,6 +14,8 @@
 pub mod database;
 pub mod error;
 
+mod refusal;
+
 pub mod lease;
 pub mod outbox;
 pub mod relay;

@@ -61,6 +61,26 @@ async fn a_database_that_is_not_there_is_waited_for_and_named() {
 }
 
 #[tokio::test]
+async fn whoever_refuses_is_quoted() {
+    let url = testkit::postgres_database().await;
+    let (server, name) = url.rsplit_once('/').unwrap();
+    let (_, address) = server.rsplit_once('@').unwrap();
+    let refused_by = format!("127.0.0.1:{}", testkit::free_port());
+    for (url, words) in [
+        (
+            format!("{server}/{name}_of_nobody"),
+            format!("database \"{name}_of_nobody\" does not exist (3D000)"),
+        ),
+        (format!("postgres://nobody@{address}/{name}"), "role \"nobody\" does not exist".to_owned()),
+        (format!("postgres://nobody@{refused_by}/none"), "Connection refused".to_owned()),
+    ] {
+        let error = Database::connect(&url, Arc::new(SystemClock)).await.err().unwrap();
+        let StoreError::Unavailable(reason) = &error else { panic!("{error:?}") };
+        assert!(reason.contains(&words), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_stops_is_unavailable_and_serves_again_once_it_is_back() {
     let server = testkit::Postgres::start().await.unwrap();
     let url = server.create_database("bank").await.unwrap();
