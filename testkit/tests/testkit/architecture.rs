@@ -9,7 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, Package
 
 const SERVICES: [&str; 3] = ["order-service", "customer-service", "inventory-service"];
 
-static WORKSPACE: LazyLock<Metadata> = LazyLock::new(|| {
+pub(crate) static WORKSPACE: LazyLock<Metadata> = LazyLock::new(|| {
     // One platform's packages, so that nothing has to be fetched for others.
     let version = Command::new("rustc").arg("-vV").output().unwrap().stdout;
     let version = String::from_utf8(version).unwrap();

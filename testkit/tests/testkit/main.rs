@@ -8,4 +8,5 @@ mod owners;
 mod postgres;
 mod processes;
 mod rabbitmq;
+mod sabotage;
 mod shared;
