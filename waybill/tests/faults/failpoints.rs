@@ -82,7 +82,8 @@ async fn whoever_gives_back_what_no_order_came_for_is_killed() {
     assert_promises_kept(&plant, load).await;
 }
 
-fn arm(victim: &Program, blow: &str, failpoint: Failpoint) {
+/// Has it struck at one of its next passes, once it is started again.
+pub(crate) fn arm(victim: &Program, blow: &str, failpoint: Failpoint) {
     victim.sabotage(format!("{blow}@{}:{}", failpoint.name(), rand::random_range(1..=PASSES)));
 }
 

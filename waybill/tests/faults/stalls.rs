@@ -1,14 +1,31 @@
-//! A service stands still for longer than its holds and leases last, and goes on as if nothing had been.
+//! A copy of each service stands still for longer than its holds and leases last, and goes on as if nothing had been.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use store::failpoint::Failpoint;
 use testkit::Signal;
 use tokio::time::sleep;
 
 use crate::checker::assert_promises_kept;
+use crate::failpoints::arm;
 use crate::load::{Habits, Load};
-use crate::plant::{Plant, Shape};
+use crate::plant::{Plant, Program, Shape};
 use crate::scale::scaled;
+
+/// Where a copy of order-service and one of inventory-service stop together: holding, committing and telling.
+const STALLS: [(Failpoint, Failpoint); 5] = [
+    (Failpoint::AfterReserveBeforeCommit, Failpoint::AfterHoldBeforeReply),
+    (Failpoint::AfterCommitBeforeAnswer, Failpoint::ReleaseBeforeCommit),
+    (Failpoint::AfterChangeBeforeReply, Failpoint::AfterFollowBeforeAck),
+    (Failpoint::AfterNumberingBeforePublish, Failpoint::AfterHoldBeforeReply),
+    (Failpoint::AfterPublishBeforeMark, Failpoint::ReleaseBeforeCommit),
+];
+
+/// Longer than a hold of one second, the relay's lease, and what a transaction may lie idle for.
+const STALL_SECONDS: u64 = 7;
+/// Longer than the broker waits for a sign of life: what was delivered goes to others meanwhile.
+const LONG_STALL_SECONDS: u64 = 13;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn services_that_stand_still_beyond_hold_and_lease_do_no_harm() {
@@ -17,16 +34,39 @@ async fn services_that_stand_still_beyond_hold_and_lease_do_no_harm() {
     let plant = Plant::distributed("stalls", shape).await.unwrap();
     let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
     let pulse = load.pulse();
-    for _ in 0..scaled(1, 10) {
-        for service in ["order-service", "inventory-service", "customer-service"] {
+    let rounds = scaled(1, 10);
+    for round in 0..rounds {
+        for (at_order, at_inventory) in STALLS {
+            let order = stall_at(&plant, "order-service", at_order);
+            let inventory = stall_at(&plant, "inventory-service", at_inventory);
+            let (order, inventory) = tokio::join!(order, inventory);
+            let others = ["gateway", "customer-service"].map(|name| plant.copies_of(name)[0].clone());
+            let stalled = [vec![order, inventory], others.into()].concat();
+            for other in &stalled[2..] {
+                other.signal(Signal::STOP).await.unwrap();
+            }
+            sleep(Duration::from_secs(if round % 2 == 0 { STALL_SECONDS } else { LONG_STALL_SECONDS })).await;
+            for program in stalled {
+                program.signal(Signal::CONT).await.unwrap();
+            }
             pulse.reaches(pulse.placed() + 20, Duration::from_secs(30)).await.unwrap();
-            let stalled = &plant.copies_of(service)[rand::random_range(0..2)];
-            sleep(Duration::from_millis(rand::random_range(0..200))).await;
-            stalled.signal(Signal::STOP).await.unwrap();
-            sleep(Duration::from_secs(7)).await;
-            stalled.signal(Signal::CONT).await.unwrap();
         }
     }
-    println!("{}", load.log().summary());
+    plant.ready().await.unwrap();
+    println!("{rounds} stalls at each of {} pairs of failpoints; {}", STALLS.len(), load.log().summary());
     assert_promises_kept(&plant, load).await;
+}
+
+/// Lets a copy come to a failpoint and stop itself there, while the other one is away and leaves everything to it. Then the
+/// other one takes over.
+async fn stall_at(plant: &Plant, service: &str, failpoint: Failpoint) -> Arc<Program> {
+    let copies = plant.copies_of(service);
+    let [stalled, other] = &copies[..] else { panic!("two copies of {service}") };
+    stalled.kill().await.unwrap();
+    arm(stalled, "stop", failpoint);
+    stalled.start().await.unwrap();
+    other.terminate().await.unwrap();
+    stalled.stopped_itself().await.unwrap();
+    other.start().await.unwrap();
+    Arc::clone(stalled)
 }
