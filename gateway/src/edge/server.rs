@@ -23,7 +23,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait where the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `lifecycle.closing`, then lets requests and sockets finish.
+/// How long connections that were kept alive are still listened to once the process stops accepting: a request may be
+/// on its way. Each answer closes its connection, so whoever is busy is gone by then.
+const FAREWELL: Duration = Duration::from_millis(500);
+const FAREWELL_LOOK: Duration = Duration::from_millis(10);
+
+/// Serves connections until `lifecycle.closing`, then lets requests and sockets finish, those included that a client
+/// had sent, or was about to send over a connection it had, before it could know.
 ///
 /// Bounds on how long finishing may take are the caller's: drop the future.
 pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) {
@@ -44,9 +50,35 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) 
             }
         }
     }
-    drop(listener);
+    accept_the_rest(listener, |stream| {
+        // More than there are places for wait no longer, as nobody would come back to them.
+        if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+            serve_connection(stream, permit, router.clone(), &graceful);
+        }
+    });
+    let gone = async {
+        while graceful.count() > 0 {
+            tokio::time::sleep(FAREWELL_LOOK).await;
+        }
+    };
+    drop(tokio::time::timeout(FAREWELL, gone).await);
     graceful.shutdown().await;
     lifecycle.sockets_closed().await;
+}
+
+/// Takes what the kernel has accepted by now, which would be reset with the listener; the next ones are refused.
+fn accept_the_rest(listener: TcpListener, mut serve: impl FnMut(TcpStream)) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, _)) = listener.accept() {
+        let stream = stream
+            .set_nodelay(true)
+            .and_then(|()| stream.set_nonblocking(true))
+            .and_then(|()| TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => serve(stream),
+            Err(error) => tracing::debug!(%error, "a connection could not be taken"),
+        }
+    }
 }
 
 async fn accept(

@@ -1,7 +1,10 @@
 //! Probes, draining, and connections that say nothing.
 
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::edge_kit::{Options, PATIENCE, TestEdge, answer};
 
@@ -40,6 +43,28 @@ async fn a_draining_gateway_serves_on_and_sends_clients_elsewhere() {
     assert_eq!(during.status(), 200);
     assert_eq!(during.headers()["connection"], "close");
     assert!(edge.try_socket(Some("graphql-transport-ws"), None).await.is_ok());
+}
+
+/// A client can't know that the gateway stops before it is told, over the connection that it keeps for its next request.
+#[tokio::test]
+async fn a_request_over_a_kept_connection_is_answered_while_the_gateway_stops() {
+    let edge = TestEdge::start().await;
+    let mut kept = TcpStream::connect(edge.address).await.unwrap();
+    let body = r#"{"query":"{ hello }"}"#;
+    let head = "POST /graphql HTTP/1.1\r\nhost: waybill\r\ncontent-type: application/json\r\n";
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    kept.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4_096];
+    assert!(kept.read(&mut answer).await.unwrap() > 0);
+
+    edge.lifecycle.closing.cancel();
+    let refused = async || TcpStream::connect(edge.address).await.is_err();
+    testkit::eventually("nothing new is accepted", refused).await;
+    kept.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, kept.read_to_string(&mut answer)).await.expect("it ends").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    tokio::time::timeout(PATIENCE, edge.served).await.unwrap().unwrap();
 }
 
 #[tokio::test]
