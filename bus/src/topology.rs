@@ -158,6 +158,12 @@ impl Topology {
         requests.chain(work).collect()
     }
 
+    /// The shared queues that one service consumes, or that stand behind those.
+    pub fn queues_of(&self, service: Service) -> Vec<QueueSpec> {
+        let own = self.name(format_args!("{}.", service.name()));
+        self.queues().into_iter().filter(|queue| queue.name.starts_with(&own)).collect()
+    }
+
     fn work_queues(&self, queue: WorkQueue) -> Vec<QueueSpec> {
         let work = |name, message_ttl, dead_letter| QueueSpec {
             name,
@@ -221,5 +227,17 @@ mod tests {
                 "waybill.inventory.order-events.retry.5s",
             ]
         );
+    }
+
+    #[test]
+    fn each_queue_is_one_services() {
+        let topology = Topology::new("waybill", RetryDelays::default());
+        let mut of_services: Vec<QueueSpec> =
+            Service::ALL.into_iter().flat_map(|service| topology.queues_of(service)).collect();
+        let mut all = topology.queues();
+        of_services.sort_by(|one, other| one.name.cmp(&other.name));
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        assert_eq!(of_services, all);
+        assert_eq!(topology.queues_of(Service::Customer).len(), 1);
     }
 }

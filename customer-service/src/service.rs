@@ -34,6 +34,7 @@ impl Service {
         let shutdown = &host.shutdown;
         shutdown.spawn("customer requests", responder.run(shutdown.stopping().clone()));
         let database_there = host.readiness.condition("customers database");
+        host.show_queues(Name::Customer, &transport);
         host.run_until_stopping(database_there.follow(PROBE_EVERY, async move || database.ping().await));
         Ok(())
     }

@@ -64,6 +64,7 @@ impl Service {
         shutdown.spawn("inventory requests", responder.run(stopping.clone()));
         shutdown.spawn("inventory order events", worker.run(stopping.clone()));
         shutdown.spawn("inventory settling", settling.run(settling_pulse, stopping.clone()));
+        host.show_queues(Name::Inventory, &transport);
         host.run_until_stopping(
             database_there.follow(PROBE_EVERY, async move || inventory.database.ping().await),
         );

@@ -14,6 +14,7 @@ mod orders;
 mod backends;
 mod events;
 
+pub mod backlog;
 pub mod context;
 pub mod pending;
 pub mod placing;

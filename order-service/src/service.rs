@@ -17,6 +17,7 @@ use store::relay::Relay;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::keep_showing;
 use crate::config::Config;
 use crate::context::Context;
 use crate::events::OrderEvents;
@@ -71,6 +72,8 @@ impl Service {
             pulse: host.pulse("order commands", &[&database_there]),
         };
         let retrying = RetryPending::new(context.clone());
+        host.show_queues(Name::Order, &transport);
+        host.run_until_stopping(keep_showing(context.clone()));
         let relay = relay(&context, transport);
         #[cfg(debug_assertions)]
         let relay = crate::sabotage::outbox(relay);
@@ -83,8 +86,7 @@ impl Service {
         let working = Arc::new(finished.clone().drop_guard());
         shutdown.spawn("order requests", held(Arc::clone(&working), responder.run(stopping.clone())));
         shutdown.spawn("order commands", held(Arc::clone(&working), worker.run(stopping.clone())));
-        let retrying = async move { retrying.run(&retrying_pulse, &stopping).await };
-        shutdown.spawn("pending orders", held(working, retrying));
+        shutdown.spawn("pending orders", held(working, retrying.run(retrying_pulse, stopping)));
         let telling = async move { relay.run(&context.committed, &relay_pulse, &finished).await };
         shutdown.spawn("order events", telling);
         host.run_until_stopping(database_there.follow(PROBE_EVERY, async move || database.ping().await));

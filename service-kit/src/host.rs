@@ -7,7 +7,7 @@ use bus::clock::Clock;
 use bus::pulse::Pulse;
 use bus::requester::Requester;
 use bus::responder::{HandleRequest, Responder};
-use bus::transport::SharedTransport;
+use bus::transport::{SharedTransport, Transport};
 use schema::pattern::Service;
 
 use crate::health::{ReadinessHandle, SILENCE_LIMIT};
@@ -15,6 +15,9 @@ use crate::{Liveness, Readiness, Shutdown};
 
 /// How often a host asks whether what its services need is there.
 pub const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// How often the broker is asked about a service's queues.
+const QUEUES_EVERY: Duration = Duration::from_secs(15);
 
 /// Where a service runs. Cloning shares it; services in one process have a [`Shutdown`] each and share the rest.
 #[derive(Clone)]
@@ -53,6 +56,20 @@ impl Host {
         tokio::spawn(self.shutdown.stopping().clone().run_until_cancelled_owned(task));
     }
 
+    /// Keeps the gauges of a service's queues up to date: what waits in them, dead letters too, and who consumes them.
+    pub fn show_queues(&self, service: Service, transport: &SharedTransport) {
+        let transport = Arc::clone(transport);
+        self.run_until_stopping(async move {
+            let queues = transport.topology().queues_of(service);
+            loop {
+                for queue in &queues {
+                    show_queue(&*transport, &queue.name).await;
+                }
+                tokio::time::sleep(QUEUES_EVERY).await;
+            }
+        });
+    }
+
     /// Asks other services in the name of `asker`, until running work is cut off.
     pub fn requester(&self, asker: &str, transport: &SharedTransport) -> Arc<Requester> {
         let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
@@ -72,5 +89,14 @@ impl Host {
         let pulse = self.pulse(format!("{} requests", service.name()), &[]);
         let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
         Responder { transport, service, handler, prefetch, clock, pulse }
+    }
+}
+
+/// What can't be asked now is shown as it was.
+async fn show_queue(transport: &dyn Transport, queue: &str) {
+    if let Ok(Some(depth)) = transport.depth(queue).await {
+        metrics::gauge!("waybill_broker_ready_messages", "queue" => queue.to_owned()).set(depth.ready as f64);
+        metrics::gauge!("waybill_broker_consumers", "queue" => queue.to_owned())
+            .set(f64::from(depth.consumers));
     }
 }

@@ -86,7 +86,7 @@ impl RetryPending {
     }
 
     /// Ticks until `stop`.
-    pub async fn run(&self, pulse: &Pulse, stop: &CancellationToken) {
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut away = AWAY_FIRST;
         while !stop.is_cancelled() {
             pulse.beat();

@@ -1,21 +1,17 @@
 use std::collections::HashMap;
 
 use schema::limits::REQUEST_MAX_ITEMS;
-use schema::order_messages::{AuditedOrder, Backlog, HistoryEntry, Item, OrderAudit, OrderAudited};
-use sea_orm::prelude::DateTimeUtc;
+use schema::order_messages::{AuditedOrder, HistoryEntry, Item, OrderAudit, OrderAudited};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use store::StoreError;
 use uuid::Uuid;
 
 use super::history::entries;
+use crate::backlog::{backlog, unpublished};
 use crate::context::Context;
-use crate::entity::{order, order_event};
+use crate::entity::order;
 use crate::orders::{EVENTS, Stored, with_lines};
-use crate::pending::pending;
 
 /// A page of orders by id each, deleted ones included, with what an audit holds against inventory.
 pub(super) async fn audit(
@@ -32,10 +28,7 @@ pub(super) async fn audit(
 async fn page(context: &Context, question: &OrderAudit) -> Result<OrderAudited, StoreError> {
     let connection = context.database.read();
     let head = EVENTS.number(&context.database).await?;
-    let outbox = order_event::Entity::find()
-        .filter(order_event::Column::PublishedAt.is_null())
-        .count(connection)
-        .await?;
+    let outbox = unpublished(context).await?;
     let limit = (question.limit as usize).clamp(1, REQUEST_MAX_ITEMS);
     let mut select = order::Entity::find()
         .filter(Expr::col(order::Column::Fenced).not())
@@ -57,33 +50,6 @@ async fn page(context: &Context, question: &OrderAudit) -> Result<OrderAudited, 
     let orders = orders.collect();
     let backlog = if question.after.is_none() { Some(backlog(context).await?) } else { None };
     Ok(OrderAudited { orders, has_more, outbox, head, backlog })
-}
-
-async fn backlog(context: &Context) -> Result<Backlog, StoreError> {
-    let connection = context.database.read();
-    let unpublished_since: Option<Option<DateTimeUtc>> = order_event::Entity::find()
-        .select_only()
-        .column_as(order_event::Column::OccurredAt.min(), "since")
-        .filter(order_event::Column::PublishedAt.is_null())
-        .into_tuple()
-        .one(connection)
-        .await?;
-    let pending = order::Entity::find().filter(pending());
-    let oldest: Option<DateTimeUtc> = pending
-        .clone()
-        .select_only()
-        .column(order::Column::PendingSince)
-        .order_by_asc(order::Column::PendingSince)
-        .limit(1)
-        .into_tuple()
-        .one(connection)
-        .await?;
-    Ok(Backlog {
-        now: context.clock.now(),
-        unpublished_since: unpublished_since.flatten().map(Into::into),
-        pending: pending.count(connection).await?,
-        pending_since: oldest.map(Into::into),
-    })
 }
 
 fn audited(stored: Stored, idempotency_key: Option<String>, steps: Vec<HistoryEntry>) -> AuditedOrder {

@@ -1,10 +1,42 @@
 use schema::order_messages::{OrderAudit, OrderAudited};
 use schema::pattern::ORDER_AUDIT;
 
+use order_service::backlog;
+use std::time::Duration;
+
+use crate::backends::Mood;
 use crate::on_both_databases;
 use crate::shop::{Shop, keyed};
 
-on_both_databases!(an_audit_pages_through_every_order_deleted_ones_included,);
+on_both_databases!(
+    an_audit_pages_through_every_order_deleted_ones_included,
+    gauges_say_how_much_waits_and_for_how_long,
+);
+
+async fn gauges_say_how_much_waits_and_for_how_long(shop: Shop) {
+    let metrics = service_kit::metrics::install();
+    let gauge = |name: &str| -> f64 {
+        let shown = metrics.render();
+        let line = shown.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {shown}")).parse().unwrap()
+    };
+    backlog::show(&shop.context).await.unwrap();
+    let ages = ["waybill_outbox_oldest_seconds", "waybill_pending_orders_oldest_seconds"];
+    assert_eq!((gauge("waybill_outbox_events"), gauge("waybill_pending_orders")), (0.0, 0.0));
+    assert_eq!(ages.map(gauge), [0.0, 0.0]);
+
+    shop.order(&[("MUG", 1)]).await;
+    shop.backends.state().inventory = Mood::Away;
+    shop.order(&[("MUG", 1)]).await;
+    shop.clock.advance(Duration::from_secs(90));
+    backlog::show(&shop.context).await.unwrap();
+    assert_eq!((gauge("waybill_outbox_events"), gauge("waybill_pending_orders")), (2.0, 1.0));
+    assert!(gauge(ages[0]) >= 90.0, "{}", gauge(ages[0]));
+    if shop.is_on_sqlite() {
+        // PostgreSQL tells since when by its own clock.
+        assert!(gauge(ages[1]) >= 90.0, "{}", gauge(ages[1]));
+    }
+}
 
 async fn an_audit_pages_through_every_order_deleted_ones_included(shop: Shop) {
     let kept = shop.place(keyed("k1", &[("MUG", 2)])).await.unwrap().order.unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use order_service::backlog;
 use order_service::service::relay;
 use schema::cursor::{OrderCursor, UpdateCursor};
 use schema::ids::OrderId;
@@ -77,7 +78,10 @@ async fn ask_for_everything(shop: &Shop) {
     list_everything(shop, &placed).await;
     replay_everything(shop, placed.id).await;
     let broker = Broker::new(shop.clock.clone());
+    let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: None, limit: 5 }).await;
+    backlog::show(&shop.context).await.unwrap();
     relay(&shop.context, broker.transport("order.1")).tick().await.unwrap();
+    backlog::show(&shop.context).await.unwrap();
     let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: Some(placed.id), limit: 5 }).await;
     shop.cancel(placed.id).await.unwrap();
     shop.delete(placed.id).await.unwrap();

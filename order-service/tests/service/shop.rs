@@ -84,10 +84,10 @@ impl Shop {
         Self { context, backends, clock, url, folder }
     }
 
-    /// For tests in which somebody never answers.
+    /// For tests in which somebody never answers: long enough for asking on a busy machine.
     pub(crate) fn impatient(mut self) -> Self {
-        self.context.bounds.placing_budget = Duration::from_millis(50);
-        self.context.bounds.request_timeout = Duration::from_millis(50);
+        self.context.bounds.placing_budget = Duration::from_millis(500);
+        self.context.bounds.request_timeout = Duration::from_millis(500);
         self
     }
 
@@ -220,6 +220,11 @@ impl Shop {
             self.get(order_id).await.filter(|order| order.status != OrderStatus::Pending)
         })
         .await
+    }
+
+    /// Whether its own clock is the database's too.
+    pub(crate) fn is_on_sqlite(&self) -> bool {
+        self.context.database.backend() == sea_orm::DbBackend::Sqlite
     }
 
     /// Units that are in stock and not held.
