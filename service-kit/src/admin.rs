@@ -5,6 +5,7 @@ mod desk;
 pub use desk::DESK_PATH;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::State;
@@ -34,9 +35,8 @@ pub struct RunningAdmin {
 impl AdminServer {
     /// With the health of this process and its metrics.
     pub fn new(readiness: Readiness, liveness: Liveness) -> Self {
-        let router =
-            health_routes(readiness, liveness).route("/metrics", get(render).with_state(metrics::install()));
-        Self { router }
+        let state = (metrics::install(), readiness.clone(), liveness.clone());
+        Self { router: health_routes(readiness, liveness).route("/metrics", get(render).with_state(state)) }
     }
 
     /// Adds routes of the process's own.
@@ -92,7 +92,16 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     (status(report.ready), Json(report))
 }
 
-async fn render(State(metrics): State<Metrics>) -> impl IntoResponse {
+async fn render(
+    State((metrics, readiness, liveness)): State<(Metrics, Readiness, Liveness)>,
+) -> impl IntoResponse {
+    for (condition, met) in readiness.conditions() {
+        ::metrics::gauge!("waybill_condition_met", "condition" => condition).set(f64::from(met));
+    }
+    for looping in liveness.report().loops {
+        let silent = looping.silent_ms.map_or(-1.0, |ms| Duration::from_millis(ms).as_secs_f64());
+        ::metrics::gauge!("waybill_loop_silent_seconds", "loop" => looping.name).set(silent);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 

@@ -81,11 +81,20 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Numbers what is committed, and publishes and marks one batch.
+    /// Numbers what is committed, and publishes and marks one batch. A copy that can't publish gives up its lease:
+    /// another's connection to the broker may be a better one.
     pub async fn tick(&self) -> Result<Relayed, RelayError> {
         if !self.lease.hold().await? {
             return Ok(Relayed::Standby);
         }
+        let relayed = self.relay().await;
+        if matches!(relayed, Err(RelayError::Publish(_))) {
+            self.give_up_lease().await;
+        }
+        relayed
+    }
+
+    async fn relay(&self) -> Result<Relayed, RelayError> {
         self.outbox.number(&self.database).await?;
         let publications = self.events.unpublished(PUBLISHED_AT_ONCE).await?;
         if publications.is_empty() {
@@ -112,10 +121,13 @@ impl Relay {
     /// Ticks whenever `wake` says that something was committed, and now and then, until `stop`; then
     /// once more, and gives up the lease.
     pub async fn run(&self, wake: &Notify, pulse: &Pulse, stop: &CancellationToken) {
+        let active = metrics::gauge!("waybill_relay_active");
         let mut pause = FAILURE_FIRST;
         while !stop.is_cancelled() {
             pulse.beat();
-            match self.tick().await {
+            let relayed = self.tick().await;
+            active.set(f64::from(matches!(relayed, Ok(Relayed::Published(_)))));
+            match relayed {
                 Ok(Relayed::Published(1..)) => pause = FAILURE_FIRST,
                 Ok(Relayed::Published(0)) => {
                     pause = FAILURE_FIRST;
@@ -127,7 +139,11 @@ impl Relay {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "events wait to be published");
-                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    let others_turn = match error {
+                        RelayError::Publish(_) => 2 * POLL,
+                        RelayError::Store(_) => Duration::ZERO,
+                    };
+                    stop.run_until_cancelled(tokio::time::sleep(pause.max(others_turn))).await;
                     pause = (pause * 2).min(FAILURE_LIMIT);
                 }
             }
@@ -135,6 +151,10 @@ impl Relay {
         if let Err(error) = self.tick().await {
             tracing::info!(%error, "events are left for the next start");
         }
+        self.give_up_lease().await;
+    }
+
+    async fn give_up_lease(&self) {
         if let Err(error) = self.lease.release().await {
             tracing::debug!(%error, "the relay's lease runs out by itself");
         }

@@ -1,5 +1,6 @@
 use bus::live::Live;
 use bus::pulse::Pulse;
+use metrics::Gauge;
 use schema::limits::REPLAY_MAX;
 use schema::order_events::OrderEvent;
 use schema::order_messages::After;
@@ -19,6 +20,8 @@ pub(super) struct Listener<L> {
     seats: Arc<Seats>,
     settings: HubSettings,
     sequence: Sequence,
+    /// How many events lie between the last that was told and the last that is known of.
+    lag: Gauge,
     /// Beats with everything that is heard, each look at the head, and each page.
     pulse: Pulse,
 }
@@ -31,7 +34,15 @@ impl<L: LiveSource> Listener<L> {
         settings: HubSettings,
         pulse: Pulse,
     ) -> Self {
-        Self { live, backend, seats, settings, sequence: Sequence::default(), pulse }
+        Self {
+            live,
+            backend,
+            seats,
+            settings,
+            sequence: Sequence::default(),
+            lag: metrics::gauge!("waybill_hub_lag_events"),
+            pulse,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -73,7 +84,9 @@ impl<L: LiveSource> Listener<L> {
             Live::Listening => self.sequence.suspect(),
             Live::Lost => tracing::warn!("live events are interrupted"),
             Live::Event(event) => {
-                if self.sequence.hear(event.position) {
+                let told = self.sequence.hear(event.position);
+                self.show_lag(event.position);
+                if told {
                     self.seats.tell(&Arc::from(event));
                     return true;
                 }
@@ -96,7 +109,9 @@ impl<L: LiveSource> Listener<L> {
             };
             let (next, head) = (page.next, page.head);
             page.events.into_iter().for_each(|event| self.retell(event));
-            match self.sequence.scanned(from, next, head) {
+            let scanned = self.sequence.scanned(from, next, head);
+            self.show_lag(head);
+            match scanned {
                 Scanned::CaughtUp => {
                     self.seats.advance(next);
                     return Ok(());
@@ -121,6 +136,12 @@ impl<L: LiveSource> Listener<L> {
     fn retell(&mut self, event: OrderEvent) {
         if self.sequence.replay(event.position) {
             self.seats.tell(&Arc::new(event));
+        }
+    }
+
+    fn show_lag(&self, known: i64) {
+        if let Some(last) = self.sequence.last() {
+            self.lag.set(known.saturating_sub(last).max(0) as f64);
         }
     }
 

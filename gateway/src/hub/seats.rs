@@ -1,3 +1,4 @@
+use metrics::Gauge;
 use schema::order_events::OrderEvent;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,6 +11,7 @@ pub(super) struct Seats {
     plan: Mutex<Plan>,
     capacity: usize,
     max: usize,
+    shown: Gauge,
 }
 
 #[derive(Default)]
@@ -56,7 +58,8 @@ pub(super) struct Seat {
 
 impl Seats {
     pub(super) fn new(capacity: usize, max: usize) -> Self {
-        Self { plan: Mutex::default(), capacity, max }
+        let shown = metrics::gauge!("waybill_subscribers");
+        Self { plan: Mutex::default(), capacity, max, shown }
     }
 
     /// The last position that everybody concerned has been told of.
@@ -74,6 +77,7 @@ impl Seats {
                 places.retain(|_, place| place.offer(event));
                 let lost = before - places.len();
                 plan.taken -= lost;
+                self.show(&plan);
                 plan.forget_if_empty(&topic);
             }
         }
@@ -89,6 +93,7 @@ impl Seats {
         let mut plan = self.plan();
         plan.position = None;
         plan.taken = 0;
+        self.show(&plan);
         for place in std::mem::take(&mut plan.by_topic).into_values().flat_map(BTreeMap::into_values) {
             place.lose(Lost::StartedOver);
         }
@@ -105,10 +110,15 @@ impl Seats {
         }
         plan.next_id += 1;
         plan.taken += 1;
+        self.show(&plan);
         let id = plan.next_id;
         let place = Place { events: sender, lost: Arc::clone(&lost) };
         plan.by_topic.entry(topic.clone()).or_default().insert(id, place);
         Ok(Seat { seats: Arc::clone(self), topic, id, position, events, lost })
+    }
+
+    fn show(&self, plan: &Plan) {
+        self.shown.set(plan.taken as f64);
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -162,6 +172,7 @@ impl Drop for Seat {
         let removed = plan.by_topic.get_mut(&self.topic).and_then(|places| places.remove(&self.id));
         if removed.is_some() {
             plan.taken -= 1;
+            self.seats.show(&plan);
             plan.forget_if_empty(&self.topic);
         }
     }

@@ -21,6 +21,7 @@ on_both_databases!(
     a_crash_before_publishing_loses_nothing,
     only_a_contiguous_prefix_is_marked,
     one_relay_works_and_another_takes_over,
+    a_copy_that_cannot_publish_leaves_it_to_another,
     numbering_from_several_copies_leaves_no_hole,
     the_runner_publishes_what_is_committed_and_gives_up_its_lease,
 );
@@ -124,6 +125,18 @@ async fn one_relay_works_and_another_takes_over(shop: Shop) {
     first.lease.release().await.unwrap();
     assert_eq!(second.tick().await, Ok(Relayed::Published(0)), "a lease given up is free at once");
     assert_eq!(first.tick().await, Ok(Relayed::Standby));
+}
+
+async fn a_copy_that_cannot_publish_leaves_it_to_another(shop: Shop) {
+    let (unwell, broker) = (Broker::new(shop.clock.clone()), Broker::new(shop.clock.clone()));
+    let first = relay(&shop.context, unwell.transport("order.1"));
+    let second = relay(&shop.another_copy().await.context, broker.transport("order.2"));
+    assert_eq!(first.tick().await, Ok(Relayed::Published(0)));
+    orders(&shop, 2).await;
+    unwell.confirm_only(0);
+    assert!(matches!(first.tick().await, Err(RelayError::Publish(_))));
+    assert_eq!(second.tick().await, Ok(Relayed::Published(2)), "at once, by no clock");
+    assert_eq!(positions(&broker.arrived().await), [1, 2]);
 }
 
 async fn numbering_from_several_copies_leaves_no_hole(shop: Shop) {

@@ -51,6 +51,9 @@ async fn readyz_names_what_is_missing_and_livez_what_is_dead() {
         body.starts_with(r#"{"alive":true,"dead":[],"loops":[{"name":"order commands","silentMs":"#),
         "{body}"
     );
+    let (_, shown) = get(admin.address(), "/metrics").await;
+    assert!(shown.contains(r#"waybill_condition_met{condition="broker"} 1"#), "{shown}");
+    assert!(shown.contains(r#"waybill_loop_silent_seconds{loop="order commands"} "#), "{shown}");
     drop(commands);
     let dead =
         r#"{"alive":false,"dead":["order commands"],"loops":[{"name":"order commands","silentMs":null}]}"#;

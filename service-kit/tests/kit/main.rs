@@ -4,4 +4,5 @@
 mod admin;
 mod arguments;
 mod endings;
+mod metrics;
 mod tracing_ids;

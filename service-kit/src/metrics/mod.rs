@@ -1,9 +1,28 @@
 //! Metrics in Prometheus's text format. Code records them with the `metrics` crate's macros; a histogram whose name
 //! ends in `_seconds` gets buckets for times, any other buckets for counts and sizes.
 
+mod descriptions;
+
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub use descriptions::METRICS;
+
+/// A metric's name, kind and description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric(pub &'static str, pub Kind, pub &'static str);
+
+/// What becomes of a metric's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// They add up, and never fall.
+    Counter,
+    /// The last one counts.
+    Gauge,
+    /// They are counted by size.
+    Histogram,
+}
 
 const SECONDS: [f64; 14] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -26,9 +45,19 @@ pub fn install() -> Metrics {
             })
             .expect("the buckets are not empty");
         // A process that has another recorder keeps it, and /metrics is empty.
-        Metrics { handle: builder.install_recorder().ok() }
+        let handle = builder.install_recorder().ok();
+        METRICS.iter().for_each(describe);
+        Metrics { handle }
     };
     INSTALLED.get_or_init(install).clone()
+}
+
+fn describe(&Metric(name, kind, description): &Metric) {
+    match kind {
+        Kind::Counter => metrics::describe_counter!(name, description),
+        Kind::Gauge => metrics::describe_gauge!(name, description),
+        Kind::Histogram => metrics::describe_histogram!(name, description),
+    }
 }
 
 impl Metrics {
