@@ -26,6 +26,9 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let transport = broker.transport("customer-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
     tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
+    let health = host.liveness.report();
+    let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
+    assert_eq!((health.alive, loops), (true, vec!["customer requests"]));
 
     let requester = Requester::start(broker.transport("gateway.test"), clock, host.shutdown.forced().clone());
     let deadline = Deadline::after(testkit::PATIENCE);

@@ -43,6 +43,15 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let transport = broker.transport("inventory-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
     tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
+    let health = host.liveness.report();
+    let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
+    assert_eq!(
+        (health.alive, loops),
+        (
+            true,
+            vec!["inventory order events", "inventory replies", "inventory requests", "inventory settling"]
+        )
+    );
 
     let gateway = broker.transport("gateway.test");
     let requester = Requester::start(gateway.clone(), clock, host.shutdown.forced().clone());

@@ -10,6 +10,7 @@ mod changes;
 mod crashes;
 mod fences;
 mod lists;
+mod liveness;
 mod pending;
 mod placing;
 mod plans;

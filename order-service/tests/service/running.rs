@@ -69,6 +69,12 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     let transport = broker.transport("order-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
     tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
+    let health = host.liveness.report();
+    let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
+    assert_eq!(
+        (health.alive, loops),
+        (true, vec!["order commands", "order events", "order replies", "order requests", "pending orders"])
+    );
 
     let gateway = broker.transport("gateway.test");
     let mut events = LiveEvents::new(gateway.clone());
