@@ -18,7 +18,7 @@ use super::row::{Stored, columns, line_columns};
 use crate::entity::{line_item, order, order_event};
 
 /// Lines in one statement: seven parameters each, of the 32,766 that SQLite takes.
-const LINES_AT_ONCE: usize = 4_000;
+pub(super) const LINES_AT_ONCE: usize = 4_000;
 
 /// An order on its way into the database.
 #[derive(Debug, Clone)]

@@ -12,4 +12,4 @@ pub(crate) use fencing::fence;
 pub(crate) use keeping::{NewOrder, keep};
 pub(crate) use reading::{find, lock, readable, with_lines};
 pub(crate) use row::{Stored, read};
-pub(crate) use saving::save;
+pub(crate) use saving::{save, save_all};

@@ -14,8 +14,6 @@ use store::{Database, StoreError};
 use crate::entity::order;
 use crate::orders::{Stored, find, readable};
 
-/// Orders in one batch.
-const CLAIMED_AT_ONCE: u64 = 200;
 /// What a claim lasts beyond the time for asking, for reading and saving.
 const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 
@@ -25,12 +23,13 @@ pub(crate) fn pending() -> Condition {
     readable().add(status.eq(Expr::Constant(OrderStatus::Pending.as_str().into())))
 }
 
-/// Takes a batch of orders that are due, for as long as trying them may take: nobody else gets them meanwhile, and
+/// Takes at most so many orders that are due, for as long as trying them may take: nobody else gets them meanwhile, and
 /// somebody does afterwards, whatever becomes of this copy.
 pub(super) async fn claim(
     database: &Database,
     now: Timestamp,
     request_timeout: Duration,
+    most: u64,
 ) -> Result<Vec<Stored>, StoreError> {
     let due = order::Column::NextTryAt.lte(now.to_utc());
     // Most ticks find nothing, and should not write to find that.
@@ -40,7 +39,7 @@ pub(super) async fn claim(
         .filter(pending())
         .filter(due.clone())
         .order_by_asc(order::Column::NextTryAt)
-        .limit(CLAIMED_AT_ONCE)
+        .limit(most)
         .into_tuple()
         .all(database.read())
         .await?;

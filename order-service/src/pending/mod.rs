@@ -3,6 +3,7 @@
 mod claiming;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bus::deadline::Deadline;
@@ -17,16 +18,20 @@ use crate::backends::{Answer, Hurdle, Question, find_out};
 use crate::context::Context;
 use crate::domain::placing::decide;
 use crate::domain::{Changed, Finding};
-use crate::orders::{NewEvent, Stored, save, traceparents};
+use crate::orders::{NewEvent, Stored, save_all, traceparents};
 pub(crate) use claiming::pending;
 use claiming::{Again, claim, put_back};
 
+/// Orders in one batch, and in one that finds out whether a service is back: the others need not be put off further
+/// for that, and are due at once when it is.
+const BATCH: u64 = 200;
+const PROBE: u64 = 5;
 /// How often due orders are looked for where there were none.
 const POLL: Duration = Duration::from_millis(250);
 /// The pause while a service that they need is away; doubles up to the limit. Together with the breaker's probe,
 /// and an order's own pause, it bounds how long recovery goes unnoticed.
 const AWAY_FIRST: Duration = Duration::from_millis(250);
-const AWAY_LIMIT: Duration = Duration::from_secs(1);
+const AWAY_LIMIT: Duration = Duration::from_millis(500);
 /// The pause before one order is tried again; doubles with each try up to the limit.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LIMIT: Duration = Duration::from_secs(3);
@@ -34,6 +39,8 @@ const RETRY_LIMIT: Duration = Duration::from_secs(3);
 /// Tries PENDING orders again. Any number of copies may: an order is claimed for as long as a try may take.
 pub struct RetryPending {
     context: Context,
+    /// Whether a service was away when orders were last asked about.
+    away: AtomicBool,
 }
 
 /// What a tick found to do.
@@ -50,14 +57,15 @@ pub enum Retried {
 impl RetryPending {
     /// With what it takes.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        Self { context, away: AtomicBool::new(false) }
     }
 
-    /// Tries one batch of due orders.
+    /// Tries one batch of due orders; a small one where the last found a service away.
     pub async fn tick(&self) -> Result<Retried, StoreError> {
         let database = &self.context.database;
         let now = database.now().await?;
-        let claimed = retrying(|| claim(database, now, self.context.bounds.request_timeout)).await?;
+        let most = if self.away.load(Ordering::Relaxed) { PROBE } else { BATCH };
+        let claimed = retrying(|| claim(database, now, self.context.bounds.request_timeout, most)).await?;
         if claimed.is_empty() {
             return Ok(Retried::Nothing);
         }
@@ -67,6 +75,9 @@ impl RetryPending {
         let answers = self.ask(&due).await;
         // A fault of one order says nothing of the others.
         let away = !answers.is_empty() && answers.iter().all(|answer| answer.hurdle == Some(Hurdle::Away));
+        if !answers.is_empty() {
+            self.away.store(away, Ordering::Relaxed);
+        }
         self.context.failpoints.reach(Failpoint::AfterReserveBeforeCommit).await;
         let mut found: Vec<(Stored, Finding)> =
             expired.into_iter().map(|stored| (stored, Finding::Expired)).collect();
@@ -172,20 +183,18 @@ impl RetryPending {
             return Ok(Vec::new());
         }
         let database = &self.context.database;
-        let overtaken = retrying(|| async {
-            let mut overtaken = Vec::new();
+        let saved = retrying(|| async {
+            let changes: Vec<(&Stored, &NewEvent)> =
+                changes.iter().map(|(stored, event)| (stored, event)).collect();
             let transaction = database.begin().await?;
-            for (before, event) in changes {
-                if !save(&transaction, before, event).await? {
-                    overtaken.push(before.clone());
-                }
-            }
+            let saved = save_all(&transaction, &changes).await?;
             transaction.commit().await?;
-            Ok(overtaken)
+            Ok(saved)
         })
         .await?;
         self.context.committed.notify_one();
-        Ok(overtaken)
+        let overtaken = changes.iter().zip(saved).filter(|(_, saved)| !saved);
+        Ok(overtaken.map(|((stored, _), _)| stored.clone()).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use order_service::pending::Retried;
 use schema::order::{OrderStatus, RejectionCode};
 use schema::order_events::EventKind;
 use schema::pattern::INVENTORY_RESERVE;
+use sea_orm::ConnectionTrait as _;
 use store::failpoint::Failpoints;
 
 use crate::backends::{Hold, Mood};
@@ -21,6 +22,7 @@ on_both_databases!(
     a_change_that_overtakes_a_retry_is_kept_and_the_order_tried_again,
     two_copies_do_not_try_one_order_at_once,
     while_a_service_is_away_that_is_said,
+    what_waits_for_a_service_is_tried_as_soon_as_it_is_back,
 );
 
 async fn pending_order(shop: &Shop) -> schema::order::Order {
@@ -133,4 +135,26 @@ async fn while_a_service_is_away_that_is_said(shop: Shop) {
     shop.place(placement("CUST02", &[("MUG", 1)])).await.unwrap();
     shop.backends.state().customers = Mood::Away;
     assert_eq!(shop.retry().await, Retried::Away);
+}
+
+async fn what_waits_for_a_service_is_tried_as_soon_as_it_is_back(shop: Shop) {
+    shop.backends.state().inventory = Mood::Away;
+    for _ in 0..30 {
+        shop.order(&[("MUG", 1)]).await;
+    }
+    let retrying = shop.retrying();
+    assert_eq!(retrying.tick().await.unwrap(), Retried::Away);
+    let writer = shop.context.database.write();
+    writer.execute_unprepared("UPDATE orders SET next_try_at = pending_since").await.unwrap();
+    let due = "orders WHERE status = 'PENDING' AND next_try_at = pending_since";
+
+    for _ in 0..3 {
+        assert_eq!(retrying.tick().await.unwrap(), Retried::Away);
+    }
+    assert_eq!(shop.count(due).await, 15, "a few at a time find out, and the others are not put off");
+
+    shop.backends.state().inventory = Mood::Answers;
+    assert_eq!(retrying.tick().await.unwrap(), Retried::Orders(5));
+    assert!(matches!(retrying.tick().await.unwrap(), Retried::Orders(10..)), "all the others at once");
+    assert_eq!(shop.count(due).await, 0);
 }

@@ -208,7 +208,12 @@ impl Shop {
 
     /// One tick of the retry of PENDING orders.
     pub(crate) async fn retry(&self) -> Retried {
-        RetryPending::new(self.context.clone()).tick().await.unwrap()
+        self.retrying().tick().await.unwrap()
+    }
+
+    /// The retry of PENDING orders, to be ticked more than once.
+    pub(crate) fn retrying(&self) -> RetryPending {
+        RetryPending::new(self.context.clone())
     }
 
     /// Retries until the order has left PENDING.
