@@ -46,6 +46,11 @@ impl Answer {
         Self { finding, hurdle: None }
     }
 
+    /// Whether stock is known to be held for it.
+    pub(crate) fn holds_stock(&self) -> bool {
+        matches!(self.finding, Finding::Customer { stock: Some(Stock::Held(_)), .. })
+    }
+
     fn hindered(finding: Finding, hurdle: Hurdle) -> Self {
         Self { finding, hurdle: Some(hurdle) }
     }

@@ -78,7 +78,9 @@ impl RetryPending {
         if !answers.is_empty() {
             self.away.store(away, Ordering::Relaxed);
         }
-        self.context.failpoints.reach(Failpoint::AfterReserveBeforeCommit).await;
+        if answers.iter().any(Answer::holds_stock) {
+            self.context.failpoints.reach(Failpoint::AfterReserveBeforeCommit).await;
+        }
         let mut found: Vec<(Stored, Finding)> =
             expired.into_iter().map(|stored| (stored, Finding::Expired)).collect();
         let mut again = Vec::new();

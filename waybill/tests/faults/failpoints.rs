@@ -1,9 +1,8 @@
 //! Processes kill themselves between two effects, exactly where it hurts.
 
-use std::fmt::Write as _;
-
 use store::failpoint::Failpoint;
 use testkit::Signal;
+use tokio::time::Instant;
 
 use crate::checker::assert_promises_kept;
 use crate::load::{Habits, Load};
@@ -30,25 +29,38 @@ const FAILPOINTS: [(&str, Failpoint); 8] = [
 async fn services_are_killed_at_every_failpoint() {
     let plant = Plant::distributed("failpoints", Shape::default()).await.unwrap();
     let load = Load::start(&plant, scaled(8, 16), Habits::default()).await.unwrap();
-    let kills = scaled(3, 100);
-    let mut report = String::new();
     for (service, failpoint) in FAILPOINTS {
-        let victim = &plant.copies_of(service)[0];
-        let begun = std::time::Instant::now();
-        victim.kill().await.unwrap();
-        for _ in 0..kills {
-            arm(victim, "kill", failpoint);
-            victim.start().await.unwrap();
-            victim.killed_itself().await.unwrap();
-            end_leases(&plant).await;
-        }
-        victim.sabotage("");
-        victim.start().await.unwrap();
-        victim.ready().await.unwrap();
-        write!(report, "{}: {kills} in {:.0?}; ", failpoint.name(), begun.elapsed()).unwrap();
+        kill_at(&plant, &plant.copies_of(service)[0], failpoint, scaled(3, 100)).await;
     }
-    println!("kills by failpoint: {report}{}", load.log().summary());
+    println!("{}", load.log().summary());
     assert_promises_kept(&plant, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_system_is_killed_at_every_failpoint() {
+    let plant = Plant::embedded("failpoints-embedded", Shape::default()).await.unwrap();
+    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
+    for (_, failpoint) in FAILPOINTS {
+        kill_at(&plant, &plant.programs[0], failpoint, scaled(2, 100)).await;
+    }
+    println!("{}", load.log().summary());
+    assert_promises_kept(&plant, load).await;
+}
+
+#[expect(clippy::print_stdout, reason = "what the runs measured")]
+async fn kill_at(plant: &Plant, victim: &Program, failpoint: Failpoint, kills: usize) {
+    let begun = Instant::now();
+    victim.kill().await.unwrap();
+    for _ in 0..kills {
+        arm(victim, "kill", failpoint);
+        victim.start().await.unwrap();
+        victim.killed_itself().await.unwrap();
+        end_leases(plant).await;
+    }
+    victim.sabotage("");
+    victim.start().await.unwrap();
+    victim.ready().await.unwrap();
+    println!("{} was killed {kills} times {} within {:.0?}", victim.name, failpoint.name(), begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 use std::sync::{Arc, Mutex};
-use store::failpoint::Failpoints;
+use store::failpoint::{Failpoint, Failpoints};
 use tokio::sync::{Notify, oneshot};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub(crate) struct Stalled {
 impl Fates {
     pub(crate) fn failpoints(&self) -> Failpoints {
         let fates = self.clone();
-        Failpoints::new(move |_| {
+        Failpoints::new(move |failpoint| {
             let fates = fates.clone();
-            Box::pin(async move { fates.reached().await })
+            Box::pin(async move { fates.reached(failpoint).await })
         })
     }
 
@@ -55,11 +55,13 @@ impl Fates {
         plan.resume.filter(|_| struck).map(|resume| Stalled { work, resume })
     }
 
-    async fn reached(&self) {
+    async fn reached(&self, failpoint: Failpoint) {
         let (fate, resumed) = {
             let mut plan = self.plan.lock().unwrap();
             match plan.next {
                 None => return,
+                // Whoever stalls in a transaction keeps SQLite's one writer from all the others: it stalls further on.
+                Some((0, Fate::Stall)) if failpoint == Failpoint::ReleaseBeforeCommit => return,
                 Some((0, fate)) => {
                     let (resume, resumed) = oneshot::channel();
                     *plan = Plan { next: None, resume: (fate == Fate::Stall).then_some(resume) };

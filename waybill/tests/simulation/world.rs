@@ -25,7 +25,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use store::Database;
-use store::failpoint::Failpoints;
 use store::relay::{Relay, Relayed};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -97,7 +96,7 @@ impl World {
             database: inventory_database.clone(),
             currency: Currency::USD,
             hold: Hold(HOLD),
-            failpoints: Failpoints::default(),
+            failpoints: fates.failpoints(),
         };
         let line = Arc::new(Line {
             rng: Arc::clone(&rng),
@@ -204,8 +203,8 @@ impl World {
     fn plan(&self) -> Option<(u32, Fate)> {
         let drawn = self.draw(0..100);
         match drawn {
-            0..10 => Some((drawn % 2, Fate::Crash)),
-            10..18 => Some((drawn % 2, Fate::Stall)),
+            0..10 => Some((drawn % 3, Fate::Crash)),
+            10..18 => Some((drawn % 3, Fate::Stall)),
             _ => None,
         }
     }
@@ -271,8 +270,12 @@ impl World {
     }
 
     async fn settle(&mut self) {
-        // Asking may fail; it is asked again.
-        let _ = self.system.settling.tick(self.clock.now()).await;
+        let (settling, now) = (self.system.settling.clone(), self.clock.now());
+        let work = async move {
+            // Asking may fail; it is asked again.
+            let _ = settling.tick(now).await;
+        };
+        self.run(work.boxed_local()).await;
     }
 
     async fn change(&mut self) {
