@@ -88,6 +88,13 @@ impl Program {
         Ok(serde_json::from_value(report["missing"].clone())?)
     }
 
+    /// In how many lines of its log this is said, since it was started.
+    pub(crate) async fn said(&self, text: &str) -> Result<usize> {
+        let process = self.process.lock().await;
+        let process = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
+        Ok(process.output().iter().filter(|line| line.contains(text)).count())
+    }
+
     /// Kills it with SIGKILL, if it runs.
     pub(crate) async fn kill(&self) -> Result<()> {
         if let Some(process) = self.process.lock().await.take() {

@@ -1,4 +1,8 @@
-//! Queues and exchanges vanish, consumers are cancelled, a queue is full.
+//! Queues and exchanges vanish, refuse, or are full; consumers are cancelled.
+
+mod cancelled;
+mod missed;
+mod refused;
 
 use std::time::Duration;
 
