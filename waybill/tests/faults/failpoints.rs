@@ -65,7 +65,7 @@ async fn kill_at(plant: &Plant, victim: &Program, failpoint: Failpoint, kills: u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_gives_back_what_no_order_came_for_is_killed() {
-    let variables = vec![("RESERVATION_HOLD", "500ms".to_owned())];
+    let variables = vec![("RESERVATION_HOLD", "2s".to_owned())];
     let plant =
         Plant::distributed("voids", Shape { copies: 2, variables, ..Shape::default() }).await.unwrap();
     let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
@@ -76,13 +76,14 @@ async fn whoever_gives_back_what_no_order_came_for_is_killed() {
     other.terminate().await.unwrap();
     let kills = scaled(2, 100);
     for _ in 0..kills {
-        victim.kill().await.unwrap();
-        victim.sabotage(format!("kill@{}:1", Failpoint::AfterVoidBeforeRelease.name()));
-        victim.start().await.unwrap();
         stalled.kill().await.unwrap();
         arm(stalled, "stop", Failpoint::AfterReserveBeforeCommit);
         stalled.start().await.unwrap();
         stalled.stopped_itself().await.unwrap();
+        // Before what is held is given back.
+        victim.kill().await.unwrap();
+        victim.sabotage(format!("kill@{}:1", Failpoint::AfterVoidBeforeRelease.name()));
+        victim.start().await.unwrap();
         victim.killed_itself().await.unwrap();
         victim.sabotage("");
         victim.start().await.unwrap();
