@@ -14,7 +14,7 @@ use schema::ids::CustomerId;
 use schema::pattern::Service;
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// Customers that exist, and one more that doesn't.
 pub(crate) const CUSTOMERS: [&str; 3] = ["CUST01", "CUST02", "CUST99"];
@@ -26,7 +26,8 @@ pub(crate) struct Line {
     /// inventory-service is away.
     pub(crate) inventory_away: AtomicBool,
     pub(crate) inventory: Inventory,
-    pub(crate) orders: OnceLock<OrderRequests>,
+    /// Weak, as they ask over this line themselves: a run that is over must let its databases go.
+    pub(crate) orders: OnceLock<Weak<OrderRequests>>,
 }
 
 impl Line {
@@ -39,7 +40,10 @@ impl Line {
         let packet = Packet { pattern: pattern.to_owned(), data: data.to_owned(), id: None };
         let request = Request { packet, deadline };
         let answer = match Service::of(pattern).unwrap() {
-            Service::Order => self.orders.get().unwrap().handle(request).await,
+            Service::Order => {
+                let orders = self.orders.get().and_then(Weak::upgrade).unwrap();
+                orders.handle(request).await
+            }
             Service::Inventory => self.inventory.handle(request).await,
             Service::Customer => {
                 let ids: Vec<CustomerId> = request.packet.data().unwrap();

@@ -34,7 +34,9 @@ fn run(seed: u64) -> String {
         world.come_to_rest().await;
         let findings = checks::check(&world).await;
         assert!(findings.is_empty(), "seed {seed}:\n{}", findings.join("\n"));
-        checks::digest(&world).await
+        let digest = checks::digest(&world).await;
+        world.end().await;
+        digest
     })
 }
 

@@ -57,6 +57,7 @@ pub(crate) struct World {
     topology: Topology,
     stalled: Vec<Stalled>,
     system: System,
+    _requests: Arc<OrderRequests>,
     _folder: TempDir,
 }
 
@@ -120,7 +121,8 @@ impl World {
                 pending_max_age: forever,
             },
         };
-        assert!(line.orders.set(OrderRequests::new(context.clone())).is_ok(), "set once");
+        let requests = Arc::new(OrderRequests::new(context.clone()));
+        assert!(line.orders.set(Arc::downgrade(&requests)).is_ok(), "set once");
         let topology = Topology::new("simulation", RetryDelays::default());
         let broker = ManualBroker::new(topology.clone(), clock.clone());
         let system = System::boot(&broker, &context, &line).await;
@@ -138,6 +140,7 @@ impl World {
             topology,
             stalled: Vec::new(),
             system,
+            _requests: requests,
             _folder: folder,
         }
     }
@@ -185,6 +188,14 @@ impl World {
             self.clock.advance(ROUND);
             self.broker.tick(self.clock.now());
         }
+    }
+
+    /// Lets the databases go: thousands of runs share one process.
+    pub(crate) async fn end(self) {
+        let (orders, inventory) = (self.orders_database.clone(), self.inventory_database.clone());
+        drop(self);
+        orders.close().await;
+        inventory.close().await;
     }
 
     pub(crate) fn ready(&self, queue: &str) -> usize {
