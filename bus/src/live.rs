@@ -1,11 +1,10 @@
 //! Events as they happen, on a queue of this process's own.
 
 use schema::order_events::OrderEvent;
-use std::time::Duration;
 
 use crate::events::read_event;
 use crate::topology::LIVE_MAX_LENGTH;
-use crate::transport::{Deliveries, ExclusiveQueue, SharedTransport};
+use crate::transport::{Deliveries, ExclusiveQueue, SharedTransport, TransportError};
 
 /// What comes over a live subscription.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,11 +35,16 @@ impl LiveEvents {
     pub async fn next(&mut self) -> Live {
         loop {
             let Some(deliveries) = &mut self.deliveries else {
-                self.deliveries = self.listen().await;
-                if self.deliveries.is_some() {
-                    return Live::Listening;
+                match self.listen().await {
+                    Ok(deliveries) => {
+                        self.deliveries = Some(deliveries);
+                        return Live::Listening;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "cannot listen for events yet");
+                        tokio::time::sleep(error.pause()).await;
+                    }
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
             let Some(delivery) = deliveries.recv().await else {
@@ -55,18 +59,12 @@ impl LiveEvents {
         }
     }
 
-    async fn listen(&self) -> Option<Deliveries> {
+    async fn listen(&self) -> Result<Deliveries, TransportError> {
         let queue = ExclusiveQueue {
             purpose: "events",
             event_bindings: vec!["order.#".to_owned()],
             max_length: LIVE_MAX_LENGTH,
         };
-        match self.transport.consume_exclusive(queue).await {
-            Ok((_, deliveries)) => Some(deliveries),
-            Err(error) => {
-                tracing::debug!(%error, "cannot listen for events yet");
-                None
-            }
-        }
+        self.transport.consume_exclusive(queue).await.map(|(_, deliveries)| deliveries)
     }
 }

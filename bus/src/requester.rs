@@ -179,13 +179,13 @@ impl Requester {
         &self.transport
     }
 
-    /// Sends the request once and waits for its answer. `None`: the connection broke in between.
+    /// Sends the request once and waits for its answer.
     async fn ask_once(
         &self,
         pattern: &str,
         data: &RawValue,
         deadline: Deadline,
-    ) -> Result<Option<Message>, RequestError> {
+    ) -> Result<Attempt, RequestError> {
         let unavailable = |reason: String| RequestError::Unavailable { pattern: pattern.to_owned(), reason };
         let overloaded = |reason: String| RequestError::Overloaded { pattern: pattern.to_owned(), reason };
         let service =
@@ -203,13 +203,14 @@ impl Requester {
         // The answer may overtake the confirmation.
         let confirmed = tokio::select! {
             biased;
-            answer = &mut answer => return Ok(answer),
+            answer = &mut answer => return Ok(Attempt::of(answer)),
             confirmed = publishing => confirmed.into_iter().next().unwrap_or(Err(PublishError::Disconnected)),
             () = deadline.passed() => return Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
         };
         match confirmed {
             Ok(()) => {}
-            Err(PublishError::Disconnected | PublishError::Unknown(_)) => return Ok(None),
+            Err(PublishError::Disconnected) => return Ok(Attempt::Unsent),
+            Err(PublishError::Unknown(_)) => return Ok(Attempt::Interrupted),
             Err(error @ (PublishError::Nacked | PublishError::WindowFull)) => {
                 return Err(overloaded(error.to_string()));
             }
@@ -217,7 +218,7 @@ impl Requester {
         }
         tokio::select! {
             biased;
-            answer = answer => Ok(answer),
+            answer = answer => Ok(Attempt::of(answer)),
             () = deadline.passed() => Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
         }
     }
@@ -252,31 +253,65 @@ impl Ask for Requester {
         data: Box<RawValue>,
         deadline: Deadline,
     ) -> Result<Box<RawValue>, RequestError> {
+        let unavailable = |reason: &str| RequestError::Unavailable {
+            pattern: pattern.to_owned(),
+            reason: reason.to_owned(),
+        };
         let breaker = Service::of(pattern).and_then(|service| self.breakers.get(&service));
         if breaker.is_some_and(|breaker| !breaker.admits()) {
-            let reason = "it has not answered lately".to_owned();
-            return Err(RequestError::Unavailable { pattern: pattern.to_owned(), reason });
+            return Err(unavailable("it has not answered lately"));
         }
-        let mut pause = RESEND_FIRST;
+        let unanswered = || RequestError::DeadlineExceeded { pattern: pattern.to_owned() };
+        let (mut pause, mut may_have_been_done) = (RESEND_FIRST, false);
         let result = loop {
             match self.ask_once(pattern, &data, deadline).await {
-                Ok(Some(reply)) => break packet::read_reply(&reply.body).map_err(RequestError::Answered),
-                Ok(None) if deadline.remaining() > pause => {
-                    tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-                    pause = (pause * 2).min(RESEND_LIMIT);
+                Ok(Attempt::Answered(reply)) => {
+                    break packet::read_reply(&reply.body).map_err(RequestError::Answered);
                 }
-                Ok(None) => break Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
+                Ok(attempt) => may_have_been_done |= matches!(attempt, Attempt::Interrupted),
                 Err(error) => break Err(error),
             }
+            if deadline.remaining() <= pause {
+                break Err(if may_have_been_done {
+                    unanswered()
+                } else {
+                    unavailable("no connection to the broker")
+                });
+            }
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            pause = (pause * 2).min(RESEND_LIMIT);
         };
         match (&result, breaker) {
             (Ok(_) | Err(RequestError::Answered(_)), Some(breaker)) => breaker.answered(),
             (Err(RequestError::DeadlineExceeded { .. }), Some(breaker)) => breaker.unanswered(),
             _ => {}
         }
+        // That nothing was done holds for the last attempt alone.
+        let result = match result {
+            Err(RequestError::Unavailable { .. } | RequestError::Overloaded { .. }) if may_have_been_done => {
+                Err(unanswered())
+            }
+            result => result,
+        };
         metrics::counter!("waybill_requests_total", "pattern" => pattern.to_owned(), "outcome" => outcome(&result))
             .increment(1);
         result
+    }
+}
+
+/// What became of one attempt to ask.
+enum Attempt {
+    Answered(Message),
+    /// The connection broke before anything was sent.
+    Unsent,
+    /// The connection broke before the answer came: it may have been done.
+    Interrupted,
+}
+
+impl Attempt {
+    /// By what came over the reply queue; nothing once that is gone.
+    fn of(answer: Option<Message>) -> Self {
+        answer.map_or(Self::Interrupted, Self::Answered)
     }
 }
 
@@ -375,7 +410,7 @@ async fn listen(
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot listen for replies yet");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(error.pause()).await;
             }
         }
     }

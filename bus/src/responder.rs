@@ -70,7 +70,7 @@ impl Responder {
                 Ok(deliveries) => Arc::clone(&this).serve(deliveries, &tasks, &stop).await,
                 Err(error) => {
                     tracing::debug!(%queue, %error, "cannot consume yet");
-                    stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
+                    stop.run_until_cancelled(tokio::time::sleep(error.pause())).await;
                 }
             }
         }

@@ -72,6 +72,17 @@ pub enum TransportError {
     Failed(String),
 }
 
+impl TransportError {
+    /// How long to wait before consuming is tried again. While there is no connection, asking costs nothing; a
+    /// refusal costs the broker something each time.
+    pub(crate) fn pause(&self) -> Duration {
+        match self {
+            Self::Disconnected => Duration::from_millis(100),
+            Self::Refused(_) | Self::Failed(_) => Duration::from_secs(1),
+        }
+    }
+}
+
 /// How the connection stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {

@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
@@ -72,47 +73,73 @@ pub struct Worker {
     pub batch_max: usize,
     /// For the time in dead letters.
     pub clock: Arc<dyn Clock>,
-    /// Beats while work is awaited, held or forwarded, and between batches: a handler that never returns is silent.
+    /// Beats while work is awaited or held, and between batches: a handler that never returns is silent.
     pub pulse: Pulse,
 }
 
 impl Worker {
     /// Works until `stop`; then hands back what was not begun, finishes what was, and returns.
+    ///
+    /// What is to be tried again or set aside waits for the broker beside the work, as part of the prefetch: a broker
+    /// that takes nothing for now doesn't keep the rest from being acknowledged.
     pub async fn run(self, stop: CancellationToken) {
-        let queue = self.transport.topology().work(self.queue);
+        let this = Arc::new(self);
+        let queue = this.transport.topology().work(this.queue);
+        let forwarding = TaskTracker::new();
         while !stop.is_cancelled() {
-            self.pulse.beat();
-            match self.transport.consume(&queue, self.prefetch).await {
+            this.pulse.beat();
+            match this.transport.consume(&queue, this.prefetch).await {
                 Ok(mut deliveries) => loop {
                     let mut batch = Vec::new();
-                    let taking = self.pulse.beating(deliveries.recv_many(&mut batch, self.batch_max));
+                    let taking = this.pulse.beating(deliveries.recv_many(&mut batch, this.batch_max));
                     match stop.run_until_cancelled(taking).await {
                         Some(0) | None => break,
-                        Some(_) => self.process(batch, &stop).await,
+                        Some(_) => {
+                            for (delivery, failed) in this.work_off(batch, &stop).await {
+                                let (this, stop) = (Arc::clone(&this), stop.clone());
+                                forwarding.spawn(async move { this.settle(delivery, failed, &stop).await });
+                            }
+                        }
                     }
                 },
                 Err(error) => {
                     tracing::debug!(%queue, %error, "cannot consume yet");
-                    stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
+                    stop.run_until_cancelled(tokio::time::sleep(error.pause())).await;
                 }
             }
         }
+        forwarding.close();
+        forwarding.wait().await;
     }
 
     /// Brings each delivery to its end. What was delivered suspiciously often runs alone.
     pub async fn process(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
+        let failed = self.work_off(batch, stop).await;
+        let settling = failed.into_iter().map(|(delivery, verdict)| self.settle(delivery, verdict, stop));
+        futures::future::join_all(settling).await;
+    }
+
+    /// Does the work, and settles all of it but what failed.
+    async fn work_off(&self, batch: Vec<Delivery>, stop: &CancellationToken) -> Vec<(Delivery, Verdict)> {
         let (alone, together): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|delivery| delivery.delivery_count >= ALONE_AFTER_DELIVERIES);
+        let mut failed = Vec::new();
         if !together.is_empty() {
-            self.process_together(together, stop).await;
+            failed.extend(self.work_off_together(together, stop).await);
         }
         for delivery in alone {
             self.pulse.beat();
-            self.process_together(vec![delivery], stop).await;
+            failed.extend(self.work_off_together(vec![delivery], stop).await);
         }
+        failed
     }
 
-    async fn process_together(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
+    async fn work_off_together(
+        &self,
+        batch: Vec<Delivery>,
+        stop: &CancellationToken,
+    ) -> Vec<(Delivery, Verdict)> {
+        let mut failed = Vec::new();
         let mut deliveries = Vec::with_capacity(batch.len());
         let mut works = Vec::with_capacity(batch.len());
         for mut delivery in batch {
@@ -122,13 +149,19 @@ impl Worker {
                     works.push(Work { packet, message: delivery.message.clone() });
                     deliveries.push(delivery);
                 }
-                Err(failure) => self.settle(delivery, Verdict::Dead(failure), stop).await,
+                Err(failure) => failed.push((delivery, Verdict::Dead(failure))),
             }
         }
         let verdicts = self.verdicts(&works, stop).await;
-        let settling = deliveries.into_iter().zip(verdicts);
-        futures::future::join_all(settling.map(|(delivery, verdict)| self.settle(delivery, verdict, stop)))
-            .await;
+        let mut settling = Vec::new();
+        for (delivery, verdict) in deliveries.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Done(_) | Verdict::Hold(_) => settling.push(self.settle(delivery, verdict, stop)),
+                Verdict::Retry(_) | Verdict::Dead(_) => failed.push((delivery, verdict)),
+            }
+        }
+        futures::future::join_all(settling).await;
+        failed
     }
 
     /// The handler's verdicts, none of them `Hold` unless stopped.
@@ -245,7 +278,6 @@ impl Worker {
     async fn forward(&self, delivery: Delivery, target: Target, message: Message, stop: &CancellationToken) {
         let mut pause = HOLD_FIRST;
         loop {
-            self.pulse.beat();
             let published =
                 self.transport.publish(vec![(target.clone(), message.clone())], FORWARD_LIMIT).await;
             let error = match published.into_iter().next() {

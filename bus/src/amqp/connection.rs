@@ -6,21 +6,26 @@ use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, ConnectionProperties};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::errors::bounded;
+use super::errors::{bounded, is_of_another_channel};
 use crate::transport::TransportError;
 
 /// How long reaching the broker and agreeing with it may take.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// How long saying goodbye may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Channels that are tried before a connection is given up.
+const CHANNEL_TRIES: u32 = 8;
 
 /// A connection. Its own input and output run on a thread of lapin's.
 pub(super) struct Connection {
     inner: lapin::Connection,
     socket: Socket,
+    /// No more channels can be opened over it.
+    is_worn_out: AtomicBool,
 }
 
 impl Connection {
@@ -32,7 +37,7 @@ impl Connection {
         match tokio::time::timeout(OPEN_LIMIT, opening).await {
             Ok(Ok(inner)) => {
                 unless_opened.0 = None;
-                Ok(Self { inner, socket })
+                Ok(Self { inner, socket, is_worn_out: AtomicBool::new(false) })
             }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("the broker did not answer within {OPEN_LIMIT:?}")),
@@ -67,8 +72,9 @@ impl Connection {
         self.inner.events_listener()
     }
 
+    /// Whether it is of any use still.
     pub(super) fn is_open(&self) -> bool {
-        self.inner.status().connected()
+        self.inner.status().connected() && !self.is_worn_out.load(Ordering::Relaxed)
     }
 
     /// Whether the broker takes no publishing for now.
@@ -76,8 +82,25 @@ impl Connection {
         self.inner.status().blocked()
     }
 
+    /// A new channel.
+    ///
+    /// lapin 4.12 keeps the error that closed a channel under the channel's number for as long as the connection lives.
+    /// When the number's turn comes again, after 2047 channels, opening one fails with that error, unasked, and the
+    /// number is lost. Others are tried then; where they are used up, the connection counts as lost.
     pub(super) async fn channel(&self) -> Result<Channel, TransportError> {
-        bounded(self.inner.create_channel()).await
+        for _ in 0..CHANNEL_TRIES {
+            let opening = async {
+                match self.inner.create_channel().await {
+                    Err(error) if is_of_another_channel(&error) => Ok(None),
+                    opened => opened.map(Some),
+                }
+            };
+            if let Some(channel) = bounded(opening).await? {
+                return Ok(channel);
+            }
+        }
+        self.is_worn_out.store(true, Ordering::Relaxed);
+        Err(TransportError::Failed("the connection has no channels left".to_owned()))
     }
 
     pub(super) async fn confirming_channel(&self) -> Result<Channel, TransportError> {

@@ -3,7 +3,7 @@
 use futures::{FutureExt as _, StreamExt as _};
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{DeliveryTag, FieldTable, ShortString};
 use lapin::{Channel, Consumer};
@@ -30,6 +30,9 @@ const HEAL_LIMIT: Duration = Duration::from_secs(5);
 /// A consumer that is sent nothing for so long, while it has nothing in hand either, begins anew. It may be dead without
 /// knowing: where a queue is deleted and declared again at once, RabbitMQ (3.10, quorum queues) neither cancels its
 /// consumers nor delivers to them. One that has something in hand may be at its prefetch, and rightly wait.
+///
+/// An exclusive queue that nothing comes from for so long is bound again: the exchange may have been deleted and declared
+/// again, and nobody is told of that.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
 
 /// What a consumer's task needs.
@@ -66,21 +69,52 @@ pub(super) async fn exclusive(
     queue: &ExclusiveQueue,
 ) -> Result<Deliveries, TransportError> {
     let channel = connection.channel().await?;
-    let name = ShortString::from(name);
     let declaring =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-    bounded(channel.queue_declare(name.clone(), declaring, arguments(queue))).await?;
-    for key in &queue.event_bindings {
-        let binding = QueueBindOptions::default();
-        let key = ShortString::from(key.as_str());
-        bounded(channel.queue_bind(name.clone(), exchange.into(), key, binding, FieldTable::default()))
-            .await?;
+    bounded(channel.queue_declare(name.into(), declaring, arguments(queue))).await?;
+    let bindings = Bindings {
+        queue: name.into(),
+        exchange: exchange.into(),
+        keys: queue.event_bindings.iter().map(|key| key.as_str().into()).collect(),
+    };
+    let consuming = async {
+        bindings.bind(&channel).await?;
+        let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+        begin(channel, declarer, lost, name, EXCLUSIVE_PREFETCH, options).await
+    };
+    match consuming.await {
+        Ok((forwarding, deliveries)) => {
+            tokio::spawn(forwarding.run_settled(queue.purpose, bindings));
+            Ok(deliveries)
+        }
+        Err(error) => {
+            // It would stay for as long as the connection, and the next attempt brings one of its own.
+            if let Ok(channel) = connection.channel().await {
+                let deleting = channel.queue_delete(name.into(), QueueDeleteOptions::default());
+                let deleted = bounded(deleting).await;
+                tracing::debug!(queue = name, ?deleted, "deleted a queue that can't be consumed");
+            }
+            Err(error)
+        }
     }
-    let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-    let (forwarding, deliveries) =
-        begin(channel, declarer, lost, name.as_str(), EXCLUSIVE_PREFETCH, options).await?;
-    tokio::spawn(forwarding.run_settled(queue.purpose));
-    Ok(deliveries)
+}
+
+/// What an exclusive queue is sent.
+struct Bindings {
+    queue: ShortString,
+    exchange: ShortString,
+    keys: Vec<ShortString>,
+}
+
+impl Bindings {
+    async fn bind(&self, channel: &Channel) -> Result<(), TransportError> {
+        for key in &self.keys {
+            let (queue, exchange, options) =
+                (self.queue.clone(), self.exchange.clone(), QueueBindOptions::default());
+            bounded(channel.queue_bind(queue, exchange, key.clone(), options, FieldTable::default())).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Replies that nobody has room for are dropped, the newest first; of events, the oldest make room.
@@ -148,7 +182,7 @@ impl Forwarding {
 
     /// Hands deliveries over as settled. They are acknowledged once they have been: without
     /// acknowledgements the broker would send whatever it has, and the bound would be this process's memory.
-    async fn run_settled(mut self, purpose: &'static str) {
+    async fn run_settled(mut self, purpose: &'static str, bindings: Bindings) {
         let _alive = Alive::new(purpose.to_owned());
         let mut unacknowledged = Unacknowledged::default();
         let ended = loop {
@@ -159,7 +193,7 @@ impl Forwarding {
                     let next = match at_once {
                         Some(Some(Ok(received))) => Ok(received),
                         Some(ended) => Err(reason(ended)),
-                        None => self.next().await,
+                        None => self.next_or_bind(&bindings).await,
                     };
                     match next {
                         Ok(received) => received,
@@ -178,6 +212,20 @@ impl Forwarding {
             }
         };
         self.end(ended).await;
+    }
+
+    async fn next_or_bind(&mut self, bindings: &Bindings) -> Result<lapin::message::Delivery, Ended> {
+        loop {
+            match tokio::time::timeout(RENEWED_AFTER, self.next()).await {
+                Ok(next) => return next,
+                Err(_) => {
+                    if let Err(error) = bindings.bind(&self.channel).await {
+                        tracing::warn!(queue = %bindings.queue, %error, "a queue could not be bound again");
+                        return Err(Ended::Lost);
+                    }
+                }
+            }
+        }
     }
 
     async fn next(&mut self) -> Result<lapin::message::Delivery, Ended> {

@@ -4,6 +4,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -13,13 +14,22 @@ use super::standing::Standing;
 use crate::topology::{DELIVERY_LIMIT, QueueKind, QueueSpec, Topology};
 use crate::transport::TransportError;
 
+/// How long a refusal stands for whoever asks next: many consumers ask at once, and each refusal costs a channel.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
 /// Declares the topology over one connection.
 pub(super) struct Declarer {
     connection: Arc<Connection>,
     topology: Arc<Topology>,
     standing: Arc<Standing>,
-    /// When the last declaration that ended well began.
-    last: Mutex<Option<Instant>>,
+    last: Mutex<Option<Pass>>,
+}
+
+/// A declaration that was made.
+struct Pass {
+    began: Instant,
+    /// What was refused, if anything.
+    refused: Option<String>,
 }
 
 impl Declarer {
@@ -29,28 +39,37 @@ impl Declarer {
 
     /// Declares everything now. One refusal leaves the rest declared; the error names every one of them.
     pub(super) async fn declare(&self) -> Result<(), TransportError> {
-        self.declare_after(Instant::now()).await
+        // Past what a refusal stands for.
+        self.declare_after(Instant::now() + REFUSED_FOR).await
     }
 
-    /// Declares everything, unless somebody else did so from the beginning since `asked`.
+    /// Declares everything, unless somebody else did so from the beginning since `asked`, or was refused just now.
     pub(super) async fn declare_after(&self, asked: Instant) -> Result<(), TransportError> {
         let mut last = self.last.lock().await;
-        if last.is_some_and(|began| began > asked) {
-            return Ok(());
+        match &*last {
+            Some(Pass { began, refused: None }) if *began > asked => return Ok(()),
+            Some(Pass { began, refused: Some(refused) }) if *began + REFUSED_FOR > asked => {
+                return Err(TransportError::Refused(refused.clone()));
+            }
+            _ => {}
         }
         let began = Instant::now();
         let declared = Declaration::new(&self.connection).run(&self.topology).await;
-        match &declared {
-            Ok(()) => {
-                self.standing.declared(None);
-                *last = Some(began);
+        let refused = match &declared {
+            Ok(()) => None,
+            Err(TransportError::Refused(refused)) => Some(refused.clone()),
+            Err(error) => {
+                tracing::warn!(%error, "the topology could not be declared");
+                return declared;
             }
-            Err(TransportError::Refused(refused)) => {
-                tracing::error!(%refused, "the broker refuses a declaration");
-                self.standing.declared(Some(refused.clone()));
-            }
-            Err(error) => tracing::warn!(%error, "the topology could not be declared"),
+        };
+        if let Some(refused) = &refused
+            && self.standing.refused().as_ref() != Some(refused)
+        {
+            tracing::error!(%refused, "the broker refuses a declaration");
         }
+        self.standing.declared(refused.clone());
+        *last = Some(Pass { began, refused });
         declared
     }
 

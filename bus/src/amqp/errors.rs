@@ -28,6 +28,15 @@ pub(super) fn transport_error(error: &lapin::Error) -> TransportError {
     }
 }
 
+/// Whether opening a channel failed for want of a number, or with the error of an earlier channel.
+pub(super) fn is_of_another_channel(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ChannelsLimitReached => true,
+        ErrorKind::ProtocolError(refusal) => matches!(refusal.kind(), AMQPErrorKind::Soft(_)),
+        _ => false,
+    }
+}
+
 /// Whether the broker says that there is no such queue or exchange.
 pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };

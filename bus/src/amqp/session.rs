@@ -29,6 +29,7 @@ pub(super) struct Session {
     pub(super) declarer: Arc<Declarer>,
     pub(super) confirmed: Publisher,
     pub(super) posted: Publisher,
+    standing: Arc<Standing>,
     pipelines: TaskTracker,
     lost: CancellationToken,
 }
@@ -57,7 +58,8 @@ impl Session {
         let confirmed = publisher(Confirms::Awaited);
         let posted = publisher(Confirms::None);
         pipelines.close();
-        Ok(Self { publishing, consuming, declarer, confirmed, posted, pipelines, lost })
+        let standing = Arc::clone(standing);
+        Ok(Self { publishing, consuming, declarer, confirmed, posted, standing, pipelines, lost })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -73,10 +75,12 @@ impl Session {
 
     pub(super) async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {
         let consume = || consumer::shared(&self.consuming, &self.declarer, &self.lost, queue, prefetch);
-        match consume().await {
+        let outcome = match consume().await {
             Err(refusal) if self.brings_back(queue, &refusal).await => consume().await,
             outcome => outcome,
-        }
+        };
+        self.note(queue, &outcome);
+        outcome
     }
 
     pub(super) async fn consume_exclusive(
@@ -85,7 +89,26 @@ impl Session {
         exchange: &str,
         queue: &ExclusiveQueue,
     ) -> Result<Deliveries, TransportError> {
-        consumer::exclusive(&self.consuming, &self.declarer, &self.lost, name, exchange, queue).await
+        let (connection, lost) = (&self.consuming, &self.lost);
+        let outcome = consumer::exclusive(connection, &self.declarer, lost, name, exchange, queue).await;
+        // Its name is another each time.
+        self.note(queue.purpose, &outcome);
+        if let Err(TransportError::Refused(_)) = &outcome {
+            // The exchange that it is bound to may have vanished.
+            let healed = self.declarer.declare_after(Instant::now()).await;
+            tracing::debug!(?healed, "declared what may have been deleted");
+        }
+        outcome
+    }
+
+    /// Whoever can't consume is not up, and tries again for ever.
+    fn note(&self, queue: &str, outcome: &Result<Deliveries, TransportError>) {
+        let refused = outcome.as_ref().err().filter(|error| **error != TransportError::Disconnected);
+        if self.standing.consuming(queue, refused)
+            && let Some(error) = refused
+        {
+            tracing::warn!(queue, %error, "a queue can't be consumed");
+        }
     }
 
     pub(super) async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {

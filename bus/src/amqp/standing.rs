@@ -1,11 +1,13 @@
 //! How the connection stands, put together from what is known of it.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::watch;
 
-use crate::transport::Link;
+use crate::transport::{Link, TransportError};
 
-/// What a [`Link`] is made of. The process is up only while it is connected and nothing it declares is refused.
+/// What a [`Link`] is made of. The process is up only while it is connected, nothing it declares is refused, and it can
+/// consume what it wants to.
 #[derive(Debug)]
 pub(super) struct Standing {
     state: Mutex<State>,
@@ -18,13 +20,23 @@ struct State {
     connection: Result<u64, String>,
     refused: Option<String>,
     blocked: Option<String>,
+    /// Why each of these queues can't be consumed.
+    unconsumed: BTreeMap<String, String>,
 }
 
 impl State {
+    fn without_connection(reason: &str) -> Self {
+        Self { connection: Err(reason.to_owned()), refused: None, blocked: None, unconsumed: BTreeMap::new() }
+    }
+
     fn link(&self) -> Link {
-        match (&self.connection, &self.refused, &self.blocked) {
+        let unconsumed =
+            self.unconsumed.iter().map(|(queue, reason)| format!("{queue} can't be consumed: {reason}"));
+        let refused: Vec<String> = self.refused.iter().cloned().chain(unconsumed).collect();
+        let refused = (!refused.is_empty()).then(|| refused.join("; "));
+        match (&self.connection, refused, &self.blocked) {
             (Err(reason), _, _) => Link::Down(reason.clone()),
-            (Ok(_), Some(refused), _) => Link::Down(refused.clone()),
+            (Ok(_), Some(refused), _) => Link::Down(refused),
             (Ok(epoch), None, Some(reason)) => Link::Blocked { epoch: *epoch, reason: reason.clone() },
             (Ok(epoch), None, None) => Link::Up { epoch: *epoch },
         }
@@ -33,7 +45,7 @@ impl State {
 
 impl Standing {
     pub(super) fn new() -> Self {
-        let state = State { connection: Err("connecting".to_owned()), refused: None, blocked: None };
+        let state = State::without_connection("connecting");
         Self { link: watch::Sender::new(state.link()), state: Mutex::new(state) }
     }
 
@@ -47,7 +59,7 @@ impl Standing {
 
     pub(super) fn disconnected(&self, reason: &str) {
         self.change(|state| {
-            *state = State { connection: Err(reason.to_owned()), refused: None, blocked: None };
+            *state = State::without_connection(reason);
         });
     }
 
@@ -61,8 +73,22 @@ impl Standing {
         self.change(|state| state.blocked = reason);
     }
 
-    pub(super) fn is_refused(&self) -> bool {
-        self.locked().refused.is_some()
+    /// Why a queue can't be consumed, if so. Says whether that is news.
+    pub(super) fn consuming(&self, queue: &str, refused: Option<&TransportError>) -> bool {
+        let mut is_news = false;
+        self.change(|state| {
+            let reason = refused.map(ToString::to_string);
+            is_news = state.unconsumed.get(queue) != reason.as_ref();
+            match reason {
+                Some(reason) => drop(state.unconsumed.insert(queue.to_owned(), reason)),
+                None => drop(state.unconsumed.remove(queue)),
+            }
+        });
+        is_news
+    }
+
+    pub(super) fn refused(&self) -> Option<String> {
+        self.locked().refused.clone()
     }
 
     pub(super) fn is_blocked(&self) -> bool {

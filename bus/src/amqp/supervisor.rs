@@ -126,7 +126,7 @@ impl Supervisor {
     }
 
     async fn declare_what_was_refused(&self, session: &Session) {
-        if self.standing.is_refused()
+        if self.standing.refused().is_some()
             && let Err(error) = self.pulse.beating(session.declarer.declare()).await
         {
             tracing::debug!(%error, "still refused");

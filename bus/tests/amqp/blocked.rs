@@ -1,9 +1,18 @@
 //! A broker that is short of memory.
 
+use async_trait::async_trait;
+use bus::clock::SystemClock;
+use bus::failure::{Failure, FailureCode};
 use bus::message::Message;
+use bus::pulse::Pulse;
+use bus::topology::WorkQueue;
 use bus::transport::{Link, PublishError, Target, Transport as _};
+use bus::work::{HandleWork, Verdict, Work, Worker};
 use schema::pattern::Service;
+use std::sync::Arc;
 use testkit::{PATIENCE, eventually};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::stand::{Rabbit, next};
 
@@ -42,4 +51,64 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
     let (stuck, ()) = tokio::join!(stuck, afterwards);
     assert_eq!(stuck, [Ok(())]);
     assert_eq!(publish(1).await, [Ok(())]);
+}
+
+/// Can't do anything for whoever is named "bad".
+struct Picky(mpsc::Sender<()>);
+
+#[async_trait]
+impl HandleWork for Picky {
+    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+        let verdict = |work: &Work| {
+            if work.message.message_id.as_deref() == Some("bad") {
+                return Verdict::Retry(Failure::new(FailureCode::Internal, "on purpose"));
+            }
+            self.0.try_send(()).unwrap();
+            Verdict::Done(None)
+        };
+        batch.iter().map(verdict).collect()
+    }
+}
+
+#[tokio::test]
+async fn work_goes_on_while_what_failed_cannot_be_forwarded() {
+    let rabbit = Rabbit::of_its_own().await;
+    let transport = Arc::new(rabbit.connected("order-service.1").await);
+    let queue = transport.topology().work(WorkQueue::OrderCommands);
+    let named = |name: &str| Message {
+        body: r#"{"pattern":"order.create","data":{}}"#.into(),
+        message_id: Some(name.to_owned()),
+        persistent: true,
+        ..Message::default()
+    };
+    let names = [&["bad"][..], &["good"; 20]].concat();
+    let messages: Vec<_> = names.iter().map(|name| (Target::Queue(queue.clone()), named(name))).collect();
+    assert_eq!(transport.publish(messages, PATIENCE).await, vec![Ok(()); 21]);
+
+    rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.00001"]).await.unwrap();
+    let (done, mut all_done) = mpsc::channel(20);
+    let worker = Worker {
+        transport: Arc::clone(&transport) as _,
+        queue: WorkQueue::OrderCommands,
+        handler: Arc::new(Picky(done)),
+        prefetch: 5,
+        batch_max: 1,
+        clock: Arc::new(SystemClock),
+        pulse: Pulse::new(),
+    };
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(worker.run(stop.clone()));
+    for _ in 0..20 {
+        tokio::time::timeout(PATIENCE, all_done.recv()).await.expect("work goes on").unwrap();
+    }
+    assert!(matches!(*transport.link().borrow(), Link::Blocked { .. }));
+
+    rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.4"]).await.unwrap();
+    let dead = transport.topology().dead(WorkQueue::OrderCommands);
+    eventually("what failed is set aside in the end", async || {
+        transport.depth(&dead).await.ok().flatten().is_some_and(|depth| depth.ready >= 1)
+    })
+    .await;
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, working).await.unwrap().unwrap();
 }

@@ -14,7 +14,7 @@ pub struct Hold(pub Duration);
 
 impl Hold {
     /// An order that stands on its hold is asked about rarely: only a missed event makes that worth while.
-    const CONFIRMED_FACTOR: u32 = 100;
+    const CONFIRMED_FACTOR: u32 = 10;
 
     /// When to ask next.
     pub fn ask_at(self, now: Timestamp, confirmed: bool) -> Timestamp {

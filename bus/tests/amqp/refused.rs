@@ -1,0 +1,102 @@
+//! A broker that refuses, and later doesn't.
+
+use bus::message::Message;
+use bus::topology::WorkQueue;
+use bus::transport::{Deliveries, ExclusiveQueue, Link, Target, Transport as _, TransportError};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, ExchangeDeleteOptions};
+use lapin::types::FieldTable;
+use schema::pattern::Service;
+use testkit::{PATIENCE, eventually};
+
+use crate::stand::{Rabbit, next};
+
+/// More than the channels that a connection may have.
+const MANY: usize = 2_100;
+
+fn live() -> ExclusiveQueue {
+    ExclusiveQueue { purpose: "events", event_bindings: vec!["order.#".to_owned()], max_length: 100 }
+}
+
+fn is_refused(consumed: &Result<Deliveries, TransportError>) -> bool {
+    matches!(consumed, Err(TransportError::Refused(_)))
+}
+
+#[tokio::test]
+async fn however_often_it_is_refused_the_transport_goes_on() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("order-service.1").await;
+    let mut refused = 0;
+    while refused < MANY && is_refused(&transport.consume("nobody.declares.this", 1).await) {
+        refused += 1;
+    }
+    // By now a channel's number comes for the second time.
+    assert!(refused > 2_000, "{refused}");
+    let queue = transport.topology().work(WorkQueue::OrderCommands);
+    let mut deliveries = eventually("it consumes again", async || transport.consume(&queue, 5).await).await;
+    let command = Message { body: "{}".into(), persistent: true, ..Message::default() };
+    eventually("it publishes again", async || {
+        transport.publish(vec![(Target::Queue(queue.clone()), command.clone())], PATIENCE).await.remove(0)
+    })
+    .await;
+    next(&mut deliveries).await.ack().await;
+}
+
+#[tokio::test]
+async fn a_process_whose_queue_is_taken_by_another_says_so_until_it_has_it() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("customer-service.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let queue = transport.topology().requests(Service::Customer);
+    let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+    let foreign = channel
+        .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
+        .await
+        .unwrap();
+    let consumed = transport.consume(&queue, 1).await;
+    assert!(is_refused(&consumed), "{consumed:?}");
+    let link = transport.link().borrow().clone();
+    let Link::Down(reason) = &link else { panic!("{link:?}") };
+    assert!(reason.contains(&queue) && reason.contains("exclusive"), "{reason}");
+
+    channel.basic_cancel(foreign.tag(), BasicCancelOptions::default()).await.unwrap();
+    let _deliveries = transport.consume(&queue, 1).await.unwrap();
+    let link = transport.link().borrow().clone();
+    assert!(matches!(link, Link::Up { .. }), "{link:?}");
+}
+
+#[tokio::test]
+async fn who_listens_hears_again_after_the_exchange_was_deleted() {
+    let rabbit = Rabbit::shared().await;
+    let source = rabbit.connected("order-service.1").await;
+    let listener = rabbit.connected("gateway.1").await;
+    let (_, mut deliveries) = listener.consume_exclusive(live()).await.unwrap();
+    let channel = rabbit.foreign_channel().await;
+    let exchange = source.topology().events_exchange();
+    channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+    source.declare().await.unwrap();
+    eventually("an event is heard", async || {
+        let event = Target::Events { routing_key: "order.07.created".to_owned() };
+        source.publish(vec![(event, Message::default())], PATIENCE).await.remove(0).unwrap();
+        deliveries.try_recv()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_listens_while_there_is_no_exchange_leaves_no_queues_behind() {
+    let rabbit = Rabbit::of_its_own().await;
+    let listener = rabbit.connected("gateway.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let exchange = listener.topology().events_exchange();
+    channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+    let refused = listener.consume_exclusive(live()).await;
+    assert!(matches!(&refused, Err(TransportError::Refused(_))), "{refused:?}");
+    // The refusal has brought the exchange back.
+    let (name, mut deliveries) = listener.consume_exclusive(live()).await.unwrap();
+    let event = Target::Events { routing_key: "order.07.created".to_owned() };
+    assert_eq!(listener.publish(vec![(event, Message::default())], PATIENCE).await, [Ok(())]);
+    next(&mut deliveries).await;
+    let queues = rabbit.server().ctl(&["list_queues", "--silent", "name"]).await.unwrap();
+    let ours: Vec<_> = queues.lines().filter(|queue| queue.ends_with(".events")).collect();
+    assert_eq!(ours, [name]);
+}
