@@ -6,7 +6,7 @@ use testkit::eventually;
 use tokio::time::sleep;
 
 use crate::checker::assert_promises_kept;
-use crate::load::{Basket, Habits, Load};
+use crate::load::{Attempt, Basket, ClientLog, Habits, Load};
 use crate::plant::{ENDLESS, Plant, Shape};
 use crate::scale::{is_full, scaled};
 
@@ -14,11 +14,15 @@ use crate::scale::{is_full, scaled};
 const LIVENESS: Duration = Duration::from_secs(30);
 /// The bound that is promised, judged at full scale.
 const PROMISED: Duration = Duration::from_secs(5);
+const PREFETCH: &str = "37";
+const REQUEST_QUEUES: [&str; 3] =
+    ["waybill.order.requests", "waybill.inventory.requests", "waybill.customer.requests"];
 const WORK_QUEUES: [&str; 2] = ["waybill.order.commands", "waybill.inventory.order-events"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_is_killed_and_restarted_under_load() {
-    let plant = Plant::distributed("broker-kill", Shape::default()).await.unwrap();
+    let variables = vec![("PREFETCH", PREFETCH.to_owned())];
+    let plant = Plant::distributed("broker-kill", Shape { variables, ..Shape::default() }).await.unwrap();
     let load = Load::start(&plant, scaled(8, 16), Habits::default()).await.unwrap();
     let pulse = load.pulse();
     let mut slowest = Duration::ZERO;
@@ -60,6 +64,7 @@ async fn a_broker_that_stands_still_makes_callers_wait_no_longer_than_their_dead
     // The default deadline is 5 s; a shared machine needs some air beside it.
     let bound = Duration::from_millis(if is_full() { 5_100 } else { 8_000 });
     assert!(slowest <= bound, "an answer took {slowest:?}: {answer}");
+    assert_faults_are_named(load.log());
     assert_promises_kept(&plant, load).await;
 }
 
@@ -77,6 +82,11 @@ async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
         load.refusal(&api, Basket::single(ENDLESS[0])).await
     })
     .await;
+    for _ in 0..10 {
+        let again =
+            load.refusal(&api, Basket::single(ENDLESS[0])).await.expect("refused again, as retryable");
+        assert!(again < Duration::from_secs(1), "refused after {again:?}");
+    }
     assert_all_acknowledged(&plant).await;
     sleep(Duration::from_secs(scaled(5, 30) as u64)).await;
     let growth = resident_kib(&plant).await.saturating_sub(before);
@@ -92,15 +102,24 @@ async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
     assert_promises_kept(&plant, load).await;
 }
 
-/// Each work queue has its consumer, with the prefetch that is configured where nothing else is said.
+/// Whoever can't be served for a while is told so in one of two ways.
+pub(crate) fn assert_faults_are_named(log: &ClientLog) {
+    let named = ["DEADLINE_EXCEEDED", "SERVICE_UNAVAILABLE"];
+    let answers = log.answers();
+    let others: Vec<&str> =
+        answers.iter().filter_map(Attempt::fault).filter(|fault| !named.contains(fault)).collect();
+    assert!(others.is_empty(), "{} other faults: {:?}", others.len(), &others[..others.len().min(5)]);
+}
+
+/// Each shared queue has its consumer, with the prefetch that is configured.
 async fn assert_prefetch_as_configured(plant: &Plant) {
     let arguments = ["list_consumers", "queue_name", "prefetch_count", "--silent"];
     eventually("every consumer is back", async || {
         let consumers = plant.broker().ctl(&arguments).await?;
-        for queue in WORK_QUEUES {
+        for queue in WORK_QUEUES.into_iter().chain(REQUEST_QUEUES) {
             let of_queue = consumers.lines().filter_map(|line| line.strip_prefix(queue)?.strip_prefix('\t'));
             let prefetch: Vec<&str> = of_queue.map(str::trim).collect();
-            anyhow::ensure!(prefetch == ["100"], "{queue} is consumed with prefetch {prefetch:?}");
+            anyhow::ensure!(prefetch == [PREFETCH], "{queue} is consumed with prefetch {prefetch:?}");
         }
         anyhow::Ok(())
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::checker::{EventRow, Facts, Promise, facts_at_rest, judge};
-use crate::load::{Attempt, Habits, Load, Verdict};
+use crate::load::{Attempt, Change, Habits, Load, Verdict};
 use crate::plant::{Plant, Shape, Tables, Whose};
 
 /// What is done to the tables of a clean run, and the promise that must then be found broken.
@@ -105,10 +105,12 @@ const CORRUPTED_TABLES: [(&str, Whose, &str, Promise); 13] = [
 
 /// What is done to what clients, subscribers and the broker said.
 type Corruption = fn(&mut Facts);
-const CORRUPTED_RECORDS: [(&str, Corruption, Promise); 12] = [
+const CORRUPTED_RECORDS: [(&str, Corruption, Promise); 14] = [
     ("an accepted order has another id", another_id, Promise::EveryOkHasOneOrder),
     ("nobody asked for an order", |facts| drop(facts.entries.pop()), Promise::EveryOkHasOneOrder),
     ("an error left an order", an_error_instead, Promise::ErrorsLeaveNothing),
+    ("a refused change was made", a_refused_change, Promise::ErrorsLeaveNothing),
+    ("an answered deletion was not made", a_deletion_undone, Promise::HistoriesAreLegal),
     ("an unknown outcome stayed unknown", unknown_instead, Promise::UnknownsAreResolved),
     ("an event was not heard", unheard, Promise::EventsAreTold),
     ("an update was missed", |facts| drop(facts.subscribers[0].seen.remove(1)), Promise::SubscribersSawAll),
@@ -180,6 +182,18 @@ fn unknown_instead(facts: &mut Facts) {
 fn replace_attempts(facts: &mut Facts, outcome: Verdict) {
     let accepted = facts.entries.iter_mut().find(|entry| entry.verdict() == Verdict::Ok).unwrap();
     accepted.attempts = vec![Attempt { outcome, order_id: None, detail: None, elapsed_ms: 1 }];
+}
+
+fn a_refused_change(facts: &mut Facts) {
+    let mut answers = facts.changes.iter_mut().map(|change| &mut change.answer);
+    answers.find(|answer| answer.outcome == Verdict::Ok).unwrap().outcome = Verdict::DefiniteError;
+}
+
+fn a_deletion_undone(facts: &mut Facts) {
+    let order_id = facts.entries.iter().find_map(|entry| entry.order_ids().first().copied()).unwrap();
+    facts.events.retain(|event| event.order_id != order_id || event.kind != "DELETED");
+    let answer = Attempt { outcome: Verdict::Ok, order_id: None, detail: None, elapsed_ms: 1 };
+    facts.changes.push(Change { order_id, leaves: "DELETED", answer });
 }
 
 fn unheard(facts: &mut Facts) {

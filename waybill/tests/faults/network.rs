@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::broker::assert_faults_are_named;
 use crate::checker::assert_promises_kept;
 use crate::load::{Habits, Load};
 use crate::plant::{Mode, Plant, Shape};
@@ -33,5 +34,6 @@ async fn the_network_goes_silent_resets_slices_delays_and_throttles() {
     println!("slowest answer {slowest:?} ({answer}); {}", load.log().summary());
     let bound = Duration::from_millis(if is_full() { 5_100 } else { 8_000 });
     assert!(slowest <= bound, "an answer took {slowest:?}: {answer}");
+    assert_faults_are_named(load.log());
     assert_promises_kept(&plant, load).await;
 }

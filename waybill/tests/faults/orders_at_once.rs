@@ -126,6 +126,12 @@ async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_
     })
     .await;
     let decided = back.elapsed();
+    let processing = "SELECT id::text FROM orders WHERE status = 'PROCESSING'";
+    let processing: BTreeSet<String> =
+        plant.tables.texts(Whose::Orders, processing).await.unwrap().into_iter().collect();
+    // There is plenty of what they asked for, and nobody else changes them.
+    let otherwise: Vec<_> = pending.iter().filter(|id| !processing.contains(&id.to_string())).collect();
+    assert!(otherwise.is_empty(), "not PROCESSING: {otherwise:?}");
 
     println!(
         "{} orders PENDING, decided {decided:?} after inventory was back; {}",

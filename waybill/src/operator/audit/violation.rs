@@ -42,8 +42,7 @@ impl fmt::Display for Invariant {
     }
 }
 
-/// One broken promise. Two readings found the same one where all of it is equal: whatever moved in between is no
-/// finding, only something seen in motion.
+/// One broken promise.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Violation {
@@ -60,6 +59,14 @@ pub(crate) struct Violation {
 }
 
 impl Violation {
+    /// Whether two readings found the same promise to the same order, or about the same product, broken; the figures may
+    /// have moved in between.
+    pub(crate) fn is_about_the_same_as(&self, other: &Self) -> bool {
+        let matter =
+            |violation: &Self| (violation.invariant, violation.order_id, violation.product_id.clone());
+        matter(self) == matter(other)
+    }
+
     pub(crate) fn of_order(invariant: Invariant, order_id: OrderId, message: impl Into<String>) -> Self {
         Self { invariant, order_id: Some(order_id), product_id: None, message: message.into() }
     }

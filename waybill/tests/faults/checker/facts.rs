@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::load::{Api, CUSTOMERS, ClientLog, Entry, Seen, Subscriber, Told};
+use crate::load::{Api, CUSTOMERS, Change, ClientLog, Entry, Seen, Subscriber, Told};
 use crate::plant::Column::{Holds, Plain, Uuid as Id};
 use crate::plant::{Heard, Plant, Tables, Whose};
 
@@ -31,6 +31,7 @@ pub(crate) struct Facts {
     /// What clients wrote down.
     pub(crate) entries: Vec<Entry>,
     pub(crate) told: Vec<Told>,
+    pub(crate) changes: Vec<Change>,
     pub(crate) subscribers: Vec<Followed>,
 }
 
@@ -190,6 +191,7 @@ impl Facts {
     pub(crate) fn ask_clients(&mut self, log: &ClientLog, subscribers: &[Subscriber]) {
         self.entries = log.entries();
         self.told = log.told();
+        self.changes = log.changes();
         let followed = subscribers.iter().enumerate().map(|(index, subscriber)| {
             let notes = subscriber.notes();
             Followed {

@@ -2,6 +2,7 @@
 //!
 //! Gathering ([`facts`]) and judging are apart: a judge is a plain function of facts, which is how the checker is checked.
 
+mod changes;
 mod facts;
 mod history;
 mod orders;
@@ -20,7 +21,7 @@ pub(crate) use quiet::{assert_promises_kept, assert_promises_kept_with, facts_at
 pub(crate) enum Promise {
     /// I1: every ok has exactly one order.
     EveryOkHasOneOrder,
-    /// I2: every definite error left nothing.
+    /// I2: every definite error left nothing, of an order or of a change.
     ErrorsLeaveNothing,
     /// I3: every unknown, tried again under its key, ends in exactly one order.
     UnknownsAreResolved,
@@ -97,6 +98,8 @@ pub(crate) fn judge(facts: &Facts) -> Vec<Violation> {
         orders::unknowns_are_resolved,
         stock::stock_agrees,
         history::histories_are_legal,
+        changes::answered_changes_were_made,
+        changes::refused_changes_left_nothing,
         telling::events_are_told,
         subscribers::subscribers_saw_all,
         telling::dead_letters_are_poison,

@@ -124,12 +124,27 @@ impl Api {
         self.mutate(field, &document, json!({ "input": input })).await
     }
 
-    /// Deletes an order; says whether that was answered.
-    pub(crate) async fn delete_order(&self, id: Uuid) -> bool {
+    /// Deletes an order; says what was done.
+    pub(crate) async fn delete_order(&self, id: Uuid) -> Result<(), Outcome> {
         let document = "mutation ($input: DeleteOrderInput!) {
             deleteOrder(input: $input) { deletedOrderId userErrors { code } } }";
-        let answer = self.query(document, json!({ "input": { "id": id } })).await;
-        answer.is_ok_and(|data| !data["deleteOrder"]["deletedOrderId"].is_null())
+        let answer = self.send(document, &json!({ "input": { "id": id } })).await.map_err(Outcome::from)?;
+        let payload = payload("deleteOrder", &answer)?;
+        if payload["deletedOrderId"].is_null() {
+            return Err(Outcome::Unknown(format!("an answer that can't be read: {answer}")));
+        }
+        Ok(())
+    }
+
+    /// Looks an order up; says whether that was answered, or which code the error has.
+    pub(crate) async fn read_order(&self, id: Uuid) -> Result<(), String> {
+        match self.send("query ($id: ID!) { order(id: $id) { id status } }", &json!({ "id": id })).await {
+            Ok(answer) if answer.get("errors").is_none() => Ok(()),
+            Ok(answer) => {
+                Err(answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("none").to_owned())
+            }
+            Err(unsent) => Err(format!("{unsent:?}")),
+        }
     }
 
     /// A query's data; an error where the answer has any.
@@ -143,10 +158,7 @@ impl Api {
     async fn mutate(&self, field: &str, document: &str, variables: Value) -> Outcome {
         match self.send(document, &variables).await {
             Ok(answer) => outcome(field, &answer),
-            Err(Unsent::Refused) => {
-                Outcome::Nothing { code: "CONNECTION_REFUSED".to_owned(), retryable: true }
-            }
-            Err(Unsent::Broken(reason)) => Outcome::Unknown(reason),
+            Err(unsent) => unsent.into(),
         }
     }
 
@@ -178,19 +190,37 @@ enum Unsent {
     Broken(String),
 }
 
-fn outcome(field: &str, answer: &Value) -> Outcome {
+impl From<Unsent> for Outcome {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Refused => Self::Nothing { code: "CONNECTION_REFUSED".to_owned(), retryable: true },
+            Unsent::Broken(reason) => Self::Unknown(reason),
+        }
+    }
+}
+
+/// What a mutation has to say where it was done; else what was done.
+fn payload<'a>(field: &str, answer: &'a Value) -> Result<&'a Value, Outcome> {
     let payload = &answer["data"][field];
     if let Some(error) = answer["errors"].get(0) {
         let extensions = &error["extensions"];
         let code = extensions["code"].as_str().unwrap_or("none").to_owned();
-        return match extensions["outcome"].as_str() {
+        return Err(match extensions["outcome"].as_str() {
             Some("NONE") => Outcome::Nothing { code, retryable: extensions["retryable"] == json!(true) },
             _ => Outcome::Unknown(code),
-        };
+        });
     }
-    if let Some(refusal) = payload["userErrors"].get(0) {
-        return Outcome::Refused(refusal["code"].as_str().unwrap_or("none").to_owned());
+    match payload["userErrors"].get(0) {
+        Some(refusal) => Err(Outcome::Refused(refusal["code"].as_str().unwrap_or("none").to_owned())),
+        None => Ok(payload),
     }
+}
+
+fn outcome(field: &str, answer: &Value) -> Outcome {
+    let payload = match payload(field, answer) {
+        Ok(payload) => payload,
+        Err(outcome) => return outcome,
+    };
     match serde_json::from_value(payload["order"].clone()).context("an order") {
         Ok(order) => Outcome::Ok { order, replayed: payload["replayed"].as_bool() },
         Err(_) => Outcome::Unknown(format!("an answer that can't be read: {answer}")),

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::api::{BasketItem, Shown};
 use super::log::Told;
-use super::{Api, Attempt, Basket, ClientLog, Entry, Outcome, Pulse, Verdict};
+use super::{Api, Attempt, Basket, Change, ClientLog, Entry, Outcome, Pulse, Verdict};
 use crate::plant::{ENDLESS, RARE, UNKNOWN};
 
 /// How long an order is tried again before the client gives up on an outcome.
@@ -49,6 +49,7 @@ impl Buyer {
             self.log.add(entry);
             if let Some(order) = shown {
                 self.pulse.beat();
+                self.read(&order).await;
                 if self.habits.changes {
                     self.change(&order).await;
                 }
@@ -58,32 +59,61 @@ impl Buyer {
         }
     }
 
+    async fn read(&self, order: &Shown) {
+        let begun = Instant::now();
+        let read = self.api.read_order(order.order_id).await;
+        self.log.note_read(begun.elapsed(), || format!("query: {read:?}"));
+    }
+
     /// Changes what was placed in one of the ways that orders are changed; what becomes unknown is left so.
     async fn change(&self, order: &Shown) {
         let id = order.order_id;
         match rand::random_range(0..10) {
-            0 | 1 => drop(self.tell("cancelOrder", json!({ "id": id })).await),
+            0 | 1 => drop(self.tell("CANCELLED", id, "cancelOrder", json!({ "id": id })).await),
             2 | 3 => {
                 let shipped = json!({
                     "id": id, "status": "SHIPPED", "trackingCompany": "Carrier", "trackingNumber": "1Z",
                 });
-                if self.tell("updateOrder", shipped).await && rand::random_bool(0.5) {
-                    self.tell("updateOrder", json!({ "id": id, "status": "DELIVERED" })).await;
+                if self.tell("SHIPPED", id, "updateOrder", shipped).await && rand::random_bool(0.5) {
+                    let delivered = json!({ "id": id, "status": "DELIVERED" });
+                    self.tell("DELIVERED", id, "updateOrder", delivered).await;
                 }
             }
             4 => {
                 let moved =
                     json!({ "id": id, "shippingAddress": format!("{} Harbour Street", id.as_fields().0) });
-                self.tell("updateOrder", moved).await;
+                self.tell("DETAILS_CHANGED", id, "updateOrder", moved).await;
             }
-            5 => drop(self.api.delete_order(id).await),
+            5 => {
+                let begun = Instant::now();
+                let answer = match self.api.delete_order(id).await {
+                    Ok(()) => Attempt {
+                        outcome: Verdict::Ok,
+                        order_id: Some(id),
+                        detail: None,
+                        elapsed_ms: millis(begun.elapsed()),
+                    },
+                    Err(outcome) => attempt(&outcome, begun.elapsed()),
+                };
+                self.log.note_change(Change { order_id: id, leaves: "DELETED", answer });
+            }
             _ => {}
         }
     }
 
     /// Sends a change and notes the answer; says whether it was made.
-    async fn tell(&self, field: &str, input: serde_json::Value) -> bool {
-        let Outcome::Ok { order, .. } = self.api.change_order(field, input).await else { return false };
+    async fn tell(
+        &self,
+        leaves: &'static str,
+        order_id: Uuid,
+        field: &str,
+        input: serde_json::Value,
+    ) -> bool {
+        let begun = Instant::now();
+        let outcome = self.api.change_order(field, input).await;
+        let answer = attempt(&outcome, begun.elapsed());
+        self.log.note_change(Change { order_id, leaves, answer });
+        let Outcome::Ok { order, .. } = outcome else { return false };
         self.log.tell(Told { order_id: order.order_id, version: order.version, status: order.status });
         true
     }

@@ -33,6 +33,10 @@ struct Line<'a> {
     attempt: &'a Attempt,
 }
 
+/// The codes of answers that are the system's fault.
+const FAULTS: [&str; 5] =
+    ["SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "INTERNAL_SERVER_ERROR", "none"];
+
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +60,18 @@ pub(crate) enum Verdict {
     /// `extensions.outcome` UNKNOWN, or the connection broke.
     #[serde(rename = "unknown")]
     Unknown,
+}
+
+impl Attempt {
+    /// The code of a fault of the system's, which is nobody's mistake; refused connections are not answers.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        let detail = self.detail.as_deref()?;
+        match self.outcome {
+            Verdict::Ok => None,
+            Verdict::Unknown => Some(detail),
+            Verdict::DefiniteError => FAULTS.contains(&detail).then_some(detail),
+        }
+    }
 }
 
 impl Entry {
@@ -93,11 +109,22 @@ pub(crate) struct Told {
     pub(crate) status: String,
 }
 
+/// A change that a client asked for, once, and what it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) order_id: Uuid,
+    /// The trace that it leaves in the order's history: the status it leads to, else the event's kind.
+    pub(crate) leaves: &'static str,
+    pub(crate) answer: Attempt,
+}
+
 /// Everything that clients were told.
 #[derive(Default)]
 pub(crate) struct ClientLog {
     entries: Mutex<Vec<Entry>>,
     told: Mutex<Vec<Told>>,
+    changes: Mutex<Vec<Change>>,
+    slowest_read: Mutex<(Duration, String)>,
 }
 
 impl ClientLog {
@@ -107,6 +134,28 @@ impl ClientLog {
 
     pub(crate) fn tell(&self, told: Told) {
         self.told.lock().unwrap().push(told);
+    }
+
+    pub(crate) fn note_change(&self, change: Change) {
+        self.changes.lock().unwrap().push(change);
+    }
+
+    /// Notes how long a query took, and what came of it.
+    pub(crate) fn note_read(&self, took: Duration, answer: impl FnOnce() -> String) {
+        let mut slowest = self.slowest_read.lock().unwrap();
+        if took > slowest.0 {
+            *slowest = (took, answer());
+        }
+    }
+
+    /// Every answer to a mutation.
+    pub(crate) fn answers(&self) -> Vec<Attempt> {
+        let placed = self.entries().into_iter().flat_map(|entry| entry.attempts);
+        placed.chain(self.changes().into_iter().map(|change| change.answer)).collect()
+    }
+
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.changes.lock().unwrap().clone()
     }
 
     pub(crate) fn entries(&self) -> Vec<Entry> {
@@ -123,14 +172,13 @@ impl ClientLog {
         Duration::from_millis(entries.iter().filter_map(|entry| entry.unknown_for_ms).max().unwrap_or(0))
     }
 
-    /// The slowest answer of any outcome: how long it took, and what it said.
+    /// The slowest answer of any outcome, to mutations and queries: how long it took, and what it said.
     pub(crate) fn slowest_answer(&self) -> (Duration, String) {
-        let entries = self.entries.lock().unwrap();
-        let attempts = entries.iter().flat_map(|entry| &entry.attempts);
-        let slowest = attempts.max_by_key(|attempt| attempt.elapsed_ms);
-        slowest.map_or_else(Default::default, |attempt| {
+        let answers = self.answers().into_iter().map(|attempt| {
             (Duration::from_millis(attempt.elapsed_ms), format!("{:?} {:?}", attempt.outcome, attempt.detail))
-        })
+        });
+        let slowest_read = self.slowest_read.lock().unwrap().clone();
+        answers.chain([slowest_read]).max_by_key(|(took, _)| *took).unwrap_or_default()
     }
 
     /// A line for people: how many orders, attempts and outcomes.

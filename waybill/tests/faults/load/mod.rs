@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use api::{Api, Basket, BasketItem, Outcome, Shown, http};
 pub(crate) use buyer::{Habits, attempt};
-pub(crate) use log::{Attempt, ClientLog, Entry, Told, Verdict};
+pub(crate) use log::{Attempt, Change, ClientLog, Entry, Told, Verdict};
 pub(crate) use subscriber::{Seen, Subscriber};
 
 use crate::plant::Plant;
@@ -131,7 +131,7 @@ impl Load {
         (entry, shown)
     }
 
-    /// Sends one order once, beside the buyers', and answers how long its refusal took, if nothing was done. What
+    /// Sends one order once, beside the buyers', and answers how long its refusal took, if nothing was done and sending it again is advised. What
     /// became of it is found out on the way where that is unknown.
     pub(crate) async fn refusal(&self, api: &Api, basket: Basket) -> Option<Duration> {
         let mut entry = buyer::fresh(api, basket);
@@ -145,7 +145,7 @@ impl Load {
             return None;
         }
         self.log.add(entry);
-        matches!(outcome, Outcome::Nothing { .. }).then_some(took)
+        matches!(outcome, Outcome::Nothing { retryable: true, .. }).then_some(took)
     }
 
     /// Places one order beside the buyers' and doesn't give up until it is accepted.
