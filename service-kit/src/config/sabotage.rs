@@ -32,10 +32,10 @@ pub enum Guard {
     Stock,
 }
 
-/// A signal that the process sends itself in passing a failpoint, once.
+/// What befalls the process in passing a failpoint, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Strike {
-    /// Which signal.
+    /// How.
     pub(crate) blow: Blow,
     /// The failpoint's name.
     pub(crate) failpoint: String,
@@ -50,6 +50,8 @@ pub(crate) enum Blow {
     Kill,
     /// SIGSTOP; somebody has to continue it.
     Stop,
+    /// Whoever passes hangs for a while; the rest of the process goes on.
+    Hang,
 }
 
 /// Reads the variable for the process, before anything else looks.
@@ -93,6 +95,7 @@ fn strike(word: &str) -> Option<Strike> {
     let blow = match blow {
         "kill" => Blow::Kill,
         "stop" => Blow::Stop,
+        "hang" => Blow::Hang,
         _ => return None,
     };
     Some(Strike { blow, failpoint: failpoint.to_owned(), pass: pass.parse().ok()? })
@@ -104,12 +107,17 @@ mod tests {
 
     #[test]
     fn words_say_what_is_done() {
-        let read: Sabotage = "without-outbox  kill@after-commit:7 stop@before-reply:1".parse().unwrap();
+        let read: Sabotage =
+            "without-outbox  kill@after-commit:7 stop@before-reply:1 hang@here:2".parse().unwrap();
         let strike = |blow, failpoint: &str, pass| Strike { blow, failpoint: failpoint.to_owned(), pass };
         assert_eq!(read.without, [Guard::Outbox]);
         assert_eq!(
             read.strikes,
-            [strike(Blow::Kill, "after-commit", 7), strike(Blow::Stop, "before-reply", 1)]
+            [
+                strike(Blow::Kill, "after-commit", 7),
+                strike(Blow::Stop, "before-reply", 1),
+                strike(Blow::Hang, "here", 2)
+            ]
         );
         for wrong in ["without-luck", "kill@after-commit", "kill@after-commit:often", "push@after-commit:1"] {
             assert_eq!(wrong.parse::<Sabotage>(), Err(format!("{wrong:?} is nothing known")));

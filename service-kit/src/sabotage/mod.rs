@@ -5,6 +5,7 @@ mod unconfirmed;
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -12,6 +13,9 @@ use crate::config::sabotage::{Blow, sabotage};
 
 pub use crate::config::sabotage::Guard;
 pub(crate) use unconfirmed::unconfirmed;
+
+/// How long [`Blow::Hang`] lasts: beyond the holds of the tests that strike so.
+const HANGS_FOR: Duration = Duration::from_secs(7);
 
 /// Whether the process has to do without it.
 pub fn without(guard: Guard) -> bool {
@@ -34,10 +38,14 @@ pub fn pass(failpoint: &str) {
     };
     for strike in strikes().filter(|strike| strike.pass == pass) {
         tracing::warn!(failpoint, blow = ?strike.blow, "a test strikes this process");
-        let signal = match strike.blow {
-            Blow::Kill => Signal::KILL,
-            Blow::Stop => Signal::STOP,
-        };
-        kill_process(getpid(), signal).expect("a process may signal itself");
+        match strike.blow {
+            Blow::Kill => signal_itself(Signal::KILL),
+            Blow::Stop => signal_itself(Signal::STOP),
+            Blow::Hang => tokio::task::block_in_place(|| std::thread::sleep(HANGS_FOR)),
+        }
     }
+}
+
+fn signal_itself(signal: Signal) {
+    kill_process(getpid(), signal).expect("a process may signal itself");
 }
