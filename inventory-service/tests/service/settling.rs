@@ -92,7 +92,7 @@ async fn a_hold_unheard_of_becomes_what_its_order_has_become() {
         let heard = shop.inventory.database.now().await.unwrap();
         assert_eq!(settling.tick(heard.plus(HOLD)).await.unwrap(), 1);
         assert_eq!(asked.asked.lock().unwrap().as_slice(), [Settle { order_id: pending, attempt: 1 }]);
-        assert_eq!(settling.tick(heard.plus(HOLD * 101)).await.unwrap(), 2);
+        assert_eq!(settling.tick(heard.plus(HOLD * 11)).await.unwrap(), 2);
         assert_eq!(shop.reserve(reserve(void, 1, ITEMS)).await, Reserved::Closed, "the voided attempt");
         assert!(matches!(shop.reserve(reserve(void, 2, ITEMS)).await, Reserved::Reserved { .. }));
         shop.assert_ledger_adds_up().await;
@@ -161,8 +161,8 @@ async fn an_event_that_was_missed_is_healed_by_asking() {
         shop.tell(&[event(order, 1, Processing, ITEMS)]).await;
         let (settling, _) = settling(&shop, |_| stored(Cancelled, 2));
         let now = shop.inventory.database.now().await.unwrap();
-        assert_eq!(settling.tick(now.plus(HOLD * 99)).await.unwrap(), 0);
-        assert_eq!(settling.tick(now.plus(HOLD * 101)).await.unwrap(), 1);
+        assert_eq!(settling.tick(now.plus(HOLD * 9)).await.unwrap(), 0);
+        assert_eq!(settling.tick(now.plus(HOLD * 11)).await.unwrap(), 1);
         assert_eq!(shop.available("MUG").await, 10);
         shop.tell(&[event(order, 2, Cancelled, ITEMS)]).await;
         assert_eq!(shop.available("MUG").await, 10);
