@@ -16,6 +16,7 @@ mod events;
 
 pub mod backlog;
 pub mod context;
+pub mod forgetting;
 pub mod pending;
 pub mod placing;
 pub mod requests;

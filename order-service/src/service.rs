@@ -21,6 +21,7 @@ use crate::backlog::keep_showing;
 use crate::config::Config;
 use crate::context::Context;
 use crate::events::OrderEvents;
+use crate::forgetting::keep_forgetting;
 use crate::orders::EVENTS;
 use crate::pending::RetryPending;
 use crate::placing::PlaceOrders;
@@ -74,6 +75,7 @@ impl Service {
         let retrying = RetryPending::new(context.clone());
         host.show_queues(Name::Order, &transport);
         host.run_until_stopping(keep_showing(context.clone()));
+        host.run_until_stopping(keep_forgetting(context.clone()));
         let relay = relay(&context, transport);
         #[cfg(debug_assertions)]
         let relay = crate::sabotage::outbox(relay);

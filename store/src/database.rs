@@ -10,7 +10,7 @@ use sea_orm::sqlx;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
 };
 
@@ -166,6 +166,22 @@ pub fn for_update(backend: DbBackend, select: &mut SelectStatement) {
     if backend == DbBackend::Postgres {
         select.lock_exclusive();
     }
+}
+
+/// Makes whoever takes the same name in this database wait until the transaction ends: for what no row stands for yet.
+/// On SQLite, where a transaction already has the write lock, there is nothing to do.
+///
+/// Two names may stand for one another's: whoever needs more than one of them, or rows too, takes the name first and
+/// one only.
+pub async fn lock_name(transaction: &impl ConnectionTrait, name: u128) -> Result<(), StoreError> {
+    let backend = transaction.get_database_backend();
+    if backend == DbBackend::Postgres {
+        let [high, low] = [name >> 64, name & u128::from(u64::MAX)].map(|half| half as u64);
+        let key = (high ^ low).cast_signed();
+        let lock = Statement::from_sql_and_values(backend, "SELECT pg_advisory_xact_lock($1)", [key.into()]);
+        transaction.execute_raw(lock).await?;
+    }
+    Ok(())
 }
 
 fn postgres_options(given: &str) -> ConnectOptions {

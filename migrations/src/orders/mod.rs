@@ -1,6 +1,7 @@
 //! The tables of order-service.
 
 mod m0001_orders;
+mod m0002_change_answers;
 
 use sea_orm::DynIden;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -20,7 +21,7 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_orders::Migration)]
+        vec![Box::new(m0001_orders::Migration), Box::new(m0002_change_answers::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

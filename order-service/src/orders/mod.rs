@@ -1,5 +1,6 @@
 //! Orders in the database: reading them, and saving what was decided together with its event.
 
+mod answering;
 mod events;
 mod fencing;
 mod keeping;
@@ -7,7 +8,8 @@ mod reading;
 mod row;
 mod saving;
 
-pub(crate) use events::{EVENTS, NewEvent, event_of_row, event_order, history_entry, traceparents};
+pub(crate) use answering::{FirstAnswer, first_answer, forget, remember};
+pub(crate) use events::{EVENTS, NewEvent, event_of_row, history_entry, traceparents};
 pub(crate) use fencing::fence;
 pub(crate) use keeping::{NewOrder, keep};
 pub(crate) use reading::{find, lock, readable, with_lines};

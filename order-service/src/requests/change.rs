@@ -3,15 +3,15 @@
 use schema::order::Order;
 use schema::order_messages::Change;
 use schema::refusal::{Outcome, Refusal, RefusalCode};
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
+use schema::time::Timestamp;
+use sea_orm::DatabaseTransaction;
 use store::failpoint::Failpoint;
-use store::{StoreError, retrying};
+use store::{StoreError, lock_name, retrying};
 
 use crate::context::Context;
 use crate::domain::changing::{cancel, delete, fault, update};
 use crate::domain::{Changed, Decision};
-use crate::entity::order_event;
-use crate::orders::{NewEvent, Stored, event_order, lock, save};
+use crate::orders::{FirstAnswer, NewEvent, first_answer, lock, remember, save};
 
 /// Which change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,20 +45,23 @@ async fn change_one(
     change: &Change,
 ) -> Result<Result<Order, Refusal>, StoreError> {
     let transaction = context.database.begin().await?;
-    let Some(stored) = lock(&transaction, change.order_id).await?.filter(|stored| reached(stored, change))
-    else {
+    // Where there is no order yet there is no row to lock: copies of one request go one after the other all the same.
+    lock_name(&transaction, change.request_id.as_u128()).await?;
+    let stored = lock(&transaction, change.order_id).await?.filter(|stored| !stored.is_fence());
+    if stored.as_ref().is_some_and(|stored| !change.owner.reaches(&stored.order.customer_id)) {
         return Ok(Err(not_found()));
+    }
+    // A repeat gets the first answer, also when the order has moved on, come about or been deleted since.
+    if let Some(first) = first_answer(&transaction, change.request_id).await? {
+        return Ok(answer_again(first, change));
+    }
+    let now = context.clock.now();
+    let Some(stored) = stored.filter(|stored| !stored.deleted) else {
+        return answer_unchanged(transaction, change, Err(not_found()), now).await;
     };
-    // A repeat gets the first answer, also when the order has been deleted since.
-    if let Some(first) = first_answer(&transaction, change).await? {
-        return Ok(first);
-    }
-    if stored.deleted {
-        return Ok(Err(not_found()));
-    }
-    match decide(kind, &stored.order, change, context.clock.now()) {
-        Decision::AlreadySo => Ok(Ok(stored.order)),
-        Decision::Refused(refusal) => Ok(Err(refusal)),
+    match decide(kind, &stored.order, change, now) {
+        Decision::AlreadySo => answer_unchanged(transaction, change, Ok(stored.order), now).await,
+        Decision::Refused(refusal) => answer_unchanged(transaction, change, Err(refusal), now).await,
         Decision::Applied(changed) => {
             let order = changed.order.clone();
             let event = NewEvent::new(context.ids.fresh(), Changed::clone(&changed), Some(change.request_id));
@@ -73,7 +76,20 @@ async fn change_one(
     }
 }
 
-fn decide(kind: Kind, order: &Order, change: &Change, now: schema::time::Timestamp) -> Decision {
+/// Remembers the answer to a request that changed nothing, and gives it.
+async fn answer_unchanged(
+    transaction: DatabaseTransaction,
+    change: &Change,
+    answer: Result<Order, Refusal>,
+    now: Timestamp,
+) -> Result<Result<Order, Refusal>, StoreError> {
+    let remembered = answer.as_ref().map(|order| order.version);
+    remember(&transaction, change.request_id, change.order_id, remembered, now).await?;
+    transaction.commit().await?;
+    Ok(answer)
+}
+
+fn decide(kind: Kind, order: &Order, change: &Change, now: Timestamp) -> Decision {
     match kind {
         Kind::Update => update(order, &change.changes, change.expected_version, now),
         Kind::Cancel => cancel(order, change.expected_version, now),
@@ -81,25 +97,11 @@ fn decide(kind: Kind, order: &Order, change: &Change, now: schema::time::Timesta
     }
 }
 
-fn reached(stored: &Stored, change: &Change) -> bool {
-    !stored.is_fence() && change.owner.reaches(&stored.order.customer_id)
-}
-
-/// What this request was answered when it was first made, if its change was saved.
-async fn first_answer(
-    transaction: &impl ConnectionTrait,
-    change: &Change,
-) -> Result<Option<Result<Order, Refusal>>, StoreError> {
-    let made = order_event::Entity::find()
-        .filter(order_event::Column::RequestId.eq(change.request_id))
-        .one(transaction)
-        .await?;
-    let Some(event) = made else { return Ok(None) };
-    if event.order_id != change.order_id.0 {
-        let message = "this request id was used for another order";
-        return Ok(Some(Err(Refusal::new(RefusalCode::InvalidInput, message))));
+fn answer_again(first: FirstAnswer, change: &Change) -> Result<Order, Refusal> {
+    if first.order_id != change.order_id {
+        return Err(Refusal::new(RefusalCode::InvalidInput, "this request id was used for another order"));
     }
-    Ok(Some(Ok(event_order(event)?)))
+    first.result
 }
 
 fn not_found() -> Refusal {

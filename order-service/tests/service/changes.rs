@@ -1,9 +1,13 @@
+use std::time::Duration;
+
+use order_service::forgetting::forget_old_answers;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
 use schema::order_messages::{Change, Changes, Owner};
 use schema::pattern::{ORDER_CANCEL, ORDER_DELETE, ORDER_GET, ORDER_UPDATE};
 use schema::refusal::RefusalCode;
 
+use crate::backends::Mood;
 use crate::on_both_databases;
 use crate::shop::{Shop, address, change_of, owner, placement, request_to, shipped};
 
@@ -18,6 +22,11 @@ on_both_databases!(
     a_deleted_order_is_beyond_reach,
     a_request_without_owner_or_with_too_many_items_is_refused,
     a_request_id_of_another_order_is_refused,
+    a_refused_request_stays_refused_whatever_becomes_of_the_order,
+    a_request_about_an_order_that_was_not_there_stays_refused_when_it_is,
+    a_request_that_asked_for_nothing_new_changes_nothing_later_either,
+    copies_of_a_request_that_overtake_the_order_agree,
+    answers_are_forgotten_after_an_hour_and_not_before,
 );
 
 async fn an_order_goes_through_its_life_one_version_at_a_time(shop: Shop) {
@@ -143,4 +152,68 @@ async fn a_request_id_of_another_order_is_refused(shop: Shop) {
     shop.change(ORDER_UPDATE, &change).await.unwrap();
     let other = Change { order_id: second, owner: Owner::Any, ..change };
     assert_eq!(shop.change(ORDER_UPDATE, &other).await.unwrap_err().code, RefusalCode::InvalidInput);
+}
+
+async fn a_refused_request_stays_refused_whatever_becomes_of_the_order(shop: Shop) {
+    shop.backends.state().inventory = Mood::Away;
+    let id = shop.order(&[("MUG", 2)]).await.id;
+    let hasty = change_of(id, shipped());
+    let refusal = shop.change(ORDER_UPDATE, &hasty).await.unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::InvalidTransition);
+    shop.backends.state().inventory = Mood::Answers;
+    let order = shop.retry_until_settled(id).await;
+    assert_eq!(order.status, OrderStatus::Processing);
+    assert_eq!(shop.another_copy().await.change(ORDER_UPDATE, &hasty).await.unwrap_err(), refusal);
+    assert_eq!(shop.get(id).await, Some(order));
+    assert_eq!(shop.update(id, shipped()).await.unwrap().version, 3, "another request is judged anew");
+}
+
+async fn a_request_about_an_order_that_was_not_there_stays_refused_when_it_is(shop: Shop) {
+    let placement = placement("CUST01", &[("MUG", 2)]);
+    let id = placement.order_id;
+    let early = change_of(id, Changes::default());
+    let refusal = shop.change(ORDER_CANCEL, &early).await.unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::OrderNotFound);
+    let order = shop.place(placement).await.unwrap().order.unwrap();
+    assert_eq!(shop.change(ORDER_CANCEL, &early).await.unwrap_err(), refusal);
+    assert_eq!(shop.get(id).await, Some(order));
+}
+
+async fn a_request_that_asked_for_nothing_new_changes_nothing_later_either(shop: Shop) {
+    let order = shop.order(&[("MUG", 2)]).await;
+    let same = Changes { shipping_address: order.shipping_address.clone(), ..Changes::default() };
+    let same = change_of(order.id, same);
+    assert_eq!(shop.change(ORDER_UPDATE, &same).await.unwrap(), order);
+    let moved = shop.update(order.id, address("2 Hill Road")).await.unwrap();
+    assert_eq!(shop.change(ORDER_UPDATE, &same).await.unwrap(), order);
+    assert_eq!(shop.get(order.id).await, Some(moved));
+}
+
+/// Copies of one request race with the order that they are about: all of them are told the same.
+async fn copies_of_a_request_that_overtake_the_order_agree(shop: Shop) {
+    let other = shop.another_copy().await;
+    for _ in 0..20 {
+        let placement = placement("CUST01", &[("MUG", 1)]);
+        let id = placement.order_id;
+        let early = change_of(id, Changes::default());
+        let copies = (0..6).map(|n| if n % 2 == 0 { &shop } else { &other });
+        let asking = copies.map(|shop| shop.change(ORDER_CANCEL, &early));
+        let (placed, answers) = tokio::join!(shop.place(placement), futures::future::join_all(asking));
+        placed.unwrap();
+        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+        let order = shop.get(id).await.unwrap();
+        assert_eq!(answers[0].is_ok(), order.status == OrderStatus::Cancelled, "{answers:?}");
+    }
+}
+
+async fn answers_are_forgotten_after_an_hour_and_not_before(shop: Shop) {
+    let nowhere = placement("CUST01", &[]).order_id;
+    shop.cancel(nowhere).await.unwrap_err();
+    shop.clock.advance(Duration::from_mins(59));
+    shop.cancel(nowhere).await.unwrap_err();
+    forget_old_answers(&shop.context).await.unwrap();
+    assert_eq!(shop.count("order_change_answers").await, 2);
+    shop.clock.advance(Duration::from_mins(2));
+    forget_old_answers(&shop.context).await.unwrap();
+    assert_eq!(shop.count("order_change_answers").await, 1);
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use order_service::backlog;
+use order_service::forgetting::forget_old_answers;
 use order_service::service::relay;
 use schema::cursor::{OrderCursor, UpdateCursor};
 use schema::ids::OrderId;
@@ -37,6 +38,8 @@ const PAST: &str = "
     SELECT gen_random_uuid(), row_number() OVER (), id, customer_id, step,
         CASE WHEN step = 1 THEN 'CREATED' ELSE 'STATUS_CHANGED' END, status, created_at, '{}', now()
     FROM orders, generate_series(1, 2) step;
+    INSERT INTO order_change_answers (request_id, order_id, version, answered_at)
+    SELECT gen_random_uuid(), id, 1, now() - interval '1 minute' FROM orders;
     UPDATE order_event_counter SET last_position = 200000;
     ANALYZE";
 
@@ -55,7 +58,7 @@ async fn everything_that_is_asked_of_a_full_database_uses_an_index() {
     assert!(asked.len() > 60, "{} statements", asked.len());
     for statement in asked {
         let plan = explain(&shop, &statement).await;
-        for table in ["orders", "order_line_items", "order_events"] {
+        for table in ["orders", "order_line_items", "order_events", "order_change_answers"] {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{}\n{plan}", statement.sql);
         }
         let sorts_much = plan.contains("Sort") && statement.sql.contains("LIMIT");
@@ -84,6 +87,8 @@ async fn ask_for_everything(shop: &Shop) {
     backlog::show(&shop.context).await.unwrap();
     let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: Some(placed.id), limit: 5 }).await;
     shop.cancel(placed.id).await.unwrap();
+    shop.cancel(placed.id).await.unwrap();
+    forget_old_answers(&shop.context).await.unwrap();
     shop.delete(placed.id).await.unwrap();
     assert!(shop.update(placed.id, Changes::default()).await.is_err());
 }
