@@ -27,6 +27,8 @@ pub(crate) struct Shopper {
     pub(crate) accepted: BTreeMap<OrderId, BTreeSet<String>>,
     /// Versions that somebody was told of, with the status they were told.
     pub(crate) told: Vec<(OrderId, u32, OrderStatus)>,
+    /// Changes that were asked for, each with its first answer, where one came.
+    asked: Vec<(&'static str, Change, Option<Outcome<Order>>)>,
 }
 
 pub(crate) fn draw_id(rng: &mut StdRng) -> Uuid {
@@ -72,8 +74,18 @@ impl Shopper {
         }
     }
 
-    /// A change to an order that was asked for, sent once or twice under one request id.
-    pub(crate) fn change(&self, rng: &mut StdRng) -> Option<(&'static str, Change)> {
+    /// A change to ask for: often one that was asked for before, under the same request id, however long ago.
+    pub(crate) fn change(&mut self, rng: &mut StdRng) -> Option<usize> {
+        if !self.asked.is_empty() && rng.random_bool(0.3) {
+            return Some(rng.random_range(0..self.asked.len()));
+        }
+        let (pattern, change) = self.fresh_change(rng)?;
+        self.asked.push((pattern, change, None));
+        Some(self.asked.len() - 1)
+    }
+
+    /// A change to an order that was asked for, under a request id of its own.
+    fn fresh_change(&self, rng: &mut StdRng) -> Option<(&'static str, Change)> {
         let index = rng.random_range(0..self.accepted.len().max(1));
         let order_id = *self.accepted.keys().nth(index)?;
         let mut changes = Changes::default();
@@ -99,16 +111,18 @@ impl Shopper {
         let request_id = draw_id(rng);
         Some((pattern, Change { request_id, order_id, owner: Owner::Any, changes, expected_version }))
     }
-}
 
-/// Asks for a change; answers what somebody was told, if anything.
-pub(crate) async fn ask_for(
-    ask: &dyn Ask,
-    pattern: &str,
-    change: &Change,
-) -> Option<(OrderId, u32, OrderStatus)> {
-    let deadline = Deadline::after(Duration::from_secs(60));
-    let answers: Vec<Outcome<Order>> = request(ask, pattern, &[change], deadline).await.ok()?;
-    let order = answers.into_iter().next()?.into_result().ok()?;
-    Some((order.id, order.version, order.status))
+    /// Asks for the change, and keeps its answer: it is the same each time.
+    pub(crate) async fn ask_for(&mut self, ask: &dyn Ask, index: usize) {
+        let (pattern, change, first) = &mut self.asked[index];
+        let deadline = Deadline::after(Duration::from_secs(60));
+        let answers: Result<Vec<Outcome<Order>>, _> =
+            request(ask, pattern, std::slice::from_ref(change), deadline).await;
+        let Some(answer) = answers.ok().and_then(|mut answers| answers.pop()) else { return };
+        if let Outcome::Done(order) = &answer {
+            self.told.push((order.id, order.version, order.status));
+        }
+        let first = first.get_or_insert_with(|| answer.clone());
+        assert_eq!(*first, answer, "one request was answered differently: {pattern} {change:?}");
+    }
 }

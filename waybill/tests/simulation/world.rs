@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::fate::{Fate, Fates, Stalled};
 use crate::line::Line;
-use crate::shopper::{Shopper, ask_for, draw_id};
+use crate::shopper::{Shopper, draw_id};
 use crate::template;
 
 /// How long a hold may be unheard of.
@@ -291,12 +291,8 @@ impl World {
 
     async fn change(&mut self) {
         let asked = self.shopper.change(&mut self.rng.lock().unwrap());
-        let Some((pattern, change)) = asked else { return };
-        let repeats = if self.draw(0..4) == 0 { 2 } else { 1 };
-        for _ in 0..repeats {
-            let told = ask_for(&*self.line, pattern, &change).await;
-            self.shopper.told.extend(told);
-        }
+        let Some(index) = asked else { return };
+        self.shopper.ask_for(&*self.line, index).await;
     }
 
     fn pass_time(&mut self) {

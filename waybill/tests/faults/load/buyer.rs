@@ -26,13 +26,11 @@ pub(crate) struct Habits {
     pub(crate) pause: Duration,
     /// Whether orders are cancelled, shipped and changed too.
     pub(crate) changes: bool,
-    /// Whether orders are changed that may still be PENDING, or not even be placed yet.
-    pub(crate) hasty: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { pause: Duration::from_millis(60), changes: true, hasty: true }
+        Self { pause: Duration::from_millis(60), changes: true }
     }
 }
 
@@ -52,7 +50,7 @@ impl Buyer {
             if let Some(order) = shown {
                 self.pulse.beat();
                 self.read(&order).await;
-                if self.habits.changes && (self.habits.hasty || order.status != "PENDING") {
+                if self.habits.changes {
                     self.change(&order).await;
                 }
             }

@@ -24,9 +24,7 @@ async fn messages_that_come_three_times_late_and_out_of_order_do_what_they_do_on
     let plant = Plant::distributed("repeats", Shape { copies: 2, ..Shape::default() }).await.unwrap();
     let bus = plant.bus().await.unwrap();
     let repeater = Repeater::start(plant.broker(), LATEST).await.unwrap();
-    // A refusal is not remembered: what a copy that comes later may do to an order that moves on by itself is not promised.
-    let habits = Habits { hasty: false, ..Habits::default() };
-    let load = Load::start(&plant, scaled(4, 16), habits).await.unwrap();
+    let load = Load::start(&plant, scaled(4, 16), Habits::default()).await.unwrap();
     let work = WorkQueue::ALL.map(|queue| bus.topology().work(queue));
     let requests = Service::ALL.map(|service| bus.topology().requests(service));
     let detours = [
