@@ -125,10 +125,12 @@ impl Program {
             {
                 let process = self.process.lock().await;
                 let process = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
+                // Looked at first: it may end at any moment, and that may be what is waited for.
+                let was_running = process.is_running();
                 if state(process) == wanted {
                     return Ok(());
                 }
-                anyhow::ensure!(process.is_running(), "{} has ended", self.name);
+                anyhow::ensure!(was_running, "{} has ended", self.name);
             }
             sleep(PAUSE).await;
         }
