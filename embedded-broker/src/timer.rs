@@ -4,24 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::{Drive, Shared};
 use crate::writer::Command;
 
-/// The longest nap: the wall clock may jump, and gauges want to be fresh.
+/// The longest nap: the wall clock may jump.
 const NAP_MAX: Duration = Duration::from_secs(1);
+/// How old the gauges may be. They are not brought up to date whenever something comes due as well: each request wakes
+/// this task while it is in its service's hands, and would show there until the next time.
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until stopped.
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut nap = Duration::ZERO;
+    let mut gauges = tokio::time::interval(GAUGES_EVERY);
+    gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            _ = gauges.tick() => record_gauges(&shared),
             () = tokio::time::sleep(nap) => {}
             () = shared.due.notified() => {}
         }
-        record_gauges(&shared);
         nap = match until_next_due(&shared) {
             Some(Duration::ZERO) if expire(&shared).await > 0 => Duration::ZERO,
             // What is due and can't move meets a full queue or a full disk.
