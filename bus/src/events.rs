@@ -33,7 +33,7 @@ pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&st
 pub fn read_event(message: &Message) -> Result<OrderEvent, Failure> {
     let packet = Packet::read(&message.body)?;
     let undecodable = |reason: String| Failure::new(FailureCode::Undecodable, reason);
-    let kind = EventKind::of_pattern(&packet.pattern)
+    let kind = EventKind::from_pattern(&packet.pattern)
         .ok_or_else(|| undecodable(format!("{} is not an order event", packet.pattern)))?;
     let mut data: Map<String, Value> = packet.data()?;
     data.entry("kind").or_insert_with(|| json!(kind));

@@ -188,8 +188,8 @@ impl Requester {
     ) -> Result<Attempt, RequestError> {
         let unavailable = |reason: String| RequestError::Unavailable { pattern: pattern.to_owned(), reason };
         let overloaded = |reason: String| RequestError::Overloaded { pattern: pattern.to_owned(), reason };
-        let service =
-            Service::of(pattern).ok_or_else(|| unavailable("no service has this pattern".to_owned()))?;
+        let service = Service::from_pattern(pattern)
+            .ok_or_else(|| unavailable("no service has this pattern".to_owned()))?;
         let Some(reply_to) = self.reply_queue(deadline.at_most(CONNECT_PATIENCE)).await else {
             return Err(unavailable("no connection to the broker".to_owned()));
         };
@@ -257,7 +257,7 @@ impl Ask for Requester {
             pattern: pattern.to_owned(),
             reason: reason.to_owned(),
         };
-        let breaker = Service::of(pattern).and_then(|service| self.breakers.get(&service));
+        let breaker = Service::from_pattern(pattern).and_then(|service| self.breakers.get(&service));
         if breaker.is_some_and(|breaker| !breaker.admits()) {
             return Err(unavailable("it has not answered lately"));
         }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use schema::customer::Customer;
+use schema::domain_error::DomainError;
 use schema::ids::CustomerId;
-use schema::refusal::Refusal;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use store::{Database, StoreError, retrying};
@@ -35,10 +35,13 @@ impl Customers {
 
     /// Puts customers in the place of those of the same ids, all that are sound in one statement. Of several with one
     /// id the last one counts.
-    pub async fn put(&self, customers: &[Customer]) -> Result<Vec<Result<Customer, Refusal>>, StoreError> {
-        let answers: Vec<Result<Customer, Refusal>> = customers
+    pub async fn put(
+        &self,
+        customers: &[Customer],
+    ) -> Result<Vec<Result<Customer, DomainError>>, StoreError> {
+        let answers: Vec<Result<Customer, DomainError>> = customers
             .iter()
-            .map(|customer| customer.fault().map_or_else(|| Ok(customer.clone()), Err))
+            .map(|customer| customer.validate().map_or_else(|| Ok(customer.clone()), Err))
             .collect();
         let overwrite = OnConflict::column(Column::Id)
             .update_columns([

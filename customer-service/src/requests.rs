@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use bus::failure::Failure;
 use bus::responder::{HandleRequest, Request, no_handler, respond};
+use schema::domain_error::DomainResult;
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::pattern::{CUSTOMER_GET, CUSTOMER_PUT};
-use schema::refusal::Outcome;
 use serde_json::value::RawValue;
 
 use crate::customers::Customers;
@@ -17,7 +17,7 @@ impl HandleRequest for Customers {
             CUSTOMER_GET => respond(&self.get(&packet.items(REQUEST_MAX_ITEMS)?).await?),
             CUSTOMER_PUT => {
                 let answers = self.put(&packet.items(REQUEST_MAX_ITEMS)?).await?;
-                respond(&answers.into_iter().map(Outcome::from).collect::<Vec<_>>())
+                respond(&answers.into_iter().map(DomainResult::from).collect::<Vec<_>>())
             }
             other => Err(no_handler(other)),
         }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use schema::cursor::ProductCursor;
+use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::ids::ProductId;
 use schema::inventory_messages::{ListProducts, ProductPage};
-use schema::limits::{SEARCH_MAX_CHARS, text_fault};
+use schema::limits::{SEARCH_MAX_CHARS, validate_text};
 use schema::page::{Slice, cut};
 use schema::product::Product;
-use schema::refusal::{Refusal, RefusalCode};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use store::StoreError;
@@ -31,7 +31,7 @@ impl Inventory {
     }
 
     /// A page of the catalogue by id, or why it can't be had.
-    pub async fn list(&self, list: &ListProducts) -> Result<Result<ProductPage, Refusal>, StoreError> {
+    pub async fn list(&self, list: &ListProducts) -> Result<Result<ProductPage, DomainError>, StoreError> {
         let listing = match Listing::read(list) {
             Ok(listing) => listing,
             Err(refusal) => return Ok(Err(refusal)),
@@ -70,17 +70,25 @@ struct Listing {
 }
 
 impl Listing {
-    fn read(list: &ListProducts) -> Result<Self, Refusal> {
-        let fault = list.search.as_deref().and_then(|search| text_fault(search, SEARCH_MAX_CHARS, false));
+    fn read(list: &ListProducts) -> Result<Self, DomainError> {
+        let fault = list.search.as_deref().and_then(|search| validate_text(search, SEARCH_MAX_CHARS, false));
         if let Some(message) = fault {
-            return Err(Refusal::at(RefusalCode::InvalidInput, format!("search {message}"), ["search"]));
+            return Err(DomainError::at(
+                DomainErrorCode::InvalidInput,
+                format!("search {message}"),
+                ["search"],
+            ));
         }
-        let slice =
-            list.page.slice().map_err(|error| Refusal::new(RefusalCode::InvalidInput, error.to_string()))?;
+        let slice = list
+            .page
+            .slice()
+            .map_err(|error| DomainError::new(DomainErrorCode::InvalidInput, error.to_string()))?;
         let cursor = |cursor: Option<&String>, field| match cursor.map(|text| ProductCursor::decode(text)) {
             None => Ok(None),
             Some(Ok(cursor)) => Ok(Some(cursor.product_id)),
-            Some(Err(error)) => Err(Refusal::at(RefusalCode::CursorInvalid, error.to_string(), [field])),
+            Some(Err(error)) => {
+                Err(DomainError::at(DomainErrorCode::CursorInvalid, error.to_string(), [field]))
+            }
         };
         Ok(Self {
             search: list.search.as_deref().map(|search| search.trim().to_lowercase()),

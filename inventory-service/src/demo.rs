@@ -1,8 +1,8 @@
 //! The demo's catalogue: what an empty shop starts with.
 
+use schema::domain_error::DomainError;
 use schema::inventory_messages::{Adjust, PutProduct};
 use schema::money::Money;
-use schema::refusal::Refusal;
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use store::StoreError;
 use uuid::Uuid;
@@ -64,7 +64,7 @@ impl Inventory {
             products.iter().try_for_each(|product| book.put(product, self.currency).map(drop))?;
             deliveries.iter().try_for_each(|delivery| book.adjust(delivery).map(drop))
         };
-        let filled: Result<(), Refusal> = transact(self, &scope, fill).await?;
+        let filled: Result<(), DomainError> = transact(self, &scope, fill).await?;
         filled.expect("the demo's products and deliveries are within bounds");
         tracing::info!(products = PRODUCTS.len(), "the catalogue has the demo's products");
         Ok(())

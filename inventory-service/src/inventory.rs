@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use schema::domain_error::DomainError;
 use schema::ids::OrderId;
 use schema::inventory_messages::{Adjust, PutProduct, Reserve, Reserved};
 use schema::money::Currency;
 use schema::order_messages::{Settle, Settled};
 use schema::product::Product;
-use schema::refusal::Refusal;
 use store::failpoint::{Failpoint, Failpoints};
 use store::{Database, StoreError};
 
@@ -93,7 +93,7 @@ impl Inventory {
     }
 
     /// Brings stock in or writes it off, once per adjustment id.
-    pub async fn adjust(&self, adjusts: &[Adjust]) -> Result<Vec<Result<Product, Refusal>>, StoreError> {
+    pub async fn adjust(&self, adjusts: &[Adjust]) -> Result<Vec<Result<Product, DomainError>>, StoreError> {
         let scope = Scope {
             products: adjusts.iter().map(|adjust| adjust.product_id.clone()).collect(),
             adjustments: adjusts.iter().map(|adjust| adjust.adjustment_id).collect(),
@@ -105,7 +105,7 @@ impl Inventory {
     }
 
     /// Puts products into the catalogue, or changes them.
-    pub async fn put(&self, puts: &[PutProduct]) -> Result<Vec<Result<Product, Refusal>>, StoreError> {
+    pub async fn put(&self, puts: &[PutProduct]) -> Result<Vec<Result<Product, DomainError>>, StoreError> {
         let scope = Scope { products: puts.iter().map(|put| put.id.clone()).collect(), ..Scope::default() };
         let decide =
             |book: &mut Book| -> Vec<_> { puts.iter().map(|put| book.put(put, self.currency)).collect() };

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use bus::failure::{Failure, FailureCode};
 use bus::responder::{HandleRequest, Request, no_handler, respond};
+use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::ProductId;
 use schema::inventory_messages::{Adjust, ListProducts, PutProduct, Reserve, StockAudit};
 use schema::limits::{ORDER_MAX_ITEMS, QUANTITY_MAX, REQUEST_MAX_ITEMS};
 use schema::pattern;
-use schema::refusal::{Outcome, Refusal};
 use serde_json::value::RawValue;
 
 use crate::inventory::Inventory;
@@ -27,7 +27,7 @@ impl HandleRequest for Inventory {
                 let lists: Vec<ListProducts> = request.packet.items(MAX_PAGES)?;
                 let mut pages = Vec::with_capacity(lists.len());
                 for list in &lists {
-                    pages.push(Outcome::from(self.list(list).await?));
+                    pages.push(DomainResult::from(self.list(list).await?));
                 }
                 respond(&pages)
             }
@@ -57,8 +57,8 @@ impl HandleRequest for Inventory {
     }
 }
 
-fn outcomes<T>(results: Vec<Result<T, Refusal>>) -> Vec<Outcome<T>> {
-    results.into_iter().map(Outcome::from).collect()
+fn outcomes<T>(results: Vec<Result<T, DomainError>>) -> Vec<DomainResult<T>> {
+    results.into_iter().map(DomainResult::from).collect()
 }
 
 /// Order-service has checked this before it asks; here it keeps sums within bounds.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bus::transport::SharedTransport;
 use bus::work::{HandleWork, Verdict, Work};
 use schema::ids::OrderId;
-use schema::order_messages::Placement;
+use schema::order_messages::CreateOrder;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::value::to_raw_value;
@@ -101,7 +101,7 @@ impl HandleWork for Forgetful {
     async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
         let mut batch = batch.to_vec();
         for work in &mut batch {
-            let Ok(mut placement) = work.packet.data::<Placement>() else { continue };
+            let Ok(mut placement) = work.packet.data::<CreateOrder>() else { continue };
             let stored = find(self.context.database.read(), [placement.order_id]).await;
             if stored.is_ok_and(|stored| !stored.is_empty()) {
                 placement.order_id = OrderId(self.context.ids.fresh());

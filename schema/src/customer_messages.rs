@@ -2,8 +2,8 @@
 //! nulls, `customer.put` takes [`Customer`]s and answers them or refusals. Here is what it refuses.
 
 use crate::customer::Customer;
-use crate::limits::{SHIPPING_ADDRESS_MAX_CHARS, text_fault};
-use crate::refusal::{Refusal, RefusalCode};
+use crate::domain_error::{DomainError, DomainErrorCode};
+use crate::limits::{SHIPPING_ADDRESS_MAX_CHARS, validate_text};
 
 #[cfg(doc)]
 use crate::ids::CustomerId;
@@ -13,7 +13,7 @@ const CONTACT_MAX_CHARS: usize = 200;
 
 impl Customer {
     /// The first thing that is out of bounds, if anything.
-    pub fn fault(&self) -> Option<Refusal> {
+    pub fn validate(&self) -> Option<DomainError> {
         let phone = self.phone.as_deref().unwrap_or("none");
         let texts = [
             (self.name.as_str(), CONTACT_MAX_CHARS, false, "name"),
@@ -22,8 +22,8 @@ impl Customer {
             (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
         ];
         texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
-            let message = text_fault(text, max_chars, multiline)?;
-            Some(Refusal::at(RefusalCode::InvalidInput, format!("{name} {message}"), [name]))
+            let message = validate_text(text, max_chars, multiline)?;
+            Some(DomainError::at(DomainErrorCode::InvalidInput, format!("{name} {message}"), [name]))
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::order_messages::Item;
 ///
 /// An address that was left out differs from any address that was given, the customer's own
 /// included. Parts are length-prefixed, so that no two inputs read as the same bytes.
-pub fn fingerprint(items: &[Item], shipping_address: Option<&str>) -> String {
+pub fn request_fingerprint(items: &[Item], shipping_address: Option<&str>) -> String {
     let mut sorted: Vec<&Item> = items.iter().collect();
     sorted.sort_by(|a, b| a.product_id.cmp(&b.product_id));
     let mut hasher = blake3::Hasher::new();
@@ -35,13 +35,13 @@ mod tests {
 
     #[test]
     fn the_order_of_items_does_not_matter_and_everything_else_does() {
-        let first = fingerprint(&[item("A", 1), item("B", 2)], None);
-        assert_eq!(first, fingerprint(&[item("B", 2), item("A", 1)], None));
+        let first = request_fingerprint(&[item("A", 1), item("B", 2)], None);
+        assert_eq!(first, request_fingerprint(&[item("B", 2), item("A", 1)], None));
         for other in [
-            fingerprint(&[item("A", 2), item("B", 1)], None),
-            fingerprint(&[item("A", 1)], None),
-            fingerprint(&[item("A", 1), item("B", 2)], Some("")),
-            fingerprint(&[item("A", 1), item("B", 2)], Some("1 Harbour Street")),
+            request_fingerprint(&[item("A", 2), item("B", 1)], None),
+            request_fingerprint(&[item("A", 1)], None),
+            request_fingerprint(&[item("A", 1), item("B", 2)], Some("")),
+            request_fingerprint(&[item("A", 1), item("B", 2)], Some("1 Harbour Street")),
         ] {
             assert_ne!(first, other);
         }

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::{OrderId, ProductId};
-use crate::limits::{PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, text_fault};
+use crate::limits::{PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, validate_text};
 use crate::money::Money;
 use crate::order::Shortfall;
 use crate::order_messages::Item;
 use crate::page::Page;
 use crate::product::Product;
-use crate::refusal::{Refusal, RefusalCode};
 
 /// Asks for a page of the catalogue, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,17 +120,18 @@ pub struct PutProduct {
 
 impl PutProduct {
     /// The first thing that is out of bounds, if anything. Whether the currency is the shop's, inventory-service knows.
-    pub fn fault(&self) -> Option<Refusal> {
+    pub fn validate(&self) -> Option<DomainError> {
         let texts = [
             (self.name.as_str(), PRODUCT_NAME_MAX_CHARS, false, "name"),
             (&self.description, PRODUCT_DESCRIPTION_MAX_CHARS, true, "description"),
         ];
         let text = texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
-            let message = text_fault(text, max_chars, multiline)?;
-            Some(Refusal::at(RefusalCode::InvalidInput, format!("{name} {message}"), [name]))
+            let message = validate_text(text, max_chars, multiline)?;
+            Some(DomainError::at(DomainErrorCode::InvalidInput, format!("{name} {message}"), [name]))
         });
-        let negative =
-            || Refusal::at(RefusalCode::InvalidInput, "unitPrice must not be negative", ["unitPrice"]);
+        let negative = || {
+            DomainError::at(DomainErrorCode::InvalidInput, "unitPrice must not be negative", ["unitPrice"])
+        };
         text.or_else(|| (self.unit_price.amount_minor < 0).then(negative))
     }
 }

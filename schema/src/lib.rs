@@ -20,9 +20,9 @@ pub mod cursor;
 pub mod fingerprint;
 pub mod limits;
 
+pub mod domain_error;
 pub mod page;
 pub mod pattern;
-pub mod refusal;
 
 pub mod customer_messages;
 pub mod inventory_messages;

@@ -40,7 +40,7 @@ pub fn has_control_character(text: &str) -> bool {
 ///
 /// Line breaks are allowed where `multiline` is (a postal address has them), other control
 /// characters never.
-pub fn text_fault(text: &str, max_chars: usize, multiline: bool) -> Option<String> {
+pub fn validate_text(text: &str, max_chars: usize, multiline: bool) -> Option<String> {
     let forbidden = |c: char| c.is_control() && !(multiline && matches!(c, '\n' | '\r' | '\t'));
     if text.trim().is_empty() {
         Some("must not be empty".to_owned())
@@ -59,15 +59,15 @@ mod tests {
 
     #[test]
     fn texts_are_bounded_in_characters_not_bytes() {
-        assert_eq!(text_fault(&"é".repeat(500), 500, true), None);
-        assert!(text_fault(&"é".repeat(501), 500, true).is_some());
+        assert_eq!(validate_text(&"é".repeat(500), 500, true), None);
+        assert!(validate_text(&"é".repeat(501), 500, true).is_some());
     }
 
     #[test]
     fn only_an_address_may_have_line_breaks() {
-        assert_eq!(text_fault("1 Harbour Street\nPortland", 500, true), None);
-        assert!(text_fault("PT\n1", 100, false).is_some());
-        assert!(text_fault("a\u{0}b", 500, true).is_some());
-        assert!(text_fault("  ", 500, true).is_some());
+        assert_eq!(validate_text("1 Harbour Street\nPortland", 500, true), None);
+        assert!(validate_text("PT\n1", 100, false).is_some());
+        assert!(validate_text("a\u{0}b", 500, true).is_some());
+        assert!(validate_text("  ", 500, true).is_some());
     }
 }

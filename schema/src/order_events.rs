@@ -35,7 +35,7 @@ impl EventKind {
     }
 
     /// The kind that a pattern tells of.
-    pub fn of_pattern(pattern: &str) -> Option<Self> {
+    pub fn from_pattern(pattern: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.pattern() == pattern)
     }
 }
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn every_kind_reads_back_from_its_pattern() {
         for kind in EventKind::ALL {
-            assert_eq!(EventKind::of_pattern(kind.pattern()), Some(kind));
+            assert_eq!(EventKind::from_pattern(kind.pattern()), Some(kind));
         }
-        assert_eq!(EventKind::of_pattern("order.create"), None);
+        assert_eq!(EventKind::from_pattern("order.create"), None);
     }
 
     #[test]

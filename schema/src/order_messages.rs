@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::{CustomerId, OrderId, ProductId};
 use crate::limits::{
-    IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_ITEMS, QUANTITY_MAX, SHIPPING_ADDRESS_MAX_CHARS, text_fault,
+    IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_ITEMS, QUANTITY_MAX, SHIPPING_ADDRESS_MAX_CHARS, validate_text,
 };
 use crate::order::{Order, OrderStatus};
 use crate::order_events::{EventKind, OrderEvent};
 use crate::page::Page;
-use crate::refusal::{Refusal, RefusalCode};
 use crate::time::Timestamp;
 
 /// Whose orders are in reach. A message without it is refused, so that nobody forgets to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Owner {
+pub enum OrderScope {
     /// `"any"`: only where the caller's scopes allow it.
     #[serde(rename = "any")]
     Any,
@@ -28,9 +28,9 @@ pub enum Owner {
     },
 }
 
-impl Owner {
+impl OrderScope {
     /// Whether this customer's orders are in reach.
-    pub fn reaches(&self, customer: &CustomerId) -> bool {
+    pub fn includes(&self, customer: &CustomerId) -> bool {
         match self {
             Self::Any => true,
             Self::Customer { customer_id } => customer_id == customer,
@@ -51,7 +51,7 @@ pub struct Item {
 /// The command `order.create`: place this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Placement {
+pub struct CreateOrder {
     /// The order's id, chosen by the sender: sending again under one id makes one order.
     pub order_id: OrderId,
     /// Whose order it is.
@@ -68,28 +68,28 @@ pub struct Placement {
     pub placed_at: Timestamp,
 }
 
-impl Placement {
+impl CreateOrder {
     /// Everything that is out of bounds, each with the path of the public input's field.
-    pub fn faults(&self) -> Vec<Refusal> {
+    pub fn validate(&self) -> Vec<DomainError> {
         let mut faults = Vec::new();
         let mut fault = |code, message: String, field: &[&str]| {
             let field = ["input"].iter().chain(field).copied();
-            faults.push(Refusal::at(code, message, field));
+            faults.push(DomainError::at(code, message, field));
         };
         if self.items.is_empty() || self.items.len() > ORDER_MAX_ITEMS {
             let message = format!("an order has 1 to {ORDER_MAX_ITEMS} items");
-            fault(RefusalCode::InvalidInput, message, &["items"]);
+            fault(DomainErrorCode::InvalidInput, message, &["items"]);
         }
         let mut seen = std::collections::HashSet::new();
         for (index, item) in self.items.iter().take(ORDER_MAX_ITEMS).enumerate() {
             let index = index.to_string();
             if item.quantity < 1 || item.quantity > QUANTITY_MAX {
                 let message = format!("must be 1 to {QUANTITY_MAX}");
-                fault(RefusalCode::InvalidInput, message, &["items", &index, "quantity"]);
+                fault(DomainErrorCode::InvalidInput, message, &["items", &index, "quantity"]);
             }
             if !seen.insert(&item.product_id) {
                 let message = format!("product {} appears more than once", item.product_id);
-                fault(RefusalCode::DuplicateProduct, message, &["items", &index, "productId"]);
+                fault(DomainErrorCode::DuplicateProduct, message, &["items", &index, "productId"]);
             }
         }
         let texts = [
@@ -97,9 +97,9 @@ impl Placement {
             (&self.idempotency_key, IDEMPOTENCY_KEY_MAX_CHARS, false, "idempotencyKey"),
         ];
         for (text, max_chars, multiline, name) in texts {
-            let found = text.as_deref().and_then(|text| text_fault(text, max_chars, multiline));
+            let found = text.as_deref().and_then(|text| validate_text(text, max_chars, multiline));
             if let Some(message) = found {
-                fault(RefusalCode::InvalidInput, message, &[name]);
+                fault(DomainErrorCode::InvalidInput, message, &[name]);
             }
         }
         faults
@@ -108,7 +108,7 @@ impl Placement {
 
 /// The answer to `order.create`, once its effect is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placed {
+pub struct OrderCreated {
     /// The order; null where the key names one that has been deleted.
     pub order: Option<Order>,
     /// Whether an earlier command had placed it.
@@ -122,14 +122,14 @@ pub struct OrderRef {
     /// Which order.
     pub order_id: OrderId,
     /// Within whose reach.
-    pub owner: Owner,
+    pub owner: OrderScope,
 }
 
 /// Asks for a page of orders, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListOrders {
     /// Whose.
-    pub owner: Owner,
+    pub owner: OrderScope,
     /// Only in these; an empty list matches nothing, none at all matches everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statuses: Option<Vec<OrderStatus>>,
@@ -159,7 +159,7 @@ pub struct Change {
     /// Which order.
     pub order_id: OrderId,
     /// Within whose reach.
-    pub owner: Owner,
+    pub owner: OrderScope,
     /// What to change; ignored by cancel and delete.
     #[serde(default)]
     pub changes: Changes,
@@ -205,7 +205,7 @@ pub struct HistoryEntry {
 /// Where a replay starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum After {
+pub enum ReplayFrom {
     /// Just past this position of the event sequence.
     Position(i64),
     /// Just past what an [`crate::cursor::UpdateCursor`] names.
@@ -217,13 +217,13 @@ pub enum After {
 #[serde(rename_all = "camelCase")]
 pub struct Replay {
     /// Whose orders' events.
-    pub owner: Owner,
+    pub owner: OrderScope,
     /// Only this order's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
     /// Past which point; from the head where left out, which answers no events and where the head is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<After>,
+    pub after: Option<ReplayFrom>,
     /// Events at the most, up to [`crate::limits::REPLAY_MAX`].
     pub limit: u32,
 }

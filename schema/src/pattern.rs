@@ -25,13 +25,13 @@ impl Service {
     }
 
     /// The service that a pattern is addressed to, by its first word.
-    pub fn of(pattern: &str) -> Option<Self> {
+    pub fn from_pattern(pattern: &str) -> Option<Self> {
         let (first, _) = pattern.split_once('.')?;
         Self::ALL.into_iter().find(|service| service.name() == first)
     }
 }
 
-/// Command, one [`crate::order_messages::Placement`].
+/// Command, one [`crate::order_messages::CreateOrder`].
 pub const ORDER_CREATE: &str = "order.create";
 /// Request, [`crate::order_messages::OrderRef`]s → orders or nulls.
 pub const ORDER_GET: &str = "order.get";
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_pattern_names_its_service() {
-        assert_eq!(Service::of(ORDER_GET), Some(Service::Order));
-        assert_eq!(Service::of(INVENTORY_RESERVE), Some(Service::Inventory));
-        assert_eq!(Service::of("customer.get"), Some(Service::Customer));
-        assert_eq!(Service::of("order"), None);
-        assert_eq!(Service::of("nobody.get"), None);
+        assert_eq!(Service::from_pattern(ORDER_GET), Some(Service::Order));
+        assert_eq!(Service::from_pattern(INVENTORY_RESERVE), Some(Service::Inventory));
+        assert_eq!(Service::from_pattern("customer.get"), Some(Service::Customer));
+        assert_eq!(Service::from_pattern("order"), None);
+        assert_eq!(Service::from_pattern("nobody.get"), None);
     }
 }

@@ -1,7 +1,7 @@
 use bus::failure::FailureCode;
 use schema::customer::Customer;
+use schema::domain_error::{DomainErrorCode, DomainResult};
 use schema::pattern::{CUSTOMER_GET, CUSTOMER_PUT, ORDER_GET};
-use schema::refusal::{Outcome, RefusalCode};
 
 use crate::shop::{customer, on_each_database};
 
@@ -9,8 +9,8 @@ use crate::shop::{customer, on_each_database};
 async fn customers_are_answered_in_the_order_asked_with_nothing_for_unknown_ids() {
     on_each_database(async |shop| {
         let (ada, bruno) = (customer("ADA", "Ada"), customer("BRUNO", "Bruno"));
-        let put: Vec<Outcome<Customer>> = shop.ask(CUSTOMER_PUT, &[&ada, &bruno]).await;
-        assert_eq!(put, [Outcome::Done(ada.clone()), Outcome::Done(bruno.clone())]);
+        let put: Vec<DomainResult<Customer>> = shop.ask(CUSTOMER_PUT, &[&ada, &bruno]).await;
+        assert_eq!(put, [DomainResult::Done(ada.clone()), DomainResult::Done(bruno.clone())]);
         let got: Vec<Option<Customer>> = shop.ask(CUSTOMER_GET, &["BRUNO", "nobody", "ADA", "BRUNO"]).await;
         assert_eq!(got, [Some(bruno.clone()), None, Some(ada), Some(bruno)]);
         let none: Vec<Option<Customer>> = shop.ask(CUSTOMER_GET, &[""; 0]).await;
@@ -22,13 +22,13 @@ async fn customers_are_answered_in_the_order_asked_with_nothing_for_unknown_ids(
 #[tokio::test]
 async fn putting_a_customer_again_changes_them_and_the_last_one_counts() {
     on_each_database(async |shop| {
-        let _: Vec<Outcome<Customer>> = shop.ask(CUSTOMER_PUT, &[customer("ADA", "Ada")]).await;
+        let _: Vec<DomainResult<Customer>> = shop.ask(CUSTOMER_PUT, &[customer("ADA", "Ada")]).await;
         let moved = Customer {
             phone: Some("+1 503 555 0100".to_owned()),
             shipping_address: "2 Mill Lane".to_owned(),
             ..customer("ADA", "Ada Lindgren")
         };
-        let _: Vec<Outcome<Customer>> = shop.ask(CUSTOMER_PUT, &[&customer("ADA", "Eve"), &moved]).await;
+        let _: Vec<DomainResult<Customer>> = shop.ask(CUSTOMER_PUT, &[&customer("ADA", "Eve"), &moved]).await;
         let got: Vec<Option<Customer>> = shop.ask(CUSTOMER_GET, &["ADA"]).await;
         assert_eq!(got, [Some(moved)]);
     })
@@ -46,11 +46,11 @@ async fn a_customer_out_of_bounds_is_refused_and_the_others_are_kept() {
         ];
         let good = customer("ADA", "Ada");
         let all: Vec<&Customer> = bad.iter().chain([&good]).collect();
-        let answers: Vec<Outcome<Customer>> = shop.ask(CUSTOMER_PUT, &all).await;
+        let answers: Vec<DomainResult<Customer>> = shop.ask(CUSTOMER_PUT, &all).await;
         let fields: Vec<_> = answers[..4]
             .iter()
             .map(|answer| match answer {
-                Outcome::Refused { refused } if refused.code == RefusalCode::InvalidInput => {
+                DomainResult::Refused { refused } if refused.code == DomainErrorCode::InvalidInput => {
                     refused.field.clone().unwrap().concat()
                 }
                 other => panic!("{other:?}"),
@@ -84,7 +84,7 @@ async fn copies_that_start_at_once_take_in_the_demos_customers_once() {
         let got: Vec<Option<Customer>> = shop.ask(CUSTOMER_GET, &["CUST01", "CUST02"]).await;
         assert!(got.iter().all(Option::is_some));
 
-        let _: Vec<Outcome<Customer>> = shop.ask(CUSTOMER_PUT, &[customer("CUST01", "Somebody")]).await;
+        let _: Vec<DomainResult<Customer>> = shop.ask(CUSTOMER_PUT, &[customer("CUST01", "Somebody")]).await;
         shop.customers.seed_demo().await.unwrap();
         let got: Vec<Option<Customer>> = shop.ask(CUSTOMER_GET, &["CUST01"]).await;
         assert_eq!(got[0].as_ref().unwrap().name, "Somebody", "who is known stays as they are");

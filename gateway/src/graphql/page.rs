@@ -2,9 +2,9 @@
 
 use async_graphql::SimpleObject;
 use schema::cursor::InvalidCursor;
+use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::limits::{PAGE_DEFAULT, PAGE_MAX};
 use schema::page::Page;
-use schema::refusal::{Refusal, RefusalCode};
 
 use crate::edge::{EdgeError, ErrorCode};
 
@@ -53,13 +53,13 @@ impl From<PageKey> for Page {
 }
 
 /// What a service's refusal of a list means to a client.
-pub(crate) fn refused_list(refusal: &Refusal) -> EdgeError {
+pub(crate) fn refused_list(refusal: &DomainError) -> EdgeError {
     match refusal.code {
-        RefusalCode::CursorInvalid => ErrorCode::CursorInvalid.error(InvalidCursor.to_string()),
-        RefusalCode::CursorExpired => {
+        DomainErrorCode::CursorInvalid => ErrorCode::CursorInvalid.error(InvalidCursor.to_string()),
+        DomainErrorCode::CursorExpired => {
             ErrorCode::CursorExpired.error("what the cursor names is no longer kept")
         }
-        RefusalCode::InvalidInput => ErrorCode::BadUserInput.error(refusal.message.clone()),
+        DomainErrorCode::InvalidInput => ErrorCode::BadUserInput.error(refusal.message.clone()),
         code => {
             tracing::error!(
                 ?code,

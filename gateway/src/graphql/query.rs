@@ -1,11 +1,11 @@
 use async_graphql::{Context, ID, Object};
 use schema::cursor::ProductCursor;
+use schema::domain_error::DomainResult;
 use schema::ids::CustomerId;
 use schema::inventory_messages::{ListProducts, ProductPage};
-use schema::limits::{SEARCH_MAX_CHARS, text_fault};
+use schema::limits::{SEARCH_MAX_CHARS, validate_text};
 use schema::page::Page;
 use schema::pattern::INVENTORY_LIST;
-use schema::refusal::Outcome;
 
 use super::customer::Customer;
 use super::fault::read_fault;
@@ -101,7 +101,7 @@ impl Query {
             let page = PageKey::new(first, after, last, before, check_cursor)?;
             let question = ListProducts { search: checked_search(search)?, page: Page::from(page) };
             let backend = ctx.data_unchecked::<Loaders>().backend();
-            let answer: Outcome<ProductPage> =
+            let answer: DomainResult<ProductPage> =
                 backend.ask_one(INVENTORY_LIST, &question).await.map_err(|error| read_fault(&error))?;
             let page = answer.into_result().map_err(|refusal| refused_list(&refusal))?;
             Ok(Some(page.into()))
@@ -117,7 +117,7 @@ async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Custo
 /// A blank search matches everything, as none does.
 fn checked_search(search: Option<String>) -> Result<Option<String>, EdgeError> {
     let Some(search) = search.filter(|search| !search.trim().is_empty()) else { return Ok(None) };
-    match text_fault(&search, SEARCH_MAX_CHARS, false) {
+    match validate_text(&search, SEARCH_MAX_CHARS, false) {
         Some(fault) => Err(ErrorCode::BadUserInput.error(format!("search {fault}"))),
         None => Ok(Some(search)),
     }

@@ -1,5 +1,5 @@
 use schema::order_events::OrderEvent;
-use schema::order_messages::{After, Replayed};
+use schema::order_messages::{ReplayFrom, Replayed};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl Follower {
         let mut follower =
             Self { seats, settings, interest, backend, considered, replayed, seat: Some(seat) };
         if let Some(cursor) = after {
-            let page = follower.page_after(After::Cursor(cursor)).await?;
+            let page = follower.page_after(ReplayFrom::Cursor(cursor)).await?;
             follower.considered = i64::MIN;
             follower.turn(page);
         }
@@ -94,7 +94,7 @@ impl Follower {
     async fn replay_on(&mut self) -> Result<(), FollowError> {
         let mut failures = 0;
         loop {
-            let error = match self.page_after(After::Position(self.considered)).await {
+            let error = match self.page_after(ReplayFrom::Position(self.considered)).await {
                 Ok(page) if page.head < self.considered => return Err(FollowError::StartedOver),
                 Ok(page) if page.next > self.considered || page.next >= page.head => {
                     let at_head = page.next >= page.head;
@@ -122,7 +122,7 @@ impl Follower {
         }
     }
 
-    async fn page_after(&self, after: After) -> Result<Replayed, ReplayError> {
+    async fn page_after(&self, after: ReplayFrom) -> Result<Replayed, ReplayError> {
         let (reach, order_id) = (self.interest.reach(), self.interest.order_id());
         replay(&self.backend, reach, order_id, Some(after), PAGE).await
     }

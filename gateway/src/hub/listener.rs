@@ -3,7 +3,7 @@ use bus::pulse::Pulse;
 use metrics::Gauge;
 use schema::limits::REPLAY_MAX;
 use schema::order_events::OrderEvent;
-use schema::order_messages::After;
+use schema::order_messages::ReplayFrom;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
@@ -130,7 +130,7 @@ impl<L: LiveSource> Listener<L> {
         &self,
         position: Option<i64>,
     ) -> Result<schema::order_messages::Replayed, ReplayError> {
-        replay(&self.backend, Reach::Anybody, None, position.map(After::Position), REPLAY_MAX).await
+        replay(&self.backend, Reach::Anybody, None, position.map(ReplayFrom::Position), REPLAY_MAX).await
     }
 
     fn retell(&mut self, event: OrderEvent) {

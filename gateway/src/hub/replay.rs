@@ -1,8 +1,8 @@
 use bus::requester::RequestError;
+use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::OrderId;
-use schema::order_messages::{After, Replay, Replayed};
+use schema::order_messages::{Replay, ReplayFrom, Replayed};
 use schema::pattern::ORDER_REPLAY;
-use schema::refusal::{Outcome, Refusal};
 
 use crate::orders::{Backend, Reach};
 
@@ -14,7 +14,7 @@ pub(crate) enum ReplayError {
     Request(#[from] RequestError),
     /// The point it was to start from is not one, is beyond reach, or is no longer kept.
     #[error("{}", .0.message)]
-    Refused(Refusal),
+    Refused(DomainError),
     /// Replaying leads nowhere: the page neither moves on nor reaches the head.
     #[error("replay does not move on")]
     Stuck,
@@ -25,10 +25,10 @@ pub(super) async fn replay(
     backend: &Backend,
     reach: Reach,
     order_id: Option<OrderId>,
-    after: Option<After>,
+    after: Option<ReplayFrom>,
     limit: u32,
 ) -> Result<Replayed, ReplayError> {
     let question = Replay { owner: reach.into(), order_id, after, limit };
-    let answer: Outcome<Replayed> = backend.ask_one(ORDER_REPLAY, &question).await?;
+    let answer: DomainResult<Replayed> = backend.ask_one(ORDER_REPLAY, &question).await?;
     answer.into_result().map_err(ReplayError::Refused)
 }

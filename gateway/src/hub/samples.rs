@@ -1,4 +1,4 @@
-use schema::fingerprint::fingerprint;
+use schema::fingerprint::request_fingerprint;
 use schema::ids::{CustomerId, OrderId};
 use schema::order::{Order, OrderStatus};
 use schema::order_events::{EventKind, OrderEvent};
@@ -13,7 +13,7 @@ pub(super) fn event(position: i64, customer: &str) -> Arc<OrderEvent> {
         customer_id: customer_id.clone(),
         status: OrderStatus::Pending,
         version: 1,
-        fingerprint: fingerprint(&[], None),
+        fingerprint: request_fingerprint(&[], None),
         line_items: Vec::new(),
         total_amount: None,
         shipping_address: None,

@@ -7,12 +7,12 @@ use bus::deadline::Deadline;
 use bus::failure::Failure;
 use bus::ids::IdSource;
 use bus::transport::PublishError;
-use schema::fingerprint::fingerprint;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
+use schema::fingerprint::request_fingerprint;
 use schema::ids::{CustomerId, OrderId, line_item_id};
 use schema::order::{LineItem, Order, OrderStatus};
-use schema::order_messages::{Item, OrderRef, Owner, Placed, Placement};
+use schema::order_messages::{CreateOrder, Item, OrderCreated, OrderRef, OrderScope};
 use schema::pattern::{ORDER_CREATE, ORDER_GET};
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub trait SendCommand: Send + Sync + 'static {
     /// Sends until confirmed or `deadline`; with `wait`, then awaits the answer for so long.
     async fn send(
         &self,
-        command: &Command<'_, Placement>,
+        command: &Command<'_, CreateOrder>,
         deadline: Deadline,
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError>;
@@ -37,7 +37,7 @@ pub trait SendCommand: Send + Sync + 'static {
 impl SendCommand for Commands {
     async fn send(
         &self,
-        command: &Command<'_, Placement>,
+        command: &Command<'_, CreateOrder>,
         deadline: Deadline,
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError> {
@@ -49,9 +49,9 @@ impl SendCommand for Commands {
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// order-service's own answer.
-    Placed(Placed),
+    OrderCreated(OrderCreated),
     /// Refused; the caller can put it right.
-    Refused(Refusal),
+    Refused(DomainError),
     /// Accepted, and not taken yet as far as is known: PENDING at version 0.
     Accepted(Order),
     /// Accepted, and read back. Whether it was there before is not always known.
@@ -90,19 +90,19 @@ impl Placing {
         items: Vec<Item>,
         shipping_address: Option<String>,
         idempotency_key: Option<String>,
-    ) -> Placement {
+    ) -> CreateOrder {
         let order_id = match &idempotency_key {
             Some(key) => OrderId::for_idempotency_key(&customer_id, key),
             None => OrderId(self.ids.fresh()),
         };
         let placed_at = self.clock.now();
-        Placement { order_id, customer_id, items, shipping_address, idempotency_key, placed_at }
+        CreateOrder { order_id, customer_id, items, shipping_address, idempotency_key, placed_at }
     }
 
     /// Sends the order on its way and, with `wait`, awaits what becomes of it for a while.
     pub(crate) async fn place(
         &self,
-        placement: &Placement,
+        placement: &CreateOrder,
         wait: bool,
         backend: &Backend,
     ) -> Result<Progress, PlacingError> {
@@ -120,8 +120,8 @@ impl Placing {
         match self.commands.send(&command, deadline, wait).await? {
             Accepted::Answered(Err(failure)) => Err(PlacingError::GivenUp(failure)),
             Accepted::Answered(Ok(answer)) => match serde_json::from_str(answer.get()) {
-                Ok(Outcome::Done(placed)) => Ok(Progress::Placed(placed)),
-                Ok(Outcome::Refused { refused }) => Ok(Progress::Refused(refused)),
+                Ok(DomainResult::Done(placed)) => Ok(Progress::OrderCreated(placed)),
+                Ok(DomainResult::Refused { refused }) => Ok(Progress::Refused(refused)),
                 Err(error) => {
                     tracing::error!(%error, "the answer to order.create could not be read");
                     Ok(accepted(placement, backend).await)
@@ -135,12 +135,12 @@ impl Placing {
 /// What can be said of an order that was accepted and not answered for.
 ///
 /// Only with a key may it have been there before; a fresh id has nothing to look up.
-async fn accepted(placement: &Placement, backend: &Backend) -> Progress {
+async fn accepted(placement: &CreateOrder, backend: &Backend) -> Progress {
     let pending = pending(placement);
     if placement.idempotency_key.is_none() {
         return Progress::Accepted(pending);
     }
-    let owner = Owner::Customer { customer_id: placement.customer_id.clone() };
+    let owner = OrderScope::Customer { customer_id: placement.customer_id.clone() };
     let order = OrderRef { order_id: placement.order_id, owner };
     match backend.hurried(READ_BACK_LIMIT).ask_one(ORDER_GET, &order).await {
         Ok(Some::<Order>(stored)) if stored.fingerprint == pending.fingerprint => {
@@ -148,8 +148,8 @@ async fn accepted(placement: &Placement, backend: &Backend) -> Progress {
             let replayed = (stored.created_at != placement.placed_at).then_some(true);
             Progress::Stored { order: stored, replayed }
         }
-        Ok(Some(_)) => Progress::Refused(Refusal::at(
-            RefusalCode::IdempotencyKeyReused,
+        Ok(Some(_)) => Progress::Refused(DomainError::at(
+            DomainErrorCode::IdempotencyKeyReused,
             "the key was used with another input",
             ["input", "idempotencyKey"],
         )),
@@ -162,7 +162,7 @@ async fn accepted(placement: &Placement, backend: &Backend) -> Progress {
 }
 
 /// The order as it is until order-service has taken it.
-fn pending(placement: &Placement) -> Order {
+fn pending(placement: &CreateOrder) -> Order {
     let line_items = placement.items.iter().map(|item| LineItem {
         id: line_item_id(placement.order_id, &item.product_id),
         product_id: item.product_id.clone(),
@@ -175,7 +175,7 @@ fn pending(placement: &Placement) -> Order {
         customer_id: placement.customer_id.clone(),
         status: OrderStatus::Pending,
         version: 0,
-        fingerprint: fingerprint(&placement.items, placement.shipping_address.as_deref()),
+        fingerprint: request_fingerprint(&placement.items, placement.shipping_address.as_deref()),
         line_items: line_items.collect(),
         total_amount: None,
         shipping_address: placement.shipping_address.clone(),

@@ -1,5 +1,5 @@
 use schema::ids::CustomerId;
-use schema::order_messages::Owner;
+use schema::order_messages::OrderScope;
 
 /// Whose orders a caller can see and change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ impl Reach {
     }
 }
 
-impl From<Reach> for Owner {
+impl From<Reach> for OrderScope {
     fn from(reach: Reach) -> Self {
         match reach {
             Reach::Anybody => Self::Any,

@@ -1,6 +1,6 @@
 //! Changing, cancelling and deleting orders.
 
-use schema::refusal::{Refusal, RefusalCode};
+use schema::domain_error::{DomainError, DomainErrorCode};
 use serde_json::{Value, json};
 
 use crate::graphql_kit::{ada, refusal, test_api, viewer, warehouse};
@@ -101,11 +101,11 @@ async fn refusals_are_user_errors_about_the_field_they_mean() {
     let test = test_api();
     let id = test.placed("CUST01", "PROD01").id.to_string();
     for (refused, code, field) in [
-        (refusal(RefusalCode::InvalidTransition), "INVALID_TRANSITION", json!(null)),
-        (refusal(RefusalCode::VersionConflict), "VERSION_CONFLICT", json!(["input", "expectedVersion"])),
-        (refusal(RefusalCode::OrderNotFound), "ORDER_NOT_FOUND", json!(["input", "id"])),
+        (refusal(DomainErrorCode::InvalidTransition), "INVALID_TRANSITION", json!(null)),
+        (refusal(DomainErrorCode::VersionConflict), "VERSION_CONFLICT", json!(["input", "expectedVersion"])),
+        (refusal(DomainErrorCode::OrderNotFound), "ORDER_NOT_FOUND", json!(["input", "id"])),
         (
-            Refusal::at(RefusalCode::InvalidInput, "SHIPPED needs one", ["input", "trackingNumber"]),
+            DomainError::at(DomainErrorCode::InvalidInput, "SHIPPED needs one", ["input", "trackingNumber"]),
             "INVALID_INPUT",
             json!(["input", "trackingNumber"]),
         ),
@@ -118,7 +118,7 @@ async fn refusals_are_user_errors_about_the_field_they_mean() {
             assert_eq!(response, json!({"data": {"updateOrder": expected}}));
         }
     }
-    test.services.refuse("order.update", refusal(RefusalCode::StockTooLow));
+    test.services.refuse("order.update", refusal(DomainErrorCode::StockTooLow));
     let response = test.run_with(ada(), UPDATE, json!({"input": {"id": id}})).await;
     assert_eq!(response["data"], json!({"updateOrder": null}));
     assert_eq!(response["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");

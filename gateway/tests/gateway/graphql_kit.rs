@@ -16,10 +16,10 @@ use gateway::auth::{Caller, Scopes, Viewer};
 use gateway::graphql::{Api, ApiSettings, UpdatePatience};
 use gateway::hub::HubSettings;
 use gateway::orders::SendCommand;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::order::Order;
-use schema::order_messages::{Placed, Placement};
+use schema::order_messages::{CreateOrder, OrderCreated};
 use schema::pattern::*;
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -50,11 +50,11 @@ pub(crate) enum Fate {
 pub(crate) struct Services {
     pub(crate) shop: Mutex<Shop>,
     pub(crate) fate: Mutex<Fate>,
-    pub(crate) placements: Mutex<Vec<Placement>>,
+    pub(crate) placements: Mutex<Vec<CreateOrder>>,
     asked: Mutex<Vec<(String, Value)>>,
     /// By pattern: the error, and how often it still comes (for ever where that isn't said).
     failing: Mutex<HashMap<String, (RequestError, Option<u32>)>>,
-    refusing: Mutex<HashMap<String, Refusal>>,
+    refusing: Mutex<HashMap<String, DomainError>>,
 }
 
 impl Services {
@@ -81,7 +81,7 @@ impl Services {
         self.failing.lock().unwrap().clear();
     }
 
-    pub(crate) fn refuse(&self, pattern: &str, refusal: Refusal) {
+    pub(crate) fn refuse(&self, pattern: &str, refusal: DomainError) {
         self.refusing.lock().unwrap().insert(pattern.to_owned(), refusal);
     }
 
@@ -136,7 +136,7 @@ impl Ask for Services {
 impl SendCommand for Services {
     async fn send(
         &self,
-        command: &Command<'_, Placement>,
+        command: &Command<'_, CreateOrder>,
         _: Deadline,
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError> {
@@ -240,7 +240,7 @@ impl TestApi {
     pub(crate) fn placed(&self, customer_id: &str, product_id: &str) -> Order {
         let mut shop = self.services.shop.lock().unwrap();
         match shop.place(&Shop::placement(customer_id, product_id)) {
-            Outcome::Done(Placed { order: Some(order), .. }) => order,
+            DomainResult::Done(OrderCreated { order: Some(order), .. }) => order,
             other => panic!("{other:?}"),
         }
     }
@@ -262,6 +262,6 @@ pub(crate) fn errors(response: &Value) -> Vec<(String, String)> {
     response["errors"].as_array().into_iter().flatten().map(error).collect()
 }
 
-pub(crate) fn refusal(code: RefusalCode) -> Refusal {
-    Refusal::new(code, "for a reason")
+pub(crate) fn refusal(code: DomainErrorCode) -> DomainError {
+    DomainError::new(code, "for a reason")
 }

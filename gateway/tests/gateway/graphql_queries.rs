@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::graphql_kit::{TestApi, ada, errors, refusal, test_api};
+use schema::domain_error::DomainErrorCode;
 use schema::order::{Rejection, RejectionCode, Shortfall};
-use schema::refusal::RefusalCode;
 
 #[tokio::test]
 async fn an_order_shows_all_that_it_is() {
@@ -159,7 +159,7 @@ async fn a_cursor_that_is_none_or_anothers_is_invalid() {
     let query = format!("{{ products(after: \"{others}\") {{ nodes {{ id }} }} }}");
     assert_eq!(errors(&test.run(ada(), &query).await), [("CURSOR_INVALID".into(), "products".into())]);
     assert!(test.services.asked().is_empty());
-    test.services.refuse("order.list", refusal(RefusalCode::CursorInvalid));
+    test.services.refuse("order.list", refusal(DomainErrorCode::CursorInvalid));
     let response = test.run(ada(), "{ orders { nodes { id } } }").await;
     assert_eq!(errors(&response), [("CURSOR_INVALID".into(), "orders".into())]);
 }

@@ -2,19 +2,20 @@
 
 use schema::cursor::{OrderCursor, UpdateCursor};
 use schema::customer::Customer;
-use schema::fingerprint::fingerprint;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
+use schema::fingerprint::request_fingerprint;
 use schema::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{ListProducts, ProductPage};
 use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus};
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::{
-    After, Change, HistoryEntry, Item, ListOrders, OrderPage, OrderRef, Placed, Placement, Replay, Replayed,
+    Change, CreateOrder, HistoryEntry, Item, ListOrders, OrderCreated, OrderPage, OrderRef, Replay,
+    ReplayFrom, Replayed,
 };
 use schema::page::{Slice, cut};
 use schema::pattern::*;
 use schema::product::Product;
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use schema::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,8 +62,8 @@ impl Shop {
         shop
     }
 
-    pub(crate) fn placement(customer_id: &str, product_id: &str) -> Placement {
-        Placement {
+    pub(crate) fn placement(customer_id: &str, product_id: &str) -> CreateOrder {
+        CreateOrder {
             order_id: OrderId(Uuid::now_v7()),
             customer_id: customer_id.parse().unwrap(),
             items: vec![Item { product_id: product_id.parse().unwrap(), quantity: 2 }],
@@ -73,17 +74,18 @@ impl Shop {
     }
 
     /// Stores an order at once as PROCESSING, unless there is one of this id.
-    pub(crate) fn place(&mut self, placement: &Placement) -> Outcome<Placed> {
-        let fingerprint = fingerprint(&placement.items, placement.shipping_address.as_deref());
+    pub(crate) fn place(&mut self, placement: &CreateOrder) -> DomainResult<OrderCreated> {
+        let fingerprint = request_fingerprint(&placement.items, placement.shipping_address.as_deref());
         if let Some(order) = self.orders.get(&placement.order_id) {
             if order.fingerprint != fingerprint {
-                let refused = Refusal::new(RefusalCode::IdempotencyKeyReused, "used with another input");
-                return Outcome::Refused { refused };
+                let refused =
+                    DomainError::new(DomainErrorCode::IdempotencyKeyReused, "used with another input");
+                return DomainResult::Refused { refused };
             }
-            return Outcome::Done(Placed { order: Some(order.clone()), replayed: true });
+            return DomainResult::Done(OrderCreated { order: Some(order.clone()), replayed: true });
         }
         if self.events.iter().any(|event| event.order_id == placement.order_id) {
-            return Outcome::Done(Placed { order: None, replayed: true });
+            return DomainResult::Done(OrderCreated { order: None, replayed: true });
         }
         let unit_price = Money { amount_minor: 1_450, currency: Currency::USD };
         let line_items: Vec<LineItem> = placement
@@ -115,7 +117,7 @@ impl Shop {
         };
         self.tell(EventKind::Created, &order, None);
         self.orders.insert(order.id, order.clone());
-        Outcome::Done(Placed { order: Some(order), replayed: false })
+        DomainResult::Done(OrderCreated { order: Some(order), replayed: false })
     }
 
     /// Moves an order on, as another client would; answers its event.
@@ -167,17 +169,17 @@ impl Shop {
     }
 
     fn find(&self, order: &OrderRef) -> Option<&Order> {
-        self.orders.get(&order.order_id).filter(|found| order.owner.reaches(&found.customer_id))
+        self.orders.get(&order.order_id).filter(|found| order.owner.includes(&found.customer_id))
     }
 
-    fn update(&mut self, change: Change, apply: impl FnOnce(&mut Order, Change)) -> Outcome<Order> {
+    fn update(&mut self, change: Change, apply: impl FnOnce(&mut Order, Change)) -> DomainResult<Order> {
         let order = OrderRef { order_id: change.order_id, owner: change.owner.clone() };
         let Some(id) = self.find(&order).map(|order| order.id) else { return done_or_not_found(None) };
         let event = self.change(id, |order| apply(order, change));
-        Outcome::Done(event.order.clone())
+        DomainResult::Done(event.order.clone())
     }
 
-    fn list_orders(&self, question: &ListOrders) -> Outcome<OrderPage> {
+    fn list_orders(&self, question: &ListOrders) -> DomainResult<OrderPage> {
         let slice = question.page.slice().unwrap();
         let place = |cursor: &Option<String>| {
             cursor
@@ -190,7 +192,7 @@ impl Shop {
         let mut rows: Vec<Order> = self
             .orders
             .values()
-            .filter(|order| question.owner.reaches(&order.customer_id))
+            .filter(|order| question.owner.includes(&order.customer_id))
             .filter(|order| statuses.is_none_or(|statuses| statuses.contains(&order.status)))
             .filter(|order| after.is_none_or(|after| (order.created_at, order.id) < after))
             .filter(|order| before.is_none_or(|before| (order.created_at, order.id) > before))
@@ -205,7 +207,7 @@ impl Shop {
             }
         };
         let page = cut(slice, rows, bounded);
-        Outcome::Done(OrderPage {
+        DomainResult::Done(OrderPage {
             orders: page.rows,
             has_next_page: page.has_next_page,
             has_previous_page: page.has_previous_page,
@@ -241,21 +243,21 @@ impl Shop {
             .collect()
     }
 
-    fn replay(&self, question: Replay) -> Outcome<Replayed> {
+    fn replay(&self, question: Replay) -> DomainResult<Replayed> {
         let head = self.events.len() as i64;
         let after = match &question.after {
             None => head,
-            Some(After::Position(position)) => *position,
-            Some(After::Cursor(cursor)) => match self.position_of(cursor, &question) {
+            Some(ReplayFrom::Position(position)) => *position,
+            Some(ReplayFrom::Cursor(cursor)) => match self.position_of(cursor, &question) {
                 Some(position) => position,
                 None => {
-                    let refused = Refusal::new(RefusalCode::CursorInvalid, "not yours");
-                    return Outcome::Refused { refused };
+                    let refused = DomainError::new(DomainErrorCode::CursorInvalid, "not yours");
+                    return DomainResult::Refused { refused };
                 }
             },
         };
         let wanted = |event: &&OrderEvent| {
-            question.owner.reaches(&event.customer_id)
+            question.owner.includes(&event.customer_id)
                 && question.order_id.is_none_or(|id| id == event.order_id)
         };
         let following = self.events.iter().filter(|event| event.position > after);
@@ -263,13 +265,13 @@ impl Shop {
             following.filter(wanted).take(question.limit as usize).cloned().collect();
         let full = events.len() == question.limit as usize;
         let next = if full { events.last().map_or(head, |event| event.position) } else { head };
-        Outcome::Done(Replayed { events, next, head })
+        DomainResult::Done(Replayed { events, next, head })
     }
 
     fn position_of(&self, cursor: &str, question: &Replay) -> Option<i64> {
         let cursor = UpdateCursor::decode(cursor).ok()?;
         let of_order = self.events.iter().filter(|event| event.order_id == cursor.order_id);
-        let own = of_order.filter(|event| question.owner.reaches(&event.customer_id));
+        let own = of_order.filter(|event| question.owner.includes(&event.customer_id));
         let mut own = own.peekable();
         let first = own.peek()?.position;
         Some(own.find(|event| event.version == cursor.version).map_or(first - 1, |event| event.position))
@@ -300,12 +302,12 @@ impl Shop {
     }
 }
 
-fn done_or_not_found(order: Option<Order>) -> Outcome<Order> {
+fn done_or_not_found(order: Option<Order>) -> DomainResult<Order> {
     match order {
-        Some(order) => Outcome::Done(order),
-        None => {
-            Outcome::Refused { refused: Refusal::new(RefusalCode::OrderNotFound, "there is no such order") }
-        }
+        Some(order) => DomainResult::Done(order),
+        None => DomainResult::Refused {
+            refused: DomainError::new(DomainErrorCode::OrderNotFound, "there is no such order"),
+        },
     }
 }
 

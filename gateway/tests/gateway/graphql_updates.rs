@@ -7,9 +7,9 @@ use futures::stream::BoxStream;
 use gateway::auth::Caller;
 use gateway::hub::{HubSettings, LiveSource};
 use schema::cursor::UpdateCursor;
+use schema::domain_error::DomainErrorCode;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
-use schema::refusal::RefusalCode;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -344,7 +344,7 @@ async fn a_cursor_that_is_anothers_or_too_old_is_refused_before_anything_else() 
     let arguments = format!("(after: \"{cursor}\")");
     let extensions = refused(hearing.watch(ada(), &arguments).await).await;
     assert_eq!(extensions, json!({"code": "CURSOR_INVALID"}));
-    hearing.test.services.refuse("order.replay", refusal(RefusalCode::CursorExpired));
+    hearing.test.services.refuse("order.replay", refusal(DomainErrorCode::CursorExpired));
     let extensions = refused(hearing.watch(ada(), &arguments).await).await;
     assert_eq!(extensions, json!({"code": "CURSOR_EXPIRED"}));
 }

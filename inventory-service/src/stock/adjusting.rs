@@ -1,8 +1,8 @@
+use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::inventory_messages::{Adjust, PutProduct};
-use schema::limits::text_fault;
+use schema::limits::validate_text;
 use schema::money::Currency;
 use schema::product::Product;
-use schema::refusal::{Refusal, RefusalCode};
 
 use super::book::Book;
 use super::rows::{Cause, MovementKind, Row, StockedProduct};
@@ -14,16 +14,20 @@ const REASON_MAX_CHARS: usize = 200;
 
 impl Book {
     /// Brings stock in or writes it off, once per adjustment id; never below what is held for orders.
-    pub fn adjust(&mut self, adjust: &Adjust) -> Result<Product, Refusal> {
-        if let Some(message) = text_fault(&adjust.reason, REASON_MAX_CHARS, false) {
-            return Err(Refusal::at(RefusalCode::InvalidInput, format!("reason {message}"), ["reason"]));
+    pub fn adjust(&mut self, adjust: &Adjust) -> Result<Product, DomainError> {
+        if let Some(message) = validate_text(&adjust.reason, REASON_MAX_CHARS, false) {
+            return Err(DomainError::at(
+                DomainErrorCode::InvalidInput,
+                format!("reason {message}"),
+                ["reason"],
+            ));
         }
         if adjust.by == 0 {
-            return Err(Refusal::at(RefusalCode::InvalidInput, "by must not be 0", ["by"]));
+            return Err(DomainError::at(DomainErrorCode::InvalidInput, "by must not be 0", ["by"]));
         }
         let Some(product) = self.product(&adjust.product_id) else {
             let message = format!("there is no product {}", adjust.product_id);
-            return Err(Refusal::at(RefusalCode::ProductNotFound, message, ["productId"]));
+            return Err(DomainError::at(DomainErrorCode::ProductNotFound, message, ["productId"]));
         };
         if self.adjustments.contains(&adjust.adjustment_id) {
             return Ok(product.to_product());
@@ -31,12 +35,12 @@ impl Book {
         let on_hand = product.on_hand.saturating_add(adjust.by);
         if on_hand > ON_HAND_MAX {
             let message = format!("by must leave at most {ON_HAND_MAX} units on hand");
-            return Err(Refusal::at(RefusalCode::InvalidInput, message, ["by"]));
+            return Err(DomainError::at(DomainErrorCode::InvalidInput, message, ["by"]));
         }
         if on_hand < product.reserved {
             let message =
                 format!("{} on hand, {} of them held for orders", product.on_hand, product.reserved);
-            return Err(Refusal::at(RefusalCode::StockTooLow, message, ["by"]));
+            return Err(DomainError::at(DomainErrorCode::StockTooLow, message, ["by"]));
         }
         let kind = if adjust.by > 0 { MovementKind::Receive } else { MovementKind::WriteOff };
         let cause = Cause::Adjustment { id: adjust.adjustment_id, reason: adjust.reason.clone() };
@@ -46,13 +50,13 @@ impl Book {
     }
 
     /// Puts a product into the catalogue, without stock, or changes its name, description and price.
-    pub fn put(&mut self, put: &PutProduct, currency: Currency) -> Result<Product, Refusal> {
-        if let Some(refusal) = put.fault() {
+    pub fn put(&mut self, put: &PutProduct, currency: Currency) -> Result<Product, DomainError> {
+        if let Some(refusal) = put.validate() {
             return Err(refusal);
         }
         if put.unit_price.currency != currency {
             let message = format!("unitPrice must be in {currency}");
-            return Err(Refusal::at(RefusalCode::InvalidInput, message, ["unitPrice"]));
+            return Err(DomainError::at(DomainErrorCode::InvalidInput, message, ["unitPrice"]));
         }
         let now = self.now;
         let row = self.products.entry(put.id.clone()).or_insert_with(|| {

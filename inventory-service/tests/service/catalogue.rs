@@ -1,15 +1,15 @@
 use schema::cursor::ProductCursor;
+use schema::domain_error::{DomainErrorCode, DomainResult};
 use schema::inventory_messages::{ListProducts, ProductPage};
 use schema::page::Page;
 use schema::pattern::{INVENTORY_ADJUST, INVENTORY_GET, INVENTORY_LIST, INVENTORY_PUT};
 use schema::product::Product;
-use schema::refusal::{Outcome, RefusalCode};
 
 use crate::warehouse::{Warehouse, adjust, fresh_order, on_each_database, product, reserve};
 
-async fn list(shop: &Warehouse, search: Option<&str>, page: Page) -> Outcome<ProductPage> {
+async fn list(shop: &Warehouse, search: Option<&str>, page: Page) -> DomainResult<ProductPage> {
     let list = ListProducts { search: search.map(str::to_owned), page };
-    let mut pages: Vec<Outcome<ProductPage>> = shop.ask(INVENTORY_LIST, &[list]).await;
+    let mut pages: Vec<DomainResult<ProductPage>> = shop.ask(INVENTORY_LIST, &[list]).await;
     pages.remove(0)
 }
 
@@ -70,15 +70,15 @@ async fn search_takes_name_and_description_by_the_letter_whatever_the_case() {
 async fn a_page_or_search_that_makes_no_sense_is_refused() {
     on_each_database(async |shop| {
         let refused = async |search, page| match list(&shop, search, page).await {
-            Outcome::Refused { refused } => refused.code,
-            Outcome::Done(page) => panic!("{page:?}"),
+            DomainResult::Refused { refused } => refused.code,
+            DomainResult::Done(page) => panic!("{page:?}"),
         };
         let page = Page { after: Some("AAAA".to_owned()), ..Page::default() };
-        assert_eq!(refused(None, page).await, RefusalCode::CursorInvalid);
+        assert_eq!(refused(None, page).await, DomainErrorCode::CursorInvalid);
         let page = Page { first: Some(1), last: Some(1), ..Page::default() };
-        assert_eq!(refused(None, page).await, RefusalCode::InvalidInput);
-        assert_eq!(refused(Some(""), Page::default()).await, RefusalCode::InvalidInput);
-        assert_eq!(refused(Some("a\0"), Page::default()).await, RefusalCode::InvalidInput);
+        assert_eq!(refused(None, page).await, DomainErrorCode::InvalidInput);
+        assert_eq!(refused(Some(""), Page::default()).await, DomainErrorCode::InvalidInput);
+        assert_eq!(refused(Some("a\0"), Page::default()).await, DomainErrorCode::InvalidInput);
     })
     .await;
 }
@@ -106,14 +106,14 @@ async fn stock_is_adjusted_once_per_id_and_never_below_what_is_held() {
         shop.reserve(reserve(fresh_order(), 1, &[("MUG", 4)])).await;
         let twice = adjust("MUG", 5);
         let batch = [twice.clone(), twice, adjust("MUG", -12), adjust("SPOON", 1)];
-        let answers: Vec<Outcome<Product>> = shop.ask(INVENTORY_ADJUST, &batch).await;
+        let answers: Vec<DomainResult<Product>> = shop.ask(INVENTORY_ADJUST, &batch).await;
         let answers: Vec<_> = answers
             .into_iter()
             .map(|answer| answer.into_result().map(|p| p.available_quantity).map_err(|refusal| refusal.code))
             .collect();
         assert_eq!(
             answers,
-            [Ok(11), Ok(11), Err(RefusalCode::StockTooLow), Err(RefusalCode::ProductNotFound)]
+            [Ok(11), Ok(11), Err(DomainErrorCode::StockTooLow), Err(DomainErrorCode::ProductNotFound)]
         );
         shop.assert_ledger_adds_up().await;
     })
@@ -127,9 +127,9 @@ async fn a_price_in_another_currency_is_refused() {
             "id": "MUG", "name": "Mug", "description": "Blue",
             "unitPrice": {"amountMinor": 1, "currency": "EUR"}
         }]);
-        let answers: Vec<Outcome<Product>> = shop.ask(INVENTORY_PUT, &put).await;
+        let answers: Vec<DomainResult<Product>> = shop.ask(INVENTORY_PUT, &put).await;
         assert!(
-            matches!(&answers[0], Outcome::Refused { refused } if refused.code == RefusalCode::InvalidInput)
+            matches!(&answers[0], DomainResult::Refused { refused } if refused.code == DomainErrorCode::InvalidInput)
         );
     })
     .await;

@@ -3,11 +3,11 @@
 //! Whether the order exists is the caller's to know. Then: is it so already, is it the version that was
 //! expected, and does its status allow it.
 
-use schema::limits::{SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS, text_fault};
+use schema::domain_error::{DomainError, DomainErrorCode};
+use schema::limits::{SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS, validate_text};
 use schema::order::{Order, OrderStatus};
 use schema::order_events::EventKind;
 use schema::order_messages::Changes;
-use schema::refusal::{Refusal, RefusalCode};
 use schema::time::Timestamp;
 
 use super::transition::{Transition, is_final, may_be_asked_for, transition};
@@ -42,19 +42,19 @@ pub enum Decision {
     /// Nothing to change: the answer is the order as it is.
     AlreadySo,
     /// It may not be.
-    Refused(Refusal),
+    Refused(DomainError),
 }
 
 /// What is out of bounds in the changes alone, whatever the order.
-pub fn fault(changes: &Changes) -> Option<Refusal> {
+pub fn fault(changes: &Changes) -> Option<DomainError> {
     let texts = [
         (&changes.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
         (&changes.tracking_company, TRACKING_MAX_CHARS, false, "trackingCompany"),
         (&changes.tracking_number, TRACKING_MAX_CHARS, false, "trackingNumber"),
     ];
     texts.into_iter().find_map(|(text, max_chars, multiline, field)| {
-        let message = text_fault(text.as_deref()?, max_chars, multiline)?;
-        Some(Refusal::at(RefusalCode::InvalidInput, message, ["input", field]))
+        let message = validate_text(text.as_deref()?, max_chars, multiline)?;
+        Some(DomainError::at(DomainErrorCode::InvalidInput, message, ["input", field]))
     })
 }
 
@@ -87,7 +87,7 @@ pub fn update(order: &Order, changes: &Changes, expected_version: Option<u32>, n
 pub fn cancel(order: &Order, expected_version: Option<u32>, now: Timestamp) -> Decision {
     let changes = Changes { status: Some(OrderStatus::Cancelled), ..Changes::default() };
     match update(order, &changes, expected_version, now) {
-        Decision::Refused(refusal) if refusal.code == RefusalCode::InvalidTransition => {
+        Decision::Refused(refusal) if refusal.code == DomainErrorCode::InvalidTransition => {
             Decision::Refused(not_open(refusal.message))
         }
         decision => decision,
@@ -106,19 +106,19 @@ pub fn delete(order: &Order, expected_version: Option<u32>, now: Timestamp) -> D
     Decision::Applied(Box::new(Changed { kind: EventKind::Deleted, ..changed }))
 }
 
-fn version_refusal(order: &Order, expected_version: Option<u32>) -> Option<Refusal> {
+fn version_refusal(order: &Order, expected_version: Option<u32>) -> Option<DomainError> {
     let expected = expected_version.filter(|&expected| expected != order.version)?;
     let message = format!("the order has version {}, not {expected}", order.version);
-    Some(Refusal::at(RefusalCode::VersionConflict, message, ["input", "expectedVersion"]))
+    Some(DomainError::at(DomainErrorCode::VersionConflict, message, ["input", "expectedVersion"]))
 }
 
-fn update_refusal(before: &Order, after: &Order) -> Option<Refusal> {
+fn update_refusal(before: &Order, after: &Order) -> Option<DomainError> {
     move_refusal(before.status, after.status)
         .or_else(|| address_refusal(before, after))
         .or_else(|| tracking_refusal(before, after))
 }
 
-fn move_refusal(from: OrderStatus, to: OrderStatus) -> Option<Refusal> {
+fn move_refusal(from: OrderStatus, to: OrderStatus) -> Option<DomainError> {
     match transition(from, to) {
         Transition::AlreadySo => None,
         Transition::Applied if may_be_asked_for(to) => None,
@@ -129,39 +129,39 @@ fn move_refusal(from: OrderStatus, to: OrderStatus) -> Option<Refusal> {
     }
 }
 
-fn address_refusal(before: &Order, after: &Order) -> Option<Refusal> {
+fn address_refusal(before: &Order, after: &Order) -> Option<DomainError> {
     let open = matches!(before.status, OrderStatus::Pending | OrderStatus::Processing);
     let changes = before.shipping_address != after.shipping_address;
     (changes && !open).then(|| {
         let message = format!("the shipping address of a {} order can't be changed", before.status);
-        Refusal::at(RefusalCode::InvalidTransition, message, ["input", "shippingAddress"])
+        DomainError::at(DomainErrorCode::InvalidTransition, message, ["input", "shippingAddress"])
     })
 }
 
-fn tracking_refusal(before: &Order, after: &Order) -> Option<Refusal> {
+fn tracking_refusal(before: &Order, after: &Order) -> Option<DomainError> {
     for (old, new, field) in [
         (&before.tracking_company, &after.tracking_company, "trackingCompany"),
         (&before.tracking_number, &after.tracking_number, "trackingNumber"),
     ] {
         if old != new && (before.status == OrderStatus::Pending || is_final(before.status)) {
             let message = format!("the tracking of a {} order can't be set", before.status);
-            return Some(Refusal::at(RefusalCode::InvalidTransition, message, ["input", field]));
+            return Some(DomainError::at(DomainErrorCode::InvalidTransition, message, ["input", field]));
         }
         if after.status == OrderStatus::Shipped && new.is_none() {
             let message = "a SHIPPED order needs a tracking company and number";
-            return Some(Refusal::at(RefusalCode::InvalidInput, message, ["input", field]));
+            return Some(DomainError::at(DomainErrorCode::InvalidInput, message, ["input", field]));
         }
     }
     None
 }
 
-fn not_allowed(message: impl Into<String>) -> Refusal {
-    Refusal::at(RefusalCode::InvalidTransition, message, ["input", "status"])
+fn not_allowed(message: impl Into<String>) -> DomainError {
+    DomainError::at(DomainErrorCode::InvalidTransition, message, ["input", "status"])
 }
 
 /// Where the input names no status, all that can be wrong with it is the order that it means.
-fn not_open(message: impl Into<String>) -> Refusal {
-    Refusal::at(RefusalCode::InvalidTransition, message, ["input", "id"])
+fn not_open(message: impl Into<String>) -> DomainError {
+    DomainError::at(DomainErrorCode::InvalidTransition, message, ["input", "id"])
 }
 
 #[cfg(test)]
@@ -271,7 +271,7 @@ mod tests {
         tracked.tracking_company = Some("Post".to_owned());
         let refused = update(&tracked, &to(Shipped), None, now());
         let Decision::Refused(refusal) = refused else { panic!("no number yet") };
-        assert_eq!(refusal.code, RefusalCode::InvalidInput);
+        assert_eq!(refusal.code, DomainErrorCode::InvalidInput);
         assert_eq!(refusal.field.unwrap(), ["input", "trackingNumber"]);
         tracked.tracking_number = Some("42".to_owned());
         assert_eq!(outcome(&update(&tracked, &to(Shipped), None, now())), "StatusChanged SHIPPED");

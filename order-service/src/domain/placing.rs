@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use schema::fingerprint::fingerprint;
+use schema::fingerprint::request_fingerprint;
 use schema::ids::{ProductId, line_item_id};
 use schema::inventory_messages::ReservedItem;
 use schema::money::Money;
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
-use schema::order_messages::{Item, Placement};
+use schema::order_messages::{CreateOrder, Item};
 use schema::time::Timestamp;
 
 /// Products named in one message to a customer.
@@ -48,7 +48,7 @@ pub enum Stock {
 }
 
 /// The order as it is before anything is known of it: PENDING, without prices, in its first version.
-pub fn draft(placement: &Placement, now: Timestamp) -> Order {
+pub fn draft(placement: &CreateOrder, now: Timestamp) -> Order {
     let line = |item: &Item| LineItem {
         id: line_item_id(placement.order_id, &item.product_id),
         product_id: item.product_id.clone(),
@@ -61,7 +61,7 @@ pub fn draft(placement: &Placement, now: Timestamp) -> Order {
         customer_id: placement.customer_id.clone(),
         status: OrderStatus::Pending,
         version: 1,
-        fingerprint: fingerprint(&placement.items, placement.shipping_address.as_deref()),
+        fingerprint: request_fingerprint(&placement.items, placement.shipping_address.as_deref()),
         line_items: placement.items.iter().map(line).collect(),
         total_amount: None,
         shipping_address: placement.shipping_address.clone(),
@@ -183,8 +183,8 @@ mod tests {
         id.parse().unwrap()
     }
 
-    fn placement(address: Option<&str>) -> Placement {
-        Placement {
+    fn placement(address: Option<&str>) -> CreateOrder {
+        CreateOrder {
             order_id: "019ab1f0-7b2a-7c3d-8e4f-5a6b7c8d9e0f".parse().unwrap(),
             customer_id: "CUST01".parse().unwrap(),
             items: vec![

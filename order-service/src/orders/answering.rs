@@ -1,9 +1,9 @@
 //! What requests for changes were answered, by their ids: a change that was made has left its event, any other answer
 //! a row of its own.
 
+use schema::domain_error::DomainError;
 use schema::ids::OrderId;
 use schema::order::Order;
-use schema::refusal::Refusal;
 use schema::time::Timestamp;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -24,7 +24,7 @@ const FORGOTTEN_AT_ONCE: u64 = 10_000;
 pub(crate) struct FirstAnswer {
     pub(crate) order_id: OrderId,
     /// The order as it was right after.
-    pub(crate) result: Result<Order, Refusal>,
+    pub(crate) result: Result<Order, DomainError>,
 }
 
 /// The answer to this request, if it came before.
@@ -69,7 +69,7 @@ pub(crate) async fn remember(
     transaction: &impl ConnectionTrait,
     request_id: Uuid,
     order_id: OrderId,
-    answer: Result<u32, &Refusal>,
+    answer: Result<u32, &DomainError>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let row = change_answer::ActiveModel {

@@ -2,11 +2,11 @@ use bus::failure::Failure;
 use bus::message::header;
 use bus::responder::{no_handler, respond};
 use bus::work::{Verdict, Work};
-use schema::fingerprint::fingerprint;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
+use schema::fingerprint::request_fingerprint;
 use schema::ids::OrderId;
-use schema::order_messages::{Placed, Placement};
+use schema::order_messages::{CreateOrder, OrderCreated};
 use schema::pattern::ORDER_CREATE;
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::orders::Stored;
 #[derive(Debug)]
 pub(super) struct Command<'a> {
     pub(super) work: &'a Work,
-    pub(super) placement: Placement,
+    pub(super) placement: CreateOrder,
     pub(super) fingerprint: String,
     /// Who it is, kept when it is sent again; the order's id where a sender named none.
     pub(super) message_id: Uuid,
@@ -28,15 +28,15 @@ impl<'a> Command<'a> {
         if work.packet.pattern != ORDER_CREATE {
             return Err(Verdict::Dead(no_handler(&work.packet.pattern)));
         }
-        let placement: Placement = work.packet.data().map_err(Verdict::Dead)?;
-        let faults = placement.faults().into_iter().chain(key_fault(&placement));
+        let placement: CreateOrder = work.packet.data().map_err(Verdict::Dead)?;
+        let faults = placement.validate().into_iter().chain(key_fault(&placement));
         if let Some(refused) = faults.into_iter().next() {
-            return Err(done(work, || Outcome::Refused { refused }));
+            return Err(done(work, || DomainResult::Refused { refused }));
         }
         let message_id = work.message.message_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
         Ok(Self {
             work,
-            fingerprint: fingerprint(&placement.items, placement.shipping_address.as_deref()),
+            fingerprint: request_fingerprint(&placement.items, placement.shipping_address.as_deref()),
             message_id: message_id.unwrap_or(placement.order_id.0),
             placement,
         })
@@ -52,9 +52,9 @@ impl<'a> Command<'a> {
         let same = stored.order.fingerprint == self.fingerprint
             && stored.order.customer_id == self.placement.customer_id;
         done(self.work, || match (same, stored.deleted) {
-            (false, _) => Outcome::Refused { refused: key_reused() },
-            (true, true) => Outcome::Done(Placed { order: None, replayed: true }),
-            (true, false) => Outcome::Done(Placed {
+            (false, _) => DomainResult::Refused { refused: key_reused() },
+            (true, true) => DomainResult::Done(OrderCreated { order: None, replayed: true }),
+            (true, false) => DomainResult::Done(OrderCreated {
                 order: Some(stored.order.clone()),
                 replayed: stored.created_by != self.message_id,
             }),
@@ -63,22 +63,22 @@ impl<'a> Command<'a> {
 }
 
 /// A key names one order of one customer: another id under it would make a second one.
-fn key_fault(placement: &Placement) -> Option<Refusal> {
+fn key_fault(placement: &CreateOrder) -> Option<DomainError> {
     let key = placement.idempotency_key.as_deref()?;
     let named = OrderId::for_idempotency_key(&placement.customer_id, key);
     (named != placement.order_id).then(|| {
         let message = "the key does not name this order";
-        Refusal::at(RefusalCode::InvalidInput, message, ["input", "idempotencyKey"])
+        DomainError::at(DomainErrorCode::InvalidInput, message, ["input", "idempotencyKey"])
     })
 }
 
-fn key_reused() -> Refusal {
+fn key_reused() -> DomainError {
     let message = "the key was used with another input";
-    Refusal::at(RefusalCode::IdempotencyKeyReused, message, ["input", "idempotencyKey"])
+    DomainError::at(DomainErrorCode::IdempotencyKeyReused, message, ["input", "idempotencyKey"])
 }
 
 /// Done; the answer is made only where somebody waits for it.
-fn done(work: &Work, answer: impl FnOnce() -> Outcome<Placed>) -> Verdict {
+fn done(work: &Work, answer: impl FnOnce() -> DomainResult<OrderCreated>) -> Verdict {
     if work.message.reply_to.is_none() {
         return Verdict::Done(None);
     }

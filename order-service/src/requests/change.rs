@@ -1,8 +1,8 @@
 //! `order.update`, `order.cancel` and `order.delete`: load under the row's lock, decide, save.
 
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::order::Order;
 use schema::order_messages::Change;
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use schema::time::Timestamp;
 use sea_orm::DatabaseTransaction;
 use store::failpoint::Failpoint;
@@ -26,7 +26,7 @@ pub(super) async fn change(
     context: &Context,
     kind: Kind,
     changes: Vec<Change>,
-) -> Result<Vec<Outcome<Order>>, StoreError> {
+) -> Result<Vec<DomainResult<Order>>, StoreError> {
     let mut outcomes = Vec::with_capacity(changes.len());
     for change in &changes {
         let refused = (kind == Kind::Update).then(|| fault(&change.changes)).flatten();
@@ -43,12 +43,12 @@ async fn change_one(
     context: &Context,
     kind: Kind,
     change: &Change,
-) -> Result<Result<Order, Refusal>, StoreError> {
+) -> Result<Result<Order, DomainError>, StoreError> {
     let transaction = context.database.begin().await?;
     // Where there is no order yet there is no row to lock: copies of one request go one after the other all the same.
     lock_name(&transaction, change.request_id.as_u128()).await?;
     let stored = lock(&transaction, change.order_id).await?.filter(|stored| !stored.is_fence());
-    if stored.as_ref().is_some_and(|stored| !change.owner.reaches(&stored.order.customer_id)) {
+    if stored.as_ref().is_some_and(|stored| !change.owner.includes(&stored.order.customer_id)) {
         return Ok(Err(not_found()));
     }
     // A repeat gets the first answer, also when the order has moved on, come about or been deleted since.
@@ -80,9 +80,9 @@ async fn change_one(
 async fn answer_unchanged(
     transaction: DatabaseTransaction,
     change: &Change,
-    answer: Result<Order, Refusal>,
+    answer: Result<Order, DomainError>,
     now: Timestamp,
-) -> Result<Result<Order, Refusal>, StoreError> {
+) -> Result<Result<Order, DomainError>, StoreError> {
     let remembered = answer.as_ref().map(|order| order.version);
     remember(&transaction, change.request_id, change.order_id, remembered, now).await?;
     transaction.commit().await?;
@@ -97,13 +97,16 @@ fn decide(kind: Kind, order: &Order, change: &Change, now: Timestamp) -> Decisio
     }
 }
 
-fn answer_again(first: FirstAnswer, change: &Change) -> Result<Order, Refusal> {
+fn answer_again(first: FirstAnswer, change: &Change) -> Result<Order, DomainError> {
     if first.order_id != change.order_id {
-        return Err(Refusal::new(RefusalCode::InvalidInput, "this request id was used for another order"));
+        return Err(DomainError::new(
+            DomainErrorCode::InvalidInput,
+            "this request id was used for another order",
+        ));
     }
     first.result
 }
 
-fn not_found() -> Refusal {
-    Refusal::at(RefusalCode::OrderNotFound, "there is no such order", ["input", "id"])
+fn not_found() -> DomainError {
+    DomainError::at(DomainErrorCode::OrderNotFound, "there is no such order", ["input", "id"])
 }

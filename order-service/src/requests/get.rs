@@ -11,7 +11,7 @@ pub(super) async fn get(context: &Context, refs: Vec<OrderRef>) -> Result<Vec<Op
     let reached = |asked: &OrderRef| {
         let stored = stored.get(&asked.order_id)?;
         let readable =
-            !stored.deleted && !stored.is_fence() && asked.owner.reaches(&stored.order.customer_id);
+            !stored.deleted && !stored.is_fence() && asked.owner.includes(&stored.order.customer_id);
         readable.then(|| stored.order.clone())
     };
     Ok(refs.iter().map(reached).collect())

@@ -32,7 +32,7 @@ pub(super) async fn history(
         customers.insert(id, read(customer_id)?);
     }
     let reached = |asked: &OrderRef| {
-        customers.get(&asked.order_id.0).is_some_and(|customer_id| asked.owner.reaches(customer_id))
+        customers.get(&asked.order_id.0).is_some_and(|customer_id| asked.owner.includes(customer_id))
     };
     let reached_ids = refs.iter().filter(|asked| reached(asked)).map(|asked| asked.order_id.0);
     let entries = entries(context, reached_ids.collect()).await?;

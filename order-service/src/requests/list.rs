@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use schema::cursor::OrderCursor;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::order::{Order, OrderStatus};
-use schema::order_messages::{ListOrders, OrderPage, Owner};
+use schema::order_messages::{ListOrders, OrderPage, OrderScope};
 use schema::page::{Slice, cut};
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, Order as Direction, QueryFilter as _, QueryOrder as _,
@@ -22,12 +22,12 @@ use crate::orders::{readable, with_lines};
 pub(super) async fn list(
     context: &Context,
     questions: Vec<ListOrders>,
-) -> Result<Vec<Outcome<OrderPage>>, StoreError> {
+) -> Result<Vec<DomainResult<OrderPage>>, StoreError> {
     let mut pages = Vec::with_capacity(questions.len());
     for question in questions {
         pages.push(match Bounds::of(&question) {
-            Ok(bounds) => Outcome::Done(page(context, &question, &bounds).await?),
-            Err(refused) => Outcome::Refused { refused },
+            Ok(bounds) => DomainResult::Done(page(context, &question, &bounds).await?),
+            Err(refused) => DomainResult::Refused { refused },
         });
     }
     Ok(pages)
@@ -40,17 +40,18 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn of(question: &ListOrders) -> Result<Self, Refusal> {
+    fn of(question: &ListOrders) -> Result<Self, DomainError> {
         let page = &question.page;
-        let slice =
-            page.slice().map_err(|error| Refusal::new(RefusalCode::InvalidInput, error.to_string()))?;
+        let slice = page
+            .slice()
+            .map_err(|error| DomainError::new(DomainErrorCode::InvalidInput, error.to_string()))?;
         let cursor = |text: &Option<String>, field: &str| {
             let Some(text) = text else { return Ok(None) };
             match OrderCursor::decode(text) {
-                Ok(cursor) if question.owner.reaches(&cursor.customer_id) => Ok(Some(cursor)),
+                Ok(cursor) if question.owner.includes(&cursor.customer_id) => Ok(Some(cursor)),
                 _ => {
                     let message = "not a cursor of these orders";
-                    Err(Refusal::at(RefusalCode::CursorInvalid, message, [field]))
+                    Err(DomainError::at(DomainErrorCode::CursorInvalid, message, [field]))
                 }
             }
         };
@@ -94,7 +95,7 @@ fn base(question: &ListOrders, bounds: &Bounds) -> Select<order::Entity> {
         .order_by(order::Column::CreatedAt, direction.clone())
         .order_by(order::Column::Id, direction)
         .limit(bounds.size() + 1);
-    if let Owner::Customer { customer_id } = &question.owner {
+    if let OrderScope::Customer { customer_id } = &question.owner {
         select = select.filter(order::Column::CustomerId.eq(customer_id.as_str()));
     }
     if let Some(after) = &bounds.after {

@@ -1,11 +1,11 @@
 //! `order.replay`: the events that follow a point, in the order of their positions.
 
 use schema::cursor::UpdateCursor;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::ids::{CustomerId, OrderId};
 use schema::limits::REPLAY_MAX;
 use schema::order_events::OrderEvent;
-use schema::order_messages::{After, Owner, Replay, Replayed};
-use schema::refusal::{Outcome, Refusal, RefusalCode};
+use schema::order_messages::{OrderScope, Replay, ReplayFrom, Replayed};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use store::StoreError;
 
@@ -22,13 +22,13 @@ const NUMBERINGS: u32 = 3;
 pub(super) async fn replay(
     context: &Context,
     questions: Vec<Replay>,
-) -> Result<Vec<Outcome<Replayed>>, StoreError> {
+) -> Result<Vec<DomainResult<Replayed>>, StoreError> {
     let mut outcomes = Vec::with_capacity(questions.len());
     for question in &questions {
         let head = EVENTS.number(&context.database).await?;
         let outcome = match start(context, question, head).await? {
-            Ok(start) => Outcome::Done(scan(context, question, start, head).await?),
-            Err(refused) => Outcome::Refused { refused },
+            Ok(start) => DomainResult::Done(scan(context, question, start, head).await?),
+            Err(refused) => DomainResult::Refused { refused },
         };
         outcomes.push(outcome);
     }
@@ -36,11 +36,15 @@ pub(super) async fn replay(
 }
 
 /// The position that the question starts past.
-async fn start(context: &Context, question: &Replay, head: i64) -> Result<Result<i64, Refusal>, StoreError> {
+async fn start(
+    context: &Context,
+    question: &Replay,
+    head: i64,
+) -> Result<Result<i64, DomainError>, StoreError> {
     let start = match &question.after {
         None => return Ok(Ok(head)),
-        Some(After::Position(position)) => *position,
-        Some(After::Cursor(text)) => {
+        Some(ReplayFrom::Position(position)) => *position,
+        Some(ReplayFrom::Cursor(text)) => {
             let Ok(cursor) = UpdateCursor::decode(text) else { return Ok(Err(invalid())) };
             match resolve(context, &question.owner, cursor, head).await? {
                 Ok(position) => position,
@@ -55,15 +59,15 @@ async fn start(context: &Context, question: &Replay, head: i64) -> Result<Result
 /// The position that a cursor names. `head` was the last one before this call.
 async fn resolve(
     context: &Context,
-    owner: &Owner,
+    owner: &OrderScope,
     cursor: UpdateCursor,
     head: i64,
-) -> Result<Result<i64, Refusal>, StoreError> {
+) -> Result<Result<i64, DomainError>, StoreError> {
     // Version 0 is the point just before the first event.
     let (version, back) = if cursor.version == 0 { (1, 1) } else { (cursor.version, 0) };
     for _ in 0..NUMBERINGS {
         match event_at(context, cursor.order_id, version).await? {
-            Some((customer_id, _)) if !owner.reaches(&customer_id) => return Ok(Err(invalid())),
+            Some((customer_id, _)) if !owner.includes(&customer_id) => return Ok(Err(invalid())),
             Some((_, Some(position))) => return Ok(Ok(position - back)),
             // Committed after the numbering.
             Some((_, None)) => {
@@ -78,16 +82,16 @@ async fn resolve(
 /// What a cursor names whose event there isn't: an order still to come, one whose events are pruned, or nothing.
 async fn missing(
     context: &Context,
-    owner: &Owner,
+    owner: &OrderScope,
     cursor: UpdateCursor,
     head: i64,
-) -> Result<Result<i64, Refusal>, StoreError> {
+) -> Result<Result<i64, DomainError>, StoreError> {
     let stored = find(context.database.read(), [cursor.order_id]).await?.remove(&cursor.order_id);
     match stored.filter(|stored| !stored.is_fence()) {
         // Its events will be numbered past the head, which was counted before they were looked for.
         None if cursor.version == 0 => Ok(Ok(head)),
         Some(stored)
-            if owner.reaches(&stored.order.customer_id) && cursor.version <= stored.order.version =>
+            if owner.includes(&stored.order.customer_id) && cursor.version <= stored.order.version =>
         {
             Ok(Err(expired()))
         }
@@ -124,7 +128,7 @@ async fn scan(context: &Context, question: &Replay, start: i64, head: i64) -> Re
         .filter(order_event::Column::Position.lte(head))
         .order_by_asc(order_event::Column::Position)
         .limit(u64::from(limit));
-    if let Owner::Customer { customer_id } = &question.owner {
+    if let OrderScope::Customer { customer_id } = &question.owner {
         select = select.filter(order_event::Column::CustomerId.eq(customer_id.as_str()));
     }
     if let Some(order_id) = question.order_id {
@@ -155,10 +159,10 @@ fn keep_within_bounds(events: &mut Vec<OrderEvent>) -> bool {
     cut
 }
 
-fn invalid() -> Refusal {
-    Refusal::at(RefusalCode::CursorInvalid, "not a cursor of an order within reach", ["after"])
+fn invalid() -> DomainError {
+    DomainError::at(DomainErrorCode::CursorInvalid, "not a cursor of an order within reach", ["after"])
 }
 
-fn expired() -> Refusal {
-    Refusal::at(RefusalCode::CursorExpired, "what follows this cursor is no longer kept", ["after"])
+fn expired() -> DomainError {
+    DomainError::at(DomainErrorCode::CursorExpired, "what follows this cursor is no longer kept", ["after"])
 }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use order_service::forgetting::forget_old_answers;
+use schema::domain_error::DomainErrorCode;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
-use schema::order_messages::{Change, Changes, Owner};
+use schema::order_messages::{Change, Changes, OrderScope};
 use schema::pattern::{ORDER_CANCEL, ORDER_DELETE, ORDER_GET, ORDER_UPDATE};
-use schema::refusal::RefusalCode;
 
 use crate::backends::Mood;
 use crate::on_both_databases;
@@ -34,8 +34,8 @@ async fn an_order_goes_through_its_life_one_version_at_a_time(shop: Shop) {
     assert_eq!(shop.update(id, address("2 Hill Road")).await.unwrap().version, 2);
     assert_eq!(shop.update(id, shipped()).await.unwrap().status, OrderStatus::Shipped);
     let refusal = shop.cancel(id).await.unwrap_err();
-    assert_eq!(refusal.code, RefusalCode::InvalidTransition);
-    assert_eq!(shop.delete(id).await.unwrap_err().code, RefusalCode::InvalidTransition);
+    assert_eq!(refusal.code, DomainErrorCode::InvalidTransition);
+    assert_eq!(shop.delete(id).await.unwrap_err().code, DomainErrorCode::InvalidTransition);
     let delivered = Changes { status: Some(OrderStatus::Delivered), ..Changes::default() };
     let last = shop.update(id, delivered).await.unwrap();
     assert_eq!(shop.get(id).await, Some(last));
@@ -74,9 +74,9 @@ async fn a_repeated_deletion_answers_the_deleted_order(shop: Shop) {
     let deleted = shop.change(ORDER_DELETE, &change).await.unwrap();
     assert_eq!((deleted.status, deleted.version), (OrderStatus::Processing, 2));
     assert_eq!(shop.change(ORDER_DELETE, &change).await.unwrap(), deleted);
-    assert_eq!(shop.delete(order.id).await.unwrap_err().code, RefusalCode::OrderNotFound);
+    assert_eq!(shop.delete(order.id).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
     let stranger = Change { owner: owner("CUST02"), ..change };
-    assert_eq!(shop.change(ORDER_DELETE, &stranger).await.unwrap_err().code, RefusalCode::OrderNotFound);
+    assert_eq!(shop.change(ORDER_DELETE, &stranger).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
 }
 
 async fn a_stale_version_is_refused(shop: Shop) {
@@ -87,10 +87,10 @@ async fn a_stale_version_is_refused(shop: Shop) {
     };
     assert_eq!(shop.change(ORDER_UPDATE, &expecting(1)).await.unwrap().version, 2);
     let refusal = shop.change(ORDER_UPDATE, &expecting(3)).await.unwrap_err();
-    assert_eq!(refusal.code, RefusalCode::VersionConflict);
+    assert_eq!(refusal.code, DomainErrorCode::VersionConflict);
     assert_eq!(
         shop.change(ORDER_CANCEL, &expecting(1)).await.unwrap_err().code,
-        RefusalCode::VersionConflict
+        DomainErrorCode::VersionConflict
     );
 }
 
@@ -122,7 +122,7 @@ async fn nobody_reaches_another_customers_order(shop: Shop) {
     let id = shop.order(&[("MUG", 2)]).await.id;
     for pattern in [ORDER_UPDATE, ORDER_CANCEL, ORDER_DELETE] {
         let change = Change { owner: owner("CUST02"), ..change_of(id, address("2 Hill Road")) };
-        assert_eq!(shop.change(pattern, &change).await.unwrap_err().code, RefusalCode::OrderNotFound);
+        assert_eq!(shop.change(pattern, &change).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
     }
     assert_eq!(shop.get(id).await.unwrap().version, 1);
 }
@@ -132,7 +132,10 @@ async fn a_deleted_order_is_beyond_reach(shop: Shop) {
     shop.delete(id).await.unwrap();
     assert_eq!(shop.get(id).await, None);
     assert_eq!(shop.history(id).await, []);
-    assert_eq!(shop.update(id, address("2 Hill Road")).await.unwrap_err().code, RefusalCode::OrderNotFound);
+    assert_eq!(
+        shop.update(id, address("2 Hill Road")).await.unwrap_err().code,
+        DomainErrorCode::OrderNotFound
+    );
 }
 
 async fn a_request_without_owner_or_with_too_many_items_is_refused(shop: Shop) {
@@ -150,8 +153,8 @@ async fn a_request_id_of_another_order_is_refused(shop: Shop) {
     let (first, second) = (shop.order(&[("MUG", 1)]).await.id, shop.order(&[("MUG", 1)]).await.id);
     let change = change_of(first, address("2 Hill Road"));
     shop.change(ORDER_UPDATE, &change).await.unwrap();
-    let other = Change { order_id: second, owner: Owner::Any, ..change };
-    assert_eq!(shop.change(ORDER_UPDATE, &other).await.unwrap_err().code, RefusalCode::InvalidInput);
+    let other = Change { order_id: second, owner: OrderScope::Any, ..change };
+    assert_eq!(shop.change(ORDER_UPDATE, &other).await.unwrap_err().code, DomainErrorCode::InvalidInput);
 }
 
 async fn a_refused_request_stays_refused_whatever_becomes_of_the_order(shop: Shop) {
@@ -159,7 +162,7 @@ async fn a_refused_request_stays_refused_whatever_becomes_of_the_order(shop: Sho
     let id = shop.order(&[("MUG", 2)]).await.id;
     let hasty = change_of(id, shipped());
     let refusal = shop.change(ORDER_UPDATE, &hasty).await.unwrap_err();
-    assert_eq!(refusal.code, RefusalCode::InvalidTransition);
+    assert_eq!(refusal.code, DomainErrorCode::InvalidTransition);
     shop.backends.state().inventory = Mood::Answers;
     let order = shop.retry_until_settled(id).await;
     assert_eq!(order.status, OrderStatus::Processing);
@@ -173,7 +176,7 @@ async fn a_request_about_an_order_that_was_not_there_stays_refused_when_it_is(sh
     let id = placement.order_id;
     let early = change_of(id, Changes::default());
     let refusal = shop.change(ORDER_CANCEL, &early).await.unwrap_err();
-    assert_eq!(refusal.code, RefusalCode::OrderNotFound);
+    assert_eq!(refusal.code, DomainErrorCode::OrderNotFound);
     let order = shop.place(placement).await.unwrap().order.unwrap();
     assert_eq!(shop.change(ORDER_CANCEL, &early).await.unwrap_err(), refusal);
     assert_eq!(shop.get(id).await, Some(order));

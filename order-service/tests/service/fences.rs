@@ -1,9 +1,9 @@
+use schema::domain_error::DomainResult;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
-use schema::order_messages::{ListOrders, OrderPage, Owner, Settled};
+use schema::order_messages::{ListOrders, OrderPage, OrderScope, Settled};
 use schema::page::Page;
 use schema::pattern::ORDER_LIST;
-use schema::refusal::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::failpoint::{Failpoint, Failpoints};
@@ -45,8 +45,8 @@ async fn a_fence_is_no_order_to_anybody(shop: Shop) {
     assert_eq!(shop.get(id).await, None);
     assert_eq!(shop.history(id).await, []);
     assert!(shop.cancel(id).await.is_err());
-    let question = ListOrders { owner: Owner::Any, statuses: None, page: Page::default() };
-    let page: Outcome<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
+    let question = ListOrders { owner: OrderScope::Any, statuses: None, page: Page::default() };
+    let page: DomainResult<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
     assert_eq!(page.into_result().unwrap().orders, []);
     assert_eq!(shop.retry().await, order_service::pending::Retried::Nothing);
 }

@@ -1,10 +1,10 @@
 use schema::cursor::OrderCursor;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::ids::OrderId;
 use schema::order::{Order, OrderStatus};
-use schema::order_messages::{ListOrders, OrderPage, Owner, Placement};
+use schema::order_messages::{CreateOrder, ListOrders, OrderPage, OrderScope};
 use schema::page::Page;
 use schema::pattern::ORDER_LIST;
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use std::time::Duration;
 
 use crate::on_both_databases;
@@ -18,8 +18,8 @@ on_both_databases!(
     deleted_orders_are_in_no_page,
 );
 
-async fn list(shop: &Shop, question: ListOrders) -> Result<OrderPage, Refusal> {
-    shop.ask_one::<_, Outcome<OrderPage>>(ORDER_LIST, &question).await.into_result()
+async fn list(shop: &Shop, question: ListOrders) -> Result<OrderPage, DomainError> {
+    shop.ask_one::<_, DomainResult<OrderPage>>(ORDER_LIST, &question).await.into_result()
 }
 
 async fn page(shop: &Shop, page: Page) -> OrderPage {
@@ -37,7 +37,7 @@ async fn orders(shop: &Shop, count: u64) -> Vec<OrderId> {
     let start = placement("CUST01", &[("MUG", 1)]).placed_at;
     for second in 0..count {
         let placed_at = start.plus(Duration::from_secs(second));
-        let placed = shop.place(Placement { placed_at, ..placement("CUST01", &[("MUG", 1)]) }).await;
+        let placed = shop.place(CreateOrder { placed_at, ..placement("CUST01", &[("MUG", 1)]) }).await;
         ids.push(placed.unwrap().order.unwrap().id);
     }
     ids
@@ -58,7 +58,7 @@ async fn pages_go_both_ways_and_stay_stable_while_orders_are_added(shop: Shop) {
     assert_eq!(first.orders[0].line_items.len(), 1);
 
     let start = first.orders[0].created_at.plus(Duration::from_secs(60));
-    shop.place(Placement { placed_at: start, ..placement("CUST01", &[("MUG", 1)]) }).await.unwrap();
+    shop.place(CreateOrder { placed_at: start, ..placement("CUST01", &[("MUG", 1)]) }).await.unwrap();
 
     let after = Some(cursor(&first.orders[2]));
     let second = page(&shop, Page { first: Some(3), after, ..Page::default() }).await;
@@ -84,29 +84,29 @@ async fn statuses_narrow_a_page(shop: Shop) {
         shop.cancel(ids_by_age[cancelled]).await.unwrap();
     }
     shop.place(placement("CUST01", &[("RARE", 9)])).await.unwrap();
-    let in_statuses = async |statuses: Vec<OrderStatus>, page: Page, owner: Owner| {
+    let in_statuses = async |statuses: Vec<OrderStatus>, page: Page, owner: OrderScope| {
         list(&shop, ListOrders { owner, statuses: Some(statuses), page }).await.unwrap()
     };
     use OrderStatus::{Cancelled, Processing};
     let cancelled = in_statuses(vec![Cancelled], Page::default(), owner("CUST01")).await;
     assert_eq!(ids(&cancelled), [ids_by_age[3], ids_by_age[1]]);
     let two = Page { first: Some(3), ..Page::default() };
-    let both = in_statuses(vec![Cancelled, Processing, Cancelled], two, Owner::Any).await;
+    let both = in_statuses(vec![Cancelled, Processing, Cancelled], two, OrderScope::Any).await;
     assert_eq!(ids(&both), [ids_by_age[5], ids_by_age[4], ids_by_age[3]]);
     assert!(both.has_next_page);
     let last = Page { last: Some(2), ..Page::default() };
-    let oldest = in_statuses(vec![Cancelled, Processing], last, Owner::Any).await;
+    let oldest = in_statuses(vec![Cancelled, Processing], last, OrderScope::Any).await;
     assert_eq!(ids(&oldest), [ids_by_age[1], ids_by_age[0]]);
-    let all = in_statuses(OrderStatus::ALL.to_vec(), Page::default(), Owner::Any).await;
+    let all = in_statuses(OrderStatus::ALL.to_vec(), Page::default(), OrderScope::Any).await;
     assert_eq!(all.orders.len(), 7);
-    let none = in_statuses(vec![], Page::default(), Owner::Any).await;
+    let none = in_statuses(vec![], Page::default(), OrderScope::Any).await;
     assert_eq!((none.orders, none.has_next_page), (vec![], false));
 }
 
 async fn orders_of_one_moment_are_told_apart(shop: Shop) {
     let moment = placement("CUST01", &[]).placed_at;
     let batch: Vec<_> = (0..5)
-        .map(|_| shop.command(Placement { placed_at: moment, ..placement("CUST01", &[("MUG", 1)]) }))
+        .map(|_| shop.command(CreateOrder { placed_at: moment, ..placement("CUST01", &[("MUG", 1)]) }))
         .collect();
     shop.deliver(&batch).await;
     let mut seen = Vec::new();
@@ -128,11 +128,11 @@ async fn orders_of_one_moment_are_told_apart(shop: Shop) {
 async fn a_page_out_of_bounds_or_with_a_strange_cursor_is_refused(shop: Shop) {
     let theirs = shop.place(placement("CUST02", &[("MUG", 1)])).await.unwrap().order.unwrap();
     for (page, code) in [
-        (Page { first: Some(0), ..Page::default() }, RefusalCode::InvalidInput),
-        (Page { first: Some(101), ..Page::default() }, RefusalCode::InvalidInput),
-        (Page { first: Some(1), last: Some(1), ..Page::default() }, RefusalCode::InvalidInput),
-        (Page { after: Some("nonsense".to_owned()), ..Page::default() }, RefusalCode::CursorInvalid),
-        (Page { before: Some(cursor(&theirs)), ..Page::default() }, RefusalCode::CursorInvalid),
+        (Page { first: Some(0), ..Page::default() }, DomainErrorCode::InvalidInput),
+        (Page { first: Some(101), ..Page::default() }, DomainErrorCode::InvalidInput),
+        (Page { first: Some(1), last: Some(1), ..Page::default() }, DomainErrorCode::InvalidInput),
+        (Page { after: Some("nonsense".to_owned()), ..Page::default() }, DomainErrorCode::CursorInvalid),
+        (Page { before: Some(cursor(&theirs)), ..Page::default() }, DomainErrorCode::CursorInvalid),
     ] {
         let question = ListOrders { owner: owner("CUST01"), statuses: None, page: page.clone() };
         assert_eq!(list(&shop, question).await.unwrap_err().code, code, "{page:?}");

@@ -1,8 +1,8 @@
 use bus::work::Verdict;
+use schema::domain_error::DomainErrorCode;
 use schema::order::{OrderStatus, RejectionCode};
-use schema::order_messages::Placement;
+use schema::order_messages::CreateOrder;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_RESERVE};
-use schema::refusal::RefusalCode;
 
 use crate::backends::Mood;
 use crate::on_both_databases;
@@ -54,20 +54,21 @@ async fn the_same_key_replays_and_another_input_is_refused(shop: Shop) {
     assert!(!first.replayed && again.replayed);
     assert_eq!(first.order, again.order);
     let with_address =
-        Placement { shipping_address: Some("2 Hill Road".to_owned()), ..keyed("k1", &[("MUG", 2)]) };
+        CreateOrder { shipping_address: Some("2 Hill Road".to_owned()), ..keyed("k1", &[("MUG", 2)]) };
     for other in [keyed("k1", &[("MUG", 3)]), keyed("k1", &[("TRAY", 2)]), with_address] {
         let refusal = shop.place(other).await.unwrap_err();
-        assert_eq!(refusal.code, RefusalCode::IdempotencyKeyReused);
+        assert_eq!(refusal.code, DomainErrorCode::IdempotencyKeyReused);
     }
     assert_eq!(shop.in_stock("MUG"), 98);
 }
 
 async fn a_key_of_one_customer_tells_nobody_else(shop: Shop) {
     let first = shop.place(placement("CUST01", &[("MUG", 2)])).await.unwrap().order.unwrap();
-    let stolen = Placement { order_id: first.id, ..placement("CUST02", &[("MUG", 2)]) };
-    assert_eq!(shop.place(stolen).await.unwrap_err().code, RefusalCode::IdempotencyKeyReused);
-    let misnamed = Placement { idempotency_key: Some("k1".to_owned()), ..placement("CUST01", &[("MUG", 1)]) };
-    assert_eq!(shop.place(misnamed).await.unwrap_err().code, RefusalCode::InvalidInput);
+    let stolen = CreateOrder { order_id: first.id, ..placement("CUST02", &[("MUG", 2)]) };
+    assert_eq!(shop.place(stolen).await.unwrap_err().code, DomainErrorCode::IdempotencyKeyReused);
+    let misnamed =
+        CreateOrder { idempotency_key: Some("k1".to_owned()), ..placement("CUST01", &[("MUG", 1)]) };
+    assert_eq!(shop.place(misnamed).await.unwrap_err().code, DomainErrorCode::InvalidInput);
 }
 
 async fn a_batch_takes_one_request_to_each_service(shop: Shop) {
@@ -88,7 +89,7 @@ async fn one_id_twice_in_a_batch_is_one_order(shop: Shop) {
     let mut answers = shop.deliver(&batch).await.into_iter().map(told);
     let (first, second) = (answers.next().unwrap().unwrap(), answers.next().unwrap().unwrap());
     assert!(!first.replayed && second.replayed);
-    assert_eq!(answers.next().unwrap().unwrap_err().code, RefusalCode::IdempotencyKeyReused);
+    assert_eq!(answers.next().unwrap().unwrap_err().code, DomainErrorCode::IdempotencyKeyReused);
     assert_eq!(shop.count("orders").await, 1);
     assert_eq!(shop.in_stock("MUG"), 98);
 }
@@ -111,9 +112,9 @@ async fn what_can_not_be_fulfilled_is_stored_as_rejected(shop: Shop) {
 
 async fn a_placement_out_of_bounds_is_refused_and_leaves_nothing(shop: Shop) {
     for (bad, code) in [
-        (placement("CUST01", &[]), RefusalCode::InvalidInput),
-        (placement("CUST01", &[("MUG", 0)]), RefusalCode::InvalidInput),
-        (placement("CUST01", &[("MUG", 1), ("MUG", 2)]), RefusalCode::DuplicateProduct),
+        (placement("CUST01", &[]), DomainErrorCode::InvalidInput),
+        (placement("CUST01", &[("MUG", 0)]), DomainErrorCode::InvalidInput),
+        (placement("CUST01", &[("MUG", 1), ("MUG", 2)]), DomainErrorCode::DuplicateProduct),
     ] {
         assert_eq!(shop.place(bad).await.unwrap_err().code, code);
     }

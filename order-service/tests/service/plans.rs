@@ -6,14 +6,14 @@ use order_service::backlog;
 use order_service::forgetting::forget_old_answers;
 use order_service::service::relay;
 use schema::cursor::{OrderCursor, UpdateCursor};
+use schema::domain_error::DomainResult;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
 use schema::order_messages::{
-    After, Changes, ListOrders, OrderAudit, OrderAudited, OrderPage, Owner, Replay,
+    Changes, ListOrders, OrderAudit, OrderAudited, OrderPage, OrderScope, Replay, ReplayFrom,
 };
 use schema::page::Page;
 use schema::pattern::{ORDER_AUDIT, ORDER_LIST};
-use schema::refusal::Outcome;
 use sea_orm::{ConnectionTrait as _, Statement};
 
 use crate::backends::Mood;
@@ -102,12 +102,12 @@ async fn list_everything(shop: &Shop, order: &schema::order::Order) {
         Page { last: Some(50), before: Some(cursor), ..Page::default() },
     ];
     let rare = Some(vec![OrderStatus::Cancelled, OrderStatus::Rejected]);
-    for owner in [Owner::Any, owner("CUST1")] {
+    for owner in [OrderScope::Any, owner("CUST1")] {
         for statuses in [None, rare.clone()] {
             for page in pages.clone() {
-                let reach = if page == Page::default() { owner.clone() } else { Owner::Any };
+                let reach = if page == Page::default() { owner.clone() } else { OrderScope::Any };
                 let question = ListOrders { owner: reach, statuses: statuses.clone(), page };
-                let page: Outcome<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
+                let page: DomainResult<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
                 page.into_result().unwrap();
             }
         }
@@ -115,12 +115,12 @@ async fn list_everything(shop: &Shop, order: &schema::order::Order) {
 }
 
 async fn replay_everything(shop: &Shop, order_id: OrderId) {
-    let point = |version| After::Cursor(UpdateCursor { order_id, version }.encode());
-    for after in [None, Some(After::Position(199_990)), Some(point(0)), Some(point(1))] {
+    let point = |version| ReplayFrom::Cursor(UpdateCursor { order_id, version }.encode());
+    for after in [None, Some(ReplayFrom::Position(199_990)), Some(point(0)), Some(point(1))] {
         for (owner, order_id) in [
-            (Owner::Any, None),
+            (OrderScope::Any, None),
             (owner("CUST01"), None),
-            (Owner::Any, Some(order_id)),
+            (OrderScope::Any, Some(order_id)),
             (owner("CUST01"), Some(order_id)),
         ] {
             let replay = Replay { owner, order_id, after: after.clone(), limit: 5 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bus::message::header;
 use bus::pulse::Pulse;
 use order_service::service::relay;
-use schema::order_messages::{After, Owner, Replay};
+use schema::order_messages::{OrderScope, Replay, ReplayFrom};
 use store::failpoint::Failpoint;
 use store::relay::{Relay, RelayError, Relayed};
 use tokio_util::sync::CancellationToken;
@@ -145,8 +145,12 @@ async fn numbering_from_several_copies_leaves_no_hole(shop: Shop) {
         let shop = if n % 2 == 0 { &shop } else { &other };
         async move {
             shop.place(keyed(&n.to_string(), &[("MUG", 1)])).await.unwrap();
-            let replay =
-                Replay { owner: Owner::Any, order_id: None, after: Some(After::Position(0)), limit: 500 };
+            let replay = Replay {
+                owner: OrderScope::Any,
+                order_id: None,
+                after: Some(ReplayFrom::Position(0)),
+                limit: 500,
+            };
             shop.replay(&replay).await.unwrap()
         }
     });

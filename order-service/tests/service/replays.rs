@@ -1,8 +1,8 @@
 use schema::cursor::UpdateCursor;
+use schema::domain_error::DomainErrorCode;
 use schema::ids::OrderId;
 use schema::order_events::EventKind;
-use schema::order_messages::{After, Owner, Replay};
-use schema::refusal::RefusalCode;
+use schema::order_messages::{OrderScope, Replay, ReplayFrom};
 use sea_orm::ConnectionTrait as _;
 use uuid::Uuid;
 
@@ -20,12 +20,12 @@ on_both_databases!(
     every_event_carries_the_order_as_it_was,
 );
 
-fn after(after: After) -> Replay {
-    Replay { owner: Owner::Any, order_id: None, after: Some(after), limit: 100 }
+fn after(after: ReplayFrom) -> Replay {
+    Replay { owner: OrderScope::Any, order_id: None, after: Some(after), limit: 100 }
 }
 
-fn cursor(order_id: OrderId, version: u32) -> After {
-    After::Cursor(UpdateCursor { order_id, version }.encode())
+fn cursor(order_id: OrderId, version: u32) -> ReplayFrom {
+    ReplayFrom::Cursor(UpdateCursor { order_id, version }.encode())
 }
 
 async fn positions_have_no_holes_and_replay_goes_on_from_any_of_them(shop: Shop) {
@@ -36,7 +36,7 @@ async fn positions_have_no_holes_and_replay_goes_on_from_any_of_them(shop: Shop)
     let mut seen = Vec::new();
     let mut from = 0;
     loop {
-        let page = shop.replay(&Replay { limit: 3, ..after(After::Position(from)) }).await.unwrap();
+        let page = shop.replay(&Replay { limit: 3, ..after(ReplayFrom::Position(from)) }).await.unwrap();
         seen.extend(page.events.iter().map(|event| event.position));
         from = page.next;
         assert_eq!(page.head, 8);
@@ -45,12 +45,12 @@ async fn positions_have_no_holes_and_replay_goes_on_from_any_of_them(shop: Shop)
         }
     }
     assert_eq!(seen, (1..=8).collect::<Vec<i64>>());
-    let beyond = shop.replay(&after(After::Position(99))).await.unwrap();
+    let beyond = shop.replay(&after(ReplayFrom::Position(99))).await.unwrap();
     assert_eq!((beyond.events, beyond.next, beyond.head), (vec![], 8, 8));
 }
 
 async fn a_replay_without_a_point_says_where_the_head_is(shop: Shop) {
-    let nothing = Replay { owner: Owner::Any, order_id: None, after: None, limit: 100 };
+    let nothing = Replay { owner: OrderScope::Any, order_id: None, after: None, limit: 100 };
     let before = shop.replay(&nothing).await.unwrap();
     assert_eq!((before.next, before.head), (0, 0));
     shop.order(&[("MUG", 1)]).await;
@@ -79,7 +79,7 @@ async fn the_cursor_of_an_order_still_to_come_misses_nothing(shop: Shop) {
     assert_eq!((before.events.len(), before.next, before.head), (0, 1, 1));
     let order_id = placement.order_id;
     shop.place(placement).await.unwrap();
-    let since = shop.replay(&after(After::Position(before.next))).await.unwrap();
+    let since = shop.replay(&after(ReplayFrom::Position(before.next))).await.unwrap();
     assert_eq!(since.events.iter().map(|event| event.order_id).collect::<Vec<_>>(), [order_id]);
     assert_eq!(shop.replay(&point).await.unwrap().events, since.events);
 }
@@ -87,17 +87,17 @@ async fn the_cursor_of_an_order_still_to_come_misses_nothing(shop: Shop) {
 async fn a_cursor_of_nothing_within_reach_is_invalid(shop: Shop) {
     let id = shop.order(&[("MUG", 1)]).await.id;
     let nobody = OrderId(Uuid::now_v7());
-    let garbage = After::Cursor("garbage".to_owned());
+    let garbage = ReplayFrom::Cursor("garbage".to_owned());
     for (point, reach) in [
-        (garbage, Owner::Any),
-        (cursor(id, 2), Owner::Any),
-        (cursor(id, u32::MAX), Owner::Any),
-        (cursor(nobody, 1), Owner::Any),
+        (garbage, OrderScope::Any),
+        (cursor(id, 2), OrderScope::Any),
+        (cursor(id, u32::MAX), OrderScope::Any),
+        (cursor(nobody, 1), OrderScope::Any),
         (cursor(id, 1), owner("CUST02")),
         (cursor(id, 0), owner("CUST02")),
     ] {
         let refusal = shop.replay(&Replay { owner: reach, ..after(point.clone()) }).await.unwrap_err();
-        assert_eq!(refusal.code, RefusalCode::CursorInvalid, "{point:?}");
+        assert_eq!(refusal.code, DomainErrorCode::CursorInvalid, "{point:?}");
     }
 }
 
@@ -105,31 +105,31 @@ async fn a_cursor_from_before_what_is_kept_has_expired(shop: Shop) {
     let id = shop.order(&[("MUG", 1)]).await.id;
     shop.cancel(id).await.unwrap();
     shop.order(&[("MUG", 1)]).await;
-    shop.replay(&after(After::Position(0))).await.unwrap();
+    shop.replay(&after(ReplayFrom::Position(0))).await.unwrap();
     let writer = shop.context.database.write();
     writer.execute_unprepared("UPDATE order_event_counter SET pruned_through = 2").await.unwrap();
-    for point in [After::Position(0), After::Position(1), cursor(id, 0), cursor(id, 1)] {
+    for point in [ReplayFrom::Position(0), ReplayFrom::Position(1), cursor(id, 0), cursor(id, 1)] {
         let refusal = shop.replay(&after(point.clone())).await.unwrap_err();
-        assert_eq!(refusal.code, RefusalCode::CursorExpired, "{point:?}");
+        assert_eq!(refusal.code, DomainErrorCode::CursorExpired, "{point:?}");
     }
     assert_eq!(shop.replay(&after(cursor(id, 2))).await.unwrap().events.len(), 1);
     writer.execute_unprepared("DELETE FROM order_events WHERE position <= 2").await.unwrap();
     let refusal = shop.replay(&after(cursor(id, 1))).await.unwrap_err();
-    assert_eq!(refusal.code, RefusalCode::CursorExpired);
+    assert_eq!(refusal.code, DomainErrorCode::CursorExpired);
 }
 
 async fn a_replay_can_be_of_one_customer_or_one_order(shop: Shop) {
     let mine = shop.order(&[("MUG", 1)]).await.id;
     let theirs = shop.place(placement("CUST02", &[("MUG", 1)])).await.unwrap().order.unwrap().id;
     shop.cancel(mine).await.unwrap();
-    let of_customer = Replay { owner: owner("CUST02"), ..after(After::Position(0)) };
+    let of_customer = Replay { owner: owner("CUST02"), ..after(ReplayFrom::Position(0)) };
     let page = shop.replay(&of_customer).await.unwrap();
     assert_eq!(page.events.iter().map(|event| event.order_id).collect::<Vec<_>>(), [theirs]);
     assert_eq!(page.next, 3, "what was scanned without a match is done with too");
-    let of_order = Replay { order_id: Some(mine), ..after(After::Position(0)) };
+    let of_order = Replay { order_id: Some(mine), ..after(ReplayFrom::Position(0)) };
     let kinds: Vec<_> = shop.replay(&of_order).await.unwrap().events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Created, EventKind::StatusChanged]);
-    let foreign = Replay { owner: owner("CUST02"), order_id: Some(mine), ..after(After::Position(0)) };
+    let foreign = Replay { owner: owner("CUST02"), order_id: Some(mine), ..after(ReplayFrom::Position(0)) };
     assert_eq!(shop.replay(&foreign).await.unwrap().events, []);
 }
 
@@ -137,7 +137,7 @@ async fn every_event_carries_the_order_as_it_was(shop: Shop) {
     let placed = shop.order(&[("MUG", 1), ("TRAY", 2)]).await;
     let changed = shop.update(placed.id, address("2 Hill Road")).await.unwrap();
     let deleted = shop.delete(placed.id).await.unwrap();
-    let page = shop.replay(&after(After::Position(0))).await.unwrap();
+    let page = shop.replay(&after(ReplayFrom::Position(0))).await.unwrap();
     let orders: Vec<_> = page.events.iter().map(|event| event.order.clone()).collect();
     assert_eq!(orders, [placed, changed, deleted]);
     assert_eq!(page.events.last().unwrap().kind, EventKind::Deleted);

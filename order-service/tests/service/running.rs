@@ -15,11 +15,11 @@ use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::SharedTransport;
 use embedded_broker::{EmbeddedBroker, Storage};
 use order_service::{Bounds, Config, Service};
+use schema::domain_error::DomainResult;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
-use schema::order_messages::Placed;
+use schema::order_messages::OrderCreated;
 use schema::pattern::{ORDER_CREATE, Service as Name};
-use schema::refusal::Outcome;
 use serde_json::value::RawValue;
 use service_kit::{Ending, Host, Shutdown};
 use store::Database;
@@ -92,7 +92,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
         let accepted =
             commands.send(&command, Deadline::after(testkit::PATIENCE), Some(testkit::PATIENCE)).await;
         let Ok(Accepted::Answered(Ok(answer))) = accepted else { panic!("no answer: {accepted:?}") };
-        let outcome: Outcome<Placed> = serde_json::from_str(answer.get()).unwrap();
+        let outcome: DomainResult<OrderCreated> = serde_json::from_str(answer.get()).unwrap();
         outcome.into_result().unwrap().order.unwrap()
     };
     let mut told = async || match events.next().await {

@@ -15,14 +15,14 @@ use order_service::pending::{Retried, RetryPending};
 use order_service::placing::PlaceOrders;
 use order_service::requests::OrderRequests;
 use order_service::{Bounds, Context};
+use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::{CustomerId, OrderId};
 use schema::order::{Order, OrderStatus};
 use schema::order_messages::{
-    Change, Changes, HistoryEntry, Item, OrderRef, Owner, Placed, Placement, Replay, Replayed, Settle,
-    Settled,
+    Change, Changes, CreateOrder, HistoryEntry, Item, OrderCreated, OrderRef, OrderScope, Replay, Replayed,
+    Settle, Settled,
 };
 use schema::pattern;
-use schema::refusal::{Outcome, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::Database;
@@ -103,11 +103,11 @@ impl Shop {
         }
     }
 
-    pub(crate) fn command(&self, placement: Placement) -> Sent {
+    pub(crate) fn command(&self, placement: CreateOrder) -> Sent {
         self.command_of(Uuid::now_v7(), placement)
     }
 
-    pub(crate) fn command_of(&self, message_id: Uuid, placement: Placement) -> Sent {
+    pub(crate) fn command_of(&self, message_id: Uuid, placement: CreateOrder) -> Sent {
         let body = packet::write(pattern::ORDER_CREATE, &placement, Some("1"));
         let message = Message {
             message_id: Some(message_id.to_string()),
@@ -150,7 +150,7 @@ impl Shop {
     }
 
     /// Places an order and answers what its sender is told.
-    pub(crate) async fn place(&self, placement: Placement) -> Result<Placed, Refusal> {
+    pub(crate) async fn place(&self, placement: CreateOrder) -> Result<OrderCreated, DomainError> {
         let verdicts = self.deliver(&[self.command(placement)]).await;
         told(verdicts.into_iter().next().unwrap())
     }
@@ -175,31 +175,31 @@ impl Shop {
     }
 
     pub(crate) async fn get(&self, order_id: OrderId) -> Option<Order> {
-        self.ask_one(pattern::ORDER_GET, &OrderRef { order_id, owner: Owner::Any }).await
+        self.ask_one(pattern::ORDER_GET, &OrderRef { order_id, owner: OrderScope::Any }).await
     }
 
-    pub(crate) async fn change(&self, pattern: &str, change: &Change) -> Result<Order, Refusal> {
-        self.ask_one::<_, Outcome<Order>>(pattern, change).await.into_result()
+    pub(crate) async fn change(&self, pattern: &str, change: &Change) -> Result<Order, DomainError> {
+        self.ask_one::<_, DomainResult<Order>>(pattern, change).await.into_result()
     }
 
-    pub(crate) async fn update(&self, order_id: OrderId, changes: Changes) -> Result<Order, Refusal> {
+    pub(crate) async fn update(&self, order_id: OrderId, changes: Changes) -> Result<Order, DomainError> {
         self.change(pattern::ORDER_UPDATE, &change_of(order_id, changes)).await
     }
 
-    pub(crate) async fn cancel(&self, order_id: OrderId) -> Result<Order, Refusal> {
+    pub(crate) async fn cancel(&self, order_id: OrderId) -> Result<Order, DomainError> {
         self.change(pattern::ORDER_CANCEL, &change_of(order_id, Changes::default())).await
     }
 
-    pub(crate) async fn delete(&self, order_id: OrderId) -> Result<Order, Refusal> {
+    pub(crate) async fn delete(&self, order_id: OrderId) -> Result<Order, DomainError> {
         self.change(pattern::ORDER_DELETE, &change_of(order_id, Changes::default())).await
     }
 
     pub(crate) async fn history(&self, order_id: OrderId) -> Vec<HistoryEntry> {
-        self.ask_one(pattern::ORDER_HISTORY, &OrderRef { order_id, owner: Owner::Any }).await
+        self.ask_one(pattern::ORDER_HISTORY, &OrderRef { order_id, owner: OrderScope::Any }).await
     }
 
-    pub(crate) async fn replay(&self, replay: &Replay) -> Result<Replayed, Refusal> {
-        self.ask_one::<_, Outcome<Replayed>>(pattern::ORDER_REPLAY, replay).await.into_result()
+    pub(crate) async fn replay(&self, replay: &Replay) -> Result<Replayed, DomainError> {
+        self.ask_one::<_, DomainResult<Replayed>>(pattern::ORDER_REPLAY, replay).await.into_result()
     }
 
     pub(crate) async fn settle(&self, order_id: OrderId, attempt: u32) -> Settled {
@@ -259,10 +259,10 @@ pub(crate) async fn request_to<Q: Serialize, R: DeserializeOwned>(
     Ok(serde_json::from_str(answer.get()).unwrap())
 }
 
-pub(crate) fn told(verdict: Verdict) -> Result<Placed, Refusal> {
+pub(crate) fn told(verdict: Verdict) -> Result<OrderCreated, DomainError> {
     match verdict {
         Verdict::Done(Some(answer)) => {
-            serde_json::from_str::<Outcome<Placed>>(answer.get()).unwrap().into_result()
+            serde_json::from_str::<DomainResult<OrderCreated>>(answer.get()).unwrap().into_result()
         }
         other => panic!("no answer: {other:?}"),
     }
@@ -272,12 +272,12 @@ pub(crate) fn customer(id: &str) -> CustomerId {
     id.parse().unwrap()
 }
 
-pub(crate) fn owner(id: &str) -> Owner {
-    Owner::Customer { customer_id: customer(id) }
+pub(crate) fn owner(id: &str) -> OrderScope {
+    OrderScope::Customer { customer_id: customer(id) }
 }
 
-pub(crate) fn placement(customer_id: &str, items: &[(&str, u32)]) -> Placement {
-    Placement {
+pub(crate) fn placement(customer_id: &str, items: &[(&str, u32)]) -> CreateOrder {
+    CreateOrder {
         order_id: OrderId(Uuid::now_v7()),
         customer_id: customer(customer_id),
         items: items
@@ -290,9 +290,9 @@ pub(crate) fn placement(customer_id: &str, items: &[(&str, u32)]) -> Placement {
     }
 }
 
-pub(crate) fn keyed(key: &str, items: &[(&str, u32)]) -> Placement {
+pub(crate) fn keyed(key: &str, items: &[(&str, u32)]) -> CreateOrder {
     let placement = placement("CUST01", items);
-    Placement {
+    CreateOrder {
         order_id: OrderId::for_idempotency_key(&placement.customer_id, key),
         idempotency_key: Some(key.to_owned()),
         ..placement
@@ -300,7 +300,7 @@ pub(crate) fn keyed(key: &str, items: &[(&str, u32)]) -> Placement {
 }
 
 pub(crate) fn change_of(order_id: OrderId, changes: Changes) -> Change {
-    Change { request_id: Uuid::now_v7(), order_id, owner: Owner::Any, changes, expected_version: None }
+    Change { request_id: Uuid::now_v7(), order_id, owner: OrderScope::Any, changes, expected_version: None }
 }
 
 pub(crate) fn address(text: &str) -> Changes {

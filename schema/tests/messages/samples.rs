@@ -1,7 +1,8 @@
 //! One message of each type, in the words of the shop.
 
 use schema::customer::Customer;
-use schema::fingerprint::fingerprint;
+use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
+use schema::fingerprint::request_fingerprint;
 use schema::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{
     Adjust, AuditedReservation, ListProducts, ProductPage, PutProduct, ReservationState, Reserve, Reserved,
@@ -11,12 +12,12 @@ use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::{
-    After, AuditedOrder, Backlog, Change, Changes, HistoryEntry, Item, ListOrders, OrderAudit, OrderAudited,
-    OrderPage, OrderRef, Owner, Placed, Placement, Replay, Replayed, Settle, Settled,
+    AuditedOrder, Backlog, Change, Changes, CreateOrder, HistoryEntry, Item, ListOrders, OrderAudit,
+    OrderAudited, OrderCreated, OrderPage, OrderRef, OrderScope, Replay, ReplayFrom, Replayed, Settle,
+    Settled,
 };
 use schema::page::Page;
 use schema::product::Product;
-use schema::refusal::{Outcome, Refusal, RefusalCode};
 use schema::time::Timestamp;
 use uuid::Uuid;
 
@@ -30,20 +31,20 @@ pub(crate) fn check_all() -> Vec<String> {
         names.push(name.to_owned());
     };
     sample("order.create", &|name| check(name, &placement()));
-    sample("order.create.response", &|name| check(name, &Outcome::Done(placed())));
-    sample("order.create.refused", &|name| check(name, &refused::<Placed>()));
-    sample("order.get", &|name| check(name, &vec![order_ref(Owner::Any), order_ref(own())]));
+    sample("order.create.response", &|name| check(name, &DomainResult::Done(placed())));
+    sample("order.create.refused", &|name| check(name, &refused::<OrderCreated>()));
+    sample("order.get", &|name| check(name, &vec![order_ref(OrderScope::Any), order_ref(own())]));
     sample("order.get.response", &|name| check(name, &vec![Some(order()), Some(rejected()), None]));
     sample("order.list", &|name| check(name, &vec![list_orders()]));
-    sample("order.list.response", &|name| check(name, &vec![Outcome::Done(order_page())]));
+    sample("order.list.response", &|name| check(name, &vec![DomainResult::Done(order_page())]));
     sample("order.update", &|name| check(name, &vec![change(shipment())]));
-    sample("order.update.response", &|name| check(name, &vec![Outcome::Done(order()), refused()]));
+    sample("order.update.response", &|name| check(name, &vec![DomainResult::Done(order()), refused()]));
     sample("order.cancel", &|name| check(name, &vec![change(Changes::default())]));
     sample("order.delete", &|name| check(name, &vec![change(Changes::default())]));
     sample("order.history", &|name| check(name, &vec![order_ref(own())]));
     sample("order.history.response", &|name| check(name, &vec![history()]));
     sample("order.replay", &|name| check(name, &replays()));
-    sample("order.replay.response", &|name| check(name, &vec![Outcome::Done(replayed()), refused()]));
+    sample("order.replay.response", &|name| check(name, &vec![DomainResult::Done(replayed()), refused()]));
     sample("order.settle", &|name| check(name, &vec![Settle { order_id: order_id(), attempt: 1 }]));
     sample("order.settle.response", &|name| check(name, &vec![settled(), Settled::Void]));
     sample("order.audit", &|name| check(name, &vec![OrderAudit { after: Some(order_id()), limit: 500 }]));
@@ -54,19 +55,19 @@ pub(crate) fn check_all() -> Vec<String> {
     sample("inventory.get", &|name| check(name, &vec![mug()]));
     sample("inventory.get.response", &|name| check(name, &vec![Some(product()), None]));
     sample("inventory.list", &|name| check(name, &vec![list_products()]));
-    sample("inventory.list.response", &|name| check(name, &vec![Outcome::Done(product_page())]));
+    sample("inventory.list.response", &|name| check(name, &vec![DomainResult::Done(product_page())]));
     sample("inventory.reserve", &|name| check(name, &vec![reserve()]));
     sample("inventory.reserve.response", &|name| check(name, &reserved()));
     sample("inventory.adjust", &|name| check(name, &vec![adjust()]));
-    sample("inventory.adjust.response", &|name| check(name, &vec![Outcome::Done(product()), refused()]));
+    sample("inventory.adjust.response", &|name| check(name, &vec![DomainResult::Done(product()), refused()]));
     sample("inventory.put", &|name| check(name, &vec![put_product()]));
-    sample("inventory.put.response", &|name| check(name, &vec![Outcome::Done(product()), refused()]));
+    sample("inventory.put.response", &|name| check(name, &vec![DomainResult::Done(product()), refused()]));
     sample("inventory.audit", &|name| check(name, &vec![StockAudit { after: None, limit: 500 }]));
     sample("inventory.audit.response", &|name| check(name, &vec![stock_audited()]));
     sample("customer.get", &|name| check(name, &vec![ada().id]));
     sample("customer.get.response", &|name| check(name, &vec![Some(ada()), None]));
     sample("customer.put", &|name| check(name, &vec![ada()]));
-    sample("customer.put.response", &|name| check(name, &vec![Outcome::Done(ada()), refused()]));
+    sample("customer.put.response", &|name| check(name, &vec![DomainResult::Done(ada()), refused()]));
     names
 }
 
@@ -94,16 +95,16 @@ fn usd(amount_minor: i64) -> Money {
     Money { amount_minor, currency: Currency::USD }
 }
 
-fn own() -> Owner {
-    Owner::Customer { customer_id: customer_id() }
+fn own() -> OrderScope {
+    OrderScope::Customer { customer_id: customer_id() }
 }
 
 fn items() -> Vec<Item> {
     vec![Item { product_id: mug(), quantity: 2 }]
 }
 
-fn placement() -> Placement {
-    Placement {
+fn placement() -> CreateOrder {
+    CreateOrder {
         order_id: order_id(),
         customer_id: customer_id(),
         items: items(),
@@ -119,7 +120,7 @@ fn order() -> Order {
         customer_id: customer_id(),
         status: OrderStatus::Processing,
         version: 1,
-        fingerprint: fingerprint(&items(), Some("1 Harbour Street, Portland")),
+        fingerprint: request_fingerprint(&items(), Some("1 Harbour Street, Portland")),
         line_items: vec![LineItem {
             id: line_item_id(order_id(), &mug()),
             product_id: mug(),
@@ -150,16 +151,18 @@ fn shortfall() -> Shortfall {
     Shortfall { product_id: mug(), requested: 2, available: 1 }
 }
 
-fn placed() -> Placed {
-    Placed { order: Some(order()), replayed: false }
+fn placed() -> OrderCreated {
+    OrderCreated { order: Some(order()), replayed: false }
 }
 
-fn refused<T>() -> Outcome<T> {
+fn refused<T>() -> DomainResult<T> {
     let field = ["input", "id"];
-    Outcome::Refused { refused: Refusal::at(RefusalCode::OrderNotFound, "there is no such order", field) }
+    DomainResult::Refused {
+        refused: DomainError::at(DomainErrorCode::OrderNotFound, "there is no such order", field),
+    }
 }
 
-fn order_ref(owner: Owner) -> OrderRef {
+fn order_ref(owner: OrderScope) -> OrderRef {
     OrderRef { order_id: order_id(), owner }
 }
 
@@ -208,9 +211,9 @@ fn history() -> Vec<HistoryEntry> {
 fn replays() -> Vec<Replay> {
     let replay = |after| Replay { owner: own(), order_id: None, after, limit: 100 };
     vec![
-        replay(Some(After::Position(41))),
-        replay(Some(After::Cursor("dTEK".to_owned()))),
-        Replay { owner: Owner::Any, order_id: Some(order_id()), ..replay(None) },
+        replay(Some(ReplayFrom::Position(41))),
+        replay(Some(ReplayFrom::Cursor("dTEK".to_owned()))),
+        Replay { owner: OrderScope::Any, order_id: Some(order_id()), ..replay(None) },
     ]
 }
 

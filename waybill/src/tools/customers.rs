@@ -16,7 +16,7 @@ impl FromRecord for Customer {
             phone: record.text("phone").map(str::to_owned),
             shipping_address: record.required("shipping_address")?.to_owned(),
         };
-        match customer.fault() {
+        match customer.validate() {
             Some(refusal) => Err(refusal.message),
             None => Ok(customer),
         }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use schema::customer::Customer;
+use schema::domain_error::{DomainError, DomainResult};
 use schema::inventory_messages::{Adjust, PutProduct};
 use schema::pattern::{CUSTOMER_PUT, INVENTORY_PUT};
 use schema::product::Product;
-use schema::refusal::{Outcome, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -146,7 +146,7 @@ async fn put<T, Q: Serialize + Sync, A: DeserializeOwned>(
     batch: &[Entry<T>],
     items: &[Q],
 ) -> anyhow::Result<Vec<A>> {
-    let outcomes: Vec<Outcome<A>> = desk.ask(pattern, items).await.context(AGAIN)?;
+    let outcomes: Vec<DomainResult<A>> = desk.ask(pattern, items).await.context(AGAIN)?;
     ensure!(outcomes.len() == batch.len(), "{} of {} records were answered", outcomes.len(), batch.len());
     let answers = batch.iter().zip(outcomes);
     answers
@@ -154,6 +154,6 @@ async fn put<T, Q: Serialize + Sync, A: DeserializeOwned>(
         .collect()
 }
 
-fn refused(line: u64, refusal: &Refusal) -> anyhow::Error {
+fn refused(line: u64, refusal: &DomainError) -> anyhow::Error {
     anyhow::anyhow!("line {line}: {}", refusal.message).context(AGAIN)
 }

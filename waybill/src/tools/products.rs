@@ -34,7 +34,7 @@ impl FromRecord for ProductRecord {
             description: record.required("description")?.to_owned(),
             unit_price,
         };
-        match product.fault() {
+        match product.validate() {
             Some(refusal) => Err(refusal.message),
             None => Ok(Self { product, quantity }),
         }

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
+use schema::domain_error::DomainResult;
 use schema::ids::ProductId;
 use schema::inventory_messages::Adjust;
-use schema::limits::text_fault;
+use schema::limits::validate_text;
 use schema::pattern::INVENTORY_ADJUST;
 use schema::product::Product;
-use schema::refusal::Outcome;
 use uuid::Uuid;
 
 use crate::desk::{Desk, DeskArgs};
@@ -56,7 +56,7 @@ struct ReceiveArgs {
 /// Runs the command.
 pub(crate) async fn run(args: StockArgs) -> anyhow::Result<()> {
     let StockCommand::Receive(args) = args.command;
-    if let Some(fault) = text_fault(&args.reason, REASON_MAX_CHARS, false) {
+    if let Some(fault) = validate_text(&args.reason, REASON_MAX_CHARS, false) {
         return Err(anyhow!("--reason {fault}"));
     }
     let receipt = Adjust {
@@ -74,8 +74,8 @@ pub(crate) async fn run(args: StockArgs) -> anyhow::Result<()> {
 }
 
 /// Brings everything in and answers each, in order.
-pub(super) async fn receive(desk: &Desk, receipts: &[Adjust]) -> anyhow::Result<Vec<Outcome<Product>>> {
-    let products: Vec<Outcome<Product>> = desk.ask(INVENTORY_ADJUST, receipts).await?;
+pub(super) async fn receive(desk: &Desk, receipts: &[Adjust]) -> anyhow::Result<Vec<DomainResult<Product>>> {
+    let products: Vec<DomainResult<Product>> = desk.ask(INVENTORY_ADJUST, receipts).await?;
     ensure!(
         products.len() == receipts.len(),
         "inventory-service answered {} of {}",

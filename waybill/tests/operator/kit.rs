@@ -13,7 +13,7 @@ use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{SharedTransport, Target};
 use embedded_broker::{DataDirLock, EmbeddedBroker, Storage};
 use schema::ids::{CustomerId, OrderId};
-use schema::order_messages::{Item, Placement};
+use schema::order_messages::{CreateOrder, Item};
 use schema::pattern::ORDER_CREATE;
 use serde_json::Value;
 use testkit::Process;
@@ -150,7 +150,7 @@ pub(crate) fn poison(id: &str) -> Message {
 pub(crate) fn order(key: &str) -> (OrderId, Message) {
     let customer_id: CustomerId = "CUST01".parse().unwrap();
     let order_id = OrderId::for_idempotency_key(&customer_id, key);
-    let placement = Placement {
+    let placement = CreateOrder {
         order_id,
         customer_id,
         items: vec![Item { product_id: "PROD01".parse().unwrap(), quantity: 2 }],

@@ -39,7 +39,7 @@ impl Line {
     ) -> Result<Box<RawValue>, RequestError> {
         let packet = Packet { pattern: pattern.to_owned(), data: data.to_owned(), id: None };
         let request = Request { packet, deadline };
-        let answer = match Service::of(pattern).unwrap() {
+        let answer = match Service::from_pattern(pattern).unwrap() {
             Service::Order => {
                 let orders = self.orders.get().and_then(Weak::upgrade).unwrap();
                 orders.handle(request).await
@@ -68,7 +68,9 @@ impl Ask for Line {
         if self.calm.load(Ordering::SeqCst) {
             return self.handle(pattern, &data, deadline).await;
         }
-        if Service::of(pattern) == Some(Service::Inventory) && self.inventory_away.load(Ordering::SeqCst) {
+        if Service::from_pattern(pattern) == Some(Service::Inventory)
+            && self.inventory_away.load(Ordering::SeqCst)
+        {
             return Err(unavailable());
         }
         let drawn = self.rng.lock().unwrap().random_range(0..100);

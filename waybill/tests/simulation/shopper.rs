@@ -6,12 +6,12 @@ use bus::packet;
 use bus::requester::{Ask, request};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use schema::fingerprint::fingerprint;
+use schema::domain_error::DomainResult;
+use schema::fingerprint::request_fingerprint;
 use schema::ids::OrderId;
 use schema::order::{Order, OrderStatus};
-use schema::order_messages::{Change, Changes, Item, Owner, Placement};
+use schema::order_messages::{Change, Changes, CreateOrder, Item, OrderScope};
 use schema::pattern::{ORDER_CANCEL, ORDER_CREATE, ORDER_DELETE, ORDER_UPDATE};
-use schema::refusal::Outcome;
 use schema::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) struct Shopper {
     /// Versions that somebody was told of, with the status they were told.
     pub(crate) told: Vec<(OrderId, u32, OrderStatus)>,
     /// Changes that were asked for, each with its first answer, where one came.
-    asked: Vec<(&'static str, Change, Option<Outcome<Order>>)>,
+    asked: Vec<(&'static str, Change, Option<DomainResult<Order>>)>,
 }
 
 pub(crate) fn draw_id(rng: &mut StdRng) -> Uuid {
@@ -56,8 +56,8 @@ impl Shopper {
         let mut items: Vec<Item> = items.collect();
         items.sort_by(|a, b| a.product_id.cmp(&b.product_id));
         items.dedup_by(|a, b| a.product_id == b.product_id);
-        self.accepted.entry(order_id).or_default().insert(fingerprint(&items, None));
-        let placement = Placement {
+        self.accepted.entry(order_id).or_default().insert(request_fingerprint(&items, None));
+        let placement = CreateOrder {
             order_id,
             customer_id,
             items,
@@ -109,17 +109,17 @@ impl Shopper {
         };
         let expected_version = rng.random_bool(0.3).then(|| rng.random_range(1..4));
         let request_id = draw_id(rng);
-        Some((pattern, Change { request_id, order_id, owner: Owner::Any, changes, expected_version }))
+        Some((pattern, Change { request_id, order_id, owner: OrderScope::Any, changes, expected_version }))
     }
 
     /// Asks for the change, and keeps its answer: it is the same each time.
     pub(crate) async fn ask_for(&mut self, ask: &dyn Ask, index: usize) {
         let (pattern, change, first) = &mut self.asked[index];
         let deadline = Deadline::after(Duration::from_secs(60));
-        let answers: Result<Vec<Outcome<Order>>, _> =
+        let answers: Result<Vec<DomainResult<Order>>, _> =
             request(ask, pattern, std::slice::from_ref(change), deadline).await;
         let Some(answer) = answers.ok().and_then(|mut answers| answers.pop()) else { return };
-        if let Outcome::Done(order) = &answer {
+        if let DomainResult::Done(order) = &answer {
             self.told.push((order.id, order.version, order.status));
         }
         let first = first.get_or_insert_with(|| answer.clone());

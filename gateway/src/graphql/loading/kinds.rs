@@ -2,13 +2,13 @@
 
 use async_graphql::dataloader::Loader;
 use schema::customer::Customer;
+use schema::domain_error::DomainResult;
 use schema::ids::{CustomerId, OrderId, ProductId};
 use schema::order::{Order, OrderStatus};
-use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef, Owner};
+use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef, OrderScope};
 use schema::page::Page;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET, ORDER_HISTORY, ORDER_LIST};
 use schema::product::Product;
-use schema::refusal::Outcome;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -71,7 +71,7 @@ impl Loader<HistoryKey> for Backend {
     async fn load(&self, keys: &[HistoryKey]) -> Result<HashMap<HistoryKey, Self::Value>, EdgeError> {
         let question = |key: &HistoryKey| OrderRef {
             order_id: key.order_id,
-            owner: Owner::Customer { customer_id: key.customer_id.clone() },
+            owner: OrderScope::Customer { customer_id: key.customer_id.clone() },
         };
         load_each(self, ORDER_HISTORY, keys, question, Arc::new).await
     }
@@ -100,11 +100,11 @@ impl Loader<ListKey> for Backend {
 
     async fn load(&self, keys: &[ListKey]) -> Result<HashMap<ListKey, Self::Value>, EdgeError> {
         let question = |key: &ListKey| ListOrders {
-            owner: Owner::Customer { customer_id: key.customer_id.clone() },
+            owner: OrderScope::Customer { customer_id: key.customer_id.clone() },
             statuses: key.statuses.clone(),
             page: Page::from(key.page.clone()),
         };
-        let list = |page: Outcome<OrderPage>| match page.into_result() {
+        let list = |page: DomainResult<OrderPage>| match page.into_result() {
             Ok(page) => Ok(Arc::new(OrderList {
                 orders: page.orders.into_iter().map(Arc::new).collect(),
                 has_next_page: page.has_next_page,

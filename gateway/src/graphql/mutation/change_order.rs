@@ -1,11 +1,11 @@
 //! Changing, cancelling and deleting an order: their inputs as messages, their answers as payloads.
 
 use async_graphql::{ID, InputObject, SimpleObject};
+use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::ids::OrderId;
-use schema::limits::{SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS, text_fault};
+use schema::limits::{SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS, validate_text};
 use schema::order::Order as WireOrder;
 use schema::order_messages::{Change, Changes};
-use schema::refusal::{Refusal, RefusalCode};
 use uuid::Uuid;
 
 use super::{UserError, user_errors};
@@ -75,15 +75,15 @@ impl UpdateOrderInput {
         Err(ErrorCode::Forbidden.error("this needs the scope orders:write or orders:fulfil"))
     }
 
-    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<Refusal>> {
+    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
         let texts = [
             (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
             (&self.tracking_company, TRACKING_MAX_CHARS, false, "trackingCompany"),
             (&self.tracking_number, TRACKING_MAX_CHARS, false, "trackingNumber"),
         ];
         let faults = texts.into_iter().filter_map(|(text, max_chars, multiline, name)| {
-            let message = text_fault(text.as_deref()?, max_chars, multiline)?;
-            Some(Refusal::at(RefusalCode::InvalidInput, message, ["input", name]))
+            let message = validate_text(text.as_deref()?, max_chars, multiline)?;
+            Some(DomainError::at(DomainErrorCode::InvalidInput, message, ["input", name]))
         });
         let faults = faults.collect();
         let changes = Changes {
@@ -97,13 +97,13 @@ impl UpdateOrderInput {
 }
 
 impl CancelOrderInput {
-    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<Refusal>> {
+    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
         change(&self.id, self.expected_version, Changes::default(), Vec::new(), viewer, request_id)
     }
 }
 
 impl DeleteOrderInput {
-    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<Refusal>> {
+    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
         change(&self.id, self.expected_version, Changes::default(), Vec::new(), viewer, request_id)
     }
 }
@@ -113,16 +113,16 @@ fn change(
     id: &ID,
     expected_version: Option<i32>,
     changes: Changes,
-    mut faults: Vec<Refusal>,
+    mut faults: Vec<DomainError>,
     viewer: &SignedIn,
     request_id: Uuid,
-) -> Result<Change, Vec<Refusal>> {
+) -> Result<Change, Vec<DomainError>> {
     let expected_version = expected_version.map(u32::try_from).transpose().map_err(|_| {
-        Refusal::at(RefusalCode::InvalidInput, "must not be negative", ["input", "expectedVersion"])
+        DomainError::at(DomainErrorCode::InvalidInput, "must not be negative", ["input", "expectedVersion"])
     });
-    let order_id = id
-        .parse::<OrderId>()
-        .map_err(|_| Refusal::at(RefusalCode::OrderNotFound, "there is no such order", ["input", "id"]));
+    let order_id = id.parse::<OrderId>().map_err(|_| {
+        DomainError::at(DomainErrorCode::OrderNotFound, "there is no such order", ["input", "id"])
+    });
     match (order_id, expected_version) {
         (Ok(order_id), Ok(expected_version)) if faults.is_empty() => {
             Ok(Change { request_id, order_id, owner: viewer.reach().into(), changes, expected_version })
@@ -140,7 +140,7 @@ pub(super) trait ChangePayload: Sized {
     fn changed(order: WireOrder) -> Self;
     fn refused(user_errors: Vec<UserError>) -> Self;
 
-    fn of(result: Result<WireOrder, Vec<Refusal>>) -> Result<Self, EdgeError> {
+    fn of(result: Result<WireOrder, Vec<DomainError>>) -> Result<Self, EdgeError> {
         match result {
             Ok(order) => Ok(Self::changed(order)),
             Err(refusals) => Ok(Self::refused(user_errors(refusals)?)),

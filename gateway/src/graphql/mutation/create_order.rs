@@ -1,8 +1,8 @@
 use async_graphql::{ID, InputObject, SimpleObject};
+use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::ids::{CustomerId, ProductId};
 use schema::limits::ORDER_MAX_ITEMS;
-use schema::order_messages::{Item, Placed, Placement};
-use schema::refusal::{Refusal, RefusalCode};
+use schema::order_messages::{CreateOrder, Item, OrderCreated};
 
 use super::{UserError, user_errors};
 use crate::edge::EdgeError;
@@ -41,23 +41,23 @@ impl CreateOrderInput {
         self,
         customer_id: CustomerId,
         placing: &Placing,
-    ) -> Result<Placement, Vec<Refusal>> {
+    ) -> Result<CreateOrder, Vec<DomainError>> {
         let (items, mut faults) = read_items(&self.items);
         let placement = placing.placement(customer_id, items, self.shipping_address, self.idempotency_key);
-        faults.extend(placement.faults());
+        faults.extend(placement.validate());
         if faults.is_empty() { Ok(placement) } else { Err(faults) }
     }
 }
 
 /// The items as far as they can be read. Each product id that can't be is a fault, and something that no other item
 /// names stands in for it, so that the remaining checks see every item in its place.
-fn read_items(inputs: &[OrderItemInput]) -> (Vec<Item>, Vec<Refusal>) {
+fn read_items(inputs: &[OrderItemInput]) -> (Vec<Item>, Vec<DomainError>) {
     let mut faults = Vec::new();
     // One more than allowed is enough to be refused.
     let items = inputs.iter().take(ORDER_MAX_ITEMS + 1).enumerate().map(|(index, input)| {
         let product_id = input.product_id.parse().unwrap_or_else(|error| {
             let field = ["input", "items", &index.to_string(), "productId"].map(str::to_owned);
-            faults.push(Refusal::at(RefusalCode::InvalidInput, format!("{error}"), field));
+            faults.push(DomainError::at(DomainErrorCode::InvalidInput, format!("{error}"), field));
             stand_in(index)
         });
         Item { product_id, quantity: u32::try_from(input.quantity).unwrap_or(0) }
@@ -71,19 +71,19 @@ fn stand_in(index: usize) -> ProductId {
 }
 
 impl CreateOrderPayload {
-    pub(super) fn refused(refusals: Vec<Refusal>) -> Result<Self, EdgeError> {
+    pub(super) fn refused(refusals: Vec<DomainError>) -> Result<Self, EdgeError> {
         Ok(Self { order: None, replayed: None, user_errors: user_errors(refusals)? })
     }
 
     pub(super) fn of(progress: Progress) -> Result<Self, EdgeError> {
         let (order, replayed) = match progress {
-            Progress::Placed(Placed { order: Some(order), replayed }) => (order, Some(replayed)),
+            Progress::OrderCreated(OrderCreated { order: Some(order), replayed }) => (order, Some(replayed)),
             Progress::Accepted(order) => (order, None),
             Progress::Stored { order, replayed } => (order, replayed),
             Progress::Refused(refusal) => return Self::refused(vec![refusal]),
-            Progress::Placed(Placed { order: None, replayed }) => {
-                let deleted = Refusal::at(
-                    RefusalCode::OrderNotFound,
+            Progress::OrderCreated(OrderCreated { order: None, replayed }) => {
+                let deleted = DomainError::at(
+                    DomainErrorCode::OrderNotFound,
                     "the order of this idempotency key has been deleted",
                     ["input", "idempotencyKey"],
                 );

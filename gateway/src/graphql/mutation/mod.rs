@@ -5,10 +5,10 @@ mod create_order;
 mod user_error;
 
 use async_graphql::{Context, Object};
+use schema::domain_error::{DomainError, DomainResult};
 use schema::order::Order as WireOrder;
 use schema::order_messages::Change;
 use schema::pattern::{ORDER_CANCEL, ORDER_DELETE, ORDER_UPDATE};
-use schema::refusal::{Outcome, Refusal};
 
 use self::change_order::{
     CancelOrderInput, CancelOrderPayload, ChangePayload, DeleteOrderInput, DeleteOrderPayload,
@@ -92,18 +92,18 @@ impl Mutation {
 async fn send_change<P: ChangePayload>(
     ctx: &Context<'_>,
     pattern: &str,
-    change: Result<Change, Vec<Refusal>>,
+    change: Result<Change, Vec<DomainError>>,
 ) -> Result<Option<P>, EdgeError> {
     let change = match change {
         Ok(change) => change,
         Err(faults) => return P::of(Err(faults)).map(Some),
     };
     let backend = ctx.data_unchecked::<Loaders>().backend();
-    let answer: Outcome<WireOrder> =
+    let answer: DomainResult<WireOrder> =
         backend.ask_one(pattern, &change).await.map_err(|error| change_fault(&error))?;
     P::of(answer.into_result().map_err(|refusal| vec![refusal])).map(Some)
 }
 
-fn user_errors(refusals: Vec<Refusal>) -> Result<Vec<UserError>, EdgeError> {
+fn user_errors(refusals: Vec<DomainError>) -> Result<Vec<UserError>, EdgeError> {
     refusals.into_iter().map(UserError::try_from).collect()
 }

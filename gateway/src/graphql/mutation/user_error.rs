@@ -1,5 +1,5 @@
 use async_graphql::{Enum, SimpleObject};
-use schema::refusal::{Refusal, RefusalCode};
+use schema::domain_error::{DomainError, DomainErrorCode};
 
 use crate::edge::{EdgeError, ErrorCode};
 
@@ -22,22 +22,22 @@ pub(crate) enum UserErrorCode {
     IdempotencyKeyReused,
 }
 
-impl TryFrom<Refusal> for UserError {
+impl TryFrom<DomainError> for UserError {
     type Error = EdgeError;
 
     /// Fails on refusals that no mutation has a reason for.
-    fn try_from(refusal: Refusal) -> Result<Self, EdgeError> {
+    fn try_from(refusal: DomainError) -> Result<Self, EdgeError> {
         let code = match refusal.code {
-            RefusalCode::InvalidInput => UserErrorCode::InvalidInput,
-            RefusalCode::DuplicateProduct => UserErrorCode::DuplicateProduct,
-            RefusalCode::OrderNotFound => UserErrorCode::OrderNotFound,
-            RefusalCode::InvalidTransition => UserErrorCode::InvalidTransition,
-            RefusalCode::VersionConflict => UserErrorCode::VersionConflict,
-            RefusalCode::IdempotencyKeyReused => UserErrorCode::IdempotencyKeyReused,
-            RefusalCode::CursorInvalid
-            | RefusalCode::CursorExpired
-            | RefusalCode::StockTooLow
-            | RefusalCode::ProductNotFound => {
+            DomainErrorCode::InvalidInput => UserErrorCode::InvalidInput,
+            DomainErrorCode::DuplicateProduct => UserErrorCode::DuplicateProduct,
+            DomainErrorCode::OrderNotFound => UserErrorCode::OrderNotFound,
+            DomainErrorCode::InvalidTransition => UserErrorCode::InvalidTransition,
+            DomainErrorCode::VersionConflict => UserErrorCode::VersionConflict,
+            DomainErrorCode::IdempotencyKeyReused => UserErrorCode::IdempotencyKeyReused,
+            DomainErrorCode::CursorInvalid
+            | DomainErrorCode::CursorExpired
+            | DomainErrorCode::StockTooLow
+            | DomainErrorCode::ProductNotFound => {
                 tracing::error!(?refusal, "a mutation was refused for no reason that mutations have");
                 return Err(ErrorCode::InternalServerError.error("internal error"));
             }

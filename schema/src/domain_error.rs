@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// A refusal: the asker's to put right, never a fault of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct DomainError {
     /// The kind of reason.
-    pub code: RefusalCode,
+    pub code: DomainErrorCode,
     /// The reason in words, fit to be shown.
     pub message: String,
     /// The input's path that it is about, such as `["input", "items", "0", "quantity"]`.
@@ -14,15 +14,15 @@ pub struct Refusal {
     pub field: Option<Vec<String>>,
 }
 
-impl Refusal {
+impl DomainError {
     /// A refusal about no field in particular.
-    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+    pub fn new(code: DomainErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), field: None }
     }
 
     /// A refusal about one field of the input.
     pub fn at<S: Into<String>>(
-        code: RefusalCode,
+        code: DomainErrorCode,
         message: impl Into<String>,
         field: impl IntoIterator<Item = S>,
     ) -> Self {
@@ -34,7 +34,7 @@ impl Refusal {
 /// The kinds of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum RefusalCode {
+pub enum DomainErrorCode {
     /// Out of bounds or malformed.
     InvalidInput,
     /// A product appears twice in one order.
@@ -60,19 +60,19 @@ pub enum RefusalCode {
 /// A result, or `{"refused": {...}}` in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Outcome<T> {
+pub enum DomainResult<T> {
     /// Refused. First, because an untagged result may accept anything.
     Refused {
         /// Why.
-        refused: Refusal,
+        refused: DomainError,
     },
     /// Done.
     Done(T),
 }
 
-impl<T> Outcome<T> {
+impl<T> DomainResult<T> {
     /// As Rust's own result.
-    pub fn into_result(self) -> Result<T, Refusal> {
+    pub fn into_result(self) -> Result<T, DomainError> {
         match self {
             Self::Done(value) => Ok(value),
             Self::Refused { refused } => Err(refused),
@@ -80,8 +80,8 @@ impl<T> Outcome<T> {
     }
 }
 
-impl<T> From<Result<T, Refusal>> for Outcome<T> {
-    fn from(result: Result<T, Refusal>) -> Self {
+impl<T> From<Result<T, DomainError>> for DomainResult<T> {
+    fn from(result: Result<T, DomainError>) -> Self {
         match result {
             Ok(value) => Self::Done(value),
             Err(refused) => Self::Refused { refused },
