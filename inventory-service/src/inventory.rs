@@ -52,7 +52,7 @@ impl Inventory {
             answers.extend(transact(self, &scope, decide).await?);
         }
         count(&answers);
-        self.failpoints.reach(Failpoint::AfterHoldBeforeReply).await;
+        self.failpoints.hit(Failpoint::AfterHoldBeforeReply).await;
         Ok(answers)
     }
 
@@ -71,7 +71,7 @@ impl Inventory {
         for (heard, followed) in news.iter().zip(&followed) {
             report(heard.order_id, heard.version, *followed);
         }
-        self.failpoints.reach(Failpoint::AfterFollowBeforeAck).await;
+        self.failpoints.hit(Failpoint::AfterFollowBeforeAck).await;
         Ok(followed)
     }
 

@@ -36,7 +36,7 @@ impl Service {
         #[cfg(not(debug_assertions))]
         let failpoints = Failpoints::default();
         #[cfg(debug_assertions)]
-        let failpoints = Failpoints::told(service_kit::sabotage::pass);
+        let failpoints = Failpoints::by_name(service_kit::sabotage::pass);
         let hold = Hold(config.reservation_hold);
         let inventory = Inventory { database, currency: config.currency, hold, failpoints };
         if config.seed_demo {

@@ -76,7 +76,7 @@ impl Settling {
         let voided = answers.iter().filter(|answer| **answer == Settled::Void).count();
         let asked = questions.len();
         if voided > 0 {
-            self.inventory.failpoints.reach(Failpoint::AfterVoidBeforeRelease).await;
+            self.inventory.failpoints.hit(Failpoint::AfterVoidBeforeRelease).await;
         }
         self.inventory.settle(&questions.into_iter().zip(answers).collect::<Vec<_>>()).await?;
         metrics::counter!("waybill_holds_settled_total").increment(asked as u64);

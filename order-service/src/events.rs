@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bus::events::event_message;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
-use store::relay::{Publication, Unpublished};
+use store::relay::{OutboxSource, Publication};
 use store::{Database, StoreError};
 
 use crate::entity::order_event;
@@ -16,7 +16,7 @@ pub(crate) struct OrderEvents {
 }
 
 #[async_trait]
-impl Unpublished for OrderEvents {
+impl OutboxSource for OrderEvents {
     async fn unpublished(&self, limit: u64) -> Result<Vec<Publication>, StoreError> {
         let rows = order_event::Entity::find()
             .filter(order_event::Column::PublishedAt.is_null())

@@ -13,7 +13,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::value::to_raw_value;
 use service_kit::sabotage::{Guard, without};
-use store::relay::{Publication, Relay, Unpublished};
+use store::relay::{OutboxSource, Publication, Relay};
 use store::{Database, StoreError};
 
 use crate::context::Context;
@@ -40,7 +40,7 @@ pub(crate) fn outbox(relay: Relay) -> Relay {
 /// Publishes each event once, right after its commit, and leaves nothing to the relay: what was committed and not
 /// published when the process died, or could not be published, nobody thinks of again.
 struct Unremembered {
-    events: Arc<dyn Unpublished>,
+    events: Arc<dyn OutboxSource>,
     database: Database,
     transport: SharedTransport,
     /// The last position that it is done with; negative until it has begun.
@@ -48,7 +48,7 @@ struct Unremembered {
 }
 
 #[async_trait]
-impl Unpublished for Unremembered {
+impl OutboxSource for Unremembered {
     async fn unpublished(&self, _: u64) -> Result<Vec<Publication>, StoreError> {
         let waiting = self.events.unpublished(MANY).await?;
         let head = waiting.last().map_or(0, |last| last.position);

@@ -47,7 +47,7 @@ impl Service {
         #[cfg(not(debug_assertions))]
         let failpoints = Failpoints::default();
         #[cfg(debug_assertions)]
-        let failpoints = Failpoints::told(service_kit::sabotage::pass);
+        let failpoints = Failpoints::by_name(service_kit::sabotage::pass);
         let context = Context {
             database: database.clone(),
             ask: host.requester("order", &transport),

@@ -173,7 +173,7 @@ pub fn for_update(backend: DbBackend, select: &mut SelectStatement) {
 ///
 /// Two names may stand for one another's: whoever needs more than one of them, or rows too, takes the name first and
 /// one only.
-pub async fn lock_name(transaction: &impl ConnectionTrait, name: u128) -> Result<(), StoreError> {
+pub async fn advisory_lock(transaction: &impl ConnectionTrait, name: u128) -> Result<(), StoreError> {
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres {
         let [high, low] = [name >> 64, name & u128::from(u64::MAX)].map(|half| half as u64);

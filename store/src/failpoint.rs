@@ -71,7 +71,7 @@ impl Failpoints {
     }
 
     /// Tells `pass` the name of each one.
-    pub fn told(pass: fn(&str)) -> Self {
+    pub fn by_name(pass: fn(&str)) -> Self {
         Self::new(move |failpoint| {
             pass(failpoint.name());
             Box::pin(std::future::ready(()))
@@ -79,7 +79,7 @@ impl Failpoints {
     }
 
     /// Passes one.
-    pub async fn reach(&self, failpoint: Failpoint) {
+    pub async fn hit(&self, failpoint: Failpoint) {
         if let Some(hook) = &self.0 {
             hook(failpoint).await;
         }

@@ -22,5 +22,5 @@ pub mod relay;
 
 pub mod failpoint;
 
-pub use database::{Database, for_update, lock_name};
+pub use database::{Database, advisory_lock, for_update};
 pub use error::{StoreError, retrying};

@@ -31,7 +31,7 @@ impl Outbox {
     /// the last position that there is.
     ///
     /// An order's own events follow one another under its row's lock, so their sequence is their versions' order.
-    pub async fn number(&self, database: &Database) -> Result<i64, StoreError> {
+    pub async fn assign_positions(&self, database: &Database) -> Result<i64, StoreError> {
         for _ in 0..MOST_TRANSACTIONS {
             let (head, behind) = self.head(database).await?;
             if !behind {

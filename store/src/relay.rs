@@ -39,7 +39,7 @@ pub struct Publication {
 
 /// A service's events, as the relay reads them.
 #[async_trait]
-pub trait Unpublished: Send + Sync + 'static {
+pub trait OutboxSource: Send + Sync + 'static {
     /// Numbered events that are not marked as published, by position, the first `limit` of them.
     async fn unpublished(&self, limit: u64) -> Result<Vec<Publication>, StoreError>;
 }
@@ -71,7 +71,7 @@ pub struct Relay {
     /// In which tables.
     pub outbox: Outbox,
     /// How they are read.
-    pub events: Arc<dyn Unpublished>,
+    pub events: Arc<dyn OutboxSource>,
     /// Where they go.
     pub transport: SharedTransport,
     /// Who does it.
@@ -95,16 +95,16 @@ impl Relay {
     }
 
     async fn relay(&self) -> Result<Relayed, RelayError> {
-        self.outbox.number(&self.database).await?;
+        self.outbox.assign_positions(&self.database).await?;
         let publications = self.events.unpublished(PUBLISHED_AT_ONCE).await?;
         if publications.is_empty() {
             return Ok(Relayed::Published(0));
         }
-        self.failpoints.reach(Failpoint::AfterNumberingBeforePublish).await;
+        self.failpoints.hit(Failpoint::AfterNumberingBeforePublish).await;
         let positions: Vec<i64> = publications.iter().map(|publication| publication.position).collect();
         let messages = publications.into_iter().map(|event| (event.target, event.message)).collect();
         let confirmed = self.transport.publish(messages, CONFIRM_LIMIT).await;
-        self.failpoints.reach(Failpoint::AfterPublishBeforeMark).await;
+        self.failpoints.hit(Failpoint::AfterPublishBeforeMark).await;
         // What was confirmed behind a failure is published again in its place.
         let prefix = confirmed.iter().take_while(|result| result.is_ok()).count().min(positions.len());
         if let Some(&last) = prefix.checked_sub(1).and_then(|index| positions.get(index)) {

@@ -25,7 +25,7 @@ pub(crate) async fn transact<T>(
         let decided = decide(&mut book);
         save::save(&book, &transaction).await?;
         if book.releases() {
-            failpoints.reach(Failpoint::ReleaseBeforeCommit).await;
+            failpoints.hit(Failpoint::ReleaseBeforeCommit).await;
         }
         transaction.commit().await?;
         Ok(decided)

@@ -79,7 +79,7 @@ impl RetryPending {
             self.away.store(away, Ordering::Relaxed);
         }
         if answers.iter().any(Answer::holds_stock) {
-            self.context.failpoints.reach(Failpoint::AfterReserveBeforeCommit).await;
+            self.context.failpoints.hit(Failpoint::AfterReserveBeforeCommit).await;
         }
         let mut found: Vec<(Stored, Finding)> =
             expired.into_iter().map(|stored| (stored, Finding::Expired)).collect();

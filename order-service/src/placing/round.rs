@@ -72,7 +72,7 @@ impl<'a> Rounds<'a> {
             drafts.iter().map(|draft| Question { order: &draft.order, attempt: draft.attempt }).collect();
         let answers = find_out(&*self.context.ask, &questions, self.deadline).await;
         if answers.iter().any(Answer::holds_stock) {
-            self.context.failpoints.reach(Failpoint::AfterReserveBeforeCommit).await;
+            self.context.failpoints.hit(Failpoint::AfterReserveBeforeCommit).await;
         }
         let now = self.context.database.now().await?;
         let new_orders: Vec<NewOrder> = drafts
@@ -153,7 +153,7 @@ impl<'a> Rounds<'a> {
         let database = &self.context.database;
         let kept: HashSet<OrderId> = retrying(|| keep(database, new_orders)).await?;
         self.context.committed.notify_one();
-        self.context.failpoints.reach(Failpoint::AfterCommitBeforeAnswer).await;
+        self.context.failpoints.hit(Failpoint::AfterCommitBeforeAnswer).await;
         for new_order in new_orders.iter().filter(|new_order| kept.contains(&new_order.order.id)) {
             metrics::counter!("waybill_orders_placed_total", "status" => new_order.order.status.as_str())
                 .increment(1);

@@ -27,7 +27,7 @@ pub(super) async fn audit(
 
 async fn page(context: &Context, question: &OrderAudit) -> Result<OrderAudited, StoreError> {
     let connection = context.database.read();
-    let head = EVENTS.number(&context.database).await?;
+    let head = EVENTS.assign_positions(&context.database).await?;
     let outbox = unpublished(context).await?;
     let limit = (question.limit as usize).clamp(1, REQUEST_MAX_ITEMS);
     let mut select = order::Entity::find()

@@ -6,7 +6,7 @@ use schema::order_messages::Change;
 use schema::time::Timestamp;
 use sea_orm::DatabaseTransaction;
 use store::failpoint::Failpoint;
-use store::{StoreError, lock_name, retrying};
+use store::{StoreError, advisory_lock, retrying};
 
 use crate::context::Context;
 use crate::domain::changing::{cancel, delete, fault, update};
@@ -46,7 +46,7 @@ async fn change_one(
 ) -> Result<Result<Order, DomainError>, StoreError> {
     let transaction = context.database.begin().await?;
     // Where there is no order yet there is no row to lock: copies of one request go one after the other all the same.
-    lock_name(&transaction, change.request_id.as_u128()).await?;
+    advisory_lock(&transaction, change.request_id.as_u128()).await?;
     let stored = lock(&transaction, change.order_id).await?.filter(|stored| !stored.is_fence());
     if stored.as_ref().is_some_and(|stored| !change.owner.includes(&stored.order.customer_id)) {
         return Ok(Err(not_found()));
@@ -70,7 +70,7 @@ async fn change_one(
             }
             transaction.commit().await?;
             context.committed.notify_one();
-            context.failpoints.reach(Failpoint::AfterChangeBeforeReply).await;
+            context.failpoints.hit(Failpoint::AfterChangeBeforeReply).await;
             Ok(Ok(order))
         }
     }

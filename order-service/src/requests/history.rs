@@ -16,7 +16,7 @@ pub(super) async fn history(
     context: &Context,
     refs: Vec<OrderRef>,
 ) -> Result<Vec<Vec<HistoryEntry>>, StoreError> {
-    EVENTS.number(&context.database).await?;
+    EVENTS.assign_positions(&context.database).await?;
     let connection = context.database.read();
     let ids: Vec<Uuid> = refs.iter().map(|order| order.order_id.0).collect();
     let rows: Vec<(Uuid, String)> = order::Entity::find()

@@ -25,7 +25,7 @@ pub(super) async fn replay(
 ) -> Result<Vec<DomainResult<Replayed>>, StoreError> {
     let mut outcomes = Vec::with_capacity(questions.len());
     for question in &questions {
-        let head = EVENTS.number(&context.database).await?;
+        let head = EVENTS.assign_positions(&context.database).await?;
         let outcome = match start(context, question, head).await? {
             Ok(start) => DomainResult::Done(scan(context, question, start, head).await?),
             Err(refused) => DomainResult::Refused { refused },
@@ -71,7 +71,7 @@ async fn resolve(
             Some((_, Some(position))) => return Ok(Ok(position - back)),
             // Committed after the numbering.
             Some((_, None)) => {
-                EVENTS.number(&context.database).await?;
+                EVENTS.assign_positions(&context.database).await?;
             }
             None => return missing(context, owner, cursor, head).await,
         }
