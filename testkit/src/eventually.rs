@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long [`eventually`] waits: long enough for a loaded machine, since it is only spent when a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -46,10 +46,10 @@ impl<T, E: std::fmt::Debug> Probe for Result<T, E> {
 /// Probes until the condition holds and answers its value.
 ///
 /// # Panics
-/// With what it waited for, where, and the last answer, when the condition doesn't hold within [`PATIENCE`].
+/// With what it waited for, where, and the last answer, when the condition doesn't hold within [`WAIT_LIMIT`].
 #[track_caller]
 pub fn eventually<P: Probe>(what: &str, probe: impl AsyncFnMut() -> P) -> impl Future<Output = P::Value> {
-    eventually_within(PATIENCE, what, probe)
+    eventually_within(WAIT_LIMIT, what, probe)
 }
 
 /// [`eventually`] with a limit of the caller's. A probe that hangs is cut off at the limit.

@@ -8,7 +8,7 @@ mod process;
 mod rabbitmq;
 mod shared;
 
-pub use eventually::{PATIENCE, Probe, eventually, eventually_within};
+pub use eventually::{Probe, WAIT_LIMIT, eventually, eventually_within};
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, workspace_program};

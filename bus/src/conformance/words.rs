@@ -3,7 +3,7 @@
 use schema::order_events::OrderEvent;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 
 use crate::message::Message;
 use crate::packet;
@@ -45,7 +45,7 @@ pub(super) async fn try_publish(
     messages: Vec<Message>,
 ) -> Vec<Result<(), PublishError>> {
     let messages = messages.into_iter().map(|message| (Target::Queue(queue.to_owned()), message)).collect();
-    transport.publish(messages, PATIENCE).await
+    transport.publish(messages, WAIT_LIMIT).await
 }
 
 /// Publishes to a queue, each message confirmed.
@@ -60,7 +60,7 @@ pub(super) async fn consume(transport: &SharedTransport, queue: &str, prefetch: 
 }
 
 pub(super) async fn next(deliveries: &mut Deliveries) -> Delivery {
-    tokio::time::timeout(PATIENCE, deliveries.recv())
+    tokio::time::timeout(WAIT_LIMIT, deliveries.recv())
         .await
         .expect("a delivery comes in time")
         .expect("the consumer lives")
@@ -96,11 +96,11 @@ pub(super) fn order_event(position: i64) -> OrderEvent {
 
 /// Until when something must have happened that a rule waits for.
 pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(WAIT_LIMIT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+        Err(_) => panic!("waited {WAIT_LIMIT:?} for {what}"),
     }
 }
 
 /// So long that it never decides a test that passes.
-pub(super) const AGES: Duration = PATIENCE;
+pub(super) const AGES: Duration = WAIT_LIMIT;

@@ -10,7 +10,7 @@ use bus::transport::{Link, PublishError, Target, Transport as _};
 use bus::work::{HandleWork, Verdict, Work, Worker};
 use schema::pattern::Service;
 use std::sync::Arc;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
     let requests = transport.topology().requests(Service::Order);
     let publish = async |count: usize| {
         let message = (Target::Queue(requests.clone()), Message { body: "{}".into(), ..Message::default() });
-        transport.publish(vec![message; count], PATIENCE).await
+        transport.publish(vec![message; count], WAIT_LIMIT).await
     };
     assert_eq!(publish(50).await, vec![Ok(()); 50]);
 
@@ -46,7 +46,7 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
             next(&mut deliveries).await.ack().await;
         }
         rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.4"]).await.unwrap();
-        transport.wait_until_up(PATIENCE).await.unwrap();
+        transport.wait_until_up(WAIT_LIMIT).await.unwrap();
     };
     let (stuck, ()) = tokio::join!(stuck, afterwards);
     assert_eq!(stuck, [Ok(())]);
@@ -83,7 +83,7 @@ async fn work_goes_on_while_what_failed_cannot_be_forwarded() {
     };
     let names = [&["bad"][..], &["good"; 20]].concat();
     let messages: Vec<_> = names.iter().map(|name| (Target::Queue(queue.clone()), named(name))).collect();
-    assert_eq!(transport.publish(messages, PATIENCE).await, vec![Ok(()); 21]);
+    assert_eq!(transport.publish(messages, WAIT_LIMIT).await, vec![Ok(()); 21]);
 
     rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.00001"]).await.unwrap();
     let (done, mut all_done) = mpsc::channel(20);
@@ -99,7 +99,7 @@ async fn work_goes_on_while_what_failed_cannot_be_forwarded() {
     let stop = CancellationToken::new();
     let working = tokio::spawn(worker.run(stop.clone()));
     for _ in 0..20 {
-        tokio::time::timeout(PATIENCE, all_done.recv()).await.expect("work goes on").unwrap();
+        tokio::time::timeout(WAIT_LIMIT, all_done.recv()).await.expect("work goes on").unwrap();
     }
     assert!(matches!(*transport.link().borrow(), Link::Blocked { .. }));
 
@@ -110,5 +110,5 @@ async fn work_goes_on_while_what_failed_cannot_be_forwarded() {
     })
     .await;
     stop.cancel();
-    tokio::time::timeout(PATIENCE, working).await.unwrap().unwrap();
+    tokio::time::timeout(WAIT_LIMIT, working).await.unwrap().unwrap();
 }

@@ -6,7 +6,7 @@ use bus::topology::WorkQueue;
 use bus::transport::{SharedTransport, Target};
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 
 use crate::stand::Rabbit;
 
@@ -21,7 +21,7 @@ async fn what_the_broker_dead_letters_itself_is_listed_with_its_reason() {
         persistent: true,
         ..Message::default()
     };
-    let published = transport.publish(vec![(Target::Queue(queue.clone()), message)], PATIENCE).await;
+    let published = transport.publish(vec![(Target::Queue(queue.clone()), message)], WAIT_LIMIT).await;
     assert_eq!(published, [Ok(())]);
     let letter = eventually("it is dead", async || {
         list(&transport, &Selection::Code("UNDELIVERABLE".to_owned())).await.unwrap().pop()

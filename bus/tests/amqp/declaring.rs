@@ -10,7 +10,7 @@ use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOpti
 use lapin::types::{AMQPValue, FieldTable};
 use schema::pattern::{ORDER_GET, Service};
 use std::sync::Arc;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::stand::{Rabbit, next};
@@ -93,10 +93,10 @@ async fn a_queue_with_other_arguments_is_named_precisely_and_leaves_the_rest_wor
     })
     .await;
     let work = Target::Queue(transport.topology().work(WorkQueue::OrderCommands));
-    assert_eq!(transport.publish(vec![(work, named("m"))], PATIENCE).await, [Ok(())]);
+    assert_eq!(transport.publish(vec![(work, named("m"))], WAIT_LIMIT).await, [Ok(())]);
 
     channel.queue_delete(odd.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-    transport.wait_until_up(PATIENCE).await.unwrap();
+    transport.wait_until_up(WAIT_LIMIT).await.unwrap();
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_queue_that_vanished_is_back_before_the_next_message() {
     let channel = rabbit.foreign_channel().await;
     let queue = transport.topology().work(WorkQueue::OrderCommands);
     let publish =
-        async || transport.publish(vec![(Target::Queue(queue.clone()), named("m"))], PATIENCE).await;
+        async || transport.publish(vec![(Target::Queue(queue.clone()), named("m"))], WAIT_LIMIT).await;
     assert_eq!(publish().await, [Ok(())]);
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     assert_eq!(publish().await, [Err(PublishError::Unroutable)]);
@@ -122,12 +122,12 @@ async fn a_consumer_whose_queue_is_deleted_ends_and_finds_it_again() {
     let queue = transport.topology().work(WorkQueue::InventoryOrderEvents);
     let mut deliveries = transport.consume(&queue, 5).await.unwrap();
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-    let ended = tokio::time::timeout(PATIENCE, deliveries.recv()).await.expect("it ends");
+    let ended = tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("it ends");
     assert!(ended.is_none(), "{ended:?}");
 
     // Its publisher has not noticed, and its events arrive all the same.
     let event = Target::Events { routing_key: "order.07.created".to_owned() };
-    assert_eq!(source.publish(vec![(event, named("m"))], PATIENCE).await, [Ok(())]);
+    assert_eq!(source.publish(vec![(event, named("m"))], WAIT_LIMIT).await, [Ok(())]);
     let mut deliveries = transport.consume(&queue, 5).await.unwrap();
     assert_eq!(next(&mut deliveries).await.message.message_id.as_deref(), Some("m"));
 }
@@ -143,9 +143,9 @@ async fn a_consumer_whose_deleted_queue_is_back_at_once_ends_all_the_same() {
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     other.declare().await.unwrap();
     let command = (Target::Queue(queue.clone()), named("m"));
-    assert_eq!(other.publish(vec![command], PATIENCE).await, [Ok(())]);
+    assert_eq!(other.publish(vec![command], WAIT_LIMIT).await, [Ok(())]);
 
-    let ended = tokio::time::timeout(PATIENCE, deliveries.recv()).await.expect("it ends");
+    let ended = tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("it ends");
     assert!(ended.is_none(), "{ended:?}");
     let mut deliveries = transport.consume(&queue, 5).await.unwrap();
     assert_eq!(next(&mut deliveries).await.message.message_id.as_deref(), Some("m"));
@@ -160,7 +160,7 @@ async fn a_deleted_exchange_costs_nothing_but_the_doubt_about_one_message() {
     let queue = transport.topology().work(WorkQueue::InventoryOrderEvents);
     let publish = async |name: &str| {
         let target = Target::Events { routing_key: "order.07.created".to_owned() };
-        transport.publish(vec![(target, named(name))], PATIENCE).await.remove(0)
+        transport.publish(vec![(target, named(name))], WAIT_LIMIT).await.remove(0)
     };
     assert_eq!(publish("before").await, Ok(()));
     channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
@@ -187,7 +187,7 @@ async fn a_request_to_a_queue_that_vanished_fails_at_once() {
     let requester = Requester::start(Arc::new(transport), Arc::new(SystemClock), stop.clone());
     let _stop = stop.drop_guard();
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-    let asked = request::<_, ()>(&*requester, ORDER_GET, &(), Deadline::after(PATIENCE)).await;
+    let asked = request::<_, ()>(&*requester, ORDER_GET, &(), Deadline::after(WAIT_LIMIT)).await;
     let Err(error @ RequestError::Unavailable { .. }) = asked else { panic!("{asked:?}") };
     assert!(error.nothing_was_done());
 }

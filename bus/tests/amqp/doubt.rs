@@ -10,7 +10,7 @@ use bus::responder::{HandleRequest, Request, Responder, respond};
 use schema::pattern::{ORDER_UPDATE, Service};
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use testkit::PATIENCE;
+use testkit::WAIT_LIMIT;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ struct Slow(Arc<Notify>);
 impl HandleRequest for Slow {
     async fn handle(&self, _: Request) -> Result<Box<RawValue>, Failure> {
         self.0.notify_one();
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(WAIT_LIMIT).await;
         respond(&())
     }
 }
@@ -46,7 +46,7 @@ async fn what_may_have_been_done_before_the_broker_died_is_unknown_and_what_was_
     let transport = Arc::new(rabbit.connected("gateway.1").await);
     let requester = Requester::start(transport, Arc::new(SystemClock), stop);
 
-    let ask = async || request::<_, ()>(&*requester, ORDER_UPDATE, &(), Deadline::after(PATIENCE)).await;
+    let ask = async || request::<_, ()>(&*requester, ORDER_UPDATE, &(), Deadline::after(WAIT_LIMIT)).await;
     let broker_dies = async {
         done.notified().await;
         rabbit.server().kill().await.unwrap();

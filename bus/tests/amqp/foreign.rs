@@ -12,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use schema::pattern::Service;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use testkit::PATIENCE;
+use testkit::WAIT_LIMIT;
 use tokio_util::sync::CancellationToken;
 
 use crate::stand::Rabbit;
@@ -61,7 +61,7 @@ async fn a_nest_client_is_answered_over_direct_reply_to() {
         .await
         .unwrap();
     let reply =
-        tokio::time::timeout(PATIENCE, replies.next()).await.expect("a reply in time").unwrap().unwrap();
+        tokio::time::timeout(WAIT_LIMIT, replies.next()).await.expect("a reply in time").unwrap().unwrap();
     assert_eq!(reply.properties.correlation_id().as_ref().map(|id| id.as_str()), Some("c1"));
     assert_eq!(String::from_utf8(reply.data).unwrap(), r#"{"response":"hello","isDisposed":true}"#);
 }

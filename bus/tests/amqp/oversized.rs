@@ -11,7 +11,7 @@ use bus::work::{HandleWork, Verdict, Work, Worker};
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use std::sync::Arc;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,7 @@ async fn a_message_longer_than_any_of_ours_is_set_aside_unread_and_holds_nobody_
         persistent: true,
         ..Message::default()
     };
-    let published = transport.publish(vec![(Target::Queue(queue.clone()), short)], PATIENCE).await;
+    let published = transport.publish(vec![(Target::Queue(queue.clone()), short)], WAIT_LIMIT).await;
     assert_eq!(published, [Ok(())]);
 
     let (told, mut handled) = mpsc::channel(10);
@@ -67,7 +67,7 @@ async fn a_message_longer_than_any_of_ours_is_set_aside_unread_and_holds_nobody_
     };
     let stop = CancellationToken::new();
     let working = tokio::spawn(worker.run(stop.clone()));
-    let first = tokio::time::timeout(PATIENCE, handled.recv()).await.expect("the next message is handled");
+    let first = tokio::time::timeout(WAIT_LIMIT, handled.recv()).await.expect("the next message is handled");
     assert_eq!(first, Some(Some("short".to_owned())), "the long one is never handled");
 
     let all = Selection::All;

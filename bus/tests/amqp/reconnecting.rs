@@ -12,7 +12,7 @@ use bus::work::{HandleWork, Verdict, Work, Worker};
 use schema::order_events::OrderEvent;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -59,11 +59,11 @@ async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
     tokio::spawn(worker.run(stop));
 
     for epoch in 1..=3 {
-        transport.wait_until_up(PATIENCE).await.unwrap();
+        transport.wait_until_up(WAIT_LIMIT).await.unwrap();
         assert_eq!(*transport.link().borrow(), Link::Up { epoch });
         let name = format!("m{epoch}");
         let message = vec![(Target::Queue(queue.clone()), named(&name))];
-        assert_eq!(transport.publish(message, PATIENCE).await, [Ok(())]);
+        assert_eq!(transport.publish(message, WAIT_LIMIT).await, [Ok(())]);
         eventually("it is done", async || done.0.lock().unwrap().contains(&name)).await;
         let consumers =
             rabbit.server().ctl(&["-q", "list_consumers", "queue_name", "prefetch_count"]).await.unwrap();
@@ -87,11 +87,11 @@ async fn live_events_are_lost_and_listened_to_again() {
         serde_json::from_str(include_str!("../../../schema/messages/order.created.json")).unwrap();
     for round in 0..2 {
         let next = async |live: &mut LiveEvents| {
-            tokio::time::timeout(PATIENCE, live.next()).await.expect("something comes in time")
+            tokio::time::timeout(WAIT_LIMIT, live.next()).await.expect("something comes in time")
         };
         assert_eq!(next(&mut live).await, Live::Listening, "round {round}");
         let source = rabbit.connected("order-service.1").await;
-        let published = source.publish(vec![event_message(Uuid::now_v7(), &event, None)], PATIENCE).await;
+        let published = source.publish(vec![event_message(Uuid::now_v7(), &event, None)], WAIT_LIMIT).await;
         assert_eq!(published, [Ok(())]);
         assert_eq!(next(&mut live).await, Live::Event(Box::new(event.clone())));
         if round == 0 {
@@ -112,12 +112,12 @@ async fn a_broker_that_is_not_there_at_first_is_found_when_it_comes() {
     })
     .await;
     let target = Target::Queue(transport.topology().work(WorkQueue::OrderCommands));
-    let published = transport.publish(vec![(target.clone(), named("m"))], PATIENCE).await;
+    let published = transport.publish(vec![(target.clone(), named("m"))], WAIT_LIMIT).await;
     assert_eq!(published, [Err(PublishError::Disconnected)]);
 
     rabbit.server().restart().await.unwrap();
-    transport.wait_until_up(PATIENCE).await.unwrap();
-    assert_eq!(transport.publish(vec![(target, named("m"))], PATIENCE).await, [Ok(())]);
+    transport.wait_until_up(WAIT_LIMIT).await.unwrap();
+    assert_eq!(transport.publish(vec![(target, named("m"))], WAIT_LIMIT).await, [Ok(())]);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn what_was_confirmed_before_the_broker_was_killed_is_there_afterwards() {
         for batch in 0.. {
             let names: Vec<String> = (0..50).map(|index| format!("{batch} {index}")).collect();
             let messages = names.iter().map(|name| (Target::Queue(queue.clone()), named(name)));
-            let outcomes = transport.publish(messages.collect(), PATIENCE).await;
+            let outcomes = transport.publish(messages.collect(), WAIT_LIMIT).await;
             for (name, outcome) in names.into_iter().zip(outcomes) {
                 match outcome {
                     Ok(()) => drop(confirmed.insert(name)),
@@ -153,7 +153,7 @@ async fn what_was_confirmed_before_the_broker_was_killed_is_there_afterwards() {
     };
     tokio::join!(publishing, killing);
     rabbit.server().restart().await.unwrap();
-    transport.wait_until_up(PATIENCE).await.unwrap();
+    transport.wait_until_up(WAIT_LIMIT).await.unwrap();
     let mut deliveries = transport.consume(&queue, 100).await.unwrap();
     while !confirmed.is_empty() {
         let delivery = next(&mut deliveries).await;

@@ -6,7 +6,7 @@ use bus::transport::{Deliveries, ExclusiveQueue, Link, Target, Transport as _, T
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, ExchangeDeleteOptions};
 use lapin::types::FieldTable;
 use schema::pattern::Service;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 
 use crate::stand::{Rabbit, next};
 
@@ -35,7 +35,7 @@ async fn however_often_it_is_refused_the_transport_goes_on() {
     let mut deliveries = eventually("it consumes again", async || transport.consume(&queue, 5).await).await;
     let command = Message { body: "{}".into(), persistent: true, ..Message::default() };
     eventually("it publishes again", async || {
-        transport.publish(vec![(Target::Queue(queue.clone()), command.clone())], PATIENCE).await.remove(0)
+        transport.publish(vec![(Target::Queue(queue.clone()), command.clone())], WAIT_LIMIT).await.remove(0)
     })
     .await;
     next(&mut deliveries).await.ack().await;
@@ -76,7 +76,7 @@ async fn who_listens_hears_again_after_the_exchange_was_deleted() {
     source.declare().await.unwrap();
     eventually("an event is heard", async || {
         let event = Target::Events { routing_key: "order.07.created".to_owned() };
-        source.publish(vec![(event, Message::default())], PATIENCE).await.remove(0).unwrap();
+        source.publish(vec![(event, Message::default())], WAIT_LIMIT).await.remove(0).unwrap();
         deliveries.try_recv()
     })
     .await;
@@ -94,7 +94,7 @@ async fn who_listens_while_there_is_no_exchange_leaves_no_queues_behind() {
     // The refusal has brought the exchange back.
     let (name, mut deliveries) = listener.consume_exclusive(live()).await.unwrap();
     let event = Target::Events { routing_key: "order.07.created".to_owned() };
-    assert_eq!(listener.publish(vec![(event, Message::default())], PATIENCE).await, [Ok(())]);
+    assert_eq!(listener.publish(vec![(event, Message::default())], WAIT_LIMIT).await, [Ok(())]);
     next(&mut deliveries).await;
     let queues = rabbit.server().ctl(&["list_queues", "--silent", "name"]).await.unwrap();
     let ours: Vec<_> = queues.lines().filter(|queue| queue.ends_with(".events")).collect();

@@ -3,7 +3,7 @@
 use bus::message::Message;
 use bus::transport::{PublishError, Target, Transport as _};
 use schema::pattern::Service;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 
 use crate::dam::Dam;
 use crate::stand::{Rabbit, port_of};
@@ -23,9 +23,9 @@ async fn each_returned_message_is_known_by_itself_when_confirmations_come_togeth
         (Target::Queue(queue.to_owned()), message)
     });
     let first = vec![(Target::Queue(requests.clone()), Message::default())];
-    assert_eq!(transport.publish(first, PATIENCE).await, [Ok(())]);
+    assert_eq!(transport.publish(first, WAIT_LIMIT).await, [Ok(())]);
     dam.close();
-    let publishing = transport.publish(messages.collect(), PATIENCE);
+    let publishing = transport.publish(messages.collect(), WAIT_LIMIT);
     let opening = async {
         eventually("everything is written", async || dam.held() > 400 * 40).await;
         dam.open();

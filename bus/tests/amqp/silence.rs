@@ -4,7 +4,7 @@ use bus::message::Message;
 use bus::transport::{Link, PublishError, Target, Transport as _};
 use schema::pattern::Service;
 use std::time::Duration;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 
 use crate::dam::Dam;
 use crate::stand::{Rabbit, port_of};
@@ -15,7 +15,7 @@ async fn a_broker_that_falls_silent_is_left_and_found_again() {
     let transport = rabbit.connected("gateway.1").await;
     let requests = Target::Queue(transport.topology().requests(Service::Order));
     let publish = async |limit| transport.publish(vec![(requests.clone(), Message::default())], limit).await;
-    assert_eq!(publish(PATIENCE).await, [Ok(())]);
+    assert_eq!(publish(WAIT_LIMIT).await, [Ok(())]);
 
     rabbit.server().pause().unwrap();
     // Stopping takes effect a moment later.
@@ -25,11 +25,11 @@ async fn a_broker_that_falls_silent_is_left_and_found_again() {
     })
     .await;
     eventually("the silence is noticed", async || matches!(*transport.link().borrow(), Link::Down(_))).await;
-    assert_eq!(publish(PATIENCE).await, [Err(PublishError::Disconnected)]);
+    assert_eq!(publish(WAIT_LIMIT).await, [Err(PublishError::Disconnected)]);
 
     rabbit.server().resume().unwrap();
-    transport.wait_until_up(PATIENCE).await.unwrap();
-    assert_eq!(publish(PATIENCE).await, [Ok(())]);
+    transport.wait_until_up(WAIT_LIMIT).await.unwrap();
+    assert_eq!(publish(WAIT_LIMIT).await, [Ok(())]);
 }
 
 /// Each attempt costs two sockets and two threads, so none may outlive its time.
@@ -52,5 +52,5 @@ async fn attempts_that_nobody_answers_are_given_up_altogether() {
     .await;
     eventually("both connections are hung up", async || dam.connections() == 0).await;
     dam.open();
-    transport.wait_until_up(PATIENCE).await.unwrap();
+    transport.wait_until_up(WAIT_LIMIT).await.unwrap();
 }

@@ -7,7 +7,7 @@ use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::conformance::{Broker, retry_delays};
 use bus::topology::Topology;
 use bus::transport::{Deliveries, Delivery, SharedTransport};
-use testkit::{PATIENCE, RabbitMq, rabbitmq_url, unique};
+use testkit::{RabbitMq, WAIT_LIMIT, rabbitmq_url, unique};
 
 /// A namespace on a RabbitMQ, which is the test's own where it is going to be hurt.
 pub(crate) struct Rabbit {
@@ -46,7 +46,7 @@ impl Rabbit {
 
     pub(crate) async fn connected(&self, owner: &str) -> AmqpTransport {
         let transport = self.connect(owner);
-        transport.wait_until_up(PATIENCE).await.unwrap();
+        transport.wait_until_up(WAIT_LIMIT).await.unwrap();
         transport
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn port_of(url: &str) -> u16 {
 }
 
 pub(crate) async fn next(deliveries: &mut Deliveries) -> Delivery {
-    tokio::time::timeout(PATIENCE, deliveries.recv())
+    tokio::time::timeout(WAIT_LIMIT, deliveries.recv())
         .await
         .expect("a delivery comes in time")
         .expect("the consumer lives")

@@ -9,7 +9,7 @@ use bus::transport::{Link, Target, Transport as _};
 use bus::work::{HandleWork, Verdict, Work, Worker};
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,7 @@ async fn a_consumer_that_has_something_in_hand_stays_and_gets_no_more_than_its_p
     let transport = rabbit.connected("order-service.1").await;
     let queue = transport.topology().work(WorkQueue::OrderCommands);
     let messages = ["first", "second"].map(|name| (Target::Queue(queue.clone()), named(name)));
-    assert_eq!(transport.publish(messages.into(), PATIENCE).await, [Ok(()), Ok(())]);
+    assert_eq!(transport.publish(messages.into(), WAIT_LIMIT).await, [Ok(()), Ok(())]);
     let mut deliveries = transport.consume(&queue, 1).await.unwrap();
     let first = next(&mut deliveries).await;
     let more = tokio::time::timeout(LONG, deliveries.recv()).await;
@@ -52,7 +52,7 @@ async fn a_consumer_that_has_something_in_hand_stays_and_gets_no_more_than_its_p
     assert_eq!((second.message.message_id.as_deref(), second.delivery_count), (Some("second"), 0));
     second.ack().await;
 
-    let ended = tokio::time::timeout(PATIENCE, deliveries.recv()).await.expect("it begins anew");
+    let ended = tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("it begins anew");
     assert!(ended.is_none(), "{ended:?}");
 }
 
@@ -83,6 +83,6 @@ async fn a_worker_beats_on_while_its_broker_is_idle_and_while_it_is_away() {
     beats_on().await;
     beats_on().await;
     stop.cancel();
-    tokio::time::timeout(PATIENCE, working).await.unwrap().unwrap();
+    tokio::time::timeout(WAIT_LIMIT, working).await.unwrap().unwrap();
     assert_eq!(watch.last_beat(), None);
 }

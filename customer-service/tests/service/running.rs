@@ -21,22 +21,22 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/customers.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::PATIENCE);
+    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
     let config = Config { prefetch: 10, seed_demo: true };
     let transport = broker.transport("customer-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
-    tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
+    tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();
     let health = host.liveness.report();
     let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
     assert_eq!((health.alive, loops), (true, vec!["customer requests"]));
 
     let requester = Requester::start(broker.transport("gateway.test"), clock, host.shutdown.forced().clone());
-    let deadline = Deadline::after(testkit::PATIENCE);
+    let deadline = Deadline::after(testkit::WAIT_LIMIT);
     let customers: Vec<Option<Customer>> =
         request(&*requester, CUSTOMER_GET, &["CUST01", "CUST03"], deadline).await.unwrap();
     assert_eq!(customers[0].as_ref().unwrap().name, "Ada Lindgren");
     assert_eq!(customers[1], None);
 
-    assert_eq!(host.shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
     broker.close().await;
 }

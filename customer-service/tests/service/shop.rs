@@ -45,7 +45,7 @@ impl Shop {
 
     pub(crate) async fn ask_once<Q: Serialize>(&self, pattern: &str, data: &Q) -> Result<String, Failure> {
         let packet = Packet { pattern: pattern.to_owned(), data: to_raw_value(data).unwrap(), id: None };
-        let request = Request { packet, deadline: Deadline::after(testkit::PATIENCE) };
+        let request = Request { packet, deadline: Deadline::after(testkit::WAIT_LIMIT) };
         Ok(self.customers.handle(request).await?.get().to_owned())
     }
 }

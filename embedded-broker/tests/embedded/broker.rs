@@ -5,7 +5,7 @@ use bus::transport::{ExclusiveQueue, Link, PublishError, Target, TransportError}
 use embedded_broker::Storage;
 use schema::pattern::Service;
 
-use crate::stand::{DELAY, PATIENCE, lying_in, message, name, next, open, send, topology, work};
+use crate::stand::{DELAY, WAIT_LIMIT, lying_in, message, name, next, open, send, topology, work};
 
 fn live(max_length: u32) -> ExclusiveQueue {
     ExclusiveQueue { purpose: "events", event_bindings: vec!["order.#".to_owned()], max_length }
@@ -20,7 +20,7 @@ async fn a_request_reaches_its_service_and_the_reply_its_requester() {
     let (reply_to, mut replies) = gateway.consume_exclusive(replies).await.unwrap();
     let mut served = service.consume(&requests, 1).await.unwrap();
     let request = Message { reply_to: Some(reply_to), ..message("how are you") };
-    gateway.publish(vec![(Target::Queue(requests), request)], PATIENCE).await.remove(0).unwrap();
+    gateway.publish(vec![(Target::Queue(requests), request)], WAIT_LIMIT).await.remove(0).unwrap();
 
     let request = next(&mut served).await;
     let reply_to = request.message.reply_to.clone().unwrap();
@@ -37,7 +37,7 @@ async fn every_listener_gets_every_event_and_so_does_the_durable_queue() {
     let (_, mut heard_by_bob) = bob.consume_exclusive(live(100)).await.unwrap();
     for event in ["a", "b", "c"] {
         let event = (Target::Events { routing_key: "order.07.created".to_owned() }, message(event));
-        ada.publish(vec![event], PATIENCE).await.remove(0).unwrap();
+        ada.publish(vec![event], WAIT_LIMIT).await.remove(0).unwrap();
     }
     for expected in ["a", "b", "c"] {
         assert_eq!(name(&next(&mut heard_by_ada).await.message), expected);
@@ -118,9 +118,9 @@ async fn a_closed_connection_does_nothing_any_more_and_its_consumers_end() {
     assert!(exclusive.recv().await.is_none());
     assert!(matches!(*ada.link().borrow(), Link::Down(_)));
     let late = vec![(Target::Queue(work()), message("late"))];
-    assert_eq!(ada.publish(late, PATIENCE).await, [Err(PublishError::Disconnected)]);
+    assert_eq!(ada.publish(late, WAIT_LIMIT).await, [Err(PublishError::Disconnected)]);
     assert_eq!(ada.consume(&work(), 1).await.err(), Some(TransportError::Disconnected));
     let orphan = vec![(Target::Queue(own), message("orphan"))];
-    assert_eq!(bob.publish(orphan, PATIENCE).await, [Err(PublishError::Unroutable)]);
+    assert_eq!(bob.publish(orphan, WAIT_LIMIT).await, [Err(PublishError::Unroutable)]);
     assert!(matches!(*bob.link().borrow(), Link::Up { .. }));
 }

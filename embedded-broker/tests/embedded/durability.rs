@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::stand::{DELAY, PATIENCE, file, lying_in, message, name, next, open, send, topology, work};
+use crate::stand::{DELAY, WAIT_LIMIT, file, lying_in, message, name, next, open, send, topology, work};
 
 #[tokio::test]
 async fn confirmed_work_outlives_the_broker_with_everything_that_belongs_to_it() {
@@ -31,7 +31,7 @@ async fn confirmed_work_outlives_the_broker_with_everything_that_belongs_to_it()
     };
     let broker = open(file(directory.path())).await;
     let transport = broker.transport("order-service.1");
-    transport.publish(vec![(Target::Queue(work()), whole.clone())], PATIENCE).await.remove(0).unwrap();
+    transport.publish(vec![(Target::Queue(work()), whole.clone())], WAIT_LIMIT).await.remove(0).unwrap();
     send(&transport, &work(), &["b", "c"]).await;
     send(&transport, &topology().requests(Service::Order), &["request"]).await;
     broker.close().await;
@@ -112,7 +112,7 @@ async fn what_can_not_be_written_is_refused_and_nothing_of_it_is_seen() {
     let transport = broker.transport("order-service.1");
     send(&transport, &work(), &["a"]).await;
     let messages = ["x", "b"].map(|name| (Target::Queue(work()), message(name))).into();
-    for answer in transport.publish(messages, PATIENCE).await {
+    for answer in transport.publish(messages, WAIT_LIMIT).await {
         let error = answer.unwrap_err();
         assert!(error.is_certain() && error.to_string().contains("the disk is full"), "{error}");
     }

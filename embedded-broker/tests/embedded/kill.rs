@@ -9,7 +9,7 @@ use embedded_broker::integrity_check;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::stand::{PATIENCE, file, name, next, open, send, work};
+use crate::stand::{WAIT_LIMIT, file, name, next, open, send, work};
 
 /// Marks the directory in which the victim may run.
 const MARK: &str = "victim";
@@ -86,7 +86,7 @@ async fn kill_after(lines: usize, directory: &Path, said: &mut Said) {
         .unwrap();
     let mut output = BufReader::new(victim.stdout.take().unwrap()).lines();
     for _ in 0..lines {
-        let line = tokio::time::timeout(PATIENCE, output.next_line()).await.unwrap().unwrap();
+        let line = tokio::time::timeout(WAIT_LIMIT, output.next_line()).await.unwrap().unwrap();
         said.hear(&line.expect("the victim works until it is killed"));
     }
     victim.kill().await.unwrap();

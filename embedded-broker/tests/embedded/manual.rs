@@ -8,7 +8,7 @@ use bus::transport::{ExclusiveQueue, Link, Target};
 use embedded_broker::ManualBroker;
 use schema::time::Timestamp;
 
-use crate::stand::{DELAY, PATIENCE, message, name, send, topology, work};
+use crate::stand::{DELAY, WAIT_LIMIT, message, name, send, topology, work};
 
 fn broker() -> (ManualBroker, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_000_000).unwrap()));
@@ -50,7 +50,7 @@ async fn replies_and_events_are_steps_as_well_and_their_queues_have_the_same_nam
     let (queue, mut heard) = gateway.consume_exclusive(live).await.unwrap();
     assert_eq!(queue, "t.gateway.1.run-1.events");
     let event = Target::Events { routing_key: "order.07.created".to_owned() };
-    gateway.publish(vec![(event, message("event"))], PATIENCE).await.remove(0).unwrap();
+    gateway.publish(vec![(event, message("event"))], WAIT_LIMIT).await.remove(0).unwrap();
     assert!(heard.try_recv().is_err());
     assert!(broker.deliver(&queue, 0));
     assert_eq!(name(&heard.try_recv().unwrap().message), "event");

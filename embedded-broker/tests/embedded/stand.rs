@@ -11,7 +11,7 @@ use bus::transport::{Deliveries, Delivery, SharedTransport, Target};
 use embedded_broker::{EmbeddedBroker, Storage};
 
 /// How long anything may take before a test is given up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The one delay before a retry.
 pub(crate) const DELAY: Duration = Duration::from_millis(200);
@@ -42,13 +42,13 @@ pub(crate) fn name(message: &Message) -> String {
 
 pub(crate) async fn send(transport: &SharedTransport, queue: &str, names: &[&str]) {
     let messages = names.iter().map(|name| (Target::Queue(queue.to_owned()), message(name))).collect();
-    for answer in transport.publish(messages, PATIENCE).await {
+    for answer in transport.publish(messages, WAIT_LIMIT).await {
         answer.unwrap();
     }
 }
 
 pub(crate) async fn next(deliveries: &mut Deliveries) -> Delivery {
-    tokio::time::timeout(PATIENCE, deliveries.recv()).await.expect("something comes").expect("it is open")
+    tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("something comes").expect("it is open")
 }
 
 /// What is ready in a queue, left there.

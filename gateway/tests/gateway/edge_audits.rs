@@ -4,11 +4,11 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::edge_kit::TestEdge;
+use crate::kit::TestGateway;
 
 #[tokio::test]
 async fn all_graphql_over_http_audits_pass() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let folder = tempfile::tempdir().unwrap();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit");
     for file in ["package.json", "package-lock.json", "audit.js"] {
@@ -23,7 +23,7 @@ async fn all_graphql_over_http_audits_pass() {
     assert!(install.status.success(), "{}", text(&install.stderr));
 
     let audit = Command::new("node")
-        .args(["audit.js", &edge.url("/graphql")])
+        .args(["audit.js", &gateway.url("/graphql")])
         .current_dir(&folder)
         .output()
         .await

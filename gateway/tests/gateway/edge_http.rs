@@ -11,15 +11,15 @@ use tokio::{
 };
 
 use crate::{
-    edge_kit::{PATIENCE, TestEdge, answer, code, token},
-    edge_toy::queries_only,
+    kit::toy::queries_only,
+    kit::{TestGateway, WAIT_LIMIT, answer, code, token},
 };
 
 #[tokio::test]
 async fn a_query_is_answered_by_post_and_by_get() {
-    let edge = TestEdge::start().await;
-    assert_eq!(edge.run("{ hello }").await, (200, json!({ "data": { "hello": "world" } })));
-    let get = edge.http.get(edge.url("/graphql")).query(&[
+    let gateway = TestGateway::start().await;
+    assert_eq!(gateway.run("{ hello }").await, (200, json!({ "data": { "hello": "world" } })));
+    let get = gateway.http.get(gateway.url("/graphql")).query(&[
         ("query", "query A { hello } query B($t: String!) { echo(text: $t) }"),
         ("operationName", "B"),
         ("variables", r#"{"t":"ä"}"#),
@@ -31,14 +31,14 @@ async fn a_query_is_answered_by_post_and_by_get() {
 
 #[tokio::test]
 async fn the_media_type_follows_the_accept_header() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for (accept, content_type, status) in [
         ("application/json", "application/json; charset=utf-8", 200),
         ("application/graphql-response+json", "application/graphql-response+json; charset=utf-8", 400),
     ] {
-        let response = edge
+        let response = gateway
             .http
-            .post(edge.url("/graphql"))
+            .post(gateway.url("/graphql"))
             .header("accept", accept)
             .json(&json!({ "query": "{ unknown }" }))
             .send()
@@ -50,28 +50,33 @@ async fn the_media_type_follows_the_accept_header() {
         assert_eq!(answer.get("data"), None);
         assert_eq!(code(&answer), "GRAPHQL_VALIDATION_FAILED");
     }
-    let get = edge.http.get(edge.url("/graphql?query={hello}"));
+    let get = gateway.http.get(gateway.url("/graphql?query={hello}"));
     let response = get.header("accept", "text/html").send().await.unwrap();
     assert_eq!(response.status(), 406);
 }
 
 #[tokio::test]
 async fn a_mutation_needs_post_and_a_subscription_a_socket() {
-    let edge = TestEdge::start().await;
-    let response =
-        edge.http.get(edge.url("/graphql")).query(&[("query", "mutation { bump }")]).send().await.unwrap();
+    let gateway = TestGateway::start().await;
+    let response = gateway
+        .http
+        .get(gateway.url("/graphql"))
+        .query(&[("query", "mutation { bump }")])
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 405);
     assert_eq!(response.headers()["allow"], "POST");
 
-    let (status, answer) = edge.run("subscription { ticks { value } }").await;
+    let (status, answer) = gateway.run("subscription { ticks { value } }").await;
     assert_eq!((status, code(&answer)), (400, "BAD_USER_INPUT"));
 }
 
 #[tokio::test]
 async fn other_methods_are_told_what_is_allowed() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
-        let response = edge.http.request(method.clone(), edge.url("/graphql")).send().await.unwrap();
+        let response = gateway.http.request(method.clone(), gateway.url("/graphql")).send().await.unwrap();
         assert_eq!(response.status(), 405, "{method}");
         assert_eq!(response.headers()["allow"], "GET, POST");
     }
@@ -79,7 +84,7 @@ async fn other_methods_are_told_what_is_allowed() {
 
 #[tokio::test]
 async fn what_a_foreign_pages_form_can_post_is_refused() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for content_type in [
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -87,9 +92,9 @@ async fn what_a_foreign_pages_form_can_post_is_refused() {
         "application/json; charset=latin1",
         "",
     ] {
-        let request = edge
+        let request = gateway
             .http
-            .post(edge.url("/graphql"))
+            .post(gateway.url("/graphql"))
             .header("content-type", content_type)
             .body(r#"{"query":"mutation { bump }"}"#);
         let (status, answer) = answer(request).await;
@@ -99,7 +104,7 @@ async fn what_a_foreign_pages_form_can_post_is_refused() {
 
 #[tokio::test]
 async fn a_body_that_is_no_request_is_refused_with_what_is_wrong() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for (body, message) in [
         ("", "the body is not JSON"),
         ("{", "the body is not JSON"),
@@ -113,7 +118,7 @@ async fn a_body_that_is_no_request_is_refused_with_what_is_wrong() {
         (r#"{"query":"{hello}","operationName":1}"#, "operationName must be a string or null"),
     ] {
         let request =
-            edge.http.post(edge.url("/graphql")).header("content-type", "application/json").body(body);
+            gateway.http.post(gateway.url("/graphql")).header("content-type", "application/json").body(body);
         let (status, answer) = answer(request).await;
         assert_eq!((status, code(&answer)), (400, "BAD_USER_INPUT"), "{body}");
         assert_eq!(answer["errors"][0]["message"], message, "{body}");
@@ -123,13 +128,13 @@ async fn a_body_that_is_no_request_is_refused_with_what_is_wrong() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_and_the_client_hears_of_it() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let ten_megabytes = vec![b' '; 10 * 1024 * 1024];
     let chunks: Vec<Result<_, std::io::Error>> =
         ten_megabytes.chunks(65536).map(|chunk| Ok(chunk.to_vec())).collect();
     for body in [Body::from(ten_megabytes.clone()), Body::wrap_stream(stream::iter(chunks))] {
         let request =
-            edge.http.post(edge.url("/graphql")).header("content-type", "application/json").body(body);
+            gateway.http.post(gateway.url("/graphql")).header("content-type", "application/json").body(body);
         let (status, answer) = answer(request).await;
         assert_eq!((status, code(&answer)), (413, "PAYLOAD_TOO_LARGE"));
     }
@@ -137,16 +142,16 @@ async fn a_body_over_the_limit_is_refused_and_the_client_hears_of_it() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_whatever_is_asked() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let good = format!("Bearer {}", token("CUST01"));
     let whoami = json!({ "query": "{ whoami }" });
-    let (_, signed_in) = answer(edge.post(&whoami).header("authorization", &good)).await;
+    let (_, signed_in) = answer(gateway.post(&whoami).header("authorization", &good)).await;
     assert_eq!(signed_in["data"]["whoami"], "CUST01");
-    let (_, anonymous) = answer(edge.post(&whoami)).await;
+    let (_, anonymous) = answer(gateway.post(&whoami)).await;
     assert_eq!(anonymous["data"]["whoami"], Value::Null);
 
     for bad in ["Bearer x.y.z", "Bearer ", "Basic dTpw", "", &format!("{good}x")] {
-        let request = edge.post(&json!({ "query": "{ hello }" })).header("authorization", bad);
+        let request = gateway.post(&json!({ "query": "{ hello }" })).header("authorization", bad);
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 401, "{bad}");
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
@@ -157,60 +162,60 @@ async fn a_bad_token_is_refused_whatever_is_asked() {
 
 #[tokio::test]
 async fn operations_are_chosen_by_name() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let two = "query A { hello } query B { hello }";
     for body in [
         json!({ "query": two }),
         json!({ "query": two, "operationName": "C" }),
         json!({ "query": "{ hello }", "operationName": "A" }),
     ] {
-        let (status, answer) = answer(edge.post(&body)).await;
+        let (status, answer) = answer(gateway.post(&body)).await;
         assert_eq!((status, code(&answer)), (400, "OPERATION_RESOLUTION_FAILURE"), "{body}");
     }
 }
 
 #[tokio::test]
 async fn a_schema_of_queries_alone_is_served() {
-    let (_, inside) = crate::edge_toy::toy();
-    let edge = TestEdge::serving(queries_only(), inside, Default::default()).await;
-    assert_eq!(edge.run("{ hello }").await.0, 200);
-    let (status, answer) = edge.run("mutation { bump }").await;
+    let (_, inside) = crate::kit::toy::toy();
+    let gateway = TestGateway::serving(queries_only(), inside, Default::default()).await;
+    assert_eq!(gateway.run("{ hello }").await.0, 200);
+    let (status, answer) = gateway.run("mutation { bump }").await;
     assert_eq!((status, code(&answer)), (400, "GRAPHQL_VALIDATION_FAILED"));
 }
 
 #[tokio::test]
 async fn the_same_document_is_answered_each_time_with_its_own_variables() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for text in ["one", "two", "three"] {
         let body = json!({
             "query": "query($t: String!) { echo(text: $t) }",
             "variables": { "t": text },
         });
-        assert_eq!(answer(edge.post(&body)).await.1["data"]["echo"], text);
+        assert_eq!(answer(gateway.post(&body)).await.1["data"]["echo"], text);
     }
 }
 
 #[tokio::test]
 async fn a_nullable_variable_may_be_left_out_where_a_page_is_weighed_by_it() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let query = "query($first: Int, $default: Int = 7) { page(first: $first) other: page(first: $default) }";
     for (variables, first) in
         [(json!({}), Value::Null), (json!({ "first": null }), Value::Null), (json!({ "first": 3 }), json!(3))]
     {
-        let (status, answer) = answer(edge.post(&json!({ "query": query, "variables": variables }))).await;
+        let (status, answer) = answer(gateway.post(&json!({ "query": query, "variables": variables }))).await;
         assert_eq!((status, &answer["data"]), (200, &json!({ "page": first, "other": 7 })), "{variables}");
     }
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
-    let edge = TestEdge::with_limits(|limits| limits.body_timeout = Duration::from_millis(50)).await;
-    let mut connection = TcpStream::connect(edge.address).await.unwrap();
+    let gateway = TestGateway::with_limits(|limits| limits.body_timeout = Duration::from_millis(50)).await;
+    let mut connection = TcpStream::connect(gateway.address).await.unwrap();
     let head = "POST /graphql HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
                 content-type: application/json\r\ncontent-length: 10\r\n\r\n{";
     connection.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    let read = tokio::time::timeout(PATIENCE, connection.read_to_string(&mut answer)).await;
+    let read = tokio::time::timeout(WAIT_LIMIT, connection.read_to_string(&mut answer)).await;
     read.expect("an answer comes").unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("DEADLINE_EXCEEDED"), "{answer}");

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    edge_kit::{Options, TestEdge, answer, code},
     edge_tokens::{OTHER_RSA, claims, jwks_config, public, rsa, sign},
+    kit::{Options, TestGateway, answer, code},
 };
 
 /// An identity provider: what it answers, and how often it was asked.
@@ -141,17 +141,17 @@ async fn without_keys_the_edge_is_not_ready_and_asks_to_come_back() {
     let provider = Provider::default();
     let source = KeySource::Url(provider.start().await);
     let options = Options { auth: jwks_config(source), ..Options::default() };
-    let edge = TestEdge::with(options).await;
-    let (status, ready) = answer(edge.http.get(edge.url("/readyz"))).await;
+    let gateway = TestGateway::with(options).await;
+    let (status, ready) = answer(gateway.http.get(gateway.url("/readyz"))).await;
     assert_eq!((status, &ready["missing"]), (503, &json!(["signing keys"])));
 
     let body = json!({ "query": "{ hello }" });
     let token = bearer(&rsa(), "one");
-    let (status, refused) = answer(edge.post(&body).header("authorization", &token)).await;
+    let (status, refused) = answer(gateway.post(&body).header("authorization", &token)).await;
     assert_eq!((status, code(&refused)), (503, "SERVICE_UNAVAILABLE"));
-    assert_eq!(edge.run("{ hello }").await.0, 200);
+    assert_eq!(gateway.run("{ hello }").await.0, 200);
 
-    let mut socket = edge.socket().await;
+    let mut socket = gateway.socket().await;
     let payload = json!({ "authorization": token });
     socket.send(json!({ "type": "connection_init", "payload": payload })).await;
     assert_eq!(socket.closed().await, (1013, "try again later".into()));

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::edge_kit::{TestEdge, code};
+use crate::kit::{TestGateway, code};
 
 #[tokio::test]
 async fn documents_beyond_a_limit_are_too_complex() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let deep = format!("{{ {} id {} }}", "node {".repeat(25), "}".repeat(25));
     let nested = format!("{{ echo(text: {}{}) }}", "[".repeat(500), "]".repeat(500));
     let aliases: String = (0..60).map(|n| format!("a{n}: id ")).collect();
@@ -25,14 +25,14 @@ async fn documents_beyond_a_limit_are_too_complex() {
         ("tokens", format!("{{ {long} }}")),
         ("complexity", "{ expensive }".to_owned()),
     ] {
-        let (status, answer) = edge.run(&query).await;
+        let (status, answer) = gateway.run(&query).await;
         assert_eq!((status, code(&answer)), (400, "QUERY_TOO_COMPLEX"), "{name}");
     }
 }
 
 #[tokio::test]
 async fn introspection_is_within_the_limits() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let of_type = "ofType { kind name ".repeat(9) + &"}".repeat(9);
     let query = format!(
         "query {{ __schema {{ queryType {{ name }} types {{ ...Full }} directives {{ name args {{ ...In }} }} }} }}
@@ -41,18 +41,18 @@ async fn introspection_is_within_the_limits() {
          fragment In on __InputValue {{ name type {{ ...Ref }} defaultValue }}
          fragment Ref on __Type {{ kind name {of_type} }}"
     );
-    let (status, answer) = edge.run(&query).await;
+    let (status, answer) = gateway.run(&query).await;
     assert_eq!((status, answer.get("errors")), (200, None), "{answer}");
 }
 
 #[tokio::test]
 async fn a_gateway_at_its_bound_refuses_at_once_and_recovers() {
-    let edge = TestEdge::with_limits(|limits| limits.max_concurrent_requests = 1).await;
-    let held = edge.post(&json!({ "query": "{ never }" }));
+    let gateway = TestGateway::with_limits(|limits| limits.max_concurrent_requests = 1).await;
+    let held = gateway.post(&json!({ "query": "{ never }" }));
     let held = tokio::spawn(held.send());
 
     let refused = eventually("a request is refused", async || {
-        let response = edge.post(&json!({ "query": "{ hello }" })).send().await.unwrap();
+        let response = gateway.post(&json!({ "query": "{ hello }" })).send().await.unwrap();
         (response.status() == 503).then_some(response)
     })
     .await;
@@ -64,6 +64,6 @@ async fn a_gateway_at_its_bound_refuses_at_once_and_recovers() {
 
     // The client that was being served goes away, and its place is free again.
     held.abort();
-    eventually("a request is served again", async || (edge.run("{ hello }").await.0 == 200).then_some(()))
+    eventually("a request is served again", async || (gateway.run("{ hello }").await.0 == 200).then_some(()))
         .await;
 }

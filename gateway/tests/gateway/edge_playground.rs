@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256, Sha384};
 use tokio::process::Command;
 
-use crate::edge_kit::{Options, TestEdge};
+use crate::kit::{Options, TestGateway};
 
 /// The settings that the page hands to its script.
 fn settings(html: &str) -> Value {
@@ -20,8 +20,8 @@ fn settings(html: &str) -> Value {
 
 #[tokio::test]
 async fn the_page_is_served_with_a_policy_that_admits_its_own_parts_alone() {
-    let edge = TestEdge::start().await;
-    let response = edge.http.get(edge.url("/")).send().await.unwrap();
+    let gateway = TestGateway::start().await;
+    let response = gateway.http.get(gateway.url("/")).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
@@ -76,8 +76,8 @@ fn nothing_that_is_filled_in_can_break_out_of_its_place() {
 #[tokio::test]
 async fn the_files_may_come_from_elsewhere_with_the_same_hashes() {
     let playground = Playground { assets_url: "http://127.0.0.1:1/npm/".into(), token: None };
-    let edge = TestEdge::with(Options { playground, ..Options::default() }).await;
-    let html = edge.http.get(edge.url("/")).send().await.unwrap().text().await.unwrap();
+    let gateway = TestGateway::with(Options { playground, ..Options::default() }).await;
+    let html = gateway.http.get(gateway.url("/")).send().await.unwrap().text().await.unwrap();
     assert!(!html.contains("jsdelivr"));
     let graphiql = SCRIPTS.last().unwrap();
     let tag = format!(

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::edge_kit::{Socket, TestEdge};
+use crate::kit::{Socket, TestGateway};
 
 fn next(id: &str, data: Value) -> Value {
     json!({ "type": "next", "id": id, "payload": { "data": data } })
@@ -22,17 +22,17 @@ fn error_code<'a>(message: &'a Value, id: &str) -> &'a str {
     message["payload"][0]["extensions"]["code"].as_str().unwrap()
 }
 
-async fn running(edge: &TestEdge, subscriptions: usize) {
+async fn running(gateway: &TestGateway, subscriptions: usize) {
     eventually(&format!("{subscriptions} subscriptions run"), async || {
-        edge.inside.running.load(SeqCst) == subscriptions
+        gateway.inside.running.load(SeqCst) == subscriptions
     })
     .await;
 }
 
 #[tokio::test]
 async fn queries_mutations_and_subscriptions_run_over_a_socket() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("q", "{ hello }").await;
     assert_eq!(socket.next().await, next("q", json!({ "hello": "world" })));
     assert_eq!(socket.next().await, complete("q"));
@@ -48,8 +48,8 @@ async fn queries_mutations_and_subscriptions_run_over_a_socket() {
 
 #[tokio::test]
 async fn a_ping_is_answered_with_its_payload_at_any_time() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.socket().await;
     for payload in [json!({ "a": [1] }), json!({})] {
         socket.send(json!({ "type": "ping", "payload": payload })).await;
         let expected = json!({ "type": "pong", "payload": payload });
@@ -62,8 +62,8 @@ async fn a_ping_is_answered_with_its_payload_at_any_time() {
 
 #[tokio::test]
 async fn a_document_that_is_refused_ends_in_an_error_message_and_nothing_else() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     for (id, query, code) in [
         ("1", "{", "GRAPHQL_PARSE_FAILED"),
         ("2", "{ unknown }", "GRAPHQL_VALIDATION_FAILED"),
@@ -81,8 +81,8 @@ async fn a_document_that_is_refused_ends_in_an_error_message_and_nothing_else() 
 
 #[tokio::test]
 async fn a_subscription_that_is_refused_by_its_resolver_says_so_and_completes() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("r", "subscription { refused }").await;
     let message = socket.next().await;
     assert_eq!(message["type"], "next");
@@ -95,12 +95,12 @@ async fn a_subscription_that_is_refused_by_its_resolver_says_so_and_completes() 
 
 #[tokio::test]
 async fn a_failing_event_is_masked_and_the_stream_goes_on() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("e", "subscription { ticks { leaks } }").await;
-    running(&edge, 1).await;
+    running(&gateway, 1).await;
     for tick in 1..=2 {
-        edge.inside.ticks.send(tick).unwrap();
+        gateway.inside.ticks.send(tick).unwrap();
         let message = socket.next().await;
         let error = &message["payload"]["errors"][0];
         assert_eq!(error["extensions"]["code"], "INTERNAL_SERVER_ERROR");
@@ -110,8 +110,8 @@ async fn a_failing_event_is_masked_and_the_stream_goes_on() {
 
 #[tokio::test]
 async fn a_panic_in_a_stream_ends_its_operation_alone() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("p", "subscription { panics }").await;
     assert_eq!(socket.next().await, next("p", json!({ "panics": 1 })));
     let message = socket.next().await;
@@ -122,16 +122,16 @@ async fn a_panic_in_a_stream_ends_its_operation_alone() {
 
 #[tokio::test]
 async fn a_clients_complete_ends_the_stream_without_an_answer_and_frees_the_id() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     for round in 0..3 {
         socket.subscribe("t", "subscription { ticks { value } }").await;
-        running(&edge, 1).await;
-        edge.inside.ticks.send(round).unwrap();
+        running(&gateway, 1).await;
+        gateway.inside.ticks.send(round).unwrap();
         let expected = next("t", json!({ "ticks": { "value": round } }));
         assert_eq!(socket.next().await, expected);
         socket.send(complete("t")).await;
-        running(&edge, 0).await;
+        running(&gateway, 0).await;
     }
     socket.send(complete("never begun")).await;
     socket.subscribe("q", "{ hello }").await;
@@ -140,8 +140,8 @@ async fn a_clients_complete_ends_the_stream_without_an_answer_and_frees_the_id()
 
 #[tokio::test]
 async fn an_id_may_be_used_again_as_soon_as_its_operation_has_ended() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     for _ in 0..200 {
         socket.subscribe("same", "{ hello }").await;
         assert_eq!(socket.next().await["type"], "next");
@@ -151,12 +151,12 @@ async fn an_id_may_be_used_again_as_soon_as_its_operation_has_ended() {
 
 #[tokio::test]
 async fn operations_of_one_socket_are_told_apart() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("a", "subscription { ticks { value } }").await;
     socket.subscribe("b", "subscription { ticks { value } }").await;
-    running(&edge, 2).await;
-    edge.inside.ticks.send(7).unwrap();
+    running(&gateway, 2).await;
+    gateway.inside.ticks.send(7).unwrap();
     let mut ids =
         [socket.next().await, socket.next().await].map(|message| message["id"].as_str().unwrap().to_owned());
     ids.sort();
@@ -165,13 +165,13 @@ async fn operations_of_one_socket_are_told_apart() {
 
 #[tokio::test]
 async fn each_event_is_resolved_with_data_of_its_own() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("s", "subscription { ticks { serial } }").await;
-    running(&edge, 1).await;
+    running(&gateway, 1).await;
     let mut serials = Vec::new();
     for tick in 0..3 {
-        edge.inside.ticks.send(tick).unwrap();
+        gateway.inside.ticks.send(tick).unwrap();
         let message = socket.next().await;
         serials.push(message["payload"]["data"]["ticks"]["serial"].as_u64().unwrap());
     }
@@ -181,14 +181,14 @@ async fn each_event_is_resolved_with_data_of_its_own() {
 
 #[tokio::test]
 async fn operations_beyond_the_bound_are_refused_and_the_others_go_on() {
-    let edge = TestEdge::with_limits(|limits| limits.sockets.max_operations = 2).await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::with_limits(|limits| limits.sockets.max_operations = 2).await;
+    let mut socket = gateway.ready_socket().await;
     for id in ["1", "2", "3"] {
         socket.subscribe(id, "subscription { ticks { value } }").await;
     }
     let message = socket.next().await;
     assert_eq!(error_code(&message, "3"), "RATE_LIMITED");
-    running(&edge, 2).await;
+    running(&gateway, 2).await;
     socket.send(complete("1")).await;
     socket.subscribe("3", "{ hello }").await;
     assert_eq!(socket.next().await, next("3", json!({ "hello": "world" })));
@@ -196,20 +196,20 @@ async fn operations_beyond_the_bound_are_refused_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_result_too_large_for_a_message_ends_its_operation() {
-    let edge = TestEdge::with_limits(|limits| limits.sockets.max_outgoing_bytes = 1024).await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::with_limits(|limits| limits.sockets.max_outgoing_bytes = 1024).await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("f", "subscription { flood }").await;
     let message = socket.next().await;
     assert_eq!(error_code(&message, "f"), "PAYLOAD_TOO_LARGE");
-    running(&edge, 0).await;
+    running(&gateway, 0).await;
 }
 
 #[tokio::test]
 async fn a_lost_connection_ends_its_operations() {
-    let edge = TestEdge::start().await;
-    let mut socket: Socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket: Socket = gateway.ready_socket().await;
     socket.subscribe("1", "subscription { ticks { value } }").await;
-    running(&edge, 1).await;
+    running(&gateway, 1).await;
     drop(socket);
-    running(&edge, 0).await;
+    running(&gateway, 0).await;
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::eventually;
 use tokio_tungstenite::tungstenite::{Error, Message, http::StatusCode};
 
-use crate::edge_kit::{SECRET, Socket, TestEdge, token};
+use crate::kit::{SECRET, Socket, TestGateway, token};
 
 async fn whoami(socket: &mut Socket) -> Value {
     socket.subscribe("who", "{ whoami }").await;
@@ -18,7 +18,7 @@ async fn whoami(socket: &mut Socket) -> Value {
 
 #[tokio::test]
 async fn the_token_comes_in_the_init_payload_or_with_the_upgrade() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let bearer = |customer| format!("Bearer {}", token(customer));
     for (header, payload, expected) in [
         (None, json!({}), Value::Null),
@@ -30,7 +30,7 @@ async fn the_token_comes_in_the_init_payload_or_with_the_upgrade() {
         (Some("Bearer bad".into()), json!({ "authorization": bearer("CUST01") }), json!("CUST01")),
     ] {
         let protocol = Some("graphql-transport-ws");
-        let mut socket = edge.socket_with(protocol, header.as_deref()).await;
+        let mut socket = gateway.socket_with(protocol, header.as_deref()).await;
         socket.init(payload.clone()).await;
         assert_eq!(whoami(&mut socket).await, expected, "{header:?} {payload}");
     }
@@ -38,8 +38,8 @@ async fn the_token_comes_in_the_init_payload_or_with_the_upgrade() {
 
 #[tokio::test]
 async fn an_init_without_a_payload_signs_in_as_nobody() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.socket().await;
     socket.send(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.next().await, json!({ "type": "connection_ack" }));
     assert_eq!(whoami(&mut socket).await, Value::Null);
@@ -47,66 +47,66 @@ async fn an_init_without_a_payload_signs_in_as_nobody() {
 
 #[tokio::test]
 async fn a_bad_token_closes_with_4403() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for bad in ["Bearer x.y.z", "x", "", &format!("{}x", token("CUST01"))] {
-        let mut socket = edge.socket().await;
+        let mut socket = gateway.socket().await;
         let payload = json!({ "authorization": bad });
         socket.send(json!({ "type": "connection_init", "payload": payload })).await;
         assert_eq!(socket.closed().await, (4403, "Forbidden".into()), "{bad}");
     }
     let protocol = Some("graphql-transport-ws");
-    let mut socket = edge.socket_with(protocol, Some("Bearer bad")).await;
+    let mut socket = gateway.socket_with(protocol, Some("Bearer bad")).await;
     socket.send(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.closed().await.0, 4403);
 }
 
 #[tokio::test]
 async fn a_socket_is_closed_when_its_token_ends() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     let scopes = Scopes::default();
     let short = mint(SECRET, "CUST01", scopes, Duration::from_secs(2)).unwrap();
-    let mut socket = edge.socket().await;
+    let mut socket = gateway.socket().await;
     socket.init(json!({ "authorization": format!("Bearer {short}") })).await;
     socket.subscribe("1", "subscription { ticks { value } }").await;
     assert_eq!(socket.closed().await, (4403, "token expired".into()));
     eventually("its subscription ends", async || {
-        edge.inside.running.load(std::sync::atomic::Ordering::SeqCst) == 0
+        gateway.inside.running.load(std::sync::atomic::Ordering::SeqCst) == 0
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_operation_before_the_handshake_closes_with_4401() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.socket().await;
     socket.subscribe("1", "{ hello }").await;
     assert_eq!(socket.closed().await, (4401, "Unauthorized".into()));
 }
 
 #[tokio::test]
 async fn another_subprotocol_is_accepted_and_closed_with_4406() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for protocol in [None, Some("graphql-ws"), Some("soap")] {
-        let mut socket = edge.socket_with(protocol, None).await;
+        let mut socket = gateway.socket_with(protocol, None).await;
         assert_eq!(socket.closed().await, (4406, "Subprotocol not acceptable".into()), "{protocol:?}");
     }
 }
 
 #[tokio::test]
 async fn a_silent_client_is_closed_with_4408() {
-    let edge = TestEdge::with_limits(|limits| {
+    let gateway = TestGateway::with_limits(|limits| {
         limits.sockets.init_timeout = Duration::from_millis(50);
     })
     .await;
-    let mut socket = edge.socket().await;
+    let mut socket = gateway.socket().await;
     let expected = (4408, "Connection initialisation timeout".into());
     assert_eq!(socket.closed().await, expected);
 }
 
 #[tokio::test]
 async fn an_id_in_use_closes_with_4409() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("x", "subscription { ticks { value } }").await;
     socket.subscribe("x", "{ hello }").await;
     let expected = (4409, "Subscriber for x already exists".into());
@@ -115,8 +115,8 @@ async fn an_id_in_use_closes_with_4409() {
 
 #[tokio::test]
 async fn a_second_init_closes_with_4429() {
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.send(json!({ "type": "connection_init" })).await;
     let expected = (4429, "Too many initialisation requests".into());
     assert_eq!(socket.closed().await, expected);
@@ -124,7 +124,7 @@ async fn a_second_init_closes_with_4429() {
 
 #[tokio::test]
 async fn what_is_no_message_closes_with_4400() {
-    let edge = TestEdge::start().await;
+    let gateway = TestGateway::start().await;
     for text in [
         "",
         "{",
@@ -144,11 +144,11 @@ async fn what_is_no_message_closes_with_4400() {
         r#"{"type":"subscribe","id":"1","payload":{"query":"{hello}","variables":[]}}"#,
         r#"{"type":"complete"}"#,
     ] {
-        let mut socket = edge.ready_socket().await;
+        let mut socket = gateway.ready_socket().await;
         socket.send_text(text.into()).await;
         assert_eq!(socket.closed().await.0, 4400, "{text}");
     }
-    let mut socket = edge.socket().await;
+    let mut socket = gateway.socket().await;
     socket.send(json!({ "type": "connection_init", "payload": { "authorization": 1 } })).await;
     assert_eq!(socket.closed().await.0, 4400);
 }
@@ -156,22 +156,22 @@ async fn what_is_no_message_closes_with_4400() {
 #[tokio::test]
 async fn binary_messages_close_with_4400_and_large_ones_with_1009() {
     use futures::SinkExt;
-    let edge = TestEdge::start().await;
-    let mut socket = edge.ready_socket().await;
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
     socket.0.send(Message::binary(b"{}".to_vec())).await.unwrap();
     assert_eq!(socket.closed().await.0, 4400);
 
-    let mut socket = edge.ready_socket().await;
+    let mut socket = gateway.ready_socket().await;
     socket.send_text(" ".repeat(300 * 1024)).await;
     assert_eq!(socket.closed().await, (1009, "message too big".into()));
 }
 
 #[tokio::test]
 async fn sockets_beyond_the_bound_are_refused_until_one_closes() {
-    let edge = TestEdge::with_limits(|limits| limits.sockets.max_sockets = 1).await;
-    let mut first = edge.ready_socket().await;
+    let gateway = TestGateway::with_limits(|limits| limits.sockets.max_sockets = 1).await;
+    let mut first = gateway.ready_socket().await;
     let protocol = Some("graphql-transport-ws");
-    match edge.try_socket(protocol, None).await {
+    match gateway.try_socket(protocol, None).await {
         Err(Error::Http(response)) => {
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()["retry-after"], "1");
@@ -180,24 +180,24 @@ async fn sockets_beyond_the_bound_are_refused_until_one_closes() {
         Ok(_) => panic!("a second socket was accepted"),
     }
     first.0.close(None).await.unwrap();
-    eventually("there is room again", async || edge.try_socket(protocol, None).await.is_ok()).await;
+    eventually("there is room again", async || gateway.try_socket(protocol, None).await.is_ok()).await;
 }
 
 #[tokio::test]
 async fn a_peer_that_answers_no_ping_is_let_go_and_one_that_does_is_kept() {
-    let edge = TestEdge::with_limits(|limits| {
+    let gateway = TestGateway::with_limits(|limits| {
         limits.sockets.max_sockets = 2;
         limits.sockets.ping_interval = Duration::from_millis(50);
         limits.sockets.dead_after = Duration::from_millis(1500);
     })
     .await;
-    let mut alive = edge.ready_socket().await;
-    let silent = edge.ready_socket().await;
+    let mut alive = gateway.ready_socket().await;
+    let silent = gateway.ready_socket().await;
     let protocol = Some("graphql-transport-ws");
     // The silent client reads nothing, so its library answers no ping; the other one reads.
     let room = eventually("the silent one's place is free", async || {
         whoami(&mut alive).await;
-        edge.try_socket(protocol, None).await
+        gateway.try_socket(protocol, None).await
     })
     .await;
     assert_eq!(whoami(&mut alive).await, Value::Null);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::graphql_kit::{TestApi, ada, test_api, warehouse};
+use crate::kit::{TestApi, ada, test_api, warehouse};
 
 fn counted(test: &TestApi) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();

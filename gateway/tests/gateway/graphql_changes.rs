@@ -3,7 +3,7 @@
 use schema::domain_error::{DomainError, DomainErrorCode};
 use serde_json::{Value, json};
 
-use crate::graphql_kit::{ada, refusal, test_api, viewer, warehouse};
+use crate::kit::{ada, refusal, test_api, viewer, warehouse};
 
 const UPDATE: &str = "mutation($input: UpdateOrderInput!) { updateOrder(input: $input) {
     order { status version shippingAddress trackingCompany trackingNumber } userErrors { code field } } }";

@@ -4,7 +4,7 @@ use bus::requester::RequestError;
 use bus::transport::PublishError;
 use serde_json::{Value, json};
 
-use crate::graphql_kit::{Fate, TestApi, ada, away, errors, test_api, viewer};
+use crate::kit::{Fate, TestApi, ada, away, errors, test_api, viewer};
 
 const CREATE: &str = "mutation($input: CreateOrderInput!, $wait: Boolean! = true) {
     createOrder(input: $input, wait: $wait) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use gateway::hub::HubSettings;
 use std::time::Duration;
 
-use crate::graphql_kit::{TestApi, ada, away, broken, errors, test_api, test_api_within};
+use crate::kit::{TestApi, ada, away, broken, errors, test_api, test_api_within};
 
 /// Each nullable field that can fail: the pattern it needs, a document that asks for it among others, where it is.
 const FIELDS: [(&str, &str, &str); 10] = [

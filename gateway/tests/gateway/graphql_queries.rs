@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::graphql_kit::{TestApi, ada, errors, refusal, test_api};
+use crate::kit::{TestApi, ada, errors, refusal, test_api};
 use schema::domain_error::DomainErrorCode;
 use schema::order::{Rejection, RejectionCode, Shortfall};
 
@@ -143,7 +143,7 @@ async fn a_cursor_that_is_none_or_anothers_is_invalid() {
     let test = test_api();
     test.placed("CUST02", "PROD01");
     let others = test
-        .run(crate::graphql_kit::warehouse(), "{ orders(customerId: \"CUST02\") { pageInfo { endCursor } } }")
+        .run(crate::kit::warehouse(), "{ orders(customerId: \"CUST02\") { pageInfo { endCursor } } }")
         .await;
     let others = others["data"]["orders"]["pageInfo"]["endCursor"].as_str().unwrap().to_owned();
     let products = test.run(ada(), "{ products(first: 1) { edges { cursor } } }").await;

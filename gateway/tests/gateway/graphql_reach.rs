@@ -3,7 +3,7 @@
 use gateway::auth::Caller;
 use serde_json::{Value, json};
 
-use crate::graphql_kit::{ALL_SCOPES, ada, errors, test_api, viewer, warehouse};
+use crate::kit::{ALL_SCOPES, ada, errors, test_api, viewer, warehouse};
 
 fn error(code: &str, path: &str) -> Vec<(String, String)> {
     vec![(code.to_owned(), path.to_owned())]

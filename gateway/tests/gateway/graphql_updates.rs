@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::graphql_kit::{
-    PATIENCE, TestApi, ada, away, broken, errors, quick_backoff, refusal, test_api, test_api_with, viewer,
+use crate::kit::{
+    TestApi, WAIT_LIMIT, ada, away, broken, errors, quick_backoff, refusal, test_api, test_api_with, viewer,
     warehouse,
 };
 
@@ -48,8 +48,12 @@ async fn hearing_with(settings: HubSettings) -> Hearing {
 }
 
 async fn hearing() -> Hearing {
-    hearing_with(HubSettings { head_interval: PATIENCE, backoff: quick_backoff(), ..HubSettings::default() })
-        .await
+    hearing_with(HubSettings {
+        head_interval: WAIT_LIMIT,
+        backoff: quick_backoff(),
+        ..HubSettings::default()
+    })
+    .await
 }
 
 fn deaf(test: TestApi) -> Hearing {
@@ -69,7 +73,7 @@ impl Hearing {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, knows).await.unwrap();
+        tokio::time::timeout(WAIT_LIMIT, knows).await.unwrap();
     }
 
     /// Lets the hub hear of a stored event.
@@ -119,7 +123,7 @@ async fn started(mut updates: Updates) -> Updates {
 }
 
 async fn next(updates: &mut Updates) -> Value {
-    tokio::time::timeout(PATIENCE, updates.next()).await.unwrap().unwrap()
+    tokio::time::timeout(WAIT_LIMIT, updates.next()).await.unwrap().unwrap()
 }
 
 async fn next_version(updates: &mut Updates) -> i64 {
@@ -353,7 +357,7 @@ async fn a_cursor_that_is_anothers_or_too_old_is_refused_before_anything_else() 
 async fn a_slow_subscriber_replays_what_it_had_no_room_for_and_goes_on() {
     let hearing = hearing_with(HubSettings {
         seat_capacity: 4,
-        head_interval: PATIENCE,
+        head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
         ..HubSettings::default()
     })
@@ -383,7 +387,7 @@ async fn a_slow_subscriber_replays_what_it_had_no_room_for_and_goes_on() {
 async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
     let hearing = hearing_with(HubSettings {
         seat_capacity: 1,
-        head_interval: PATIENCE,
+        head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
         follower_patience: 2,
         ..HubSettings::default()
@@ -480,7 +484,7 @@ async fn each_update_is_resolved_afresh() {
 #[tokio::test]
 async fn an_order_that_does_not_exist_yet_can_be_watched() {
     let hearing = hearing().await;
-    let placement = crate::graphql_shop::Shop::placement("CUST01", "PROD01");
+    let placement = crate::kit::services::Shop::placement("CUST01", "PROD01");
     let mut updates = hearing.watch(ada(), &format!("(orderId: \"{}\")", placement.order_id)).await;
     hearing.test.services.shop.lock().unwrap().place(&placement);
     hearing.hear_after(0).await;

@@ -1,5 +1,7 @@
-//! The gateway's tests: its edge over a toy schema, its API over services played in memory.
+//! The gateway's tests: its HTTP server over a toy schema, its API over services in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod kit;
 
 mod arguments;
 mod edge_audits;
@@ -7,21 +9,17 @@ mod edge_errors;
 mod edge_health;
 mod edge_http;
 mod edge_jwks;
-mod edge_kit;
 mod edge_limits;
 mod edge_playground;
 mod edge_socket;
 mod edge_socket_flow;
 mod edge_socket_handshake;
 mod edge_tokens;
-mod edge_toy;
 mod graphql_batches;
 mod graphql_changes;
 mod graphql_create_order;
 mod graphql_faults;
-mod graphql_kit;
 mod graphql_queries;
 mod graphql_reach;
 mod graphql_schema;
-mod graphql_shop;
 mod graphql_updates;

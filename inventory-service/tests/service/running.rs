@@ -32,7 +32,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/inventory.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::PATIENCE);
+    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
     let config = Config {
         currency: Currency::USD,
         reservation_hold: Duration::from_secs(60),
@@ -42,7 +42,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     };
     let transport = broker.transport("inventory-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
-    tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
+    tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();
     let health = host.liveness.report();
     let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
     assert_eq!(
@@ -56,7 +56,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let gateway = broker.transport("gateway.test");
     let requester = Requester::start(gateway.clone(), clock, host.shutdown.forced().clone());
     let available = async || {
-        let deadline = Deadline::after(testkit::PATIENCE);
+        let deadline = Deadline::after(testkit::WAIT_LIMIT);
         let mugs: Vec<Option<Product>> =
             request(&*requester, INVENTORY_GET, &[product("PROD01")], deadline).await.unwrap();
         mugs[0].as_ref().unwrap().available_quantity
@@ -64,7 +64,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let full = available().await;
     let order = fresh_order();
     let items = &[("PROD01", 3)];
-    let deadline = Deadline::after(testkit::PATIENCE);
+    let deadline = Deadline::after(testkit::WAIT_LIMIT);
     let reserved: Vec<Reserved> =
         request(&*requester, INVENTORY_RESERVE, &[reserve(order, 1, items)], deadline).await.unwrap();
     assert!(matches!(&reserved[0], Reserved::Reserved { .. }));
@@ -73,7 +73,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let poison = Message { body: "no JSON".into(), persistent: true, ..Message::default() };
     let told = event_message(Uuid::now_v7(), &event(order, 1, Cancelled, items), None);
     let poison = (Target::Queue(gateway.topology().work(WorkQueue::InventoryOrderEvents)), poison);
-    for published in gateway.publish(vec![poison, told], testkit::PATIENCE).await {
+    for published in gateway.publish(vec![poison, told], testkit::WAIT_LIMIT).await {
         published.unwrap();
     }
     eventually("the stock is back", async || available().await == full).await;
@@ -83,6 +83,6 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     })
     .await;
 
-    assert_eq!(host.shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
     broker.close().await;
 }

@@ -50,7 +50,7 @@ fn settling(
 ) -> (Settling, Arc<Orders>) {
     let orders = Arc::new(Orders { answer: Box::new(answer), asked: Mutex::default() });
     let settling =
-        Settling { inventory: shop.inventory.clone(), ask: orders.clone(), timeout: testkit::PATIENCE };
+        Settling { inventory: shop.inventory.clone(), ask: orders.clone(), timeout: testkit::WAIT_LIMIT };
     (settling, orders)
 }
 

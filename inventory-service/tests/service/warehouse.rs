@@ -62,7 +62,7 @@ impl Warehouse {
 
     async fn ask_once<Q: Serialize>(&self, pattern: &str, data: &Q) -> String {
         let packet = Packet { pattern: pattern.to_owned(), data: to_raw_value(data).unwrap(), id: None };
-        let request = Request { packet, deadline: Deadline::after(testkit::PATIENCE) };
+        let request = Request { packet, deadline: Deadline::after(testkit::WAIT_LIMIT) };
         HandleRequest::handle(&self.inventory, request).await.unwrap().get().to_owned()
     }
 

@@ -69,7 +69,7 @@ async fn a_handler_that_never_returns_is_dead_and_one_that_waits_for_its_databas
     };
     let queues = [WorkQueue::OrderCommands, WorkQueue::InventoryOrderEvents]
         .map(|queue| (Target::Queue(transport.topology().work(queue)), message()));
-    assert_eq!(transport.publish(queues.into(), testkit::PATIENCE).await, [Ok(()), Ok(())]);
+    assert_eq!(transport.publish(queues.into(), testkit::WAIT_LIMIT).await, [Ok(()), Ok(())]);
 
     let dead = testkit::eventually("something is dead", async || {
         Some(liveness.report().dead).filter(|dead| !dead.is_empty())

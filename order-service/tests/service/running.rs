@@ -59,7 +59,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     let url = format!("sqlite://{}/orders.db", folder.path().display());
     let database = Database::connect(&url, clock.clone()).await.unwrap();
     let others = Shutdown::new();
-    let host = Host::new(clock.clone(), Shutdown::new(), testkit::PATIENCE);
+    let host = Host::new(clock.clone(), Shutdown::new(), testkit::WAIT_LIMIT);
     let backends = Arc::new(Backends::default());
     backends.state().stock.insert("MUG".parse().unwrap(), 10);
     for service in [Name::Customer, Name::Inventory] {
@@ -68,7 +68,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     let config = Config { bounds: Bounds::default(), prefetch: 10 };
     let transport = broker.transport("order-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
-    tokio::time::timeout(testkit::PATIENCE, host.readiness.ready()).await.unwrap();
+    tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();
     let health = host.liveness.report();
     let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
     assert_eq!(
@@ -90,7 +90,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
             timestamp: placement.placed_at,
         };
         let accepted =
-            commands.send(&command, Deadline::after(testkit::PATIENCE), Some(testkit::PATIENCE)).await;
+            commands.send(&command, Deadline::after(testkit::WAIT_LIMIT), Some(testkit::WAIT_LIMIT)).await;
         let Ok(Accepted::Answered(Ok(answer))) = accepted else { panic!("no answer: {accepted:?}") };
         let outcome: DomainResult<OrderCreated> = serde_json::from_str(answer.get()).unwrap();
         outcome.into_result().unwrap().order.unwrap()
@@ -107,11 +107,11 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     assert_eq!(pending.status, OrderStatus::Pending);
     assert_eq!(told().await, (2, EventKind::Created, pending.clone()));
     backends.state().inventory = Mood::Answers;
-    let (position, kind, settled) = tokio::time::timeout(testkit::PATIENCE, told()).await.unwrap();
+    let (position, kind, settled) = tokio::time::timeout(testkit::WAIT_LIMIT, told()).await.unwrap();
     assert_eq!((position, kind, settled.id), (3, EventKind::StatusChanged, pending.id));
     assert_eq!(settled.status, OrderStatus::Processing);
 
-    assert_eq!(host.shutdown.stop(testkit::PATIENCE).await, Ending::Finished);
-    assert_eq!(others.stop(testkit::PATIENCE).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
+    assert_eq!(others.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
     broker.close().await;
 }

@@ -76,8 +76,8 @@ impl Shop {
             committed: Arc::new(Notify::new()),
             failpoints: Failpoints::default(),
             bounds: Bounds {
-                placing_budget: testkit::PATIENCE,
-                request_timeout: testkit::PATIENCE,
+                placing_budget: testkit::WAIT_LIMIT,
+                request_timeout: testkit::WAIT_LIMIT,
                 ..Bounds::default()
             },
         };

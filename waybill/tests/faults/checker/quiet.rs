@@ -13,7 +13,7 @@ use crate::load::{ClientLog, Load, Subscriber};
 use crate::plant::Plant;
 
 /// How long the system may take to come to rest: what it waits for itself is seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
+const WAIT_LIMIT: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(300);
 /// Rest has to last: whatever is still under way shows within this time.
 const LASTING: Duration = Duration::from_millis(1_500);
@@ -61,7 +61,7 @@ pub(crate) async fn facts_at_rest(plant: &Plant, load: Load, poison: Vec<String>
 pub(crate) async fn lasting_violations(plant: &Plant, load: Load) -> Vec<Violation> {
     let (log, subscribers) = load.stop().await.unwrap();
     let observer = Observer::new(plant, log, subscribers, Vec::new()).await.unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     let (mut found, mut since) = (Vec::new(), Instant::now());
     while Instant::now() < deadline {
         let (violations, _) = observer.look().await;
@@ -97,7 +97,7 @@ impl<'a> Observer<'a> {
 
     /// How things are once the system rests, and what is wrong then, or still wrong when patience ends.
     async fn at_rest(&self) -> (Vec<Violation>, Facts) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         let mut rested = false;
         loop {
             let (violations, facts) = self.look().await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// How long a client waits for an answer before it takes the outcome for unknown.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 const CREATE: &str = "mutation ($input: CreateOrderInput!, $wait: Boolean!) {
     createOrder(input: $input, wait: $wait) {
@@ -81,7 +81,7 @@ pub(crate) fn http() -> &'static reqwest::Client {
     static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(2));
-        client.timeout(PATIENCE).build().unwrap()
+        client.timeout(WAIT_LIMIT).build().unwrap()
     });
     &CLIENT
 }

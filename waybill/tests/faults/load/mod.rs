@@ -162,7 +162,7 @@ impl Load {
     /// How long it takes until a new order is decided, not only accepted.
     ///
     /// # Panics
-    /// Where that takes longer than [`testkit::PATIENCE`].
+    /// Where that takes longer than [`testkit::WAIT_LIMIT`].
     pub(crate) async fn decided(&self, api: &Api) -> Duration {
         let begun = Instant::now();
         testkit::eventually("an order is decided", async || {

@@ -2,7 +2,7 @@
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use testkit::PATIENCE;
+use testkit::WAIT_LIMIT;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -59,7 +59,7 @@ impl Socket {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, hear).await.expect("the socket said nothing in time")
+        tokio::time::timeout(WAIT_LIMIT, hear).await.expect("the socket said nothing in time")
     }
 
     /// The code with which the gateway closes the socket, whatever it says before.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use testkit::{PATIENCE, eventually};
+use testkit::{WAIT_LIMIT, eventually};
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -85,7 +85,7 @@ impl DevTools {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         self.seen.lock().unwrap().answers.insert(id, answer);
         self.send(id, session, method, parameters).await;
-        let answer = tokio::time::timeout(PATIENCE, answered).await.expect("the browser answers").unwrap();
+        let answer = tokio::time::timeout(WAIT_LIMIT, answered).await.expect("the browser answers").unwrap();
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].clone()
     }

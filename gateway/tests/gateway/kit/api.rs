@@ -27,10 +27,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::graphql_shop::Shop;
+use testkit::WAIT_LIMIT;
 
-/// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use super::services::Shop;
 
 pub(crate) const ALL_SCOPES: &str = "orders:read orders:write orders:fulfil";
 
@@ -176,7 +175,7 @@ pub(crate) fn test_api() -> TestApi {
 }
 
 pub(crate) fn test_api_with(hub: HubSettings) -> TestApi {
-    test_api_within(PATIENCE, hub)
+    test_api_within(WAIT_LIMIT, hub)
 }
 
 pub(crate) fn test_api_within(request_timeout: Duration, hub: HubSettings) -> TestApi {

@@ -15,14 +15,13 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
 };
 
-use crate::edge_toy::{Inside, toy};
+use testkit::WAIT_LIMIT;
 
-/// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use super::toy::{Inside, toy};
 
 pub(crate) const SECRET: &str = "a secret of the tests";
 
-pub(crate) struct TestEdge {
+pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) inside: Arc<Inside>,
@@ -54,10 +53,10 @@ pub(crate) fn token(customer: &str) -> String {
 
 pub(crate) fn http_client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
+    reqwest::Client::builder().timeout(WAIT_LIMIT).build().unwrap()
 }
 
-impl TestEdge {
+impl TestGateway {
     pub(crate) async fn start() -> Self {
         Self::with(Options::default()).await
     }
@@ -211,7 +210,7 @@ impl Socket {
 
     async fn frame(&mut self) -> Option<Message> {
         loop {
-            let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("nothing came");
+            let frame = tokio::time::timeout(WAIT_LIMIT, self.0.next()).await.expect("nothing came");
             match frame {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(frame) => return Some(frame.unwrap()),
