@@ -11,7 +11,7 @@ use schema::product::Product;
 use store::failpoint::{Failpoint, Failpoints};
 use store::{Database, StoreError};
 
-use crate::stock::{Book, Followed, Heard, Hold};
+use crate::stock::{Book, Followed, Heard, HoldTime};
 use crate::storage::{Scope, transact};
 
 /// Items of the reservations that one transaction decides on, at the most: it bounds how long product rows stay
@@ -26,7 +26,7 @@ pub struct Inventory {
     /// What prices are in.
     pub currency: Currency,
     /// How long a hold may be unheard of before it is asked about.
-    pub hold: Hold,
+    pub hold_time: HoldTime,
     /// Where a test may stop it.
     pub failpoints: Failpoints,
 }
@@ -161,7 +161,7 @@ fn report(order_id: OrderId, version: u32, followed: Followed) {
         }
         Followed::Amiss(reason) => {
             tracing::error!(%order_id, version, reason, "an order's stock is not as its state calls for");
-            metrics::counter!("waybill_stock_amiss_total").increment(1);
+            metrics::counter!("waybill_stock_inconsistent_total").increment(1);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! - [`stock`] decides, without IO: reserving, following orders, adjusting.
 //! - `storage` opens what is decided on under locks and saves it, in one transaction.
 //! - [`inventory`] is the service as plain functions over its database; [`catalogue`] and [`audit`] read.
-//! - [`requests`], [`order_events`] and [`settling`] bring the messages and the time to it.
+//! - [`requests`], [`order_events`] and [`expired_holds`] bring the messages and the time to it.
 //! - [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
 
 #![warn(missing_docs)]
@@ -16,9 +16,9 @@ pub mod catalogue;
 pub mod demo;
 pub mod inventory;
 
+pub mod expired_holds;
 pub mod order_events;
 pub mod requests;
-pub mod settling;
 
 pub mod config;
 pub mod process;

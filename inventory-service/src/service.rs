@@ -13,9 +13,9 @@ use store::Database;
 use store::failpoint::Failpoints;
 
 use crate::config::Config;
+use crate::expired_holds::SettleExpiredHolds;
 use crate::inventory::Inventory;
-use crate::settling::Settling;
-use crate::stock::Hold;
+use crate::stock::HoldTime;
 
 /// Events applied in one transaction.
 const EVENT_BATCH: usize = 64;
@@ -37,8 +37,8 @@ impl Service {
         let failpoints = Failpoints::default();
         #[cfg(debug_assertions)]
         let failpoints = Failpoints::by_name(service_kit::sabotage::pass);
-        let hold = Hold(config.reservation_hold);
-        let inventory = Inventory { database, currency: config.currency, hold, failpoints };
+        let hold_time = HoldTime(config.reservation_hold);
+        let inventory = Inventory { database, currency: config.currency, hold_time, failpoints };
         if config.seed_demo {
             inventory.seed_demo().await.context("cannot fill the catalogue with the demo's products")?;
         }
@@ -54,7 +54,7 @@ impl Service {
             clock: Arc::clone(&host.clock),
             pulse: host.pulse("inventory order events", &[&database_there]),
         };
-        let settling = Settling {
+        let settling = SettleExpiredHolds {
             inventory: inventory.clone(),
             ask: host.requester("inventory", &transport),
             timeout: config.request_timeout,

@@ -7,13 +7,13 @@ use service_kit::config::{
     BusConfig, DatabaseArgs, Faults, InvalidConfig, ProcessArgs, ProcessConfig, Secret,
 };
 
-use crate::context::Bounds;
+use crate::context::Timeouts;
 
 /// What the service needs to know wherever it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How long things may take.
-    pub bounds: Bounds,
+    pub timeouts: Timeouts,
     /// Requests, and commands, taken and not settled at any time.
     pub prefetch: u16,
 }
@@ -33,8 +33,9 @@ impl OrderArgs {
         let week = Duration::from_secs(7 * 24 * 60 * 60);
         let pending_max_age =
             faults.duration("PENDING_MAX_AGE", &self.pending_max_age, Duration::from_secs(1)..=week);
-        let bounds = Bounds { request_timeout: bus.request_timeout, pending_max_age, ..Bounds::default() };
-        Config { bounds, prefetch: bus.prefetch }
+        let timeouts =
+            Timeouts { request_timeout: bus.request_timeout, pending_max_age, ..Timeouts::default() };
+        Config { timeouts, prefetch: bus.prefetch }
     }
 }
 

@@ -26,25 +26,25 @@ pub struct Context {
     /// Where a test may stop it.
     pub failpoints: Failpoints,
     /// Its bounds.
-    pub bounds: Bounds,
+    pub timeouts: Timeouts,
 }
 
 /// How long things may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bounds {
+pub struct Timeouts {
     /// For asking customer and inventory about a batch of new orders, before they are stored PENDING: well below
     /// the gateway's wait.
-    pub placing_budget: Duration,
+    pub place_timeout: Duration,
     /// For asking again about PENDING orders.
     pub request_timeout: Duration,
     /// After so long PENDING an order is REJECTED as EXPIRED.
     pub pending_max_age: Duration,
 }
 
-impl Default for Bounds {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            placing_budget: Duration::from_secs(1),
+            place_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(5),
             pending_max_age: Duration::from_secs(15 * 60),
         }

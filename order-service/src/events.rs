@@ -7,8 +7,8 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder a
 use store::relay::{OutboxSource, Publication};
 use store::{Database, StoreError};
 
-use crate::entity::order_event;
 use crate::orders::event_of_row;
+use crate::tables::order_event;
 
 /// The outbox of orders.
 pub(crate) struct OrderEvents {

@@ -1,6 +1,6 @@
 //! Orders: taking, changing and telling of them.
 //!
-//! Reading order: [`domain`] decides; `orders` reads and saves; [`placing`], [`pending`] and [`requests`] are the
+//! Reading order: [`domain`] decides; `orders` reads and saves; [`place_order`], [`pending`] and [`requests`] are the
 //! handlers between the two; `events` reads what [`store::relay`] publishes. [`context`] is what they stand on;
 //! [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
 
@@ -8,17 +8,17 @@
 
 pub mod domain;
 
-mod entity;
 mod orders;
+mod tables;
 
 mod backends;
 mod events;
 
-pub mod backlog;
 pub mod context;
-pub mod forgetting;
+pub mod idempotency_cleanup;
 pub mod pending;
-pub mod placing;
+pub mod place_order;
+pub mod queue_metrics;
 pub mod requests;
 
 pub mod config;
@@ -29,5 +29,5 @@ pub mod service;
 mod sabotage;
 
 pub use config::Config;
-pub use context::{Bounds, Context};
+pub use context::{Context, Timeouts};
 pub use service::Service;

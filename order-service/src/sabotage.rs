@@ -17,8 +17,8 @@ use store::relay::{OutboxSource, Publication, Relay};
 use store::{Database, StoreError};
 
 use crate::context::Context;
-use crate::entity::order_event;
 use crate::orders::find;
+use crate::tables::order_event;
 
 /// Events looked at together: more than any test leaves unpublished.
 const MANY: u64 = 10_000;

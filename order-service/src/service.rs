@@ -17,14 +17,14 @@ use store::relay::Relay;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::backlog::keep_showing;
 use crate::config::Config;
 use crate::context::Context;
 use crate::events::OrderEvents;
-use crate::forgetting::keep_forgetting;
+use crate::idempotency_cleanup::keep_cleaning_up;
 use crate::orders::EVENTS;
 use crate::pending::RetryPending;
-use crate::placing::PlaceOrders;
+use crate::place_order::PlaceOrders;
+use crate::queue_metrics::keep_recording;
 use crate::requests::OrderRequests;
 
 /// Orders placed in one transaction.
@@ -55,7 +55,7 @@ impl Service {
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),
             failpoints,
-            bounds: config.bounds.clone(),
+            timeouts: config.timeouts.clone(),
         };
         let database_there = host.readiness.condition("orders database");
         let requests = Arc::new(OrderRequests::new(context.clone()));
@@ -74,8 +74,8 @@ impl Service {
         };
         let retrying = RetryPending::new(context.clone());
         host.show_queues(Name::Order, &transport);
-        host.run_until_stopping(keep_showing(context.clone()));
-        host.run_until_stopping(keep_forgetting(context.clone()));
+        host.run_until_stopping(keep_recording(context.clone()));
+        host.run_until_stopping(keep_cleaning_up(context.clone()));
         let relay = relay(&context, transport);
         #[cfg(debug_assertions)]
         let relay = crate::sabotage::outbox(relay);

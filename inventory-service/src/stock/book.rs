@@ -10,9 +10,9 @@ use super::rows::{Cause, Line, Movement, MovementKind, Reservation, Row, Stocked
 
 /// How long a hold may be unheard of before order-service is asked about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold(pub Duration);
+pub struct HoldTime(pub Duration);
 
-impl Hold {
+impl HoldTime {
     /// An order that stands on its hold is asked about rarely: only a missed event makes that worth while.
     const CONFIRMED_FACTOR: u32 = 10;
 
@@ -28,7 +28,7 @@ pub struct Book {
     /// The database's time.
     pub now: Timestamp,
     /// How long holds go unheard of.
-    pub hold: Hold,
+    pub hold_time: HoldTime,
     /// Every product concerned that there is.
     pub products: BTreeMap<ProductId, Row<StockedProduct>>,
     /// Every order concerned that has a row; its lines' products are among `products`.
@@ -41,10 +41,10 @@ pub struct Book {
 
 impl Book {
     /// A book without rows.
-    pub fn new(now: Timestamp, hold: Hold) -> Self {
+    pub fn new(now: Timestamp, hold_time: HoldTime) -> Self {
         Self {
             now,
-            hold,
+            hold_time,
             products: BTreeMap::new(),
             reservations: BTreeMap::new(),
             adjustments: BTreeSet::new(),
@@ -93,10 +93,10 @@ impl Book {
             let quantity = i64::from(line.quantity);
             self.shift(&line.product_id, MovementKind::Reserve, Cause::Order(order_id), 0, quantity);
         }
-        let (now, hold) = (self.now, self.hold);
+        let (now, hold_time) = (self.now, self.hold_time);
         let reservation = self.reservation_mut(order_id);
         reservation.state = ReservationState::Held;
-        reservation.ask_at = Some(hold.ask_at(now, reservation.confirmed));
+        reservation.ask_at = Some(hold_time.ask_at(now, reservation.confirmed));
         reservation.lines = lines;
         reservation.lines_changed = true;
     }

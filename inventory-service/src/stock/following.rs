@@ -174,13 +174,13 @@ impl Book {
     }
 
     fn hear(&mut self, heard: &Heard, confirmed: bool) {
-        let (now, hold) = (self.now, self.hold);
+        let (now, hold_time) = (self.now, self.hold_time);
         let reservation = self.reservation_mut(heard.order_id);
         reservation.version = heard.version;
         reservation.heard_at = now;
         reservation.confirmed = confirmed;
         if reservation.state == ReservationState::Held {
-            reservation.ask_at = Some(hold.ask_at(now, confirmed));
+            reservation.ask_at = Some(hold_time.ask_at(now, confirmed));
         }
         if let (true, Some(wanted)) = (reservation.fingerprint.is_empty(), &heard.wanted) {
             reservation.fingerprint.clone_from(&wanted.fingerprint);

@@ -11,6 +11,6 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use book::{Book, Hold};
+pub use book::{Book, HoldTime};
 pub use following::{Followed, Heard, Wanted};
 pub use rows::{Cause, Line, Movement, MovementKind, Reservation, Row, StockedProduct};

@@ -9,7 +9,7 @@ use schema::order_messages::Item;
 use schema::time::Timestamp;
 use uuid::Uuid;
 
-use super::{Book, Followed, Heard, Hold, Wanted};
+use super::{Book, Followed, Heard, HoldTime, Wanted};
 
 const ORDER: OrderId = OrderId(Uuid::from_u128(1));
 const OTHER: OrderId = OrderId(Uuid::from_u128(2));
@@ -25,7 +25,7 @@ fn items(items: &[(&str, u32)]) -> Vec<Item> {
 /// Ten mugs and three trays.
 fn book() -> Book {
     let now: Timestamp = "2026-11-23T19:10:51.371Z".parse().unwrap();
-    let mut book = Book::new(now, Hold(Duration::from_secs(60)));
+    let mut book = Book::new(now, HoldTime(Duration::from_secs(60)));
     for (id, on_hand) in [("MUG", 10), ("TRAY", 3)] {
         let unit_price = Money { amount_minor: 1450, currency: Currency::USD };
         let put =

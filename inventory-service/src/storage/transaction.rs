@@ -16,10 +16,10 @@ pub(crate) async fn transact<T>(
     scope: &Scope,
     decide: impl Fn(&mut Book) -> T,
 ) -> Result<T, StoreError> {
-    let Inventory { database, hold, failpoints, .. } = inventory;
+    let Inventory { database, hold_time, failpoints, .. } = inventory;
     let decide = &decide;
     retrying(|| async move {
-        let mut book = Book::new(database.now().await?, *hold);
+        let mut book = Book::new(database.now().await?, *hold_time);
         let transaction = database.begin().await?;
         open::fill(&mut book, &transaction, transaction.get_database_backend(), scope).await?;
         let decided = decide(&mut book);

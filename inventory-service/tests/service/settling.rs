@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::deadline::Deadline;
 use bus::requester::{Ask, RequestError};
-use inventory_service::settling::{SettleError, Settling};
+use inventory_service::expired_holds::{SettleError, SettleExpiredHolds};
 use schema::inventory_messages::ReservationState::{Deducted, Held, Released, Void};
 use schema::inventory_messages::Reserved;
 use schema::order::OrderStatus::{Cancelled, Pending, Processing, Shipped};
@@ -47,10 +47,13 @@ impl Ask for Orders {
 fn settling(
     shop: &Warehouse,
     answer: impl Fn(&Settle) -> Option<Settled> + Send + Sync + 'static,
-) -> (Settling, Arc<Orders>) {
+) -> (SettleExpiredHolds, Arc<Orders>) {
     let orders = Arc::new(Orders { answer: Box::new(answer), asked: Mutex::default() });
-    let settling =
-        Settling { inventory: shop.inventory.clone(), ask: orders.clone(), timeout: testkit::WAIT_LIMIT };
+    let settling = SettleExpiredHolds {
+        inventory: shop.inventory.clone(),
+        ask: orders.clone(),
+        timeout: testkit::WAIT_LIMIT,
+    };
     (settling, orders)
 }
 

@@ -10,7 +10,7 @@ use bus::packet::Packet;
 use bus::responder::{HandleRequest, Request};
 use bus::work::{HandleWork, Verdict, Work};
 use inventory_service::Inventory;
-use inventory_service::stock::Hold;
+use inventory_service::stock::HoldTime;
 use schema::ids::{OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{Adjust, PutProduct, Reserve, Reserved, StockAudit, StockAudited};
 use schema::money::{Currency, Money};
@@ -48,7 +48,8 @@ impl Warehouse {
         let database = Database::connect(url, Arc::new(SystemClock)).await.unwrap();
         migrations::inventory::migrate(&database).await.unwrap();
         let failpoints = Failpoints::default();
-        let inventory = Inventory { database, currency: Currency::USD, hold: Hold(HOLD), failpoints };
+        let inventory =
+            Inventory { database, currency: Currency::USD, hold_time: HoldTime(HOLD), failpoints };
         Self { inventory, _folder: folder }
     }
 

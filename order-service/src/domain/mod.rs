@@ -1,9 +1,9 @@
 //! What may happen to an order, decided without doing it.
 
-pub mod changing;
-pub mod placing;
+pub mod change;
+pub mod place;
 pub mod transition;
 
-pub use changing::{Changed, Decision};
-pub use placing::{Finding, Stock};
+pub use change::{Changed, Decision};
+pub use place::{Finding, Stock};
 pub use transition::{Transition, transition};

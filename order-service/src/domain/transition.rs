@@ -8,7 +8,7 @@ pub enum Transition {
     /// It moves.
     Applied,
     /// It is there already, as it is when a message comes twice.
-    AlreadySo,
+    NoOp,
     /// It may not move there.
     Refused,
 }
@@ -18,7 +18,7 @@ pub enum Transition {
 pub fn transition(from: OrderStatus, to: OrderStatus) -> Transition {
     use OrderStatus::{Cancelled, Delivered, Pending, Processing, Rejected, Shipped};
     match (from, to) {
-        (from, to) if from == to => Transition::AlreadySo,
+        (from, to) if from == to => Transition::NoOp,
         (Pending, Processing | Rejected | Cancelled)
         | (Processing, Shipped | Cancelled)
         | (Shipped, Delivered) => Transition::Applied,
@@ -56,7 +56,7 @@ mod tests {
             for (to, cell) in OrderStatus::ALL.into_iter().zip(row.split(' ')) {
                 let expected = match cell {
                     "+" => Transition::Applied,
-                    "=" => Transition::AlreadySo,
+                    "=" => Transition::NoOp,
                     _ => Transition::Refused,
                 };
                 assert_eq!(transition(from, to), expected, "{from} to {to}");

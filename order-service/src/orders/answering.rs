@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::events::event_order;
 use super::row::{from_json, to_json};
-use crate::entity::{change_answer, order_event};
+use crate::tables::{change_answer, order_event};
 
 /// Answers forgotten by one statement.
 const FORGOTTEN_AT_ONCE: u64 = 10_000;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::row::{from_json, number, read, timestamp, to_json};
 use crate::domain::Changed;
-use crate::entity::order_event;
+use crate::tables::order_event;
 
 /// The tables that order events are numbered in.
 pub(crate) const EVENTS: Outbox = Outbox { events: "order_events", counter: "order_event_counter" };

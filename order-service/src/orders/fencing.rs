@@ -9,7 +9,7 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use store::{Database, StoreError};
 use uuid::Uuid;
 
-use crate::entity::order;
+use crate::tables::order;
 
 /// What a fence has where an order has its customer: ids have at least one character.
 const NOBODY: &str = "-";

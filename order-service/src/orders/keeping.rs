@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::events::NewEvent;
 use super::row::{Stored, columns, line_columns};
-use crate::entity::{line_item, order, order_event};
+use crate::tables::{line_item, order, order_event};
 
 /// Lines in one statement: seven parameters each, of the 32,766 that SQLite takes.
 pub(super) const LINES_AT_ONCE: usize = 4_000;

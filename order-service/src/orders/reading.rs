@@ -11,7 +11,7 @@ use store::{StoreError, for_update};
 use uuid::Uuid;
 
 use super::row::Stored;
-use crate::entity::{line_item, order};
+use crate::tables::{line_item, order};
 
 /// What readers may see: neither deleted orders nor fences. Word for word the predicate of the partial indexes,
 /// without parameters, so that PostgreSQL can tell that they apply.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use store::StoreError;
 use uuid::Uuid;
 
-use crate::entity::{line_item, order};
+use crate::tables::{line_item, order};
 
 /// A row of the orders table with its lines, deleted ones and fences included.
 #[derive(Debug, Clone, PartialEq, Eq)]

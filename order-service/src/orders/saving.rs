@@ -15,7 +15,7 @@ use super::events::NewEvent;
 use super::keeping::LINES_AT_ONCE;
 use super::reading::readable;
 use super::row::{Stored, columns, line_columns};
-use crate::entity::{line_item, order, order_event};
+use crate::tables::{line_item, order, order_event};
 
 /// Where the values of a row are that is to be saved.
 const ID: usize = 0;

@@ -11,8 +11,8 @@ use sea_orm::{
 };
 use store::{Database, StoreError};
 
-use crate::entity::order;
 use crate::orders::{Stored, find, readable};
+use crate::tables::order;
 
 /// What a claim lasts beyond the time for asking, for reading and saving.
 const CLAIM_MARGIN: Duration = Duration::from_secs(5);

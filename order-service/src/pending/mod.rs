@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backends::{Answer, Hurdle, Question, find_out};
 use crate::context::Context;
-use crate::domain::placing::decide;
+use crate::domain::place::decide;
 use crate::domain::{Changed, Finding};
 use crate::orders::{NewEvent, Stored, save_all, traceparents};
 pub(crate) use claiming::pending;
@@ -65,7 +65,7 @@ impl RetryPending {
         let database = &self.context.database;
         let now = database.now().await?;
         let most = if self.away.load(Ordering::Relaxed) { PROBE } else { BATCH };
-        let claimed = retrying(|| claim(database, now, self.context.bounds.request_timeout, most)).await?;
+        let claimed = retrying(|| claim(database, now, self.context.timeouts.request_timeout, most)).await?;
         if claimed.is_empty() {
             return Ok(Retried::Nothing);
         }
@@ -120,13 +120,13 @@ impl RetryPending {
 
     fn is_expired(&self, stored: &Stored, now: Timestamp) -> bool {
         let since = stored.pending_since.unwrap_or(stored.order.created_at);
-        now.since(since) >= self.context.bounds.pending_max_age
+        now.since(since) >= self.context.timeouts.pending_max_age
     }
 
     async fn ask(&self, due: &[Stored]) -> Vec<Answer> {
         let questions: Vec<Question<'_>> =
             due.iter().map(|stored| Question { order: &stored.order, attempt: stored.attempt }).collect();
-        let deadline = Deadline::after(self.context.bounds.request_timeout);
+        let deadline = Deadline::after(self.context.timeouts.request_timeout);
         find_out(&*self.context.ask, &questions, deadline).await
     }
 

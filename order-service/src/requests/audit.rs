@@ -8,10 +8,10 @@ use store::StoreError;
 use uuid::Uuid;
 
 use super::history::entries;
-use crate::backlog::{backlog, unpublished};
 use crate::context::Context;
-use crate::entity::order;
 use crate::orders::{EVENTS, Stored, with_lines};
+use crate::queue_metrics::{backlog, unpublished};
+use crate::tables::order;
 
 /// A page of orders by id each, deleted ones included, with what an audit holds against inventory.
 pub(super) async fn audit(

@@ -9,7 +9,7 @@ use store::failpoint::Failpoint;
 use store::{StoreError, advisory_lock, retrying};
 
 use crate::context::Context;
-use crate::domain::changing::{cancel, delete, fault, update};
+use crate::domain::change::{cancel, delete, fault, update};
 use crate::domain::{Changed, Decision};
 use crate::orders::{FirstAnswer, NewEvent, first_answer, lock, remember, save};
 
@@ -60,7 +60,7 @@ async fn change_one(
         return answer_unchanged(transaction, change, Err(not_found()), now).await;
     };
     match decide(kind, &stored.order, change, now) {
-        Decision::AlreadySo => answer_unchanged(transaction, change, Ok(stored.order), now).await,
+        Decision::NoOp => answer_unchanged(transaction, change, Ok(stored.order), now).await,
         Decision::Refused(refusal) => answer_unchanged(transaction, change, Err(refusal), now).await,
         Decision::Applied(changed) => {
             let order = changed.order.clone();

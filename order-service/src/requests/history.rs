@@ -8,8 +8,8 @@ use store::StoreError;
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::entity::{order, order_event};
 use crate::orders::{EVENTS, history_entry, read, readable};
+use crate::tables::{order, order_event};
 
 /// Each order's changes, oldest first; none where the order is not within its asker's reach.
 pub(super) async fn history(

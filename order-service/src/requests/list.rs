@@ -15,8 +15,8 @@ use sea_orm::{
 use store::StoreError;
 
 use crate::context::Context;
-use crate::entity::order;
 use crate::orders::{readable, with_lines};
+use crate::tables::order;
 
 /// A page each, or a refusal of its bounds or cursors.
 pub(super) async fn list(

@@ -10,8 +10,8 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder a
 use store::StoreError;
 
 use crate::context::Context;
-use crate::entity::{order_event, order_event_counter};
 use crate::orders::{EVENTS, event_of_row, find, read};
+use crate::tables::{order_event, order_event_counter};
 
 /// Line items in one answer: with those, the largest answer stays within what the bus carries.
 const LINES_MAX: usize = 5_000;

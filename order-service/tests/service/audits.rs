@@ -1,7 +1,7 @@
 use schema::order_messages::{OrderAudit, OrderAudited};
 use schema::pattern::ORDER_AUDIT;
 
-use order_service::backlog;
+use order_service::queue_metrics;
 use std::time::Duration;
 
 use crate::backends::Mood;
@@ -20,7 +20,7 @@ async fn gauges_say_how_much_waits_and_for_how_long(shop: Shop) {
         let line = shown.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         line.unwrap_or_else(|| panic!("no {name} in {shown}")).parse().unwrap()
     };
-    backlog::show(&shop.context).await.unwrap();
+    queue_metrics::record(&shop.context).await.unwrap();
     let ages = ["waybill_outbox_oldest_seconds", "waybill_pending_orders_oldest_seconds"];
     assert_eq!((gauge("waybill_outbox_events"), gauge("waybill_pending_orders")), (0.0, 0.0));
     assert_eq!(ages.map(gauge), [0.0, 0.0]);
@@ -29,7 +29,7 @@ async fn gauges_say_how_much_waits_and_for_how_long(shop: Shop) {
     shop.backends.state().inventory = Mood::Away;
     shop.order(&[("MUG", 1)]).await;
     shop.clock.advance(Duration::from_secs(90));
-    backlog::show(&shop.context).await.unwrap();
+    queue_metrics::record(&shop.context).await.unwrap();
     assert_eq!((gauge("waybill_outbox_events"), gauge("waybill_pending_orders")), (2.0, 1.0));
     assert!(gauge(ages[0]) >= 90.0, "{}", gauge(ages[0]));
     if shop.is_on_sqlite() {

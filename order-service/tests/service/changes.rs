@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use order_service::forgetting::forget_old_answers;
+use order_service::idempotency_cleanup::delete_old_responses;
 use schema::domain_error::DomainErrorCode;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
@@ -214,9 +214,9 @@ async fn answers_are_forgotten_after_an_hour_and_not_before(shop: Shop) {
     shop.cancel(nowhere).await.unwrap_err();
     shop.clock.advance(Duration::from_mins(59));
     shop.cancel(nowhere).await.unwrap_err();
-    forget_old_answers(&shop.context).await.unwrap();
+    delete_old_responses(&shop.context).await.unwrap();
     assert_eq!(shop.count("order_change_answers").await, 2);
     shop.clock.advance(Duration::from_mins(2));
-    forget_old_answers(&shop.context).await.unwrap();
+    delete_old_responses(&shop.context).await.unwrap();
     assert_eq!(shop.count("order_change_answers").await, 1);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use order_service::Bounds;
+use order_service::Timeouts;
 use order_service::pending::Retried;
 use schema::order::{OrderStatus, RejectionCode};
 use schema::order_events::EventKind;
@@ -47,13 +47,13 @@ async fn a_pending_order_is_settled_once_inventory_is_back(shop: Shop) {
 }
 
 async fn an_answer_that_was_lost_is_asked_for_again_under_the_same_attempt(shop: Shop) {
-    let patience = shop.context.bounds.clone();
+    let patience = shop.context.timeouts.clone();
     let mut shop = shop.impatient();
     shop.backends.state().inventory = Mood::Silent;
     let pending = shop.order(&[("MUG", 2)]).await;
     assert_eq!((pending.status, shop.in_stock("MUG")), (OrderStatus::Pending, 98));
     shop.backends.state().inventory = Mood::Answers;
-    shop.context.bounds = patience;
+    shop.context.timeouts = patience;
     let order = shop.retry_until_settled(pending.id).await;
     assert_eq!((order.status, shop.in_stock("MUG")), (OrderStatus::Processing, 98));
 }
@@ -69,7 +69,7 @@ async fn a_pending_order_can_turn_out_to_be_refused(shop: Shop) {
 async fn a_pending_order_expires(mut shop: Shop) {
     let pending = pending_order(&shop).await;
     shop.backends.state().inventory = Mood::Away;
-    shop.context.bounds = Bounds { pending_max_age: Duration::ZERO, ..shop.context.bounds };
+    shop.context.timeouts = Timeouts { pending_max_age: Duration::ZERO, ..shop.context.timeouts };
     let order = shop.retry_until_settled(pending.id).await;
     assert_eq!(order.rejection.unwrap().code, RejectionCode::Expired);
 }

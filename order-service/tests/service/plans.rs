@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use order_service::backlog;
-use order_service::forgetting::forget_old_answers;
+use order_service::idempotency_cleanup::delete_old_responses;
+use order_service::queue_metrics;
 use order_service::service::relay;
 use schema::cursor::{OrderCursor, UpdateCursor};
 use schema::domain_error::DomainResult;
@@ -82,13 +82,13 @@ async fn ask_for_everything(shop: &Shop) {
     replay_everything(shop, placed.id).await;
     let broker = Broker::new(shop.clock.clone());
     let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: None, limit: 5 }).await;
-    backlog::show(&shop.context).await.unwrap();
+    queue_metrics::record(&shop.context).await.unwrap();
     relay(&shop.context, broker.transport("order.1")).tick().await.unwrap();
-    backlog::show(&shop.context).await.unwrap();
+    queue_metrics::record(&shop.context).await.unwrap();
     let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: Some(placed.id), limit: 5 }).await;
     shop.cancel(placed.id).await.unwrap();
     shop.cancel(placed.id).await.unwrap();
-    forget_old_answers(&shop.context).await.unwrap();
+    delete_old_responses(&shop.context).await.unwrap();
     shop.delete(placed.id).await.unwrap();
     assert!(shop.update(placed.id, Changes::default()).await.is_err());
 }

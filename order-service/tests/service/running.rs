@@ -14,7 +14,7 @@ use bus::responder::{HandleRequest, Request, Responder};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::SharedTransport;
 use embedded_broker::{EmbeddedBroker, Storage};
-use order_service::{Bounds, Config, Service};
+use order_service::{Config, Service, Timeouts};
 use schema::domain_error::DomainResult;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
@@ -65,7 +65,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     for service in [Name::Customer, Name::Inventory] {
         play(service, &backends, broker.transport("others.test"), &others);
     }
-    let config = Config { bounds: Bounds::default(), prefetch: 10 };
+    let config = Config { timeouts: Timeouts::default(), prefetch: 10 };
     let transport = broker.transport("order-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
     tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();

@@ -12,9 +12,9 @@ use bus::packet::{self, Packet};
 use bus::responder::{HandleRequest as _, Request};
 use bus::work::{HandleWork as _, Verdict, Work};
 use order_service::pending::{Retried, RetryPending};
-use order_service::placing::PlaceOrders;
+use order_service::place_order::PlaceOrders;
 use order_service::requests::OrderRequests;
-use order_service::{Bounds, Context};
+use order_service::{Context, Timeouts};
 use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::{CustomerId, OrderId};
 use schema::order::{Order, OrderStatus};
@@ -75,10 +75,10 @@ impl Shop {
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),
             failpoints: Failpoints::default(),
-            bounds: Bounds {
-                placing_budget: testkit::WAIT_LIMIT,
+            timeouts: Timeouts {
+                place_timeout: testkit::WAIT_LIMIT,
                 request_timeout: testkit::WAIT_LIMIT,
-                ..Bounds::default()
+                ..Timeouts::default()
             },
         };
         Self { context, backends, clock, url, folder }
@@ -86,8 +86,8 @@ impl Shop {
 
     /// For tests in which somebody never answers: long enough for asking on a busy machine.
     pub(crate) fn impatient(mut self) -> Self {
-        self.context.bounds.placing_budget = Duration::from_millis(500);
-        self.context.bounds.request_timeout = Duration::from_millis(500);
+        self.context.timeouts.place_timeout = Duration::from_millis(500);
+        self.context.timeouts.request_timeout = Duration::from_millis(500);
         self
     }
 

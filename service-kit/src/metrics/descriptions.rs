@@ -103,7 +103,7 @@ pub const METRICS: &[Metric] = &[
         "Subscribers that fell behind their buffer and went back to replaying",
     ),
     Metric(
-        "waybill_stock_amiss_total",
+        "waybill_stock_inconsistent_total",
         Counter,
         "Orders whose stock could not be brought to what an event calls for; waybill audit names them",
     ),

@@ -2,7 +2,7 @@
 
 use bus::clock::ManualClock;
 use inventory_service::Inventory;
-use inventory_service::stock::Hold;
+use inventory_service::stock::HoldTime;
 use schema::inventory_messages::{Adjust, PutProduct};
 use schema::money::{Currency, Money};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ async fn make() -> TempDir {
     let inventory = Inventory {
         database: database.clone(),
         currency: Currency::USD,
-        hold: Hold(Duration::from_secs(60)),
+        hold_time: HoldTime(Duration::from_secs(60)),
         failpoints: Failpoints::default(),
     };
     for (index, (product, on_hand)) in STOCK.into_iter().enumerate() {

@@ -11,12 +11,12 @@ use embedded_broker::ManualBroker;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use inventory_service::Inventory;
-use inventory_service::settling::Settling;
-use inventory_service::stock::Hold;
+use inventory_service::expired_holds::SettleExpiredHolds;
+use inventory_service::stock::HoldTime;
 use order_service::pending::RetryPending;
-use order_service::placing::PlaceOrders;
+use order_service::place_order::PlaceOrders;
 use order_service::requests::OrderRequests;
-use order_service::{Bounds, Context};
+use order_service::{Context, Timeouts};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use schema::money::Currency;
@@ -68,7 +68,7 @@ struct System {
     placing: Arc<Worker>,
     following: Arc<Worker>,
     pending: Arc<RetryPending>,
-    settling: Settling,
+    settling: SettleExpiredHolds,
     relays: [Arc<Relay>; 2],
 }
 
@@ -96,7 +96,7 @@ impl World {
         let inventory = Inventory {
             database: inventory_database.clone(),
             currency: Currency::USD,
-            hold: Hold(HOLD),
+            hold_time: HoldTime(HOLD),
             failpoints: fates.failpoints(),
         };
         let line = Arc::new(Line {
@@ -115,8 +115,8 @@ impl World {
             ids: Arc::new(SeededIds(Arc::clone(&rng))),
             committed: Arc::new(Notify::new()),
             failpoints: fates.failpoints(),
-            bounds: Bounds {
-                placing_budget: forever,
+            timeouts: Timeouts {
+                place_timeout: forever,
                 request_timeout: Duration::from_secs(5),
                 pending_max_age: forever,
             },
@@ -356,7 +356,7 @@ impl System {
             placing: worker(WorkQueue::OrderCommands, Arc::new(PlaceOrders::new(context.clone()))),
             following: worker(WorkQueue::InventoryOrderEvents, Arc::new(line.inventory.clone())),
             pending: Arc::new(RetryPending::new(context.clone())),
-            settling: Settling {
+            settling: SettleExpiredHolds {
                 inventory: line.inventory.clone(),
                 ask: line.clone(),
                 timeout: Duration::from_secs(3_600),

@@ -38,7 +38,7 @@ fn illegal(before: &HistoryEntry, step: &HistoryEntry) -> Option<String> {
                 let told = step.previous_status.map_or("nothing", OrderStatus::as_str);
                 format!("from {} to {}, but told as from {told}", before.status, step.status)
             }
-            Transition::AlreadySo | Transition::Refused => {
+            Transition::NoOp | Transition::Refused => {
                 format!("from {} to {}", before.status, step.status)
             }
         },

@@ -10,7 +10,7 @@ use store::{StoreError, retrying};
 use super::command::Command;
 use crate::backends::{Answer, Hurdle, Question, find_out};
 use crate::context::Context;
-use crate::domain::placing::{decide, draft};
+use crate::domain::place::{decide, draft};
 use crate::orders::{NewOrder, Stored, find, keep};
 
 /// How often an id is looked at again because somebody else had it in hand, or had fenced it.
@@ -36,7 +36,7 @@ struct Draft<'a> {
 impl<'a> Rounds<'a> {
     /// All rounds share one budget for asking others.
     pub(super) fn new(context: &'a Context) -> Self {
-        let deadline = Deadline::after(context.bounds.placing_budget);
+        let deadline = Deadline::after(context.timeouts.place_timeout);
         Self { context, deadline, outcomes: HashMap::new() }
     }
 

@@ -40,7 +40,7 @@ pub enum Decision {
     /// One change, one version, one event.
     Applied(Box<Changed>),
     /// Nothing to change: the answer is the order as it is.
-    AlreadySo,
+    NoOp,
     /// It may not be.
     Refused(DomainError),
 }
@@ -75,7 +75,7 @@ pub fn update(order: &Order, changes: &Changes, expected_version: Option<u32>, n
         }
     }
     if after == *order {
-        return Decision::AlreadySo;
+        return Decision::NoOp;
     }
     match version_refusal(order, expected_version).or_else(|| update_refusal(order, &after)) {
         Some(refusal) => Decision::Refused(refusal),
@@ -120,7 +120,7 @@ fn update_refusal(before: &Order, after: &Order) -> Option<DomainError> {
 
 fn move_refusal(from: OrderStatus, to: OrderStatus) -> Option<DomainError> {
     match transition(from, to) {
-        Transition::AlreadySo => None,
+        Transition::NoOp => None,
         Transition::Applied if may_be_asked_for(to) => None,
         Transition::Applied => {
             Some(not_allowed(format!("a {from} order becomes {to} by itself, not on request")))
@@ -212,7 +212,7 @@ mod tests {
     fn outcome(decision: &Decision) -> String {
         match decision {
             Decision::Applied(changed) => format!("{:?} {}", changed.kind, changed.order.status),
-            Decision::AlreadySo => "AlreadySo".to_owned(),
+            Decision::NoOp => "NoOp".to_owned(),
             Decision::Refused(refusal) => format!("{:?}", refusal.code),
         }
     }
@@ -225,7 +225,7 @@ mod tests {
                 let tracked = Changes { status: Some(status), ..tracking() };
                 let changes = if (from, status) == (Processing, Shipped) { tracked } else { changes };
                 let expected = match (from, status) {
-                    (from, status) if from == status => "AlreadySo",
+                    (from, status) if from == status => "NoOp",
                     (Pending | Processing, Cancelled) => "StatusChanged CANCELLED",
                     (Processing, Shipped) => "StatusChanged SHIPPED",
                     (Shipped, Delivered) => "StatusChanged DELIVERED",
@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn what_is_so_already_is_checked_before_the_version_and_the_version_before_the_status() {
-        assert_eq!(update(&order(Cancelled), &to(Cancelled), Some(1), now()), Decision::AlreadySo);
-        assert_eq!(update(&order(Shipped), &Changes::default(), Some(1), now()), Decision::AlreadySo);
+        assert_eq!(update(&order(Cancelled), &to(Cancelled), Some(1), now()), Decision::NoOp);
+        assert_eq!(update(&order(Shipped), &Changes::default(), Some(1), now()), Decision::NoOp);
         assert_eq!(outcome(&update(&order(Shipped), &to(Cancelled), Some(1), now())), "VersionConflict");
         assert_eq!(outcome(&cancel(&order(Shipped), Some(3), now())), "InvalidTransition");
         assert_eq!(outcome(&delete(&order(Shipped), Some(2), now())), "VersionConflict");

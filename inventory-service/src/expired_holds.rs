@@ -30,7 +30,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks about holds that have been unheard of for too long.
 #[derive(Clone)]
-pub struct Settling {
+pub struct SettleExpiredHolds {
     /// Whose holds.
     pub inventory: Inventory,
     /// Asks order-service.
@@ -58,7 +58,7 @@ pub enum SettleError {
     },
 }
 
-impl Settling {
+impl SettleExpiredHolds {
     /// Asks about the holds that are due, a bounded number, and applies the answers. Says how many were asked about.
     ///
     /// A hold is put off for one hold time before it is asked about: several copies don't ask the same, and what is
@@ -88,7 +88,7 @@ impl Settling {
 
     /// Ticks by the database's clock until `stop`.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
-        let pause = (self.inventory.hold.0 / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let pause = (self.inventory.hold_time.0 / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         while !stop.is_cancelled() {
             pulse.beat();
             let asked = match self.inventory.database.now().await {
@@ -120,7 +120,7 @@ impl Settling {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let again = self.inventory.hold.ask_at(now, false).to_utc();
+        let again = self.inventory.hold_time.ask_at(now, false).to_utc();
         let claimed = retrying(|| async {
             let update = Entity::update_many()
                 .col_expr(Column::AskAt, Expr::value(again))

@@ -13,8 +13,8 @@ use sea_orm::{
 use store::{Database, StoreError};
 
 use crate::context::Context;
-use crate::entity::{order, order_event};
 use crate::pending::pending;
+use crate::tables::{order, order_event};
 
 /// How often the gauges are brought up to date.
 const EVERY: Duration = Duration::from_secs(5);
@@ -73,7 +73,7 @@ async fn count<E: EntityTrait>(database: &Database, rows: Select<E>) -> Result<u
 }
 
 /// Brings the gauges up to date. Every copy of the service shows the same, as they share the database.
-pub async fn show(context: &Context) -> Result<(), StoreError> {
+pub async fn record(context: &Context) -> Result<(), StoreError> {
     let unpublished = unpublished(context).await?;
     let backlog = backlog(context).await?;
     let age = |since: Option<Timestamp>| since.map_or(0.0, |since| backlog.now.since(since).as_secs_f64());
@@ -85,9 +85,9 @@ pub async fn show(context: &Context) -> Result<(), StoreError> {
 }
 
 /// Keeps them so, until dropped.
-pub(crate) async fn keep_showing(context: Context) {
+pub(crate) async fn keep_recording(context: Context) {
     loop {
-        if let Err(error) = show(&context).await {
+        if let Err(error) = record(&context).await {
             tracing::debug!(%error, "the gauges of what waits are out of date");
         }
         tokio::time::sleep(EVERY).await;

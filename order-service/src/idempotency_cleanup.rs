@@ -13,14 +13,14 @@ const REMEMBERED: Duration = Duration::from_hours(1);
 const EVERY: Duration = Duration::from_mins(5);
 
 /// Forgets what is old enough.
-pub async fn forget_old_answers(context: &Context) -> Result<(), StoreError> {
+pub async fn delete_old_responses(context: &Context) -> Result<(), StoreError> {
     forget(&context.database, context.clock.now().minus(REMEMBERED)).await
 }
 
 /// Does so now and then, until dropped. Every copy of the service may.
-pub(crate) async fn keep_forgetting(context: Context) {
+pub(crate) async fn keep_cleaning_up(context: Context) {
     loop {
-        if let Err(error) = forget_old_answers(&context).await {
+        if let Err(error) = delete_old_responses(&context).await {
             tracing::debug!(%error, "old answers are forgotten later");
         }
         tokio::time::sleep(EVERY).await;
