@@ -1,9 +1,7 @@
 //! What customer-service can be told.
 
 use clap::Parser;
-use service_kit::config::{
-    DatabaseArgs, Faults, InvalidConfig, ProcessArgs, ProcessConfig, Secret, SeedArgs,
-};
+use service_kit::config::{ConfigErrors, DatabaseArgs, ProcessArgs, ProcessConfig, Secret, SeedArgs};
 
 /// What the service needs to know wherever it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +29,12 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9402")];
 
 impl Arguments {
     /// What the process, its database and the service need to know, or everything that is wrong with it.
-    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), InvalidConfig> {
-        let mut faults = Faults::new();
-        let process = self.process.check(&mut faults);
-        let database_url = self.database.required_url(&mut faults);
-        let seed_demo = self.seed.demo(&mut faults);
+    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let process = self.process.check(&mut errors);
+        let database_url = self.database.required_url(&mut errors);
+        let seed_demo = self.seed.demo(&mut errors);
         let service = Config { prefetch: process.bus.prefetch, seed_demo };
-        faults.finish((process, database_url, service))
+        errors.finish((process, database_url, service))
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bus::transport::SharedTransport;
 use schema::pattern::Service as Name;
-use service_kit::Host;
-use service_kit::host::PROBE_EVERY;
+use service_kit::ServiceContext;
+use service_kit::context::PROBE_INTERVAL;
 use store::Database;
 
 use crate::config::Config;
@@ -21,7 +21,7 @@ impl Service {
     /// Any number of copies may share the database.
     pub async fn start(
         config: &Config,
-        host: &Host,
+        host: &ServiceContext,
         transport: SharedTransport,
         database: Database,
     ) -> anyhow::Result<()> {
@@ -30,12 +30,12 @@ impl Service {
         if config.seed_demo {
             customers.seed_demo().await.context("cannot take in the demo's customers")?;
         }
-        let responder = host.responder(Name::Customer, &transport, Arc::new(customers), config.prefetch);
+        let responder = host.rpc_server(Name::Customer, &transport, Arc::new(customers), config.prefetch);
         let shutdown = &host.shutdown;
         shutdown.spawn("customer requests", responder.run(shutdown.stopping().clone()));
         let database_there = host.readiness.condition("customers database");
-        host.show_queues(Name::Customer, &transport);
-        host.run_until_stopping(database_there.follow(PROBE_EVERY, async move || database.ping().await));
+        host.report_queue_depths(Name::Customer, &transport);
+        host.run_until_stopping(database_there.follow(PROBE_INTERVAL, async move || database.ping().await));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use service_kit::config::{BusConfig, Faults, InvalidConfig, ProcessArgs, ProcessConfig, Secret};
+use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, Secret};
 
 use crate::auth::{AuthConfig, KeySource};
 
@@ -40,20 +40,20 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
-    /// The gateway's configuration; what is wrong goes to `faults`.
-    pub fn check(&self, host: &str, auth: AuthConfig, bus: &BusConfig, faults: &mut Faults) -> Config {
+    /// The gateway's configuration; what is wrong goes to `errors`.
+    pub fn check(&self, host: &str, auth: AuthConfig, bus: &BusConfig, errors: &mut ConfigErrors) -> Config {
         let longest = Duration::from_secs(60);
         Config {
             host: host.to_owned(),
-            port: faults.port("PORT", &self.port),
+            port: errors.port("PORT", &self.port),
             auth,
             request_timeout: bus.request_timeout,
-            create_order_wait: faults.duration(
+            create_order_wait: errors.duration(
                 "CREATE_ORDER_WAIT",
                 &self.create_order_wait,
                 Duration::ZERO..=longest,
             ),
-            max_body_bytes: faults.size("MAX_BODY_BYTES", &self.max_body_bytes, 1_024..=64 * 1_024 * 1_024),
+            max_body_bytes: errors.size("MAX_BODY_BYTES", &self.max_body_bytes, 1_024..=64 * 1_024 * 1_024),
         }
     }
 }
@@ -88,14 +88,14 @@ impl AuthArgs {
         given(&self.auth_mode) == Some("mock") && self.secret().is_none()
     }
 
-    /// The typed values; what is wrong goes to `faults`. There is no mode that goes without saying: a default secret
+    /// The typed values; what is wrong goes to `errors`. There is no mode that goes without saying: a default secret
     /// would be everybody's.
-    pub fn check(&self, faults: &mut Faults) -> AuthConfig {
+    pub fn check(&self, errors: &mut ConfigErrors) -> AuthConfig {
         match given(&self.auth_mode) {
-            Some("jwks") => self.jwks(faults),
+            Some("jwks") => self.jwks(errors),
             Some("mock") => {
                 let secret = self.secret().unwrap_or_else(|| {
-                    faults.add(
+                    errors.add(
                         "JWT_SECRET",
                         "not set; AUTH_MODE=mock needs the secret that tokens are signed with",
                     );
@@ -104,11 +104,11 @@ impl AuthArgs {
                 AuthConfig::Mock { secret: secret.to_owned() }
             }
             None => {
-                faults.add("AUTH_MODE", "not set; give mock (for trying things out) or jwks");
+                errors.add("AUTH_MODE", "not set; give mock (for trying things out) or jwks");
                 AuthConfig::Mock { secret: String::new() }
             }
             Some(other) => {
-                faults.add("AUTH_MODE", format!("{other:?} is not one of mock, jwks"));
+                errors.add("AUTH_MODE", format!("{other:?} is not one of mock, jwks"));
                 AuthConfig::Mock { secret: String::new() }
             }
         }
@@ -118,24 +118,24 @@ impl AuthArgs {
         self.jwt_secret.as_ref().map(Secret::expose).filter(|secret| !secret.is_empty())
     }
 
-    fn jwks(&self, faults: &mut Faults) -> AuthConfig {
-        let url = faults.url("JWKS_URL", self.jwks_url.as_ref(), &["http", "https"]);
+    fn jwks(&self, errors: &mut ConfigErrors) -> AuthConfig {
+        let url = errors.url("JWKS_URL", self.jwks_url.as_ref(), &["http", "https"]);
         let source = match (url, given(&self.jwks_file)) {
             (Some(_), Some(_)) => {
-                faults.add("JWKS_FILE", "set beside JWKS_URL; give one of them");
+                errors.add("JWKS_FILE", "set beside JWKS_URL; give one of them");
                 KeySource::File(String::new().into())
             }
             (Some(url), None) => KeySource::Url(url.expose().to_owned()),
             (None, Some(file)) => KeySource::File(file.into()),
             (None, None) => {
-                faults.add("JWKS_URL", "not set, nor JWKS_FILE; AUTH_MODE=jwks needs the provider's keys");
+                errors.add("JWKS_URL", "not set, nor JWKS_FILE; AUTH_MODE=jwks needs the provider's keys");
                 KeySource::File(String::new().into())
             }
         };
         let mut required = |variable: &'static str, value: &Option<String>| {
             let value = given(value).map(str::to_owned);
             value.unwrap_or_else(|| {
-                faults.add(
+                errors.add(
                     variable,
                     "not set; AUTH_MODE=jwks accepts the tokens of one issuer for one audience",
                 );
@@ -172,11 +172,11 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9400")];
 
 impl Arguments {
     /// What the process and the gateway need to know, or everything that is wrong with it.
-    pub fn check(&self) -> Result<(ProcessConfig, Config), InvalidConfig> {
-        let mut faults = Faults::new();
-        let process = self.process.check(&mut faults);
-        let auth = self.auth.check(&mut faults);
-        let gateway = self.http.check(&process.admin.host, auth, &process.bus, &mut faults);
-        faults.finish((process, gateway))
+    pub fn check(&self) -> Result<(ProcessConfig, Config), ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let process = self.process.check(&mut errors);
+        let auth = self.auth.check(&mut errors);
+        let gateway = self.http.check(&process.admin.host, auth, &process.bus, &mut errors);
+        errors.finish((process, gateway))
     }
 }

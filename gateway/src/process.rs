@@ -1,12 +1,12 @@
 //! The gateway in a process of its own.
 
-use service_kit::{Ending, Shutdown, serve};
+use service_kit::{ExitStatus, Shutdown, serve};
 
 use crate::config::Arguments;
 use crate::service::Service;
 
 /// Runs until told to end.
-pub async fn main(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<Ending> {
+pub async fn main(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<ExitStatus> {
     let (process, config) = arguments.check()?;
     serve("gateway", &process, shutdown, async |host, transport| {
         Service::start(&config, host, transport).await.map(drop)

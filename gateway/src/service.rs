@@ -11,8 +11,8 @@ use bus::ids::SystemIds;
 use bus::live::LiveEvents;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
-use service_kit::host::PROBE_EVERY;
-use service_kit::{Host, Readiness};
+use service_kit::context::PROBE_INTERVAL;
+use service_kit::{Readiness, ServiceContext};
 use tokio::net::TcpListener;
 
 use crate::auth::{AuthConfig, Authenticator, Caller, Scope, mint};
@@ -42,10 +42,10 @@ impl Service {
     /// Once it is told to stop, connections end, sockets are closed with 1001, and what has begun is finished.
     pub async fn start(
         config: &Config,
-        host: &Host,
+        host: &ServiceContext,
         transport: SharedTransport,
     ) -> anyhow::Result<SocketAddr> {
-        let Host { clock, shutdown, readiness, .. } = host;
+        let ServiceContext { clock, shutdown, readiness, .. } = host;
         let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(clock))?;
         authenticator.read_key_file().await?;
         let playground = playground(&config.auth)?;
@@ -54,7 +54,7 @@ impl Service {
             .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
         let address = listener.local_addr().context("cannot tell the port taken")?;
 
-        let requester = host.requester("gateway", &transport);
+        let requester = host.rpc_client("gateway", &transport);
         let api = Api::new(ApiSettings {
             ask: requester.clone(),
             commands: Arc::new(Commands::new(requester.clone(), WorkQueue::OrderCommands)),
@@ -78,7 +78,7 @@ impl Service {
         .router();
 
         let stopping = shutdown.stopping();
-        let updates = (api.clone(), LiveEvents::new(transport), host.pulse("gateway updates", &[]));
+        let updates = (api.clone(), LiveEvents::new(transport), host.heartbeat("gateway updates", &[]));
         let stop = stopping.clone();
         shutdown.spawn(
             "gateway updates",
@@ -89,7 +89,7 @@ impl Service {
         host.run_until_stopping(warm_up(api, requester, readiness.condition("gateway backends")));
         let signing_keys = readiness.condition(SIGNING_KEYS);
         host.run_until_stopping(signing_keys.follow(
-            PROBE_EVERY,
+            PROBE_INTERVAL,
             async move || match authenticator.ready() {
                 true => Ok(()),
                 false => Err("not read yet"),

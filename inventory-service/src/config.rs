@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use schema::money::Currency;
 use service_kit::config::{
-    BusConfig, DatabaseArgs, Faults, InvalidConfig, ProcessArgs, ProcessConfig, Secret, SeedArgs,
+    BusConfig, ConfigErrors, DatabaseArgs, ProcessArgs, ProcessConfig, Secret, SeedArgs,
 };
 
 /// What the service needs to know wherever it runs.
@@ -36,13 +36,13 @@ pub struct StockArgs {
 }
 
 impl StockArgs {
-    /// The service's configuration; what is wrong goes to `faults`.
-    pub fn check(&self, bus: &BusConfig, seed_demo: bool, faults: &mut Faults) -> Config {
-        let currency = faults.parsed("CURRENCY", &self.currency, "a currency, such as USD or EUR");
+    /// The service's configuration; what is wrong goes to `errors`.
+    pub fn check(&self, bus: &BusConfig, seed_demo: bool, errors: &mut ConfigErrors) -> Config {
+        let currency = errors.parsed("CURRENCY", &self.currency, "a currency, such as USD or EUR");
         let day = Duration::from_secs(24 * 60 * 60);
         Config {
             currency: currency.unwrap_or(Currency::USD),
-            reservation_hold: faults.duration(
+            reservation_hold: errors.duration(
                 "RESERVATION_HOLD",
                 &self.reservation_hold,
                 Duration::from_millis(100)..=day,
@@ -73,12 +73,12 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9403")];
 
 impl Arguments {
     /// What the process, its database and the service need to know, or everything that is wrong with it.
-    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), InvalidConfig> {
-        let mut faults = Faults::new();
-        let process = self.process.check(&mut faults);
-        let database_url = self.database.required_url(&mut faults);
-        let seed_demo = self.seed.demo(&mut faults);
-        let service = self.stock.check(&process.bus, seed_demo, &mut faults);
-        faults.finish((process, database_url, service))
+    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let process = self.process.check(&mut errors);
+        let database_url = self.database.required_url(&mut errors);
+        let seed_demo = self.seed.demo(&mut errors);
+        let service = self.stock.check(&process.bus, seed_demo, &mut errors);
+        errors.finish((process, database_url, service))
     }
 }

@@ -7,8 +7,8 @@ use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use bus::work::Worker;
 use schema::pattern::Service as Name;
-use service_kit::Host;
-use service_kit::host::PROBE_EVERY;
+use service_kit::ServiceContext;
+use service_kit::context::PROBE_INTERVAL;
 use store::Database;
 use store::failpoint::Failpoints;
 
@@ -28,7 +28,7 @@ impl Service {
     /// Any number of copies may share the database.
     pub async fn start(
         config: &Config,
-        host: &Host,
+        host: &ServiceContext,
         transport: SharedTransport,
         database: Database,
     ) -> anyhow::Result<()> {
@@ -36,7 +36,7 @@ impl Service {
         #[cfg(not(debug_assertions))]
         let failpoints = Failpoints::default();
         #[cfg(debug_assertions)]
-        let failpoints = Failpoints::by_name(service_kit::sabotage::pass);
+        let failpoints = Failpoints::by_name(service_kit::fault_injection::hit);
         let hold_time = HoldTime(config.reservation_hold);
         let inventory = Inventory { database, currency: config.currency, hold_time, failpoints };
         if config.seed_demo {
@@ -44,7 +44,7 @@ impl Service {
         }
         let handler = Arc::new(inventory.clone());
         let database_there = host.readiness.condition("inventory database");
-        let responder = host.responder(Name::Inventory, &transport, handler.clone(), config.prefetch);
+        let responder = host.rpc_server(Name::Inventory, &transport, handler.clone(), config.prefetch);
         let worker = Worker {
             transport: Arc::clone(&transport),
             queue: WorkQueue::InventoryOrderEvents,
@@ -52,21 +52,21 @@ impl Service {
             prefetch: config.prefetch,
             batch_max: EVENT_BATCH,
             clock: Arc::clone(&host.clock),
-            pulse: host.pulse("inventory order events", &[&database_there]),
+            pulse: host.heartbeat("inventory order events", &[&database_there]),
         };
         let settling = SettleExpiredHolds {
             inventory: inventory.clone(),
-            ask: host.requester("inventory", &transport),
+            ask: host.rpc_client("inventory", &transport),
             timeout: config.request_timeout,
         };
         let (shutdown, stopping) = (&host.shutdown, host.shutdown.stopping());
-        let settling_pulse = host.pulse("inventory settling", &[&database_there]);
+        let settling_pulse = host.heartbeat("inventory settling", &[&database_there]);
         shutdown.spawn("inventory requests", responder.run(stopping.clone()));
         shutdown.spawn("inventory order events", worker.run(stopping.clone()));
         shutdown.spawn("inventory settling", settling.run(settling_pulse, stopping.clone()));
-        host.show_queues(Name::Inventory, &transport);
+        host.report_queue_depths(Name::Inventory, &transport);
         host.run_until_stopping(
-            database_there.follow(PROBE_EVERY, async move || inventory.database.ping().await),
+            database_there.follow(PROBE_INTERVAL, async move || inventory.database.ping().await),
         );
         Ok(())
     }

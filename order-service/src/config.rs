@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use service_kit::config::{
-    BusConfig, DatabaseArgs, Faults, InvalidConfig, ProcessArgs, ProcessConfig, Secret,
-};
+use service_kit::config::{BusConfig, ConfigErrors, DatabaseArgs, ProcessArgs, ProcessConfig, Secret};
 
 use crate::context::Timeouts;
 
@@ -28,11 +26,11 @@ pub struct OrderArgs {
 }
 
 impl OrderArgs {
-    /// The service's configuration; what is wrong goes to `faults`.
-    pub fn check(&self, bus: &BusConfig, faults: &mut Faults) -> Config {
+    /// The service's configuration; what is wrong goes to `errors`.
+    pub fn check(&self, bus: &BusConfig, errors: &mut ConfigErrors) -> Config {
         let week = Duration::from_secs(7 * 24 * 60 * 60);
         let pending_max_age =
-            faults.duration("PENDING_MAX_AGE", &self.pending_max_age, Duration::from_secs(1)..=week);
+            errors.duration("PENDING_MAX_AGE", &self.pending_max_age, Duration::from_secs(1)..=week);
         let timeouts =
             Timeouts { request_timeout: bus.request_timeout, pending_max_age, ..Timeouts::default() };
         Config { timeouts, prefetch: bus.prefetch }
@@ -56,11 +54,11 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9401")];
 
 impl Arguments {
     /// What the process, its database and the service need to know, or everything that is wrong with it.
-    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), InvalidConfig> {
-        let mut faults = Faults::new();
-        let process = self.process.check(&mut faults);
-        let database_url = self.database.required_url(&mut faults);
-        let service = self.orders.check(&process.bus, &mut faults);
-        faults.finish((process, database_url, service))
+    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let process = self.process.check(&mut errors);
+        let database_url = self.database.required_url(&mut errors);
+        let service = self.orders.check(&process.bus, &mut errors);
+        errors.finish((process, database_url, service))
     }
 }

@@ -26,7 +26,7 @@ pub mod process;
 pub mod service;
 
 #[cfg(debug_assertions)]
-mod sabotage;
+mod fault_injection;
 
 pub use config::Config;
 pub use context::{Context, Timeouts};

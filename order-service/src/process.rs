@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use service_kit::broker::START_PATIENCE;
-use service_kit::{Ending, Shutdown, serve};
+use service_kit::broker::START_TIMEOUT;
+use service_kit::{ExitStatus, Shutdown, serve};
 use store::Database;
 
 use crate::config::Arguments;
 use crate::service::Service;
 
 /// Runs until told to end.
-pub async fn main(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<Ending> {
+pub async fn main(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<ExitStatus> {
     let (process, database_url, config) = arguments.check()?;
     serve("order-service", &process, shutdown, async |host, transport| {
         let (url, clock) = (database_url.expose(), Arc::clone(&host.clock));
-        let database = Database::connect_within(url, clock, START_PATIENCE)
+        let database = Database::connect_within(url, clock, START_TIMEOUT)
             .await
             .context("cannot reach the database (DATABASE_URL)")?;
         Service::start(&config, host, transport, database).await

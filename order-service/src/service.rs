@@ -8,8 +8,8 @@ use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use bus::work::{HandleWork, Worker};
 use schema::pattern::Service as Name;
-use service_kit::Host;
-use service_kit::host::PROBE_EVERY;
+use service_kit::ServiceContext;
+use service_kit::context::PROBE_INTERVAL;
 use store::Database;
 use store::failpoint::Failpoints;
 use store::lease::Lease;
@@ -39,7 +39,7 @@ impl Service {
     /// Any number of copies may share the database; one of them tells.
     pub async fn start(
         config: &Config,
-        host: &Host,
+        host: &ServiceContext,
         transport: SharedTransport,
         database: Database,
     ) -> anyhow::Result<()> {
@@ -47,10 +47,10 @@ impl Service {
         #[cfg(not(debug_assertions))]
         let failpoints = Failpoints::default();
         #[cfg(debug_assertions)]
-        let failpoints = Failpoints::by_name(service_kit::sabotage::pass);
+        let failpoints = Failpoints::by_name(service_kit::fault_injection::hit);
         let context = Context {
             database: database.clone(),
-            ask: host.requester("order", &transport),
+            ask: host.rpc_client("order", &transport),
             clock: Arc::clone(&host.clock),
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),
@@ -59,10 +59,10 @@ impl Service {
         };
         let database_there = host.readiness.condition("orders database");
         let requests = Arc::new(OrderRequests::new(context.clone()));
-        let responder = host.responder(Name::Order, &transport, requests, config.prefetch);
+        let responder = host.rpc_server(Name::Order, &transport, requests, config.prefetch);
         let placing: Arc<dyn HandleWork> = Arc::new(PlaceOrders::new(context.clone()));
         #[cfg(debug_assertions)]
-        let placing = crate::sabotage::deduplication(placing, &context);
+        let placing = crate::fault_injection::deduplication(placing, &context);
         let worker = Worker {
             transport: Arc::clone(&transport),
             queue: WorkQueue::OrderCommands,
@@ -70,19 +70,19 @@ impl Service {
             prefetch: config.prefetch,
             batch_max: PLACED_AT_ONCE,
             clock: Arc::clone(&host.clock),
-            pulse: host.pulse("order commands", &[&database_there]),
+            pulse: host.heartbeat("order commands", &[&database_there]),
         };
         let retrying = RetryPending::new(context.clone());
-        host.show_queues(Name::Order, &transport);
+        host.report_queue_depths(Name::Order, &transport);
         host.run_until_stopping(keep_recording(context.clone()));
         host.run_until_stopping(keep_cleaning_up(context.clone()));
         let relay = relay(&context, transport);
         #[cfg(debug_assertions)]
-        let relay = crate::sabotage::outbox(relay);
+        let relay = crate::fault_injection::outbox(relay);
 
         let (shutdown, stopping) = (&host.shutdown, host.shutdown.stopping().clone());
-        let retrying_pulse = host.pulse("pending orders", &[&database_there]);
-        let relay_pulse = host.pulse("order events", &[&database_there]);
+        let retrying_pulse = host.heartbeat("pending orders", &[&database_there]);
+        let relay_pulse = host.heartbeat("order events", &[&database_there]);
         // The relay goes last: it still tells of what the others finish.
         let finished = CancellationToken::new();
         let working = Arc::new(finished.clone().drop_guard());
@@ -91,7 +91,7 @@ impl Service {
         shutdown.spawn("pending orders", held(working, retrying.run(retrying_pulse, stopping)));
         let telling = async move { relay.run(&context.committed, &relay_pulse, &finished).await };
         shutdown.spawn("order events", telling);
-        host.run_until_stopping(database_there.follow(PROBE_EVERY, async move || database.ping().await));
+        host.run_until_stopping(database_there.follow(PROBE_INTERVAL, async move || database.ping().await));
         Ok(())
     }
 }

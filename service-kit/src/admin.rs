@@ -2,7 +2,7 @@
 
 mod desk;
 
-pub use desk::DESK_PATH;
+pub use desk::ADMIN_REQUEST_PATH;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -9,12 +9,12 @@ use bus::topology::{RetryDelays, Topology};
 use bus::transport::{Link, SharedTransport, Transport};
 use uuid::Uuid;
 
-use crate::Host;
+use crate::ServiceContext;
 use crate::config::{BusConfig, Secret};
 
 /// How long a process waits at its start for a broker or a database that isn't there yet: longer than it takes to
 /// start them all at once.
-pub const START_PATIENCE: Duration = Duration::from_secs(30);
+pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long leaving the broker may take; what is then unacknowledged is delivered again.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -25,12 +25,12 @@ pub async fn connect(
     url: &Secret,
     config: &BusConfig,
     patience: Duration,
-    host: &Host,
+    host: &ServiceContext,
 ) -> anyhow::Result<SharedTransport> {
     let instance = Uuid::new_v4().simple().to_string();
     let owner = format!("{process}.{}", &instance[..8]);
     let mut amqp = AmqpConfig::new(url.expose(), owner, topology(config));
-    amqp.pulse = host.pulse(format!("{process} connection"), &[]);
+    amqp.pulse = host.heartbeat(format!("{process} connection"), &[]);
     let transport = AmqpTransport::connect(amqp).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
     follow(process, &transport, host);
     if let Err(Link::Down(reason)) = transport.wait_until_up(patience).await {
@@ -39,7 +39,7 @@ pub async fn connect(
     // A blocked broker is a broker: what publishes says so itself.
     let transport: SharedTransport = Arc::new(transport);
     #[cfg(debug_assertions)]
-    let transport = crate::sabotage::unconfirmed(transport);
+    let transport = crate::fault_injection::unconfirmed(transport);
     Ok(transport)
 }
 
@@ -56,7 +56,7 @@ pub fn topology(config: &BusConfig) -> Topology {
 }
 
 /// Keeps the condition `broker` true to how the connection stands.
-fn follow(process: &str, transport: &dyn Transport, host: &Host) {
+fn follow(process: &str, transport: &dyn Transport, host: &ServiceContext) {
     let (mut link, condition) = (transport.link(), host.readiness.condition("broker"));
     let connected = metrics::gauge!("waybill_broker_connected", "process" => process.to_owned());
     let blocked = metrics::gauge!("waybill_broker_blocked", "process" => process.to_owned());

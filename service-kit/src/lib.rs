@@ -2,24 +2,24 @@
 //! broker, shutdown.
 //!
 //! A process is `run(name, main)`: `main` reads its arguments ([`config`]) and [`serve()`]s, which starts [`telemetry`],
-//! [`metrics`] and the [`admin`] server, connects to the broker, and gives the service a [`Host`]. The service does its work
+//! [`metrics`] and the [`admin`] server, connects to the broker, and gives the service a [`ServiceContext`]. The service does its work
 //! as tracked tasks of the host's [`Shutdown`], which supervises its end.
 
 pub mod admin;
 pub mod broker;
 pub mod config;
-pub mod health;
-pub mod host;
-pub mod metrics;
-pub mod process;
+pub mod context;
 #[cfg(debug_assertions)]
-pub mod sabotage;
+pub mod fault_injection;
+pub mod health;
+pub mod metrics;
+pub mod runtime;
 mod serve;
 pub mod shutdown;
 pub mod telemetry;
 
+pub use context::ServiceContext;
 pub use health::{Liveness, Readiness};
-pub use host::Host;
-pub use process::run;
+pub use runtime::run;
 pub use serve::serve;
-pub use shutdown::{Ending, Shutdown};
+pub use shutdown::{ExitStatus, Shutdown};

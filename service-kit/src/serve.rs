@@ -6,10 +6,10 @@ use bus::clock::SystemClock;
 use bus::transport::SharedTransport;
 
 use crate::admin::AdminServer;
-use crate::broker::{self, START_PATIENCE};
+use crate::broker::{self, START_TIMEOUT};
 use crate::config::ProcessConfig;
 use crate::shutdown::GRACE;
-use crate::{Ending, Host, Shutdown, telemetry};
+use crate::{ExitStatus, ServiceContext, Shutdown, telemetry};
 
 /// Starts a service where logs, admin endpoints and the broker are there for it, and hosts it until told to end.
 ///
@@ -18,17 +18,17 @@ pub async fn serve(
     name: &'static str,
     config: &ProcessConfig,
     shutdown: Shutdown,
-    start: impl AsyncFnOnce(&Host, SharedTransport) -> anyhow::Result<()>,
-) -> anyhow::Result<Ending> {
+    start: impl AsyncFnOnce(&ServiceContext, SharedTransport) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitStatus> {
     telemetry::init(name, &config.log);
-    let host = Host::new(Arc::new(SystemClock), shutdown.clone(), config.bus.request_timeout);
+    let host = ServiceContext::new(Arc::new(SystemClock), shutdown.clone(), config.bus.request_timeout);
     // Before anybody can ask: without conditions it would be ready.
     let started = host.readiness.condition("start");
     let admin = AdminServer::new(host.readiness.clone(), host.liveness.clone());
     let _admin = admin.start(&config.admin).await?;
     let starting = async {
         let transport =
-            broker::connect(name, &config.rabbitmq_url, &config.bus, START_PATIENCE, &host).await?;
+            broker::connect(name, &config.rabbitmq_url, &config.bus, START_TIMEOUT, &host).await?;
         start(&host, Arc::clone(&transport)).await?;
         anyhow::Ok(transport)
     };

@@ -36,7 +36,7 @@ struct Register {
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitStatus {
     /// Every task ended by itself.
     Finished,
     /// The grace ran out, or a second signal came; these tasks were still running.
@@ -120,32 +120,32 @@ impl Shutdown {
     }
 
     /// Both phases: waits for the first to start, drains for `drain_delay`, stops, and logs how it ended.
-    pub async fn supervise(&self, readiness: &Readiness, drain_delay: Duration) -> Ending {
+    pub async fn supervise(&self, readiness: &Readiness, drain_delay: Duration) -> ExitStatus {
         self.draining.cancelled().await;
         readiness.start_draining();
         self.forced.run_until_cancelled(tokio::time::sleep(drain_delay)).await;
         let ending = self.stop(GRACE).await;
         match &ending {
-            Ending::Finished => tracing::info!("drained, everything finished"),
-            Ending::CutOff(tasks) => {
+            ExitStatus::Finished => tracing::info!("drained, everything finished"),
+            ExitStatus::CutOff(tasks) => {
                 tracing::warn!(tasks = tasks.join(", "), "drained, but some tasks were cut off")
             }
-            Ending::Failed(reason) => tracing::error!(reason, "ended by a failure"),
+            ExitStatus::Failed(reason) => tracing::error!(reason, "ended by a failure"),
         }
         ending
     }
 
     /// The second phase alone: tasks are told to stop and waited for, `grace` at most.
-    pub async fn stop(&self, grace: Duration) -> Ending {
+    pub async fn stop(&self, grace: Duration) -> ExitStatus {
         self.draining.cancel();
         self.stopping.cancel();
         self.tasks.close();
         let finished = tokio::time::timeout(grace, self.forced.run_until_cancelled(self.tasks.wait())).await;
         let register = self.register();
         match (&register.failure, finished) {
-            (Some(reason), _) => Ending::Failed(reason.clone()),
-            (None, Ok(Some(()))) => Ending::Finished,
-            (None, _) => Ending::CutOff(register.running.values().cloned().collect()),
+            (Some(reason), _) => ExitStatus::Failed(reason.clone()),
+            (None, Ok(Some(()))) => ExitStatus::Finished,
+            (None, _) => ExitStatus::CutOff(register.running.values().cloned().collect()),
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
             finished.send(()).unwrap();
         });
         shutdown.begin();
-        assert_eq!(shutdown.supervise(&readiness, Duration::ZERO).await, Ending::Finished);
+        assert_eq!(shutdown.supervise(&readiness, Duration::ZERO).await, ExitStatus::Finished);
         assert!(was_finished.try_recv().is_ok());
     }
 
@@ -215,7 +215,7 @@ mod tests {
         assert!(readiness.report().draining);
         assert!(shutdown.draining().is_cancelled());
         assert!(!shutdown.stopping().is_cancelled());
-        assert_eq!(supervised.await.unwrap(), Ending::Finished);
+        assert_eq!(supervised.await.unwrap(), ExitStatus::Finished);
         assert!(shutdown.stopping().is_cancelled());
     }
 
@@ -224,7 +224,7 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.spawn("endless", std::future::pending());
         shutdown.spawn("brief", std::future::ready(()));
-        assert_eq!(shutdown.stop(GRACE).await, Ending::CutOff(vec!["endless".into()]));
+        assert_eq!(shutdown.stop(GRACE).await, ExitStatus::CutOff(vec!["endless".into()]));
     }
 
     #[tokio::test]
@@ -237,7 +237,7 @@ mod tests {
         });
         shutdown.begin();
         shutdown.force();
-        assert_eq!(stopped.await.unwrap(), Ending::CutOff(vec!["endless".into()]));
+        assert_eq!(stopped.await.unwrap(), ExitStatus::CutOff(vec!["endless".into()]));
     }
 
     #[tokio::test]
@@ -245,6 +245,6 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.spawn("consumer", async { panic!("on purpose") });
         let ending = shutdown.supervise(&Readiness::new(), Duration::ZERO).await;
-        assert_eq!(ending, Ending::Failed("consumer panicked".into()));
+        assert_eq!(ending, ExitStatus::Failed("consumer panicked".into()));
     }
 }

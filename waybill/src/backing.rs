@@ -9,8 +9,8 @@ use bus::clock::Clock;
 use bus::transport::SharedTransport;
 use clap::Args;
 use embedded_broker::{DataDirLock, EmbeddedBroker, LockError, Storage};
-use service_kit::config::{BusArgs, BusConfig, DatabaseArgs, Faults, Secret};
-use service_kit::{Host, broker};
+use service_kit::config::{BusArgs, BusConfig, ConfigErrors, DatabaseArgs, Secret};
+use service_kit::{ServiceContext, broker};
 use store::Database;
 use tokio::sync::Mutex;
 
@@ -43,13 +43,13 @@ pub(crate) struct BackingConfig {
 }
 
 impl BackingArgs {
-    /// The typed values; what is wrong goes to `faults`.
-    pub(crate) fn check(&self, faults: &mut Faults) -> BackingConfig {
+    /// The typed values; what is wrong goes to `errors`.
+    pub(crate) fn check(&self, errors: &mut ConfigErrors) -> BackingConfig {
         BackingConfig {
-            data_dir: self.data_dir.check(faults),
-            rabbitmq_url: self.bus.url(faults),
-            bus: self.bus.check(faults),
-            database_url: self.database.url(faults),
+            data_dir: self.data_dir.check(errors),
+            rabbitmq_url: self.bus.url(errors),
+            bus: self.bus.check(errors),
+            database_url: self.database.url(errors),
         }
     }
 }
@@ -107,7 +107,11 @@ impl Backing {
     }
 
     /// A connection to the broker for one part of this process.
-    pub(crate) async fn transport(&self, part: &str, host: &Host) -> anyhow::Result<SharedTransport> {
+    pub(crate) async fn transport(
+        &self,
+        part: &str,
+        host: &ServiceContext,
+    ) -> anyhow::Result<SharedTransport> {
         if let Some(broker) = &self.broker {
             // It can't be away while this process is there.
             return Ok(broker.transport(&format!("{part}.{:08x}", rand::random::<u32>())));

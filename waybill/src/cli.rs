@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use service_kit::config::with_defaults;
-use service_kit::process::report;
+use service_kit::runtime::report;
 
 use crate::operator::{Verdict, audit, dead_letters, doctor};
 use crate::tools::{import, stock};

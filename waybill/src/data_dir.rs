@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use service_kit::config::{Faults, Secret};
+use service_kit::config::{ConfigErrors, Secret};
 
 use crate::secret_file;
 
@@ -21,10 +21,10 @@ pub(crate) struct DataDirArgs {
 }
 
 impl DataDirArgs {
-    /// The folder; what is wrong goes to `faults`.
-    pub(crate) fn check(&self, faults: &mut Faults) -> DataDir {
+    /// The folder; what is wrong goes to `errors`.
+    pub(crate) fn check(&self, errors: &mut ConfigErrors) -> DataDir {
         if self.data_dir.as_os_str().is_empty() {
-            faults.add("DATA_DIR", "empty; give the path of a folder");
+            errors.add("DATA_DIR", "empty; give the path of a folder");
         }
         DataDir(self.data_dir.clone())
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use gateway::auth::{Scope, mint};
 use schema::ids::CustomerId;
-use service_kit::config::{Faults, Secret};
+use service_kit::config::{ConfigErrors, Secret};
 
 use crate::data_dir::{DataDir, DataDirArgs};
 use crate::output;
@@ -54,9 +54,9 @@ Scopes:
 
 /// Prints the token.
 pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<()> {
-    let mut faults = Faults::new();
-    let data_dir = args.data_dir.check(&mut faults);
-    let data_dir = faults.finish(data_dir)?;
+    let mut errors = ConfigErrors::new();
+    let data_dir = args.data_dir.check(&mut errors);
+    let data_dir = errors.finish(data_dir)?;
     let secret = secret(args.jwt_secret.as_ref(), &data_dir)?;
     let scopes = args.scopes.iter().copied().collect();
     let token = mint(secret.expose(), args.customer.as_str(), scopes, args.expires_in)

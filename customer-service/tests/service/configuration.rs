@@ -12,8 +12,8 @@ fn every_variable_is_in_the_table_that_all_processes_share() {
 #[test]
 fn faults_are_reported_all_at_once() {
     let arguments = ["customer-service", "--admin-port=port", "--prefetch=0", "--seed=some"];
-    let faults = Arguments::parse_from(arguments).check().unwrap_err().faults;
-    let mut variables: Vec<&str> = faults.iter().map(|fault| fault.variable).collect();
+    let errors = Arguments::parse_from(arguments).check().unwrap_err().errors;
+    let mut variables: Vec<&str> = errors.iter().map(|error| error.variable).collect();
     variables.sort_unstable();
     assert_eq!(variables, ["ADMIN_PORT", "DATABASE_URL", "PREFETCH", "RABBITMQ_URL", "SEED"]);
 }

@@ -10,7 +10,7 @@ use customer_service::{Config, Service};
 use embedded_broker::{EmbeddedBroker, Storage};
 use schema::customer::Customer;
 use schema::pattern::CUSTOMER_GET;
-use service_kit::{Ending, Host, Shutdown};
+use service_kit::{ExitStatus, ServiceContext, Shutdown};
 use store::Database;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/customers.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
+    let host = ServiceContext::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
     let config = Config { prefetch: 10, seed_demo: true };
     let transport = broker.transport("customer-service.test");
     Service::start(&config, &host, transport, database).await.unwrap();
@@ -37,6 +37,6 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     assert_eq!(customers[0].as_ref().unwrap().name, "Ada Lindgren");
     assert_eq!(customers[1], None);
 
-    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, ExitStatus::Finished);
     broker.close().await;
 }

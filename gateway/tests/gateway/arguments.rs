@@ -4,11 +4,11 @@ use clap::{CommandFactory, FromArgMatches};
 use gateway::Config;
 use gateway::auth::{AuthConfig, KeySource};
 use gateway::config::{Arguments, DEFAULTS};
-use service_kit::config::{InvalidConfig, ProcessConfig, VARIABLES, variables_of, with_defaults};
+use service_kit::config::{ConfigErrors, ProcessConfig, VARIABLES, variables_of, with_defaults};
 
 const BROKER: &str = "--rabbitmq-url=amqp://localhost";
 
-fn check(arguments: &[&str]) -> Result<(ProcessConfig, Config), InvalidConfig> {
+fn check(arguments: &[&str]) -> Result<(ProcessConfig, Config), ConfigErrors> {
     // The environment of whoever runs the tests is none of theirs.
     let command =
         with_defaults(Arguments::command(), DEFAULTS).mut_args(|argument| argument.env(None::<&str>));
@@ -16,8 +16,8 @@ fn check(arguments: &[&str]) -> Result<(ProcessConfig, Config), InvalidConfig> {
     Arguments::from_arg_matches(&matches).unwrap().check()
 }
 
-fn faults(arguments: &[&str]) -> Vec<&'static str> {
-    check(arguments).unwrap_err().faults.into_iter().map(|fault| fault.variable).collect()
+fn errors(arguments: &[&str]) -> Vec<&'static str> {
+    check(arguments).unwrap_err().errors.into_iter().map(|error| error.variable).collect()
 }
 
 #[test]
@@ -30,10 +30,10 @@ fn it_reads_only_variables_that_the_project_knows() {
 
 #[test]
 fn without_a_mode_it_does_not_start() {
-    assert_eq!(faults(&[BROKER]), ["AUTH_MODE"]);
-    assert_eq!(faults(&[BROKER, "--auth-mode="]), ["AUTH_MODE"]);
-    assert_eq!(faults(&[BROKER, "--auth-mode=none"]), ["AUTH_MODE"]);
-    assert_eq!(faults(&[BROKER, "--jwt-secret=s"]), ["AUTH_MODE"]);
+    assert_eq!(errors(&[BROKER]), ["AUTH_MODE"]);
+    assert_eq!(errors(&[BROKER, "--auth-mode="]), ["AUTH_MODE"]);
+    assert_eq!(errors(&[BROKER, "--auth-mode=none"]), ["AUTH_MODE"]);
+    assert_eq!(errors(&[BROKER, "--jwt-secret=s"]), ["AUTH_MODE"]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
         "--drain-delay=soon",
     ];
     let error = check(&wrong).unwrap_err();
-    let mut variables: Vec<&str> = error.faults.iter().map(|fault| fault.variable).collect();
+    let mut variables: Vec<&str> = error.errors.iter().map(|error| error.variable).collect();
     variables.sort_unstable();
     variables.dedup();
     let expected = [
@@ -70,8 +70,8 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
 
 #[test]
 fn mock_mode_needs_a_secret() {
-    assert_eq!(faults(&[BROKER, "--auth-mode=mock"]), ["JWT_SECRET"]);
-    assert_eq!(faults(&[BROKER, "--auth-mode=mock", "--jwt-secret="]), ["JWT_SECRET"]);
+    assert_eq!(errors(&[BROKER, "--auth-mode=mock"]), ["JWT_SECRET"]);
+    assert_eq!(errors(&[BROKER, "--auth-mode=mock", "--jwt-secret="]), ["JWT_SECRET"]);
     let (process, config) = check(&[BROKER, "--auth-mode=mock", "--jwt-secret=hunter2"]).unwrap();
     assert!(matches!(&config.auth, AuthConfig::Mock { secret } if secret == "hunter2"));
     assert!(!format!("{process:?} {config:?}").contains("hunter2"));
@@ -82,8 +82,8 @@ fn mock_mode_needs_a_secret() {
 fn jwks_mode_needs_one_source_an_issuer_and_an_audience() {
     let jwks = [BROKER, "--auth-mode=jwks", "--jwt-issuer=https://id", "--jwt-audience=shop"];
     let with = |more: &[&'static str]| [&jwks, more].concat();
-    assert_eq!(faults(&jwks), ["JWKS_URL"]);
-    assert_eq!(faults(&with(&["--jwks-url=https://id/keys", "--jwks-file=keys.json"])), ["JWKS_FILE"]);
+    assert_eq!(errors(&jwks), ["JWKS_URL"]);
+    assert_eq!(errors(&with(&["--jwks-url=https://id/keys", "--jwks-file=keys.json"])), ["JWKS_FILE"]);
     let (_, config) = check(&with(&["--jwks-file=keys.json"])).unwrap();
     let AuthConfig::Jwks { source: KeySource::File(file), issuer, audience } = config.auth else {
         panic!("{:?}", config.auth);

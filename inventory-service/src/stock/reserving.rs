@@ -78,7 +78,7 @@ impl Book {
 
 fn suffices(product: &StockedProduct, quantity: u32) -> bool {
     #[cfg(debug_assertions)]
-    if service_kit::sabotage::without(service_kit::sabotage::Guard::Stock) {
+    if service_kit::fault_injection::is_disabled(service_kit::fault_injection::Safeguard::Stock) {
         return true;
     }
     product.available() >= quantity

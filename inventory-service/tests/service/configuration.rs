@@ -21,8 +21,8 @@ fn faults_are_reported_all_at_once() {
         "--currency=dollars",
         "--reservation-hold=60",
     ];
-    let faults = Arguments::parse_from(arguments).check().unwrap_err().faults;
-    let mut variables: Vec<&str> = faults.iter().map(|fault| fault.variable).collect();
+    let errors = Arguments::parse_from(arguments).check().unwrap_err().errors;
+    let mut variables: Vec<&str> = errors.iter().map(|error| error.variable).collect();
     variables.sort_unstable();
     assert_eq!(
         variables,

@@ -17,7 +17,7 @@ use schema::money::Currency;
 use schema::order::OrderStatus::Cancelled;
 use schema::pattern::{INVENTORY_GET, INVENTORY_RESERVE};
 use schema::product::Product;
-use service_kit::{Ending, Host, Shutdown};
+use service_kit::{ExitStatus, ServiceContext, Shutdown};
 use store::Database;
 use testkit::eventually;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/inventory.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let host = Host::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
+    let host = ServiceContext::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
     let config = Config {
         currency: Currency::USD,
         reservation_hold: Duration::from_secs(60),
@@ -83,6 +83,6 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     })
     .await;
 
-    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, ExitStatus::Finished);
     broker.close().await;
 }

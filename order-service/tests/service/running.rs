@@ -21,7 +21,7 @@ use schema::order_events::EventKind;
 use schema::order_messages::OrderCreated;
 use schema::pattern::{ORDER_CREATE, Service as Name};
 use serde_json::value::RawValue;
-use service_kit::{Ending, Host, Shutdown};
+use service_kit::{ExitStatus, ServiceContext, Shutdown};
 use store::Database;
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     let url = format!("sqlite://{}/orders.db", folder.path().display());
     let database = Database::connect(&url, clock.clone()).await.unwrap();
     let others = Shutdown::new();
-    let host = Host::new(clock.clone(), Shutdown::new(), testkit::WAIT_LIMIT);
+    let host = ServiceContext::new(clock.clone(), Shutdown::new(), testkit::WAIT_LIMIT);
     let backends = Arc::new(Backends::default());
     backends.state().stock.insert("MUG".parse().unwrap(), 10);
     for service in [Name::Customer, Name::Inventory] {
@@ -111,7 +111,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     assert_eq!((position, kind, settled.id), (3, EventKind::StatusChanged, pending.id));
     assert_eq!(settled.status, OrderStatus::Processing);
 
-    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
-    assert_eq!(others.stop(testkit::WAIT_LIMIT).await, Ending::Finished);
+    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, ExitStatus::Finished);
+    assert_eq!(others.stop(testkit::WAIT_LIMIT).await, ExitStatus::Finished);
     broker.close().await;
 }

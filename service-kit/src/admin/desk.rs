@@ -12,15 +12,15 @@ use super::AdminServer;
 use crate::config::Secret;
 
 /// Where the desk is found below the admin address.
-pub const DESK_PATH: &str = "/admin/desk";
+pub const ADMIN_REQUEST_PATH: &str = "/admin/desk";
 /// Bytes of one question to the desk.
 const QUESTION_MAX_BYTES: usize = 4 << 20;
 
 impl AdminServer {
-    /// Adds a desk for the operator's commands: questions posted to [`DESK_PATH`] as JSON, with `secret` as the bearer
+    /// Adds a desk for the operator's commands: questions posted to [`ADMIN_REQUEST_PATH`] as JSON, with `secret` as the bearer
     /// token, from this machine alone, are handed to `answer`. Its error is told to the operator, with status 502.
     #[must_use]
-    pub fn with_desk<F, A>(self, secret: Secret, answer: F) -> Self
+    pub fn with_request_handler<F, A>(self, secret: Secret, answer: F) -> Self
     where
         F: Fn(Value) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Result<Value, String>> + Send + 'static,
@@ -40,7 +40,7 @@ impl AdminServer {
                 }
             };
         let route = post(desk).layer(DefaultBodyLimit::max(QUESTION_MAX_BYTES));
-        self.merge(Router::new().route(DESK_PATH, route))
+        self.merge(Router::new().route(ADMIN_REQUEST_PATH, route))
     }
 }
 

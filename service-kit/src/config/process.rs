@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{AdminArgs, AdminConfig, BusArgs, BusConfig, DrainArgs, Faults, LogArgs, LogConfig, Secret};
+use super::{
+    AdminArgs, AdminConfig, BusArgs, BusConfig, ConfigErrors, DrainArgs, LogArgs, LogConfig, Secret,
+};
 
 /// What every process can be told that hosts one service, beside what the service can be told.
 #[derive(Args, Debug, Clone)]
@@ -33,14 +35,14 @@ pub struct ProcessConfig {
 }
 
 impl ProcessArgs {
-    /// The typed values; what is wrong goes to `faults`.
-    pub fn check(&self, faults: &mut Faults) -> ProcessConfig {
+    /// The typed values; what is wrong goes to `errors`.
+    pub fn check(&self, errors: &mut ConfigErrors) -> ProcessConfig {
         ProcessConfig {
-            admin: self.admin.check(faults),
-            rabbitmq_url: self.bus.required_url(faults),
-            bus: self.bus.check(faults),
-            log: self.log.check(faults),
-            drain_delay: self.drain.check(faults),
+            admin: self.admin.check(errors),
+            rabbitmq_url: self.bus.required_url(errors),
+            bus: self.bus.check(errors),
+            log: self.log.check(errors),
+            drain_delay: self.drain.check(errors),
         }
     }
 }

@@ -1,5 +1,5 @@
 use serde_json::Value;
-use service_kit::admin::{AdminServer, DESK_PATH};
+use service_kit::admin::{ADMIN_REQUEST_PATH, AdminServer};
 use service_kit::config::{AdminConfig, Secret};
 use service_kit::{Liveness, Readiness, metrics};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,11 +94,11 @@ async fn the_desk_answers_whoever_has_its_secret() {
         None => Err("a name is a text".to_owned()),
     };
     let admin = AdminServer::new(Readiness::new(), Liveness::new())
-        .with_desk(Secret::new("open"), answer)
+        .with_request_handler(Secret::new("open"), answer)
         .start(&any_port())
         .await
         .unwrap();
-    let ask = async |secret, body| post(admin.address(), DESK_PATH, secret, body).await;
+    let ask = async |secret, body| post(admin.address(), ADMIN_REQUEST_PATH, secret, body).await;
 
     assert_eq!(ask("open", r#""ada""#).await, (200, r#""hello ada""#.into()));
     assert_eq!(ask("open", "7").await, (502, r#"{"error":"a name is a text"}"#.into()));

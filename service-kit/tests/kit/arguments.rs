@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use service_kit::config::{
-    AdminArgs, BusArgs, DatabaseArgs, DrainArgs, Faults, LogArgs, SeedArgs, VARIABLES, variables_of,
+    AdminArgs, BusArgs, ConfigErrors, DatabaseArgs, DrainArgs, LogArgs, SeedArgs, VARIABLES, variables_of,
     with_defaults,
 };
 
@@ -35,14 +35,14 @@ fn parse(flags: &[&str]) -> Sample {
 #[test]
 fn defaults_are_the_documented_ones_and_right() {
     let sample = parse(&["--rabbitmq-url", "amqp://localhost", "--database-url", "sqlite://orders.db"]);
-    let mut faults = Faults::new();
-    let (admin, bus) = (sample.admin.check(&mut faults), sample.bus.check(&mut faults));
-    sample.bus.required_url(&mut faults);
-    sample.database.required_url(&mut faults);
-    sample.log.check(&mut faults);
-    assert_eq!(sample.drain.check(&mut faults), Duration::ZERO);
-    assert!(sample.seed.demo(&mut faults));
-    faults.finish(()).unwrap();
+    let mut errors = ConfigErrors::new();
+    let (admin, bus) = (sample.admin.check(&mut errors), sample.bus.check(&mut errors));
+    sample.bus.required_url(&mut errors);
+    sample.database.required_url(&mut errors);
+    sample.log.check(&mut errors);
+    assert_eq!(sample.drain.check(&mut errors), Duration::ZERO);
+    assert!(sample.seed.demo(&mut errors));
+    errors.finish(()).unwrap();
     assert_eq!((admin.host.as_str(), admin.port), ("127.0.0.1", 9499));
     assert_eq!(
         (bus.namespace.as_str(), bus.request_timeout, bus.prefetch),
@@ -61,15 +61,15 @@ fn the_groups_report_their_faults_together() {
         "--drain-delay=-1s",
     ];
     let sample = parse(&flags);
-    let mut faults = Faults::new();
-    sample.bus.check(&mut faults);
-    sample.bus.required_url(&mut faults);
-    sample.database.required_url(&mut faults);
-    sample.log.check(&mut faults);
-    sample.seed.demo(&mut faults);
-    sample.drain.check(&mut faults);
+    let mut errors = ConfigErrors::new();
+    sample.bus.check(&mut errors);
+    sample.bus.required_url(&mut errors);
+    sample.database.required_url(&mut errors);
+    sample.log.check(&mut errors);
+    sample.seed.demo(&mut errors);
+    sample.drain.check(&mut errors);
     let names: Vec<_> =
-        faults.finish(()).unwrap_err().faults.into_iter().map(|fault| fault.variable).collect();
+        errors.finish(()).unwrap_err().errors.into_iter().map(|error| error.variable).collect();
     assert_eq!(names, ["RETRY_DELAYS", "RABBITMQ_URL", "DATABASE_URL", "RUST_LOG", "SEED", "DRAIN_DELAY"]);
 }
 

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use service_kit::config::{Faults, InvalidConfig};
+use service_kit::config::ConfigErrors;
 use service_kit::{Readiness, run};
 
 #[test]
@@ -17,10 +17,10 @@ fn a_process_that_drains_ends_well() {
 #[test]
 fn a_failure_is_1_and_an_invalid_configuration_2() {
     assert_eq!(run("sample", async |_| anyhow::bail!("cannot reach the broker")), ExitCode::FAILURE);
-    let invalid = || -> Result<(), InvalidConfig> {
-        let mut faults = Faults::new();
-        faults.add("AUTH_MODE", "not set; give mock or jwks");
-        faults.finish(())
+    let invalid = || -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        errors.add("AUTH_MODE", "not set; give mock or jwks");
+        errors.finish(())
     };
     let code = run("sample", async |_| {
         invalid()?;

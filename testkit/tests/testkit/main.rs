@@ -4,9 +4,9 @@
 mod architecture;
 mod belongings;
 mod eventually;
+mod fault_injection;
 mod owners;
 mod postgres;
 mod processes;
 mod rabbitmq;
-mod sabotage;
 mod shared;

@@ -15,7 +15,7 @@ use embedded_broker::{DataDirLock, LockError};
 use schema::money::Currency;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use service_kit::config::{Faults, InvalidConfig};
+use service_kit::config::ConfigErrors;
 
 use crate::backing::{BackingArgs, BackingConfig};
 use crate::data_dir::DataDir;
@@ -43,11 +43,11 @@ pub(crate) struct DeskConfig {
 
 impl DeskArgs {
     /// The typed values, or everything that is wrong with them.
-    pub(crate) fn check(&self) -> Result<DeskConfig, InvalidConfig> {
-        let mut faults = Faults::new();
-        let backing = self.backing.check(&mut faults);
-        let services = self.services.check(&backing.bus, &mut faults);
-        faults.finish(DeskConfig { backing, services })
+    pub(crate) fn check(&self) -> Result<DeskConfig, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let backing = self.backing.check(&mut errors);
+        let services = self.services.check(&backing.bus, &mut errors);
+        errors.finish(DeskConfig { backing, services })
     }
 }
 

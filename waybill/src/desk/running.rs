@@ -7,7 +7,7 @@ use bus::failure::{Failure, FailureCode};
 use bus::requester::{Ask, RequestError};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use service_kit::admin::DESK_PATH;
+use service_kit::admin::ADMIN_REQUEST_PATH;
 
 use super::PATIENCE;
 use super::question::{Question, Whereabouts};
@@ -43,7 +43,7 @@ impl Ask for RunningShop {
         let unavailable = |reason: String| RequestError::Unavailable { pattern: pattern.to_owned(), reason };
         let answer = self
             .client
-            .post(format!("http://{}{DESK_PATH}", self.whereabouts.address))
+            .post(format!("http://{}{ADMIN_REQUEST_PATH}", self.whereabouts.address))
             .bearer_auth(&self.whereabouts.secret)
             .timeout(deadline.remaining())
             .json(&Question::Ask { pattern: pattern.to_owned(), data })

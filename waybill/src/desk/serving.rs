@@ -37,7 +37,8 @@ pub(crate) struct DeskKeeper {
 pub(crate) fn open_desk(admin: AdminServer) -> (AdminServer, DeskKeeper) {
     let keeper = DeskKeeper { secret: secret_file::random(), services: watch::Sender::new(None) };
     let services = keeper.services.subscribe();
-    let admin = admin.with_desk(keeper.secret.clone(), move |question| answer(services.clone(), question));
+    let admin =
+        admin.with_request_handler(keeper.secret.clone(), move |question| answer(services.clone(), question));
     (admin, keeper)
 }
 

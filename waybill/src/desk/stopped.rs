@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use bus::clock::SystemClock;
 use bus::requester::{Ask, Requester};
 use embedded_broker::DataDirLock;
-use service_kit::{Host, Shutdown};
+use service_kit::{ServiceContext, Shutdown};
 
 use super::{DeskConfig, PATIENCE};
 use crate::backing::{Backing, BackingConfig};
@@ -25,14 +25,14 @@ impl StoppedShop {
     /// Connects to the broker that the services listen at.
     pub(super) async fn behind_its_broker(config: BackingConfig) -> anyhow::Result<Self> {
         let backing = Backing::open(config, Arc::new(SystemClock), None).await?;
-        let host = Host::new(backing.clock(), Shutdown::new(), PATIENCE);
+        let host = ServiceContext::new(backing.clock(), Shutdown::new(), PATIENCE);
         Self::ask_over(backing, host, Parts::default()).await
     }
 
     /// Opens the files and starts the services that the operator's commands need, and no gateway.
     pub(super) async fn open(config: DeskConfig, lock: DataDirLock) -> anyhow::Result<Self> {
         let backing = Backing::open(config.backing, Arc::new(SystemClock), Some(lock)).await?;
-        let host = Host::new(backing.clock(), Shutdown::new(), PATIENCE);
+        let host = ServiceContext::new(backing.clock(), Shutdown::new(), PATIENCE);
         let parts = Parts::of(&host.shutdown);
         let services = host.with_shutdown(&parts.stock_and_customers);
         start_inventory(&config.services, &backing, &services).await?;
@@ -43,9 +43,9 @@ impl StoppedShop {
         Self::ask_over(backing, host, parts).await
     }
 
-    async fn ask_over(backing: Backing, host: Host, parts: Parts) -> anyhow::Result<Self> {
+    async fn ask_over(backing: Backing, host: ServiceContext, parts: Parts) -> anyhow::Result<Self> {
         let transport = backing.transport("waybill", &host).await?;
-        let requester = host.requester("waybill", &transport);
+        let requester = host.rpc_client("waybill", &transport);
         Ok(Self { requester, parts, backing, whole: host.shutdown })
     }
 

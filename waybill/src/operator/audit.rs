@@ -16,7 +16,7 @@ use anyhow::ensure;
 use bus::topology::RetryDelays;
 use clap::Args;
 use schema::ids::OrderId;
-use service_kit::config::Faults;
+use service_kit::config::ConfigErrors;
 use tokio::time::Instant;
 
 use super::Verdict;
@@ -55,10 +55,10 @@ pub(crate) struct AuditArgs {
 
 /// Runs the command.
 pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<Verdict> {
-    let mut faults = Faults::new();
-    let place = args.reach.check(&mut faults);
-    let patience = faults.duration("PATIENCE", &args.patience, Duration::ZERO..=Duration::from_secs(3_600));
-    let (place, patience) = faults.finish((place, patience))?;
+    let mut errors = ConfigErrors::new();
+    let place = args.reach.check(&mut errors);
+    let patience = errors.duration("PATIENCE", &args.patience, Duration::ZERO..=Duration::from_secs(3_600));
+    let (place, patience) = errors.finish((place, patience))?;
     let log = args.client_log.as_deref().map(ClientLog::read).transpose()?;
     let reach = Reach::find(&place, RetryDelays(Vec::new())).await?;
     let audited = audit(&reach, log.as_ref(), patience).await;
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_moves_and_stays_wrong_is_told_and_what_is_new_or_right_by_now_is_not() {
-        let product = |id: &str, fault: &str| Violation::of_product(id.parse().unwrap(), fault);
+        let product = |id: &str, error: &str| Violation::of_product(id.parse().unwrap(), error);
         let order = |id: u128, invariant| Violation::of_order(invariant, OrderId(Uuid::from_u128(id)), "off");
         let before = [product("P1", "5 too many"), order(1, Invariant::I4), order(2, Invariant::I4)];
         let again = vec![

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bus::topology::RetryDelays;
 use clap::Args;
-use service_kit::config::{DatabaseArgs, Faults};
+use service_kit::config::{ConfigErrors, DatabaseArgs};
 
 use super::Verdict;
 use super::counter::EXAMINE;
@@ -44,12 +44,12 @@ pub(crate) struct DoctorArgs {
 
 /// Runs the command.
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Verdict> {
-    let mut faults = Faults::new();
-    let place = args.reach.check(&mut faults);
+    let mut errors = ConfigErrors::new();
+    let place = args.reach.check(&mut errors);
     let longest = Duration::from_secs(24 * 60 * 60);
-    let delays = faults.durations("RETRY_DELAYS", &args.retry_delays, Duration::from_millis(1)..=longest, 10);
-    let database_url = args.database.url(&mut faults);
-    let (place, delays, database_url) = faults.finish((place, delays, database_url))?;
+    let delays = errors.durations("RETRY_DELAYS", &args.retry_delays, Duration::from_millis(1)..=longest, 10);
+    let database_url = args.database.url(&mut errors);
+    let (place, delays, database_url) = errors.finish((place, delays, database_url))?;
 
     let mut examined = look(&place, RetryDelays(delays)).await?;
     if let Some(url) = &database_url {

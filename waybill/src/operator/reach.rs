@@ -14,7 +14,7 @@ use clap::Args;
 use embedded_broker::{DataDirLock, LockError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use service_kit::config::{Faults, Secret};
+use service_kit::config::{ConfigErrors, Secret};
 
 use crate::data_dir::{DataDir, DataDirArgs};
 use crate::desk;
@@ -62,20 +62,20 @@ impl Whereabouts {
 }
 
 impl ReachArgs {
-    /// The typed values; what is wrong goes to `faults`.
-    pub(super) fn check(&self, faults: &mut Faults) -> Whereabouts {
+    /// The typed values; what is wrong goes to `errors`.
+    pub(super) fn check(&self, errors: &mut ConfigErrors) -> Whereabouts {
         Whereabouts {
-            rabbitmq_url: faults.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &["amqp", "amqps"]),
-            namespace: faults.name("BUS_NAMESPACE", &self.bus_namespace),
-            data_dir: self.data_dir.check(faults),
+            rabbitmq_url: errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &["amqp", "amqps"]),
+            namespace: errors.name("BUS_NAMESPACE", &self.bus_namespace),
+            data_dir: self.data_dir.check(errors),
         }
     }
 
     /// The typed values of a tool that takes no others.
     pub(super) fn whereabouts(&self) -> anyhow::Result<Whereabouts> {
-        let mut faults = Faults::new();
-        let whereabouts = self.check(&mut faults);
-        Ok(faults.finish(whereabouts)?)
+        let mut errors = ConfigErrors::new();
+        let whereabouts = self.check(&mut errors);
+        Ok(errors.finish(whereabouts)?)
     }
 }
 

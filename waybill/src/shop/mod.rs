@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use inventory_service::config::StockArgs;
 use order_service::config::OrderArgs;
-use service_kit::Host;
-use service_kit::config::{BusConfig, Faults, SeedArgs};
+use service_kit::ServiceContext;
+use service_kit::config::{BusConfig, ConfigErrors, SeedArgs};
 
 use crate::backing::Backing;
 
@@ -33,12 +33,12 @@ pub(crate) struct ServicesConfig {
 }
 
 impl ServicesArgs {
-    /// The typed values; what is wrong goes to `faults`.
-    pub(crate) fn check(&self, bus: &BusConfig, faults: &mut Faults) -> ServicesConfig {
-        let seed_demo = self.seed.demo(faults);
+    /// The typed values; what is wrong goes to `errors`.
+    pub(crate) fn check(&self, bus: &BusConfig, errors: &mut ConfigErrors) -> ServicesConfig {
+        let seed_demo = self.seed.demo(errors);
         ServicesConfig {
-            orders: self.orders.check(bus, faults),
-            inventory: self.stock.check(bus, seed_demo, faults),
+            orders: self.orders.check(bus, errors),
+            inventory: self.stock.check(bus, seed_demo, errors),
             customers: customer_service::Config { prefetch: bus.prefetch, seed_demo },
         }
     }
@@ -48,7 +48,7 @@ impl ServicesArgs {
 pub(crate) async fn start_inventory(
     config: &ServicesConfig,
     backing: &Backing,
-    host: &Host,
+    host: &ServiceContext,
 ) -> anyhow::Result<()> {
     let transport = backing.transport("inventory-service", host).await?;
     let database = backing.database("inventory").await?;
@@ -60,7 +60,7 @@ pub(crate) async fn start_inventory(
 pub(crate) async fn start_customers(
     config: &ServicesConfig,
     backing: &Backing,
-    host: &Host,
+    host: &ServiceContext,
 ) -> anyhow::Result<()> {
     let transport = backing.transport("customer-service", host).await?;
     let database = backing.database("customers").await?;
@@ -72,7 +72,7 @@ pub(crate) async fn start_customers(
 pub(crate) async fn start_orders(
     config: &ServicesConfig,
     backing: &Backing,
-    host: &Host,
+    host: &ServiceContext,
 ) -> anyhow::Result<()> {
     let transport = backing.transport("order-service", host).await?;
     let database = backing.database("orders").await?;

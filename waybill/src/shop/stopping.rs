@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use service_kit::shutdown::GRACE;
-use service_kit::{Ending, Readiness, Shutdown};
+use service_kit::{ExitStatus, Readiness, Shutdown};
 
 /// The parts of a shop, each of which can be stopped before those that it needs.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Parts {
     }
 
     /// Stops part by part, whoever needs others first, and says how that ended.
-    pub(crate) async fn stop(&self) -> Ending {
+    pub(crate) async fn stop(&self) -> ExitStatus {
         let deadline = tokio::time::Instant::now() + GRACE;
         let mut endings = Vec::new();
         for part in self.in_order() {
@@ -60,16 +60,16 @@ impl Parts {
 }
 
 /// A failure outweighs what was cut off, which outweighs what finished.
-fn combined(endings: Vec<Ending>) -> Ending {
+fn combined(endings: Vec<ExitStatus>) -> ExitStatus {
     let mut cut_off = Vec::new();
     for ending in endings {
         match ending {
-            Ending::Failed(reason) => return Ending::Failed(reason),
-            Ending::CutOff(tasks) => cut_off.extend(tasks),
-            Ending::Finished => {}
+            ExitStatus::Failed(reason) => return ExitStatus::Failed(reason),
+            ExitStatus::CutOff(tasks) => cut_off.extend(tasks),
+            ExitStatus::Finished => {}
         }
     }
-    if cut_off.is_empty() { Ending::Finished } else { Ending::CutOff(cut_off) }
+    if cut_off.is_empty() { ExitStatus::Finished } else { ExitStatus::CutOff(cut_off) }
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
             stop.cancelled().await;
             assert!(!orders_stopping.is_cancelled(), "orders must outlive the gateway");
         });
-        assert_eq!(parts.stop().await, Ending::Finished);
+        assert_eq!(parts.stop().await, ExitStatus::Finished);
     }
 
     #[tokio::test]
@@ -101,7 +101,7 @@ mod tests {
         let parts = Parts::of(&whole);
         parts.orders.fail("the relay is gone");
         parts.drain(&whole, &Readiness::new(), Duration::ZERO).await;
-        assert_eq!(parts.stop().await, Ending::Failed("the relay is gone".into()));
+        assert_eq!(parts.stop().await, ExitStatus::Failed("the relay is gone".into()));
     }
 
     #[tokio::test]
@@ -114,6 +114,6 @@ mod tests {
         let drained = parts.drain(&whole, &readiness, Duration::from_secs(600));
         let ((), ()) = tokio::join!(drained, async { whole.force() });
         assert!(readiness.report().draining);
-        assert_eq!(parts.stop().await, Ending::CutOff(vec!["endless".into()]));
+        assert_eq!(parts.stop().await, ExitStatus::CutOff(vec!["endless".into()]));
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::Args;
 use gateway::auth::AuthConfig;
 use gateway::config::{AuthArgs, HttpArgs};
-use service_kit::config::{AdminArgs, AdminConfig, DrainArgs, Faults, InvalidConfig, LogArgs, LogConfig};
+use service_kit::config::{AdminArgs, AdminConfig, ConfigErrors, DrainArgs, LogArgs, LogConfig};
 
 use crate::backing::{BackingArgs, BackingConfig};
 use crate::shop::{ServicesArgs, ServicesConfig};
@@ -64,25 +64,25 @@ pub(crate) struct UpConfig {
 
 impl UpArgs {
     /// The typed values, or everything that is wrong with them.
-    pub(crate) fn check(&self) -> Result<UpConfig, InvalidConfig> {
-        let mut faults = Faults::new();
-        let admin = self.admin.check(&mut faults);
-        let backing = self.backing.check(&mut faults);
+    pub(crate) fn check(&self) -> Result<UpConfig, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let admin = self.admin.check(&mut errors);
+        let backing = self.backing.check(&mut errors);
         let makes_secret = self.auth.lacks_secret();
         let auth = if makes_secret {
             AuthConfig::Mock { secret: String::new() }
         } else {
-            self.auth.check(&mut faults)
+            self.auth.check(&mut errors)
         };
         let config = UpConfig {
-            services: self.services.check(&backing.bus, &mut faults),
-            gateway: self.http.check(&admin.host, auth, &backing.bus, &mut faults),
+            services: self.services.check(&backing.bus, &mut errors),
+            gateway: self.http.check(&admin.host, auth, &backing.bus, &mut errors),
             makes_secret,
-            log: self.log.check(&mut faults),
-            drain_delay: self.drain.check(&mut faults),
+            log: self.log.check(&mut errors),
+            drain_delay: self.drain.check(&mut errors),
             admin,
             backing,
         };
-        faults.finish(config)
+        errors.finish(config)
     }
 }

@@ -12,7 +12,7 @@ use bus::clock::SystemClock;
 use gateway::auth::AuthConfig;
 use service_kit::admin::AdminServer;
 use service_kit::health::ReadinessHandle;
-use service_kit::{Ending, Host, Shutdown, telemetry};
+use service_kit::{ExitStatus, ServiceContext, Shutdown, telemetry};
 
 use crate::backing::Backing;
 use crate::desk::{DeskKeeper, open_desk};
@@ -29,7 +29,7 @@ use welcome::Welcome;
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs until told to end.
-pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<Ending> {
+pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<ExitStatus> {
     let mut config = args.check()?;
     telemetry::init("waybill", &config.log);
     let lock = config.backing.lock()?;
@@ -38,7 +38,8 @@ pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<End
         let secret = config.backing.data_dir.jwt_secret()?.expose().to_owned();
         config.gateway.auth = AuthConfig::Mock { secret };
     }
-    let host = Host::new(Arc::new(SystemClock), shutdown.clone(), config.backing.bus.request_timeout);
+    let host =
+        ServiceContext::new(Arc::new(SystemClock), shutdown.clone(), config.backing.bus.request_timeout);
     // Before anybody can ask: without conditions it would be ready.
     let started = host.readiness.condition("start");
     let (admin, desk) = open_desk(AdminServer::new(host.readiness.clone(), host.liveness.clone()));
@@ -61,7 +62,7 @@ struct Shop<'a> {
     config: &'a UpConfig,
     backing: &'a Backing,
     parts: &'a Parts,
-    host: &'a Host,
+    host: &'a ServiceContext,
 }
 
 impl Shop<'_> {
@@ -73,7 +74,7 @@ impl Shop<'_> {
         desk: &DeskKeeper,
         started: &ReadinessHandle,
     ) -> anyhow::Result<()> {
-        let Host { shutdown, readiness, .. } = self.host;
+        let ServiceContext { shutdown, readiness, .. } = self.host;
         let opening = shutdown.draining().run_until_cancelled(self.open(admin, desk));
         let Some(gateway) = opening.await.transpose()? else { return Ok(()) };
         started.set(true);
@@ -101,7 +102,7 @@ impl Shop<'_> {
         start_orders(&config.services, backing, &host.with_shutdown(&parts.orders)).await?;
         if backing.is_embedded() {
             let transport = backing.transport("desk", host).await?;
-            let services = host.requester("desk", &transport);
+            let services = host.rpc_client("desk", &transport);
             let counter = Counter::new(transport, services, backing.databases().await);
             desk.open(Arc::new(counter), admin, &config.backing.data_dir)?;
         }
@@ -117,12 +118,12 @@ impl Shop<'_> {
     }
 }
 
-fn farewell(ending: &Ending) -> &'static str {
+fn farewell(ending: &ExitStatus) -> &'static str {
     match ending {
-        Ending::Finished => "Waybill has stopped; everything that had begun was finished.",
-        Ending::CutOff(_) => {
+        ExitStatus::Finished => "Waybill has stopped; everything that had begun was finished.",
+        ExitStatus::CutOff(_) => {
             "Waybill was stopped before everything that had begun was finished; nothing accepted is lost."
         }
-        Ending::Failed(_) => "Waybill has stopped, as a part of it failed; nothing accepted is lost.",
+        ExitStatus::Failed(_) => "Waybill has stopped, as a part of it failed; nothing accepted is lost.",
     }
 }

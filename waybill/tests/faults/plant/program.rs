@@ -52,7 +52,7 @@ impl Program {
         })
     }
 
-    /// What it does to itself from within once it is started again, in the words of `service_kit::sabotage`.
+    /// What it does to itself from within once it is started again, in the words of `service_kit::fault_injection`.
     pub(crate) fn sabotage(&self, words: impl Into<String>) {
         *self.sabotage.lock().unwrap() = Some(words.into());
     }

@@ -14,14 +14,14 @@ use crate::health::{ReadinessHandle, SILENCE_LIMIT};
 use crate::{Liveness, Readiness, Shutdown};
 
 /// How often a host asks whether what its services need is there.
-pub const PROBE_EVERY: Duration = Duration::from_secs(2);
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the broker is asked about a service's queues.
 const QUEUES_EVERY: Duration = Duration::from_secs(15);
 
 /// Where a service runs. Cloning shares it; services in one process have a [`Shutdown`] each and share the rest.
 #[derive(Clone)]
-pub struct Host {
+pub struct ServiceContext {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Ends the service.
@@ -32,7 +32,7 @@ pub struct Host {
     pub liveness: Liveness,
 }
 
-impl Host {
+impl ServiceContext {
     /// One that nothing is known of yet. A loop may wait for a request as long as `request_timeout`.
     pub fn new(clock: Arc<dyn Clock>, shutdown: Shutdown, request_timeout: Duration) -> Self {
         let liveness = Liveness::with_silence_limit(SILENCE_LIMIT + request_timeout);
@@ -47,7 +47,7 @@ impl Host {
 
     /// The pulse of a loop that has to go on until the service stops; its silence doesn't count while something that it
     /// `needs` is away.
-    pub fn pulse(&self, name: impl Into<String>, needs: &[&ReadinessHandle]) -> Pulse {
+    pub fn heartbeat(&self, name: impl Into<String>, needs: &[&ReadinessHandle]) -> Pulse {
         self.liveness.watch(name, needs, self.shutdown.stopping())
     }
 
@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// Keeps the gauges of a service's queues up to date: what waits in them, dead letters too, and who consumes them.
-    pub fn show_queues(&self, service: Service, transport: &SharedTransport) {
+    pub fn report_queue_depths(&self, service: Service, transport: &SharedTransport) {
         let transport = Arc::clone(transport);
         self.run_until_stopping(async move {
             let queues = transport.topology().queues_of(service);
@@ -71,14 +71,14 @@ impl Host {
     }
 
     /// Asks other services in the name of `asker`, until running work is cut off.
-    pub fn requester(&self, asker: &str, transport: &SharedTransport) -> Arc<Requester> {
+    pub fn rpc_client(&self, asker: &str, transport: &SharedTransport) -> Arc<Requester> {
         let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
-        let pulse = self.pulse(format!("{asker} replies"), &[]);
+        let pulse = self.heartbeat(format!("{asker} replies"), &[]);
         Requester::start_watched(transport, clock, self.shutdown.forced().clone(), pulse)
     }
 
     /// Whoever answers the requests to `service`, to be run as a task.
-    pub fn responder(
+    pub fn rpc_server(
         &self,
         service: Service,
         transport: &SharedTransport,
@@ -86,7 +86,7 @@ impl Host {
         prefetch: u16,
     ) -> Responder {
         // A handler that waits for its database is ended by its deadline, so that no silence is to be excused.
-        let pulse = self.pulse(format!("{} requests", service.name()), &[]);
+        let pulse = self.heartbeat(format!("{} requests", service.name()), &[]);
         let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
         Responder { transport, service, handler, prefetch, clock, pulse }
     }

@@ -7,16 +7,17 @@ use crate::architecture::WORKSPACE;
 const GATE: &str = "#[cfg(debug_assertions)]";
 
 #[test]
-fn sabotage_is_only_named_where_a_release_leaves_it_out() {
+fn fault_injection_is_only_named_where_a_release_leaves_it_out() {
     let mut gated = Vec::new();
     let mut open = Vec::new();
     for package in WORKSPACE.workspace_packages().into_iter().filter(|package| package.name != "testkit") {
         let sources = package.manifest_path.parent().unwrap().join("src");
-        for file in files(sources.as_std_path()).into_iter().filter(|file| !is_sabotage(file)) {
+        for file in files(sources.as_std_path()).into_iter().filter(|file| !is_fault_injection(file)) {
             let text = std::fs::read_to_string(&file).unwrap();
             let mut before = "";
             for line in text.lines().map(str::trim) {
-                let names_it = !line.starts_with("//") && line.to_ascii_lowercase().contains("sabotage");
+                let names_it =
+                    !line.starts_with("//") && line.to_ascii_lowercase().contains("fault_injection");
                 match (names_it, before == GATE) {
                     (true, true) => gated.push(package.name.as_str()),
                     (true, false) => open.push(format!("{}: {line}", file.display())),
@@ -48,9 +49,9 @@ fn a_release_has_no_debug_assertions() {
 }
 
 /// The modules themselves; who declares them is looked at.
-fn is_sabotage(file: &Path) -> bool {
+fn is_fault_injection(file: &Path) -> bool {
     let mut names = file.components().map(|name| name.as_os_str());
-    names.any(|name| name == "sabotage" || name == "sabotage.rs")
+    names.any(|name| name == "fault_injection" || name == "fault_injection.rs")
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -10,11 +10,11 @@ use bus::transport::{
 };
 use tokio::sync::watch;
 
-use super::{Guard, without};
+use super::{Safeguard, is_disabled};
 
 /// The transport, which may have to do without confirms.
 pub(crate) fn unconfirmed(transport: SharedTransport) -> SharedTransport {
-    if without(Guard::Confirms) { Arc::new(Unconfirmed(transport)) } else { transport }
+    if is_disabled(Safeguard::Confirms) { Arc::new(Unconfirmed(transport)) } else { transport }
 }
 
 /// Says that everything is published as soon as it is handed over, whatever becomes of it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use super::{Faults, Secret};
+use super::{ConfigErrors, Secret};
 
 const BROKER_SCHEMES: [&str; 2] = ["amqp", "amqps"];
 const DATABASE_SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
@@ -31,11 +31,11 @@ pub struct AdminConfig {
 }
 
 impl AdminArgs {
-    /// The typed values; what is wrong goes to `faults`.
-    pub fn check(&self, faults: &mut Faults) -> AdminConfig {
+    /// The typed values; what is wrong goes to `errors`.
+    pub fn check(&self, errors: &mut ConfigErrors) -> AdminConfig {
         AdminConfig {
-            host: faults.host("HOST", &self.host),
-            port: faults.port("ADMIN_PORT", &self.admin_port),
+            host: errors.host("HOST", &self.host),
+            port: errors.port("ADMIN_PORT", &self.admin_port),
         }
     }
 }
@@ -75,30 +75,30 @@ pub struct BusConfig {
 }
 
 impl BusArgs {
-    /// The typed values; what is wrong goes to `faults`.
-    pub fn check(&self, faults: &mut Faults) -> BusConfig {
+    /// The typed values; what is wrong goes to `errors`.
+    pub fn check(&self, errors: &mut ConfigErrors) -> BusConfig {
         let moment = Duration::from_millis(1);
         let day = Duration::from_secs(24 * 60 * 60);
         BusConfig {
-            namespace: faults.name("BUS_NAMESPACE", &self.bus_namespace),
-            request_timeout: faults.duration(
+            namespace: errors.name("BUS_NAMESPACE", &self.bus_namespace),
+            request_timeout: errors.duration(
                 "REQUEST_TIMEOUT",
                 &self.request_timeout,
                 moment..=Duration::from_secs(300),
             ),
-            retry_delays: faults.durations("RETRY_DELAYS", &self.retry_delays, moment..=day, 10),
-            prefetch: faults.number("PREFETCH", &self.prefetch, 1..=10_000),
+            retry_delays: errors.durations("RETRY_DELAYS", &self.retry_delays, moment..=day, 10),
+            prefetch: errors.number("PREFETCH", &self.prefetch, 1..=10_000),
         }
     }
 
     /// The broker's URL, where one is given.
-    pub fn url(&self, faults: &mut Faults) -> Option<Secret> {
-        faults.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
+    pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
+        errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
     }
 
     /// The broker's URL, for a process that needs one.
-    pub fn required_url(&self, faults: &mut Faults) -> Secret {
-        faults.required_url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
+    pub fn required_url(&self, errors: &mut ConfigErrors) -> Secret {
+        errors.required_url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
     }
 }
 
@@ -113,13 +113,13 @@ pub struct DatabaseArgs {
 
 impl DatabaseArgs {
     /// The database's URL, where one is given.
-    pub fn url(&self, faults: &mut Faults) -> Option<Secret> {
-        faults.url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
+    pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
+        errors.url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
     }
 
     /// The database's URL, for a process that needs one.
-    pub fn required_url(&self, faults: &mut Faults) -> Secret {
-        faults.required_url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
+    pub fn required_url(&self, errors: &mut ConfigErrors) -> Secret {
+        errors.required_url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
     }
 }
 
@@ -134,8 +134,8 @@ pub struct SeedArgs {
 
 impl SeedArgs {
     /// Whether an empty database gets the demo data.
-    pub fn demo(&self, faults: &mut Faults) -> bool {
-        faults.choice("SEED", &self.seed, &[("demo", true), ("none", false)])
+    pub fn demo(&self, errors: &mut ConfigErrors) -> bool {
+        errors.choice("SEED", &self.seed, &[("demo", true), ("none", false)])
     }
 }
 
@@ -170,10 +170,10 @@ pub struct LogConfig {
 }
 
 impl LogArgs {
-    /// The typed values; what is wrong goes to `faults`.
-    pub fn check(&self, faults: &mut Faults) -> LogConfig {
+    /// The typed values; what is wrong goes to `errors`.
+    pub fn check(&self, errors: &mut ConfigErrors) -> LogConfig {
         let format = match self.log_format.as_deref().filter(|format| !format.is_empty()) {
-            Some(format) => faults.choice(
+            Some(format) => errors.choice(
                 "LOG_FORMAT",
                 format,
                 &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)],
@@ -183,7 +183,7 @@ impl LogArgs {
         };
         if EnvFilter::try_new(&self.rust_log).is_err() {
             let problem = format!("{:?} is not a filter, such as info or info,bus=debug", self.rust_log);
-            faults.add("RUST_LOG", problem);
+            errors.add("RUST_LOG", problem);
         }
         LogConfig { format, filter: self.rust_log.clone() }
     }
@@ -200,7 +200,7 @@ pub struct DrainArgs {
 
 impl DrainArgs {
     /// 0 to 10 min.
-    pub fn check(&self, faults: &mut Faults) -> Duration {
-        faults.duration("DRAIN_DELAY", &self.drain_delay, Duration::ZERO..=Duration::from_secs(600))
+    pub fn check(&self, errors: &mut ConfigErrors) -> Duration {
+        errors.duration("DRAIN_DELAY", &self.drain_delay, Duration::ZERO..=Duration::from_secs(600))
     }
 }

@@ -9,54 +9,48 @@ use super::Secret;
 
 /// One thing wrong with the configuration: the variable, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct ConfigError {
     /// The variable's name, such as `REQUEST_TIMEOUT`.
     pub variable: &'static str,
     /// What is wrong and what would be right; never a secret's value.
     pub problem: String,
 }
 
-/// Everything that is wrong with a process's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct InvalidConfig {
-    /// In the order found; never empty.
-    pub faults: Vec<Fault>,
+/// Turns strings into typed values and collects what is wrong with them.
+///
+/// Each method returns a value in every case; for an invalid string it is a stand-in that no caller sees, because
+/// [`ConfigErrors::finish`] returns the errors instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    /// In the order found.
+    pub errors: Vec<ConfigError>,
 }
 
-impl fmt::Display for InvalidConfig {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("invalid configuration")?;
-        for fault in &self.faults {
-            let flag = fault.variable.to_ascii_lowercase().replace('_', "-");
-            write!(formatter, "\n  {} (--{flag}): {}", fault.variable, fault.problem)?;
+        for error in &self.errors {
+            let flag = error.variable.to_ascii_lowercase().replace('_', "-");
+            write!(formatter, "\n  {} (--{flag}): {}", error.variable, error.problem)?;
         }
         Ok(())
     }
 }
 
-/// Turns strings into typed values and collects what is wrong with them.
-///
-/// Each method answers a value in every case; for a faulty string it is a stand-in that nobody gets to see, because
-/// [`Faults::finish`] refuses.
-#[derive(Debug, Default)]
-pub struct Faults {
-    found: Vec<Fault>,
-}
-
-impl Faults {
-    /// A collector without faults.
+impl ConfigErrors {
+    /// A collector without errors.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a fault that a process found by itself, such as two variables that exclude one another.
+    /// Adds an error that a process found by itself, such as two variables that exclude one another.
     pub fn add(&mut self, variable: &'static str, problem: impl Into<String>) {
-        self.found.push(Fault { variable, problem: problem.into() });
+        self.errors.push(ConfigError { variable, problem: problem.into() });
     }
 
-    /// `config` where nothing was wrong, every fault otherwise.
-    pub fn finish<T>(self, config: T) -> Result<T, InvalidConfig> {
-        if self.found.is_empty() { Ok(config) } else { Err(InvalidConfig { faults: self.found }) }
+    /// `config` where nothing was wrong, every error otherwise.
+    pub fn finish<T>(self, config: T) -> Result<T, ConfigErrors> {
+        if self.errors.is_empty() { Ok(config) } else { Err(self) }
     }
 
     /// A duration with its unit, such as `500ms`, `2s` or `5m`, within `range`.
@@ -195,7 +189,7 @@ impl Faults {
         parsed
     }
 
-    /// A URL of one of `schemes`, or `None` where it is absent or empty. Its value is never part of the fault.
+    /// A URL of one of `schemes`, or `None` where it is absent or empty. Its value is never part of the error.
     pub fn url(
         &mut self,
         variable: &'static str,
@@ -224,7 +218,7 @@ impl Faults {
 
     /// The variables found faulty so far.
     pub fn variables(&self) -> BTreeSet<&'static str> {
-        self.found.iter().map(|fault| fault.variable).collect()
+        self.errors.iter().map(|error| error.variable).collect()
     }
 }
 
@@ -265,17 +259,17 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported_at_once_and_by_name() {
-        let mut faults = Faults::new();
-        faults.duration("REQUEST_TIMEOUT", "5", Duration::from_millis(1)..=Duration::from_secs(60));
-        faults.port("ADMIN_PORT", "70000");
-        faults.size("MAX_BODY_BYTES", "1XB", 1..=1 << 30);
-        faults.host("HOST", "0.0.0.0:80");
-        faults.choice("LOG_FORMAT", "xml", &[("pretty", 1), ("json", 2)]);
-        faults.number::<u16>("PREFETCH", "0", 1..=10_000);
-        faults.name("BUS_NAMESPACE", "a b");
-        faults.required_url("DATABASE_URL", None, &["postgres", "sqlite"]);
-        let error = faults.finish(()).unwrap_err();
-        let names: Vec<&str> = error.faults.iter().map(|fault| fault.variable).collect();
+        let mut errors = ConfigErrors::new();
+        errors.duration("REQUEST_TIMEOUT", "5", Duration::from_millis(1)..=Duration::from_secs(60));
+        errors.port("ADMIN_PORT", "70000");
+        errors.size("MAX_BODY_BYTES", "1XB", 1..=1 << 30);
+        errors.host("HOST", "0.0.0.0:80");
+        errors.choice("LOG_FORMAT", "xml", &[("pretty", 1), ("json", 2)]);
+        errors.number::<u16>("PREFETCH", "0", 1..=10_000);
+        errors.name("BUS_NAMESPACE", "a b");
+        errors.required_url("DATABASE_URL", None, &["postgres", "sqlite"]);
+        let error = errors.finish(()).unwrap_err();
+        let names: Vec<&str> = error.errors.iter().map(|error| error.variable).collect();
         assert_eq!(
             names,
             [
@@ -300,33 +294,33 @@ mod tests {
 
     #[test]
     fn what_is_right_is_taken_as_it_is_meant() {
-        let mut faults = Faults::new();
-        assert_eq!(faults.duration("A", " 500ms ", ANY), Duration::from_millis(500));
-        assert_eq!(faults.duration("A", "0s", ANY), Duration::ZERO);
+        let mut errors = ConfigErrors::new();
+        assert_eq!(errors.duration("A", " 500ms ", ANY), Duration::from_millis(500));
+        assert_eq!(errors.duration("A", "0s", ANY), Duration::ZERO);
         assert_eq!(
-            faults.durations("A", "1s, 2m", ANY, 8),
+            errors.durations("A", "1s, 2m", ANY, 8),
             [Duration::from_secs(1), Duration::from_secs(120)]
         );
-        assert_eq!(faults.size("A", "65536", 0..=usize::MAX), 65_536);
-        assert_eq!(faults.size("A", "1 MiB", 0..=usize::MAX), 1 << 20);
-        assert_eq!(faults.port("A", "0"), 0);
-        assert_eq!(faults.host("A", "::1"), "::1");
-        assert_eq!(faults.choice("A", "json", &[("pretty", 1), ("json", 2)]), 2);
+        assert_eq!(errors.size("A", "65536", 0..=usize::MAX), 65_536);
+        assert_eq!(errors.size("A", "1 MiB", 0..=usize::MAX), 1 << 20);
+        assert_eq!(errors.port("A", "0"), 0);
+        assert_eq!(errors.host("A", "::1"), "::1");
+        assert_eq!(errors.choice("A", "json", &[("pretty", 1), ("json", 2)]), 2);
         let url = Secret::new("amqps://user:word@broker:5671/%2f");
-        assert_eq!(faults.url("A", Some(&url), &["amqp", "amqps"]), Some(url));
-        assert_eq!(faults.url("A", Some(&Secret::new("")), &["amqp"]), None);
+        assert_eq!(errors.url("A", Some(&url), &["amqp", "amqps"]), Some(url));
+        assert_eq!(errors.url("A", Some(&Secret::new("")), &["amqp"]), None);
         let file = Secret::new("sqlite:///var/lib/way bill/orders.db?mode=rwc");
-        assert_eq!(faults.required_url("A", Some(&file), &["sqlite"]), file);
-        faults.finish(()).unwrap();
+        assert_eq!(errors.required_url("A", Some(&file), &["sqlite"]), file);
+        errors.finish(()).unwrap();
     }
 
     #[test]
     fn a_faulty_url_is_reported_without_its_password() {
-        let mut faults = Faults::new();
-        faults.url("RABBITMQ_URL", Some(&Secret::new("http://user:hunter2@broker")), &["amqp", "amqps"]);
-        faults.url("RABBITMQ_URL", Some(&Secret::new("amqp://user:hunter2@broker:port")), &["amqp", "amqps"]);
-        let error = faults.finish(()).unwrap_err();
-        assert_eq!(error.faults.len(), 2);
+        let mut errors = ConfigErrors::new();
+        errors.url("RABBITMQ_URL", Some(&Secret::new("http://user:hunter2@broker")), &["amqp", "amqps"]);
+        errors.url("RABBITMQ_URL", Some(&Secret::new("amqp://user:hunter2@broker:port")), &["amqp", "amqps"]);
+        let error = errors.finish(()).unwrap_err();
+        assert_eq!(error.errors.len(), 2);
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::config::InvalidConfig;
-use crate::{Ending, Shutdown};
+use crate::config::ConfigErrors;
+use crate::{ExitStatus, Shutdown};
 
 /// Runs `main` on a runtime of its own, with a [`Shutdown`] that listens for signals.
 ///
@@ -15,10 +15,10 @@ use crate::{Ending, Shutdown};
 pub fn run<F, Fut>(process: &str, main: F) -> ExitCode
 where
     F: FnOnce(Shutdown) -> Fut,
-    Fut: Future<Output = anyhow::Result<Ending>>,
+    Fut: Future<Output = anyhow::Result<ExitStatus>>,
 {
     #[cfg(debug_assertions)]
-    if let Err(invalid) = crate::config::sabotage::read() {
+    if let Err(invalid) = crate::config::fault_injection::read() {
         return report(process, &invalid.into());
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -36,15 +36,15 @@ where
         };
         tokio::select! {
             result = main => result,
-            () = cut_off => Ok(Ending::CutOff(vec!["start".to_owned()])),
+            () = cut_off => Ok(ExitStatus::CutOff(vec!["start".to_owned()])),
         }
     });
     // A blocking call that hangs must not keep an ended process alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
-        Ok(Ending::Finished) => ExitCode::SUCCESS,
-        Ok(Ending::CutOff(_)) => ExitCode::FAILURE,
-        Ok(Ending::Failed(reason)) => report(process, &anyhow::Error::msg(reason)),
+        Ok(ExitStatus::Finished) => ExitCode::SUCCESS,
+        Ok(ExitStatus::CutOff(_)) => ExitCode::FAILURE,
+        Ok(ExitStatus::Failed(reason)) => report(process, &anyhow::Error::msg(reason)),
         Err(error) => report(process, &error),
     }
 }
@@ -53,5 +53,5 @@ where
 pub fn report(process: &str, error: &anyhow::Error) -> ExitCode {
     // With standard error gone there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "{process}: {error:#}");
-    if error.is::<InvalidConfig>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if error.is::<ConfigErrors>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

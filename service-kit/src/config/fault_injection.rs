@@ -1,7 +1,7 @@
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use super::{Fault, InvalidConfig};
+use super::{ConfigError, ConfigErrors};
 
 /// Not among [`super::VARIABLES`]: it configures nothing, and a release build doesn't know it.
 const VARIABLE: &str = "WAYBILL_SABOTAGE";
@@ -14,14 +14,14 @@ static SABOTAGE: OnceLock<Sabotage> = OnceLock::new();
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sabotage {
     /// What it goes without.
-    pub(crate) without: Vec<Guard>,
+    pub(crate) without: Vec<Safeguard>,
     /// What strikes it.
     pub(crate) strikes: Vec<Strike>,
 }
 
 /// What keeps a promise. Taken away, whoever checks the promise must find it broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guard {
+pub enum Safeguard {
     /// Events are remembered until they are published.
     Outbox,
     /// A message is published once the broker says so.
@@ -56,11 +56,11 @@ pub(crate) enum Blow {
 
 /// Reads the variable for the process, before anything else looks.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-pub(crate) fn read() -> Result<(), InvalidConfig> {
+pub(crate) fn read() -> Result<(), ConfigErrors> {
     let Ok(words) = std::env::var(VARIABLE) else { return Ok(()) };
-    let sabotage = words
-        .parse()
-        .map_err(|problem: String| InvalidConfig { faults: vec![Fault { variable: VARIABLE, problem }] })?;
+    let sabotage = words.parse().map_err(|problem: String| ConfigErrors {
+        errors: vec![ConfigError { variable: VARIABLE, problem }],
+    })?;
     // The first reading stays.
     let _ = SABOTAGE.set(sabotage);
     Ok(())
@@ -78,10 +78,10 @@ impl FromStr for Sabotage {
         let mut sabotage = Self::default();
         for word in words.split_whitespace() {
             match word {
-                "without-outbox" => sabotage.without.push(Guard::Outbox),
-                "without-confirms" => sabotage.without.push(Guard::Confirms),
-                "without-deduplication" => sabotage.without.push(Guard::Deduplication),
-                "without-stock-guard" => sabotage.without.push(Guard::Stock),
+                "without-outbox" => sabotage.without.push(Safeguard::Outbox),
+                "without-confirms" => sabotage.without.push(Safeguard::Confirms),
+                "without-deduplication" => sabotage.without.push(Safeguard::Deduplication),
+                "without-stock-guard" => sabotage.without.push(Safeguard::Stock),
                 _ => sabotage.strikes.push(strike(word).ok_or_else(|| format!("{word:?} is nothing known"))?),
             }
         }
@@ -110,7 +110,7 @@ mod tests {
         let read: Sabotage =
             "without-outbox  kill@after-commit:7 stop@before-reply:1 hang@here:2".parse().unwrap();
         let strike = |blow, failpoint: &str, pass| Strike { blow, failpoint: failpoint.to_owned(), pass };
-        assert_eq!(read.without, [Guard::Outbox]);
+        assert_eq!(read.without, [Safeguard::Outbox]);
         assert_eq!(
             read.strikes,
             [

@@ -12,7 +12,7 @@ use schema::order_messages::CreateOrder;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::value::to_raw_value;
-use service_kit::sabotage::{Guard, without};
+use service_kit::fault_injection::{Safeguard, is_disabled};
 use store::relay::{OutboxSource, Publication, Relay};
 use store::{Database, StoreError};
 
@@ -26,7 +26,7 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 
 /// The relay, which may have to do without its outbox.
 pub(crate) fn outbox(relay: Relay) -> Relay {
-    if !without(Guard::Outbox) {
+    if !is_disabled(Safeguard::Outbox) {
         return relay;
     }
     let (database, transport) = (relay.database.clone(), Arc::clone(&relay.transport));
@@ -83,7 +83,7 @@ impl Unremembered {
 
 /// Whoever places orders, who may have to do without knowing those that are placed already.
 pub(crate) fn deduplication(orders: Arc<dyn HandleWork>, context: &Context) -> Arc<dyn HandleWork> {
-    if without(Guard::Deduplication) {
+    if is_disabled(Safeguard::Deduplication) {
         Arc::new(Forgetful { orders, context: context.clone() })
     } else {
         orders

@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::config::sabotage::{Blow, sabotage};
+use crate::config::fault_injection::{Blow, sabotage};
 
-pub use crate::config::sabotage::Guard;
+pub use crate::config::fault_injection::Safeguard;
 pub(crate) use unconfirmed::unconfirmed;
 
 /// How long [`Blow::Hang`] lasts: beyond the holds of the tests that strike so.
 const HANGS_FOR: Duration = Duration::from_secs(7);
 
 /// Whether the process has to do without it.
-pub fn without(guard: Guard) -> bool {
+pub fn is_disabled(guard: Safeguard) -> bool {
     sabotage().is_some_and(|sabotage| sabotage.without.contains(&guard))
 }
 
 /// Counts that a failpoint is passed, and strikes where that is due. A process that is killed here does nothing more.
-pub fn pass(failpoint: &str) {
+pub fn hit(failpoint: &str) {
     static PASSES: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
     let Some(sabotage) = sabotage() else { return };
     let strikes = || sabotage.strikes.iter().filter(|strike| strike.failpoint == failpoint);
