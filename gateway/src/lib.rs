@@ -1,12 +1,13 @@
 //! The gateway: GraphQL in, messages out.
 //!
-//! - [`edge`] speaks HTTP and WebSocket and knows callers ([`auth`]), documents and limits, over any schema.
+//! - [`http`] speaks HTTP and WebSocket and knows callers ([`auth`]), documents and limits, over any schema.
 //! - [`graphql`] is the schema: types and resolvers over the wire's orders, products and customers.
 //! - [`orders`] places orders and asks the services; [`hub`] tells subscribers of every update once.
 //! - [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
 
 pub mod auth;
-pub mod edge;
+pub mod http;
+pub mod query;
 
 pub mod graphql;
 pub mod hub;

@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 
 use crate::auth::{AuthConfig, Authenticator, Caller, Scope, mint};
 use crate::config::Config;
-use crate::edge::{Edge, Lifecycle, Limits, Playground, serve};
 use crate::graphql::{Api, ApiSettings, UpdatePatience};
+use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
 use crate::hub::HubSettings;
 use crate::warm_up::warm_up;
 
@@ -66,7 +66,7 @@ impl Service {
             update_patience: UpdatePatience::default(),
         });
         let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
-        let router = Edge {
+        let router = GraphqlServer {
             executor: api.clone(),
             data: Arc::new(|request: Request, caller: &Caller| request.data(caller.clone())),
             authenticator: authenticator.clone(),
@@ -85,7 +85,7 @@ impl Service {
             async move { updates.0.tell_updates(updates.1, updates.2, stop).await },
         );
         let keys = (authenticator.clone(), stopping.clone());
-        shutdown.spawn("gateway signing keys", async move { keys.0.keep_keys_fresh(keys.1).await });
+        shutdown.spawn("gateway signing keys", async move { keys.0.refresh_jwks(keys.1).await });
         host.run_until_stopping(warm_up(api, requester, readiness.condition("gateway backends")));
         let signing_keys = readiness.condition(SIGNING_KEYS);
         host.run_until_stopping(signing_keys.follow(

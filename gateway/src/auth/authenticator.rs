@@ -38,7 +38,7 @@ enum Mode {
 }
 
 impl Authenticator {
-    /// Builds an authenticator; reads no keys yet, see [`Authenticator::keep_keys_fresh`].
+    /// Builds an authenticator; reads no keys yet, see [`Authenticator::refresh_jwks`].
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Authenticator {
     }
 
     /// Reads the signing keys and keeps them fresh until `shutdown`. Returns at once in mock mode.
-    pub async fn keep_keys_fresh(&self, shutdown: CancellationToken) {
+    pub async fn refresh_jwks(&self, shutdown: CancellationToken) {
         if let Mode::Jwks { keys, .. } = &*self.mode {
             keys.keep_fresh(shutdown).await;
         }

@@ -5,11 +5,11 @@ use bus::failure::FailureCode;
 use bus::requester::RequestError;
 use bus::transport::PublishError;
 
-use crate::edge::{EdgeError, ErrorCode, Outcome};
 use crate::orders::PlacingError;
+use crate::query::{ErrorCode, GraphqlError, Outcome};
 
 /// A request that only reads has failed.
-pub(crate) fn read_fault(error: &RequestError) -> EdgeError {
+pub(crate) fn read_fault(error: &RequestError) -> GraphqlError {
     let code = code_of(error);
     log(code, error);
     shown(code).retryable(error.is_retryable())
@@ -19,7 +19,7 @@ pub(crate) fn read_fault(error: &RequestError) -> EdgeError {
 ///
 /// OVERLOADED and SERVICE_UNAVAILABLE promise that nothing was done. Where that isn't certain, the answer is
 /// DEADLINE_EXCEEDED, and sending again, which is a change of its own, is not advised.
-pub(crate) fn change_fault(error: &RequestError) -> EdgeError {
+pub(crate) fn change_fault(error: &RequestError) -> GraphqlError {
     // An answer that can't be read comes from a service that has done something.
     let nothing_was_done = error.nothing_was_done() && !is_undecodable(error);
     let code = match code_of(error) {
@@ -35,7 +35,7 @@ pub(crate) fn change_fault(error: &RequestError) -> EdgeError {
 }
 
 /// An order was not, or not certainly, accepted. With a key, sending it again is always safe.
-pub(crate) fn placing_fault(error: &PlacingError, has_key: bool) -> EdgeError {
+pub(crate) fn placing_fault(error: &PlacingError, has_key: bool) -> GraphqlError {
     let (code, outcome) = match error {
         PlacingError::Unsent(PublishError::Unknown(_)) => (ErrorCode::DeadlineExceeded, Outcome::Unknown),
         PlacingError::Unsent(PublishError::Nacked | PublishError::WindowFull) => {
@@ -75,7 +75,7 @@ fn is_undecodable(error: &RequestError) -> bool {
     matches!(error, RequestError::Answered(failure) if failure.code == FailureCode::Undecodable)
 }
 
-fn shown(code: ErrorCode) -> EdgeError {
+fn shown(code: ErrorCode) -> GraphqlError {
     code.error(match code {
         ErrorCode::ServiceUnavailable => "a service that this needs can't be reached",
         ErrorCode::Overloaded => "too much is waiting to be done already",
@@ -99,7 +99,7 @@ mod tests {
     use bus::failure::Failure;
     use serde_json::{Value, json};
 
-    fn extensions(error: EdgeError) -> Value {
+    fn extensions(error: GraphqlError) -> Value {
         serde_json::to_value(Error::from(error).extensions).unwrap()
     }
 

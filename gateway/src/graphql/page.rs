@@ -6,7 +6,7 @@ use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::limits::{PAGE_DEFAULT, PAGE_MAX};
 use schema::page::Page;
 
-use crate::edge::{EdgeError, ErrorCode};
+use crate::query::{ErrorCode, GraphqlError};
 
 #[derive(SimpleObject, Clone)]
 pub(crate) struct PageInfo {
@@ -33,7 +33,7 @@ impl PageKey {
         last: Option<i32>,
         before: Option<String>,
         check_cursor: impl Fn(&str) -> Result<(), InvalidCursor>,
-    ) -> Result<Self, EdgeError> {
+    ) -> Result<Self, GraphqlError> {
         // A negative size becomes 0, which is out of bounds as well.
         let size = |size: Option<i32>| size.map(|size| u32::try_from(size).unwrap_or(0));
         let (first, last) = (size(first), size(last));
@@ -53,7 +53,7 @@ impl From<PageKey> for Page {
 }
 
 /// What a service's refusal of a list means to a client.
-pub(crate) fn refused_list(refusal: &DomainError) -> EdgeError {
+pub(crate) fn refused_list(refusal: &DomainError) -> GraphqlError {
     match refusal.code {
         DomainErrorCode::CursorInvalid => ErrorCode::CursorInvalid.error(InvalidCursor.to_string()),
         DomainErrorCode::CursorExpired => {

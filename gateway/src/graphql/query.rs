@@ -16,7 +16,7 @@ use super::page::{PageKey, page_cost, refused_list};
 use super::product::{Product, ProductConnection};
 use super::viewer::SignedIn;
 use crate::auth::Scope;
-use crate::edge::{EdgeError, ErrorCode};
+use crate::query::{ErrorCode, GraphqlError};
 
 pub(crate) struct Query;
 
@@ -110,12 +110,12 @@ impl Query {
     }
 }
 
-async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Customer>, EdgeError> {
+async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Customer>, GraphqlError> {
     Ok(ctx.data_unchecked::<Loaders>().customer(id).await?.map(Customer::from))
 }
 
 /// A blank search matches everything, as none does.
-fn checked_search(search: Option<String>) -> Result<Option<String>, EdgeError> {
+fn checked_search(search: Option<String>) -> Result<Option<String>, GraphqlError> {
     let Some(search) = search.filter(|search| !search.trim().is_empty()) else { return Ok(None) };
     match validate_text(&search, SEARCH_MAX_CHARS, false) {
         Some(fault) => Err(ErrorCode::BadUserInput.error(format!("search {fault}"))),

@@ -2,8 +2,8 @@ use async_graphql::Context;
 use schema::ids::CustomerId;
 
 use crate::auth::{Caller, Scope, Scopes};
-use crate::edge::{EdgeError, ErrorCode};
 use crate::orders::Reach;
+use crate::query::{ErrorCode, GraphqlError};
 
 /// The signed-in customer, as resolvers ask what they may do.
 pub(crate) struct SignedIn {
@@ -13,7 +13,7 @@ pub(crate) struct SignedIn {
 
 impl SignedIn {
     /// UNAUTHENTICATED where no token came with the operation.
-    pub(crate) fn of(ctx: &Context<'_>) -> Result<Self, EdgeError> {
+    pub(crate) fn of(ctx: &Context<'_>) -> Result<Self, GraphqlError> {
         let viewer = ctx.data_opt::<Caller>().and_then(Caller::viewer);
         let signed_in = viewer.and_then(|viewer| {
             let customer_id = viewer.customer_id.parse().ok()?;
@@ -28,7 +28,7 @@ impl SignedIn {
     }
 
     /// FORBIDDEN where the token doesn't have this scope.
-    pub(crate) fn require(&self, scope: Scope) -> Result<(), EdgeError> {
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), GraphqlError> {
         if self.can(scope) {
             return Ok(());
         }
@@ -41,7 +41,7 @@ impl SignedIn {
     }
 
     /// The customer that an argument names, or else oneself; FORBIDDEN where that is beyond reach.
-    pub(crate) fn or_oneself(&self, named: Option<&str>) -> Result<CustomerId, EdgeError> {
+    pub(crate) fn or_oneself(&self, named: Option<&str>) -> Result<CustomerId, GraphqlError> {
         let Some(named) = named else { return Ok(self.customer_id.clone()) };
         if named != self.customer_id.as_str() {
             self.require(Scope::OrdersAll)?;

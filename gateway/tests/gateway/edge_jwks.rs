@@ -71,7 +71,7 @@ async fn keys_are_read_by_address_and_kept_while_it_is_away() {
     let shutdown = CancellationToken::new();
     let keys = authenticator.clone();
     let stop = shutdown.clone();
-    let fresh = tokio::spawn(async move { keys.keep_keys_fresh(stop).await });
+    let fresh = tokio::spawn(async move { keys.refresh_jwks(stop).await });
     eventually("the keys are read", async || authenticator.ready()).await;
     assert!(accepts(&authenticator, &token).await);
 
@@ -127,7 +127,7 @@ async fn a_changed_file_is_read_again() {
     let keys = authenticator.clone();
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
-    tokio::spawn(async move { keys.keep_keys_fresh(stop).await });
+    tokio::spawn(async move { keys.refresh_jwks(stop).await });
     assert!(accepts(&authenticator, &bearer(&rsa(), "one")).await);
 
     publish(&other, "two");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, process::Stdio};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use gateway::edge::playground::{Asset, CDN, Playground, SCRIPTS, STYLES};
+use gateway::http::playground::{Asset, CDN, Playground, SCRIPTS, STYLES};
 use serde_json::Value;
 use sha2::{Digest, Sha256, Sha384};
 use tokio::process::Command;

@@ -15,16 +15,16 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::edge::EdgeError;
 use crate::graphql::fault::read_fault;
 use crate::graphql::page::{PageKey, refused_list};
 use crate::orders::{Backend, Reach};
+use crate::query::GraphqlError;
 
 impl Loader<CustomerId> for Backend {
     type Value = Option<Arc<Customer>>;
-    type Error = EdgeError;
+    type Error = GraphqlError;
 
-    async fn load(&self, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Self::Value>, EdgeError> {
+    async fn load(&self, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Self::Value>, GraphqlError> {
         load_each(self, CUSTOMER_GET, ids, CustomerId::clone, |found: Option<Customer>| found.map(Arc::new))
             .await
     }
@@ -32,9 +32,9 @@ impl Loader<CustomerId> for Backend {
 
 impl Loader<ProductId> for Backend {
     type Value = Option<Arc<Product>>;
-    type Error = EdgeError;
+    type Error = GraphqlError;
 
-    async fn load(&self, ids: &[ProductId]) -> Result<HashMap<ProductId, Self::Value>, EdgeError> {
+    async fn load(&self, ids: &[ProductId]) -> Result<HashMap<ProductId, Self::Value>, GraphqlError> {
         load_each(self, INVENTORY_GET, ids, ProductId::clone, |found: Option<Product>| found.map(Arc::new))
             .await
     }
@@ -49,9 +49,9 @@ pub(crate) struct OrderKey {
 
 impl Loader<OrderKey> for Backend {
     type Value = Option<Arc<Order>>;
-    type Error = EdgeError;
+    type Error = GraphqlError;
 
-    async fn load(&self, keys: &[OrderKey]) -> Result<HashMap<OrderKey, Self::Value>, EdgeError> {
+    async fn load(&self, keys: &[OrderKey]) -> Result<HashMap<OrderKey, Self::Value>, GraphqlError> {
         let question = |key: &OrderKey| OrderRef { order_id: key.order_id, owner: key.reach.clone().into() };
         load_each(self, ORDER_GET, keys, question, |found: Option<Order>| found.map(Arc::new)).await
     }
@@ -66,9 +66,9 @@ pub(crate) struct HistoryKey {
 
 impl Loader<HistoryKey> for Backend {
     type Value = Arc<Vec<HistoryEntry>>;
-    type Error = EdgeError;
+    type Error = GraphqlError;
 
-    async fn load(&self, keys: &[HistoryKey]) -> Result<HashMap<HistoryKey, Self::Value>, EdgeError> {
+    async fn load(&self, keys: &[HistoryKey]) -> Result<HashMap<HistoryKey, Self::Value>, GraphqlError> {
         let question = |key: &HistoryKey| OrderRef {
             order_id: key.order_id,
             owner: OrderScope::Customer { customer_id: key.customer_id.clone() },
@@ -95,10 +95,10 @@ pub(crate) struct OrderList {
 
 impl Loader<ListKey> for Backend {
     /// A refusal is about one list alone, a fault about all of them.
-    type Value = Result<Arc<OrderList>, EdgeError>;
-    type Error = EdgeError;
+    type Value = Result<Arc<OrderList>, GraphqlError>;
+    type Error = GraphqlError;
 
-    async fn load(&self, keys: &[ListKey]) -> Result<HashMap<ListKey, Self::Value>, EdgeError> {
+    async fn load(&self, keys: &[ListKey]) -> Result<HashMap<ListKey, Self::Value>, GraphqlError> {
         let question = |key: &ListKey| ListOrders {
             owner: OrderScope::Customer { customer_id: key.customer_id.clone() },
             statuses: key.statuses.clone(),
@@ -123,7 +123,7 @@ async fn load_each<K, Q, A, V>(
     keys: &[K],
     question: impl Fn(&K) -> Q,
     value: impl Fn(A) -> V,
-) -> Result<HashMap<K, V>, EdgeError>
+) -> Result<HashMap<K, V>, GraphqlError>
 where
     K: Clone + Eq + Hash,
     Q: Serialize + Sync,

@@ -18,8 +18,8 @@ pub(crate) use turns::Turns;
 
 use self::kinds::HistoryKey;
 use self::turns::Immediately;
-use crate::edge::EdgeError;
 use crate::orders::Backend;
+use crate::query::GraphqlError;
 
 /// One operation's loaders. What was loaded once is not asked for again until it is [forgotten](Self::forget).
 #[derive(Clone)]
@@ -37,26 +37,26 @@ impl Loaders {
         self.0.loader()
     }
 
-    pub(crate) async fn customer(&self, id: CustomerId) -> Result<Option<Arc<Customer>>, EdgeError> {
+    pub(crate) async fn customer(&self, id: CustomerId) -> Result<Option<Arc<Customer>>, GraphqlError> {
         Ok(self.0.load_one(id).await?.flatten())
     }
 
-    pub(crate) async fn product(&self, id: ProductId) -> Result<Option<Arc<Product>>, EdgeError> {
+    pub(crate) async fn product(&self, id: ProductId) -> Result<Option<Arc<Product>>, GraphqlError> {
         Ok(self.0.load_one(id).await?.flatten())
     }
 
-    pub(crate) async fn order(&self, key: OrderKey) -> Result<Option<Arc<Order>>, EdgeError> {
+    pub(crate) async fn order(&self, key: OrderKey) -> Result<Option<Arc<Order>>, GraphqlError> {
         Ok(self.0.load_one(key).await?.flatten())
     }
 
     /// A page of orders.
-    pub(crate) async fn orders(&self, key: ListKey) -> Result<Arc<OrderList>, EdgeError> {
+    pub(crate) async fn orders(&self, key: ListKey) -> Result<Arc<OrderList>, GraphqlError> {
         let list = self.0.load_one(key).await?;
         list.expect("a loader answers every key")
     }
 
     /// An order's changes so far, oldest first.
-    pub(crate) async fn history(&self, order: &Order) -> Result<Arc<Vec<HistoryEntry>>, EdgeError> {
+    pub(crate) async fn history(&self, order: &Order) -> Result<Arc<Vec<HistoryEntry>>, GraphqlError> {
         let key = HistoryKey { order_id: order.id, customer_id: order.customer_id.clone() };
         let history = self.0.load_one(key).await?;
         Ok(history.expect("a loader answers every key"))

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::{UserError, user_errors};
 use crate::auth::Scope;
-use crate::edge::{EdgeError, ErrorCode};
 use crate::graphql::order::{Order, OrderStatus};
 use crate::graphql::viewer::SignedIn;
+use crate::query::{ErrorCode, GraphqlError};
 
 #[derive(InputObject)]
 pub(crate) struct UpdateOrderInput {
@@ -57,7 +57,7 @@ pub(crate) struct DeleteOrderPayload {
 
 impl UpdateOrderInput {
     /// FORBIDDEN where the token lacks a scope that a part of this change needs.
-    pub(super) fn check_scopes(&self, viewer: &SignedIn) -> Result<(), EdgeError> {
+    pub(super) fn check_scopes(&self, viewer: &SignedIn) -> Result<(), GraphqlError> {
         let fulfils = self.status.is_some_and(|status| status != OrderStatus::Cancelled)
             || self.tracking_company.is_some()
             || self.tracking_number.is_some();
@@ -140,7 +140,7 @@ pub(super) trait ChangePayload: Sized {
     fn changed(order: WireOrder) -> Self;
     fn refused(user_errors: Vec<UserError>) -> Self;
 
-    fn of(result: Result<WireOrder, Vec<DomainError>>) -> Result<Self, EdgeError> {
+    fn of(result: Result<WireOrder, Vec<DomainError>>) -> Result<Self, GraphqlError> {
         match result {
             Ok(order) => Ok(Self::changed(order)),
             Err(refusals) => Ok(Self::refused(user_errors(refusals)?)),

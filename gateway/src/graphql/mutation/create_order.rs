@@ -5,9 +5,9 @@ use schema::limits::ORDER_MAX_ITEMS;
 use schema::order_messages::{CreateOrder, Item, OrderCreated};
 
 use super::{UserError, user_errors};
-use crate::edge::EdgeError;
 use crate::graphql::order::Order;
 use crate::orders::{Placing, Progress};
+use crate::query::GraphqlError;
 
 #[derive(InputObject)]
 pub(crate) struct CreateOrderInput {
@@ -71,11 +71,11 @@ fn stand_in(index: usize) -> ProductId {
 }
 
 impl CreateOrderPayload {
-    pub(super) fn refused(refusals: Vec<DomainError>) -> Result<Self, EdgeError> {
+    pub(super) fn refused(refusals: Vec<DomainError>) -> Result<Self, GraphqlError> {
         Ok(Self { order: None, replayed: None, user_errors: user_errors(refusals)? })
     }
 
-    pub(super) fn of(progress: Progress) -> Result<Self, EdgeError> {
+    pub(super) fn of(progress: Progress) -> Result<Self, GraphqlError> {
         let (order, replayed) = match progress {
             Progress::OrderCreated(OrderCreated { order: Some(order), replayed }) => (order, Some(replayed)),
             Progress::Accepted(order) => (order, None),

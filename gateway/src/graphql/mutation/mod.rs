@@ -21,8 +21,8 @@ use super::loading::Loaders;
 use super::nullable::{Nullable, nullable};
 use super::viewer::SignedIn;
 use crate::auth::Scope;
-use crate::edge::EdgeError;
 use crate::orders::Placing;
+use crate::query::GraphqlError;
 
 pub(crate) struct Mutation;
 
@@ -93,7 +93,7 @@ async fn send_change<P: ChangePayload>(
     ctx: &Context<'_>,
     pattern: &str,
     change: Result<Change, Vec<DomainError>>,
-) -> Result<Option<P>, EdgeError> {
+) -> Result<Option<P>, GraphqlError> {
     let change = match change {
         Ok(change) => change,
         Err(faults) => return P::of(Err(faults)).map(Some),
@@ -104,6 +104,6 @@ async fn send_change<P: ChangePayload>(
     P::of(answer.into_result().map_err(|refusal| vec![refusal])).map(Some)
 }
 
-fn user_errors(refusals: Vec<DomainError>) -> Result<Vec<UserError>, EdgeError> {
+fn user_errors(refusals: Vec<DomainError>) -> Result<Vec<UserError>, GraphqlError> {
     refusals.into_iter().map(UserError::try_from).collect()
 }

@@ -1,7 +1,7 @@
 use async_graphql::{Enum, SimpleObject};
 use schema::domain_error::{DomainError, DomainErrorCode};
 
-use crate::edge::{EdgeError, ErrorCode};
+use crate::query::{ErrorCode, GraphqlError};
 
 /// What the caller can put right. Faults that are not theirs are top-level errors with extensions.code.
 #[derive(SimpleObject, Debug)]
@@ -23,10 +23,10 @@ pub(crate) enum UserErrorCode {
 }
 
 impl TryFrom<DomainError> for UserError {
-    type Error = EdgeError;
+    type Error = GraphqlError;
 
     /// Fails on refusals that no mutation has a reason for.
-    fn try_from(refusal: DomainError) -> Result<Self, EdgeError> {
+    fn try_from(refusal: DomainError) -> Result<Self, GraphqlError> {
         let code = match refusal.code {
             DomainErrorCode::InvalidInput => UserErrorCode::InvalidInput,
             DomainErrorCode::DuplicateProduct => UserErrorCode::DuplicateProduct,

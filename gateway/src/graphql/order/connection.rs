@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::{Order, OrderStatus};
 use crate::auth::Scope;
-use crate::edge::EdgeError;
 use crate::graphql::loading::{ListKey, Loaders, OrderList};
 use crate::graphql::page::{PageInfo, PageKey};
 use crate::graphql::viewer::SignedIn;
+use crate::query::GraphqlError;
 
 #[derive(SimpleObject)]
 pub(crate) struct OrderConnection {
@@ -32,7 +32,7 @@ pub(crate) async fn list_orders(
     last: Option<i32>,
     before: Option<String>,
     statuses: Option<Vec<OrderStatus>>,
-) -> Result<OrderConnection, EdgeError> {
+) -> Result<OrderConnection, GraphqlError> {
     let viewer = SignedIn::of(ctx)?;
     viewer.require(Scope::OrdersRead)?;
     let customer_id = viewer.or_oneself(customer_id)?;

@@ -16,10 +16,10 @@ use super::page::refused_list;
 use super::viewer::SignedIn;
 use crate::auth::Scope;
 use crate::backoff::Backoff;
-use crate::edge::{EdgeError, ErrorCode};
 use crate::graphql::fault::read_fault;
 use crate::hub::{FollowError, Follower, Hub, Interest, ReplayError};
 use crate::orders::Reach;
+use crate::query::{ErrorCode, GraphqlError};
 
 pub(crate) struct Subscription;
 
@@ -34,7 +34,7 @@ impl Subscription {
         order_id: Option<ID>,
         customer_id: Option<ID>,
         after: Option<String>,
-    ) -> Result<impl Stream<Item = Result<Resolved<OrderUpdate>, EdgeError>> + use<>, EdgeError> {
+    ) -> Result<impl Stream<Item = Result<Resolved<OrderUpdate>, GraphqlError>> + use<>, GraphqlError> {
         let viewer = SignedIn::of(ctx)?;
         viewer.require(Scope::OrdersRead)?;
         let interest = interest(&viewer, order_id.as_ref(), customer_id.as_ref())?;
@@ -69,7 +69,7 @@ fn interest(
     viewer: &SignedIn,
     order_id: Option<&ID>,
     customer_id: Option<&ID>,
-) -> Result<Interest, EdgeError> {
+) -> Result<Interest, GraphqlError> {
     let customer = customer_id.map(|id| viewer.or_oneself(Some(id.as_str()))).transpose()?;
     let Some(order_id) = order_id else {
         return Ok(Interest::Customer(customer.unwrap_or_else(|| viewer.customer_id.clone())));
@@ -80,7 +80,7 @@ fn interest(
 }
 
 /// A cursor that can't be one is refused here; whether the viewer may use it, order-service says.
-fn check_cursor(cursor: Option<&str>) -> Result<(), EdgeError> {
+fn check_cursor(cursor: Option<&str>) -> Result<(), GraphqlError> {
     match cursor.map(UpdateCursor::decode) {
         Some(Err(error)) => Err(ErrorCode::CursorInvalid.error(error.to_string())),
         Some(Ok(_)) | None => Ok(()),
@@ -91,7 +91,7 @@ fn check_cursor(cursor: Option<&str>) -> Result<(), EdgeError> {
 fn updates(
     follower: Follower,
     operation: Operation,
-) -> impl Stream<Item = Result<Resolved<OrderUpdate>, EdgeError>> {
+) -> impl Stream<Item = Result<Resolved<OrderUpdate>, GraphqlError>> {
     stream::unfold(Some((follower, operation)), |following| async {
         let (mut follower, operation) = following?;
         if operation.has_ended() {
@@ -107,7 +107,7 @@ fn updates(
     })
 }
 
-fn follow_fault(error: FollowError) -> EdgeError {
+fn follow_fault(error: FollowError) -> GraphqlError {
     match error {
         FollowError::NotReady => ErrorCode::ServiceUnavailable.error("live updates are not available yet"),
         FollowError::TooMany => ErrorCode::Overloaded.error("too many subscriptions"),

@@ -6,7 +6,7 @@ use async_graphql::{Executor, Request};
 use futures::{SinkExt, StreamExt};
 use gateway::{
     auth::{AuthConfig, Authenticator, Caller, Scopes, mint},
-    edge::{Edge, Lifecycle, Limits, Playground, serve},
+    http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
 };
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,9 +77,9 @@ impl TestGateway {
         let authenticator = Authenticator::new(options.auth).unwrap();
         let keys = authenticator.clone();
         let closing = lifecycle.closing.clone();
-        tokio::spawn(async move { keys.keep_keys_fresh(closing).await });
+        tokio::spawn(async move { keys.refresh_jwks(closing).await });
         let missing = options.missing;
-        let router = Edge {
+        let router = GraphqlServer {
             executor,
             data: Arc::new(|request: Request, caller: &Caller| request.data(caller.clone())),
             authenticator,

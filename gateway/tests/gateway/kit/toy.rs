@@ -9,7 +9,7 @@ use async_graphql::{Context, Data, EmptyMutation, ID, Object, Schema, Subscripti
 use futures::{Stream, StreamExt, stream};
 use gateway::{
     auth::Caller,
-    edge::{ErrorCode, PerExecution},
+    http::{ErrorCode, PerExecution},
 };
 use tokio::sync::broadcast;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
-use gateway::edge::playground::{Asset, CDN, SCRIPTS, STYLES};
+use gateway::http::playground::{Asset, CDN, SCRIPTS, STYLES};
 use tokio::process::Command;
 
 /// The files by their address at the CDN.

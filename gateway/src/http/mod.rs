@@ -3,9 +3,8 @@
 
 mod document;
 mod engine;
-mod errors;
+mod handler;
 mod health;
-mod http;
 mod lifecycle;
 mod limits;
 mod outcome;
@@ -28,7 +27,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::engine::Engine;
 pub use self::{
-    errors::{EdgeError, ErrorCode, Outcome},
     health::Readiness,
     lifecycle::Lifecycle,
     limits::{DocumentLimits, Limits, SocketLimits},
@@ -37,14 +35,15 @@ pub use self::{
     server::serve,
 };
 use crate::auth::Authenticator;
+pub use crate::query::{ErrorCode, GraphqlError, Outcome};
 
 /// What the edge is built from.
-pub struct Edge<E> {
+pub struct GraphqlServer<E> {
     /// The schema.
     pub executor: E,
     /// Gives each operation its data.
     pub data: Arc<dyn RequestData>,
-    /// Checks tokens. Whoever builds the edge also runs [`Authenticator::keep_keys_fresh`].
+    /// Checks tokens. Whoever builds the edge also runs [`Authenticator::refresh_jwks`].
     pub authenticator: Authenticator,
     /// Says what is missing before requests can be served.
     pub readiness: Arc<dyn Readiness>,
@@ -65,7 +64,7 @@ struct Shared<E> {
     sockets: Arc<Semaphore>,
 }
 
-impl<E: Executor> Edge<E> {
+impl<E: Executor> GraphqlServer<E> {
     /// The routes: `/graphql`, `/`, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
         let health = health::Health {
@@ -81,12 +80,12 @@ impl<E: Executor> Edge<E> {
             lifecycle: self.lifecycle.clone(),
         });
         Router::new()
-            .route("/graphql", any(http::graphql::<E>))
+            .route("/graphql", any(handler::graphql::<E>))
             .with_state(shared)
             .route("/", get(playground::page))
             .with_state(Arc::new(self.playground.render()))
             .merge(health.routes())
-            .layer(CatchPanicLayer::custom(http::panicked))
+            .layer(CatchPanicLayer::custom(handler::panicked))
             .layer(axum::middleware::from_fn_with_state(self.lifecycle, lifecycle::announce_drain))
     }
 }

@@ -22,7 +22,7 @@ use axum::{
 };
 
 use self::{close::Close, session::Session};
-use super::{ErrorCode, Shared, engine::OVERLOAD_PAUSE, http::Refusal};
+use super::{ErrorCode, Shared, engine::OVERLOAD_PAUSE, handler::Refusal};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 

@@ -8,19 +8,19 @@ use axum::{
 use super::{media::Media, reply::render};
 use crate::{
     auth::AuthError,
-    edge::{EdgeError, ErrorCode, engine::OVERLOAD_PAUSE, outcome::GraphqlResult, trace::Trace},
+    http::{ErrorCode, GraphqlError, engine::OVERLOAD_PAUSE, outcome::GraphqlResult, trace::Trace},
 };
 
 /// A refused request: a GraphQL error with a status that doesn't depend on the media type.
 #[derive(Debug)]
-pub(in crate::edge) struct Refusal {
+pub(in crate::http) struct Refusal {
     status: StatusCode,
-    error: EdgeError,
+    error: GraphqlError,
     header: Option<(HeaderName, &'static str)>,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, error: EdgeError) -> Self {
+    fn new(status: StatusCode, error: GraphqlError) -> Self {
         Self { status, error, header: None }
     }
 
@@ -69,7 +69,7 @@ impl Refusal {
     pub(super) fn slow_body() -> Self {
         let error = ErrorCode::DeadlineExceeded
             .error("the body took too long to arrive")
-            .outcome(crate::edge::Outcome::None)
+            .outcome(crate::http::Outcome::None)
             .retryable(true);
         Self::new(StatusCode::REQUEST_TIMEOUT, error)
     }
@@ -79,7 +79,7 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, error).with_header(header::WWW_AUTHENTICATE, "Bearer")
     }
 
-    pub(super) fn internal(error: EdgeError) -> Self {
+    pub(super) fn internal(error: GraphqlError) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
     }
 
@@ -94,8 +94,8 @@ impl Refusal {
 }
 
 /// Errors without a status of their own mean that the gateway can't serve just now.
-impl From<EdgeError> for Refusal {
-    fn from(error: EdgeError) -> Self {
+impl From<GraphqlError> for Refusal {
+    fn from(error: GraphqlError) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 }

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, header};
 
 /// The media type of a response. It also decides the status of request errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::edge) enum Media {
+pub(in crate::http) enum Media {
     /// `application/json`: 200 for every well-formed request, as old clients expect.
     Json,
     /// `application/graphql-response+json`: the status says whether the document was executed.

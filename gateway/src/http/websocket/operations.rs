@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{message::ServerMessage, outbox::Outbox};
 use crate::{
     auth::Caller,
-    edge::{
+    http::{
         ErrorCode,
         engine::{Engine, GraphqlRequest, Operation},
         outcome::GraphqlResult,

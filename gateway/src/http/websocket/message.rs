@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::edge::{engine::GraphqlRequest, outcome::GraphqlResult};
+use crate::http::{engine::GraphqlRequest, outcome::GraphqlResult};
 
 /// Ids are the client's to choose; longer ones are refused.
 const MAX_ID_BYTES: usize = 256;

@@ -92,9 +92,9 @@ impl ErrorCode {
     ///
     /// Codes that promise that nothing was done are retryable from the start; for DEADLINE_EXCEEDED
     /// the caller has to say.
-    pub fn error(self, message: impl Into<String>) -> EdgeError {
+    pub fn error(self, message: impl Into<String>) -> GraphqlError {
         let nothing_done = matches!(self, Self::RateLimited | Self::Overloaded | Self::ServiceUnavailable);
-        EdgeError {
+        GraphqlError {
             code: self,
             message: message.into(),
             retryable: nothing_done,
@@ -116,7 +116,7 @@ pub enum Outcome {
 /// An error that may be shown to a client. Converts into [`async_graphql::Error`], so a resolver can
 /// return it with `?`.
 #[derive(Clone, Debug)]
-pub struct EdgeError {
+pub struct GraphqlError {
     code: ErrorCode,
     message: String,
     retryable: bool,
@@ -124,7 +124,7 @@ pub struct EdgeError {
     outcome: Option<Outcome>,
 }
 
-impl EdgeError {
+impl GraphqlError {
     /// The error's code.
     pub fn code(&self) -> ErrorCode {
         self.code
@@ -175,14 +175,14 @@ impl EdgeError {
     }
 }
 
-impl From<EdgeError> for async_graphql::Error {
-    fn from(error: EdgeError) -> Self {
+impl From<GraphqlError> for async_graphql::Error {
+    fn from(error: GraphqlError) -> Self {
         Self { extensions: Some(error.extensions()), ..Self::new(error.message) }
     }
 }
 
-impl From<EdgeError> for ServerError {
-    fn from(error: EdgeError) -> Self {
+impl From<GraphqlError> for ServerError {
+    fn from(error: GraphqlError) -> Self {
         Self { extensions: Some(error.extensions()), ..Self::new(error.message, None) }
     }
 }

@@ -3,7 +3,7 @@
 
 use async_graphql::ServerError;
 
-use crate::edge::{DocumentLimits, ErrorCode};
+use crate::http::{DocumentLimits, ErrorCode};
 
 pub(super) fn check(text: &str, limits: &DocumentLimits) -> Result<(), ServerError> {
     let (mut tokens, mut nesting) = (0_usize, 0_usize);

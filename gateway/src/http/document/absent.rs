@@ -8,7 +8,7 @@ use super::ErrorCode;
 /// Refuses an operation that is not given a variable which it requires.
 ///
 /// async-graphql 8.0.0-rc.5 finds that out field by field, when others of the same operation may have run.
-pub(in crate::edge) fn require_variables(
+pub(in crate::http) fn require_variables(
     operation: &OperationDefinition,
     variables: &Variables,
 ) -> Result<(), ServerError> {
@@ -30,7 +30,7 @@ pub(in crate::edge) fn require_variables(
 /// async-graphql weighs a page by its size and, in 8.0.0-rc.5, refuses a document whose size is a variable that was
 /// left out, as clients do who can page both ways. Other types keep the difference between absent and null: it decides
 /// whether an argument's default applies, and no argument of type `Int` has one.
-pub(in crate::edge) fn name_absent_integers(operation: &OperationDefinition, variables: &mut Variables) {
+pub(in crate::http) fn name_absent_integers(operation: &OperationDefinition, variables: &mut Variables) {
     for definition in &operation.variable_definitions {
         let definition = &definition.node;
         let variable_type = &definition.var_type.node;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use super::Refusal;
-use crate::edge::{Limits, engine::GraphqlRequest};
+use crate::http::{Limits, engine::GraphqlRequest};
 
 /// How much of an oversized body is read away, in multiples of the limit: a client that is still
 /// sending when the connection closes never sees why.

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
 use super::{
-    EdgeError, ErrorCode, Limits, Outcome, RequestData,
+    ErrorCode, GraphqlError, Limits, Outcome, RequestData,
     document::{Documents, choose_operation, kind_name, name_absent_integers, require_variables},
     outcome::GraphqlResult,
     trace::Trace,
@@ -56,7 +56,7 @@ impl<E: Executor> Engine<E> {
     }
 
     /// Room for one more request, held until dropped.
-    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, EdgeError> {
+    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, GraphqlError> {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             ErrorCode::Overloaded
                 .error("the gateway is at its limit of concurrent requests")
@@ -124,7 +124,7 @@ impl<E: Executor> Engine<E> {
     }
 }
 
-fn refusal(error: EdgeError) -> Response {
+fn refusal(error: GraphqlError) -> Response {
     Response::from_errors(vec![error.into()])
 }
 
@@ -133,7 +133,7 @@ fn panicked() -> Response {
     refusal(ErrorCode::InternalServerError.error("internal error"))
 }
 
-fn too_slow(kind: OperationType) -> EdgeError {
+fn too_slow(kind: OperationType) -> GraphqlError {
     let error = ErrorCode::DeadlineExceeded.error("the request took too long");
     match kind {
         // It was cut off somewhere in the middle.

@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::media::Media;
-use crate::edge::{ErrorCode, engine::OVERLOAD_PAUSE, outcome::GraphqlResult};
+use crate::http::{ErrorCode, engine::OVERLOAD_PAUSE, outcome::GraphqlResult};
 
 /// The response to a request that was understood.
 pub(super) fn reply(result: &GraphqlResult, media: Media) -> Response {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     auth::{AuthError, Caller},
-    edge::{ErrorCode, Shared, engine::GraphqlRequest, outcome::GraphqlResult, trace::Trace},
+    http::{ErrorCode, Shared, engine::GraphqlRequest, outcome::GraphqlResult, trace::Trace},
 };
 
 /// Sockets are closed spread over this time when the gateway stops, so that its clients don't all

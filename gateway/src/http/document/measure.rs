@@ -10,7 +10,7 @@ use async_graphql::{
     parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet},
 };
 
-use crate::edge::{DocumentLimits, ErrorCode};
+use crate::http::{DocumentLimits, ErrorCode};
 
 /// How many selection sets may stand inside one another, fragments counted like fields. The
 /// executor recurses along them, and refuses more itself, without a code.
