@@ -6,8 +6,8 @@ use testkit::eventually;
 use tokio::time::sleep;
 
 use crate::checker::assert_promises_kept;
-use crate::load::{Attempt, Basket, ClientLog, Habits, Load};
-use crate::plant::{ENDLESS, Plant, Shape};
+use crate::cluster::{Cluster, ENDLESS, Shape};
+use crate::load::{Attempt, Basket, ClientLog, Load, WorkloadConfig};
 use crate::scale::{is_full, scaled};
 
 /// How long the first order may take once the broker answers again, for tests that share their machine.
@@ -22,17 +22,17 @@ const WORK_QUEUES: [&str; 2] = ["waybill.order.commands", "waybill.inventory.ord
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_is_killed_and_restarted_under_load() {
     let variables = vec![("PREFETCH", PREFETCH.to_owned())];
-    let plant = Plant::distributed("broker-kill", Shape { variables, ..Shape::default() }).await.unwrap();
-    let load = Load::start(&plant, scaled(8, 16), Habits::default()).await.unwrap();
-    let pulse = load.pulse();
+    let cluster = Cluster::distributed("broker-kill", Shape { variables, ..Shape::default() }).await.unwrap();
+    let load = Load::start(&cluster, scaled(8, 16), WorkloadConfig::default()).await.unwrap();
+    let progress = load.progress();
     let mut slowest = Duration::ZERO;
     let rounds = scaled(2, 20);
     for _ in 0..rounds {
-        pulse.reaches(pulse.placed() + 25, LIVENESS).await.unwrap();
-        plant.broker().restart().await.unwrap();
-        let first = pulse.next(LIVENESS).await.unwrap();
+        progress.reaches(progress.placed() + 25, LIVENESS).await.unwrap();
+        cluster.broker().restart().await.unwrap();
+        let first = progress.next(LIVENESS).await.unwrap();
         slowest = slowest.max(first);
-        assert_prefetch_as_configured(&plant).await;
+        assert_prefetch_as_configured(&cluster).await;
     }
     println!(
         "{rounds} kills of the broker, first order {slowest:?} after it at the most; {}",
@@ -41,20 +41,20 @@ async fn the_broker_is_killed_and_restarted_under_load() {
     if is_full() {
         assert!(slowest <= PROMISED, "the first order came {slowest:?} after the broker");
     }
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_stands_still_makes_callers_wait_no_longer_than_their_deadline() {
-    let plant = Plant::distributed("broker-pause", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
-    let pulse = load.pulse();
-    pulse.reaches(30, LIVENESS).await.unwrap();
+    let cluster = Cluster::distributed("broker-pause", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, scaled(6, 16), WorkloadConfig::default()).await.unwrap();
+    let progress = load.progress();
+    progress.reaches(30, LIVENESS).await.unwrap();
 
-    plant.broker().pause().unwrap();
+    cluster.broker().pause().unwrap();
     sleep(Duration::from_secs(scaled(12, 30) as u64)).await;
-    plant.broker().resume().unwrap();
-    let first = pulse.next(LIVENESS).await.unwrap();
+    cluster.broker().resume().unwrap();
+    let first = progress.next(LIVENESS).await.unwrap();
 
     let (slowest, answer) = load.log().slowest_answer();
     println!(
@@ -65,19 +65,19 @@ async fn a_broker_that_stands_still_makes_callers_wait_no_longer_than_their_dead
     let bound = Duration::from_millis(if is_full() { 5_100 } else { 8_000 });
     assert!(slowest <= bound, "an answer took {slowest:?}: {answer}");
     assert_faults_are_named(load.log());
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
-    let plant = Plant::distributed("broker-alarm", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
-    let pulse = load.pulse();
-    pulse.reaches(30, LIVENESS).await.unwrap();
-    let before = resident_kib(&plant).await;
+    let cluster = Cluster::distributed("broker-alarm", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, scaled(6, 16), WorkloadConfig::default()).await.unwrap();
+    let progress = load.progress();
+    progress.reaches(30, LIVENESS).await.unwrap();
+    let before = resident_kib(&cluster).await;
 
-    plant.broker().ctl(&["set_vm_memory_high_watermark", "0.0001"]).await.unwrap();
-    let api = plant.api("CUST01").unwrap();
+    cluster.broker().ctl(&["set_vm_memory_high_watermark", "0.0001"]).await.unwrap();
+    let api = cluster.api("CUST01").unwrap();
     let refused = eventually("orders are refused as retryable", async || {
         load.refusal(&api, Basket::single(ENDLESS[0])).await
     })
@@ -87,11 +87,11 @@ async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
             load.refusal(&api, Basket::single(ENDLESS[0])).await.expect("refused again, as retryable");
         assert!(again < Duration::from_secs(1), "refused after {again:?}");
     }
-    assert_all_acknowledged(&plant).await;
+    assert_all_acknowledged(&cluster).await;
     sleep(Duration::from_secs(scaled(5, 30) as u64)).await;
-    let growth = resident_kib(&plant).await.saturating_sub(before);
-    plant.broker().ctl(&["set_vm_memory_high_watermark", "0.6"]).await.unwrap();
-    let first = pulse.next(LIVENESS).await.unwrap();
+    let growth = resident_kib(&cluster).await.saturating_sub(before);
+    cluster.broker().ctl(&["set_vm_memory_high_watermark", "0.6"]).await.unwrap();
+    let first = progress.next(LIVENESS).await.unwrap();
 
     println!(
         "refused within {refused:?}, memory grew by {growth} KiB, first order {first:?} after the alarm; {}",
@@ -99,7 +99,7 @@ async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
     );
     assert!(refused < Duration::from_secs(1), "refused after {refused:?}");
     assert!(growth < 50 * 1_024, "memory grew by {growth} KiB");
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 /// Whoever can't be served for a while is told so in one of two ways.
@@ -112,10 +112,10 @@ pub(crate) fn assert_faults_are_named(log: &ClientLog) {
 }
 
 /// Each shared queue has its consumer, with the prefetch that is configured.
-async fn assert_prefetch_as_configured(plant: &Plant) {
+async fn assert_prefetch_as_configured(cluster: &Cluster) {
     let arguments = ["list_consumers", "queue_name", "prefetch_count", "--silent"];
     eventually("every consumer is back", async || {
-        let consumers = plant.broker().ctl(&arguments).await?;
+        let consumers = cluster.broker().ctl(&arguments).await?;
         for queue in WORK_QUEUES.into_iter().chain(REQUEST_QUEUES) {
             let of_queue = consumers.lines().filter_map(|line| line.strip_prefix(queue)?.strip_prefix('\t'));
             let prefetch: Vec<&str> = of_queue.map(str::trim).collect();
@@ -127,10 +127,10 @@ async fn assert_prefetch_as_configured(plant: &Plant) {
 }
 
 /// What was delivered is acknowledged, also while nothing can be published.
-async fn assert_all_acknowledged(plant: &Plant) {
+async fn assert_all_acknowledged(cluster: &Cluster) {
     let arguments = ["list_queues", "name", "messages_unacknowledged", "--silent"];
     eventually("everything that was delivered is acknowledged", async || {
-        let queues = plant.broker().ctl(&arguments).await?;
+        let queues = cluster.broker().ctl(&arguments).await?;
         for queue in WORK_QUEUES {
             let of_queue = queues.lines().filter_map(|line| line.strip_prefix(queue)?.strip_prefix('\t'));
             let unacknowledged: Vec<&str> = of_queue.map(str::trim).collect();
@@ -142,9 +142,9 @@ async fn assert_all_acknowledged(plant: &Plant) {
 }
 
 /// The resident memory of all processes.
-async fn resident_kib(plant: &Plant) -> u64 {
+async fn resident_kib(cluster: &Cluster) -> u64 {
     let mut sum = 0;
-    for program in &plant.programs {
+    for program in &cluster.programs {
         sum += program.resident_kib().await.unwrap();
     }
     sum

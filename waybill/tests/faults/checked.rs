@@ -6,8 +6,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::checker::{EventRow, Facts, Promise, facts_at_rest, judge};
-use crate::load::{Attempt, Change, Habits, Load, Verdict};
-use crate::plant::{Plant, Shape, Tables, Whose};
+use crate::cluster::{Cluster, Shape, Tables, Whose};
+use crate::load::{Attempt, Change, Load, Verdict, WorkloadConfig};
 
 /// What is done to the tables of a clean run, and the promise that must then be found broken.
 const CORRUPTED_TABLES: [(&str, Whose, &str, Promise); 13] = [
@@ -128,17 +128,17 @@ const CORRUPTED_RECORDS: [(&str, Corruption, Promise); 14] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_corruption_of_a_clean_run_is_found() {
-    let plant = Plant::embedded("checked", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, 4, Habits::default()).await.unwrap();
-    load.pulse().reaches(60, Duration::from_secs(60)).await.unwrap();
-    let clean = facts_at_rest(&plant, load, Vec::new()).await;
-    plant.programs[0].terminate().await.unwrap();
+    let cluster = Cluster::embedded("checked", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, 4, WorkloadConfig::default()).await.unwrap();
+    load.progress().reaches(60, Duration::from_secs(60)).await.unwrap();
+    let clean = facts_at_rest(&cluster, load, Vec::new()).await;
+    cluster.programs[0].terminate().await.unwrap();
     assert_eq!(judge(&clean), []);
 
     let mut missed = Vec::new();
     for (name, whose, sql, promise) in CORRUPTED_TABLES {
         let copy = tempfile::tempdir().unwrap();
-        copy_files(plant.folder(), copy.path());
+        copy_files(cluster.folder(), copy.path());
         let tables = Tables::Sqlite(copy.path().to_owned());
         tables.run(whose, sql).await.unwrap();
         let mut facts = clean.clone();

@@ -6,8 +6,8 @@ use testkit::eventually;
 use tokio::time::sleep;
 
 use crate::checker::assert_promises_kept;
-use crate::load::{Habits, Load};
-use crate::plant::{Plant, Shape};
+use crate::cluster::{Cluster, Shape};
+use crate::load::{Load, WorkloadConfig};
 use crate::scale::{is_full, scaled};
 
 const LIVENESS: Duration = Duration::from_secs(30);
@@ -16,15 +16,15 @@ const PROMISED: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_is_stopped_immediately_and_restarted_under_load() {
-    let plant = Plant::distributed("database", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, scaled(8, 16), Habits::default()).await.unwrap();
-    let (pulse, api) = (load.pulse(), plant.api("CUST01").unwrap());
-    let orders = &plant.copies_of("order-service")[0];
+    let cluster = Cluster::distributed("database", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, scaled(8, 16), WorkloadConfig::default()).await.unwrap();
+    let (progress, api) = (load.progress(), cluster.api("CUST01").unwrap());
+    let orders = &cluster.copies_of("order-service")[0];
     let mut slowest = Duration::ZERO;
     let rounds = scaled(3, 20);
     for round in 0..rounds {
-        pulse.reaches(pulse.placed() + 25, LIVENESS).await.unwrap();
-        plant.database().stop_immediately().await.unwrap();
+        progress.reaches(progress.placed() + 25, LIVENESS).await.unwrap();
+        cluster.database().stop_immediately().await.unwrap();
         // Orders are accepted while it is away: the broker has them.
         sleep(Duration::from_millis(500 * (round as u64 % 3))).await;
         if round == 0 {
@@ -35,7 +35,7 @@ async fn postgres_is_stopped_immediately_and_restarted_under_load() {
             })
             .await;
         }
-        plant.database().restart().await.unwrap();
+        cluster.database().restart().await.unwrap();
         slowest = slowest.max(load.decided(&api).await);
     }
     println!(
@@ -45,5 +45,5 @@ async fn postgres_is_stopped_immediately_and_restarted_under_load() {
     if is_full() {
         assert!(slowest <= PROMISED, "the first order was decided {slowest:?} after PostgreSQL was back");
     }
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }

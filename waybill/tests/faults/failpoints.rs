@@ -6,8 +6,8 @@ use store::failpoint::Failpoint;
 use tokio::time::{Instant, sleep};
 
 use crate::checker::assert_promises_kept;
-use crate::load::{Habits, Load};
-use crate::plant::{Plant, Program, Shape, Whose};
+use crate::cluster::{Cluster, Program, Shape, Whose};
+use crate::load::{Load, WorkloadConfig};
 use crate::scale::scaled;
 
 /// How often a failpoint may be passed before it strikes, at the most: beyond a batch or two, other moments come.
@@ -31,35 +31,35 @@ const FAILPOINTS: [(&str, Failpoint); 8] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn services_are_killed_at_every_failpoint() {
-    let plant = Plant::distributed("failpoints", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, scaled(8, 16), Habits::default()).await.unwrap();
+    let cluster = Cluster::distributed("failpoints", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, scaled(8, 16), WorkloadConfig::default()).await.unwrap();
     for (service, failpoint) in FAILPOINTS {
-        kill_at(&plant, &plant.copies_of(service)[0], failpoint, scaled(3, 100)).await;
+        kill_at(&cluster, &cluster.copies_of(service)[0], failpoint, scaled(3, 100)).await;
     }
     println!("{}", load.log().summary());
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_system_is_killed_at_every_failpoint() {
-    let plant = Plant::embedded("failpoints-embedded", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
+    let cluster = Cluster::embedded("failpoints-embedded", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, scaled(6, 16), WorkloadConfig::default()).await.unwrap();
     for (_, failpoint) in FAILPOINTS {
-        kill_at(&plant, &plant.programs[0], failpoint, scaled(2, 100)).await;
+        kill_at(&cluster, &cluster.programs[0], failpoint, scaled(2, 100)).await;
     }
     println!("{}", load.log().summary());
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 #[expect(clippy::print_stdout, reason = "what the runs measured")]
-async fn kill_at(plant: &Plant, victim: &Program, failpoint: Failpoint, kills: usize) {
+async fn kill_at(cluster: &Cluster, victim: &Program, failpoint: Failpoint, kills: usize) {
     let begun = Instant::now();
     victim.kill().await.unwrap();
     for _ in 0..kills {
         arm(victim, "kill", failpoint);
         victim.start().await.unwrap();
         victim.killed_itself().await.unwrap();
-        end_leases(plant).await;
+        end_leases(cluster).await;
     }
     victim.sabotage("");
     victim.start().await.unwrap();
@@ -70,12 +70,12 @@ async fn kill_at(plant: &Plant, victim: &Program, failpoint: Failpoint, kills: u
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_gives_back_what_no_order_came_for_is_killed() {
     let variables = vec![("RESERVATION_HOLD", "2s".to_owned())];
-    let plant =
-        Plant::distributed("voids", Shape { copies: 2, variables, ..Shape::default() }).await.unwrap();
-    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
+    let cluster =
+        Cluster::distributed("voids", Shape { copies: 2, variables, ..Shape::default() }).await.unwrap();
+    let load = Load::start(&cluster, scaled(6, 16), WorkloadConfig::default()).await.unwrap();
     // It hangs with stock held and the command unacknowledged, and goes on answering what became of its orders: none came.
-    let hanging = &plant.copies_of(ORDERS)[0];
-    let copies = plant.copies_of(INVENTORY);
+    let hanging = &cluster.copies_of(ORDERS)[0];
+    let copies = cluster.copies_of(INVENTORY);
     let [victim, other] = &copies[..] else { panic!("two copies") };
     // Whatever is to be given back comes to the victim.
     other.terminate().await.unwrap();
@@ -100,9 +100,9 @@ async fn whoever_gives_back_what_no_order_came_for_is_killed() {
         }
     }
     other.start().await.unwrap();
-    plant.ready().await.unwrap();
+    cluster.ready().await.unwrap();
     println!("{kills} kills while giving back; {}", load.log().summary());
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 /// Has it struck at one of its next passes, once it is started again.
@@ -111,6 +111,10 @@ pub(crate) fn arm(victim: &Program, blow: &str, failpoint: Failpoint) {
 }
 
 /// Nobody waits for the lease of a copy that is dead, so that many can die. That others do is tried elsewhere.
-pub(crate) async fn end_leases(plant: &Plant) {
-    plant.tables.run(Whose::Orders, "UPDATE order_leases SET expires_at = CURRENT_TIMESTAMP").await.unwrap();
+pub(crate) async fn end_leases(cluster: &Cluster) {
+    cluster
+        .tables
+        .run(Whose::Orders, "UPDATE order_leases SET expires_at = CURRENT_TIMESTAMP")
+        .await
+        .unwrap();
 }

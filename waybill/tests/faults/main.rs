@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod checker;
+mod cluster;
 mod load;
-mod plant;
 mod scale;
 
 mod broker;

@@ -11,46 +11,46 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::checker::assert_promises_kept;
-use crate::load::{Basket, BasketItem, CUSTOMERS, Entry, Habits, Load, Outcome, Verdict, attempt};
-use crate::plant::{ENDLESS, Plant, RARE, RARE_STOCK, Shape, Whose};
+use crate::cluster::{Cluster, ENDLESS, RARE, RARE_STOCK, Shape, Whose};
+use crate::load::{Basket, BasketItem, CUSTOMERS, Entry, Load, Outcome, Verdict, WorkloadConfig, attempt};
 use crate::scale::scaled;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_hundred_in_stock_exactly_a_hundred_are_sold_whatever_is_killed() {
-    let plant = Plant::distributed("oversell", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, 0, Habits::default()).await.unwrap();
-    let buyers = scaled(250, 1_000);
+    let cluster = Cluster::distributed("oversell", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, 0, WorkloadConfig::default()).await.unwrap();
+    let clients = scaled(250, 1_000);
 
     let sold = CancellationToken::new();
     let killing = async {
         while !sold.is_cancelled() {
-            let victim = plant.programs.choose(&mut rand::rng()).unwrap();
+            let victim = cluster.programs.choose(&mut rand::rng()).unwrap();
             victim.kill().await.unwrap();
             victim.start().await.unwrap();
             sold.run_until_cancelled(sleep(Duration::from_millis(rand::random_range(500..2_000)))).await;
         }
     };
     let buying = async {
-        let apis = CUSTOMERS.map(|customer| plant.api(customer).unwrap());
-        join_all((0..buyers).map(|buyer| load.buy(&apis[buyer % apis.len()], Basket::single(RARE)))).await;
+        let apis = CUSTOMERS.map(|customer| cluster.api(customer).unwrap());
+        join_all((0..clients).map(|client| load.buy(&apis[client % apis.len()], Basket::single(RARE)))).await;
         sold.cancel();
     };
     tokio::join!(killing, buying);
-    plant.ready().await.unwrap();
+    cluster.ready().await.unwrap();
 
-    println!("{buyers} buyers; {}", load.log().summary());
-    let tables = plant.tables.clone();
-    assert_promises_kept(&plant, load).await;
+    println!("{clients} clients; {}", load.log().summary());
+    let tables = cluster.tables.clone();
+    assert_promises_kept(&cluster, load).await;
     let sql = format!("SELECT reserved FROM products WHERE id = '{RARE}'");
-    let reserved = tables.texts(crate::plant::Whose::Inventory, &sql).await.unwrap();
+    let reserved = tables.texts(crate::cluster::Whose::Inventory, &sql).await.unwrap();
     assert_eq!(reserved, [RARE_STOCK.to_string()], "units sold");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_sent_two_hundred_times_at_once_makes_one_order() {
-    let plant = Plant::distributed("one-key", Shape { copies: 2, ..Shape::default() }).await.unwrap();
-    let load = Load::start(&plant, 0, Habits::default()).await.unwrap();
-    let api = plant.api("CUST01").unwrap();
+    let cluster = Cluster::distributed("one-key", Shape { copies: 2, ..Shape::default() }).await.unwrap();
+    let load = Load::start(&cluster, 0, WorkloadConfig::default()).await.unwrap();
+    let api = cluster.api("CUST01").unwrap();
     let (key, basket) = (Uuid::new_v4().to_string(), Basket::single(ENDLESS[1]));
 
     let sent = (0..200).map(|_| async {
@@ -84,16 +84,16 @@ async fn one_key_sent_two_hundred_times_at_once_makes_one_order() {
     })
     .await;
     assert_eq!(refused, Outcome::Refused("IDEMPOTENCY_KEY_REUSED".to_owned()));
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_back() {
-    let plant = Plant::distributed("inventory-away", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, 4, Habits::default()).await.unwrap();
-    let api = plant.api("CUST01").unwrap();
+    let cluster = Cluster::distributed("inventory-away", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, 4, WorkloadConfig::default()).await.unwrap();
+    let api = cluster.api("CUST01").unwrap();
     load.decided(&api).await;
-    let inventory = Arc::clone(&plant.copies_of("inventory-service")[0]);
+    let inventory = Arc::clone(&cluster.copies_of("inventory-service")[0]);
 
     inventory.kill().await.unwrap();
     let mut pending = Vec::new();
@@ -105,7 +105,7 @@ async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_
         assert_eq!(order.status, "PENDING", "without inventory nothing can be decided");
         pending.push(order.order_id);
     }
-    let metrics = plant.copies_of("order-service")[0].metrics().await.unwrap();
+    let metrics = cluster.copies_of("order-service")[0].metrics().await.unwrap();
     let open = |line: &str| {
         line.starts_with("waybill_breaker_open") && line.contains("inventory") && line.ends_with(" 1")
     };
@@ -117,9 +117,9 @@ async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_
     let waiting =
         "SELECT id::text FROM orders WHERE status = 'PENDING' AND deleted_at IS NULL AND NOT fenced";
     let waited: BTreeSet<String> =
-        plant.tables.texts(Whose::Orders, waiting).await.unwrap().into_iter().collect();
+        cluster.tables.texts(Whose::Orders, waiting).await.unwrap().into_iter().collect();
     testkit::eventually("every order that waited is decided", async || {
-        let waiting = plant.tables.texts(Whose::Orders, waiting).await?;
+        let waiting = cluster.tables.texts(Whose::Orders, waiting).await?;
         let left = waiting.iter().filter(|id| waited.contains(*id)).count();
         anyhow::ensure!(left == 0, "{left} of {} are PENDING", waited.len());
         anyhow::Ok(())
@@ -128,7 +128,7 @@ async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_
     let decided = back.elapsed();
     let processing = "SELECT id::text FROM orders WHERE status = 'PROCESSING'";
     let processing: BTreeSet<String> =
-        plant.tables.texts(Whose::Orders, processing).await.unwrap().into_iter().collect();
+        cluster.tables.texts(Whose::Orders, processing).await.unwrap().into_iter().collect();
     // There is plenty of what they asked for, and nobody else changes them.
     let otherwise: Vec<_> = pending.iter().filter(|id| !processing.contains(&id.to_string())).collect();
     assert!(otherwise.is_empty(), "not PROCESSING: {otherwise:?}");
@@ -141,5 +141,5 @@ async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_
     if crate::scale::is_full() {
         assert!(decided <= Duration::from_secs(5), "decided only after {decided:?}");
     }
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }

@@ -8,9 +8,9 @@ use testkit::Signal;
 use tokio::time::sleep;
 
 use crate::checker::assert_promises_kept;
+use crate::cluster::{Cluster, Program, Shape};
 use crate::failpoints::arm;
-use crate::load::{Habits, Load};
-use crate::plant::{Plant, Program, Shape};
+use crate::load::{Load, WorkloadConfig};
 use crate::scale::scaled;
 
 /// Where a copy of order-service and one of inventory-service stop together: holding, committing and telling.
@@ -31,16 +31,16 @@ const LONG_STALL_SECONDS: u64 = 13;
 async fn services_that_stand_still_beyond_hold_and_lease_do_no_harm() {
     let variables = vec![("RESERVATION_HOLD", "1s".to_owned())];
     let shape = Shape { copies: 2, variables, ..Shape::default() };
-    let plant = Plant::distributed("stalls", shape).await.unwrap();
-    let load = Load::start(&plant, scaled(6, 16), Habits::default()).await.unwrap();
-    let pulse = load.pulse();
+    let cluster = Cluster::distributed("stalls", shape).await.unwrap();
+    let load = Load::start(&cluster, scaled(6, 16), WorkloadConfig::default()).await.unwrap();
+    let progress = load.progress();
     let rounds = scaled(1, 10);
     for round in 0..rounds {
         for (at_order, at_inventory) in STALLS {
-            let order = stall_at(&plant, "order-service", at_order);
-            let inventory = stall_at(&plant, "inventory-service", at_inventory);
+            let order = stall_at(&cluster, "order-service", at_order);
+            let inventory = stall_at(&cluster, "inventory-service", at_inventory);
             let (order, inventory) = tokio::join!(order, inventory);
-            let others = ["gateway", "customer-service"].map(|name| plant.copies_of(name)[0].clone());
+            let others = ["gateway", "customer-service"].map(|name| cluster.copies_of(name)[0].clone());
             let stalled = [vec![order, inventory], others.into()].concat();
             for other in &stalled[2..] {
                 other.signal(Signal::STOP).await.unwrap();
@@ -49,18 +49,18 @@ async fn services_that_stand_still_beyond_hold_and_lease_do_no_harm() {
             for program in stalled {
                 program.signal(Signal::CONT).await.unwrap();
             }
-            pulse.reaches(pulse.placed() + 20, Duration::from_secs(30)).await.unwrap();
+            progress.reaches(progress.placed() + 20, Duration::from_secs(30)).await.unwrap();
         }
     }
-    plant.ready().await.unwrap();
+    cluster.ready().await.unwrap();
     println!("{rounds} stalls at each of {} pairs of failpoints; {}", STALLS.len(), load.log().summary());
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 /// Lets a copy come to a failpoint and stop itself there, while the other one is away and leaves everything to it. Then the
 /// other one takes over.
-async fn stall_at(plant: &Plant, service: &str, failpoint: Failpoint) -> Arc<Program> {
-    let copies = plant.copies_of(service);
+async fn stall_at(cluster: &Cluster, service: &str, failpoint: Failpoint) -> Arc<Program> {
+    let copies = cluster.copies_of(service);
     let [stalled, other] = &copies[..] else { panic!("two copies of {service}") };
     stalled.kill().await.unwrap();
     arm(stalled, "stop", failpoint);

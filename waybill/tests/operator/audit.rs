@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::Value;
 use testkit::{Postgres, eventually, rabbitmq_url, unique};
 
-use crate::kit::{Operator, Ran, order, smuggle, smuggle_into, smuggler, to_commands};
+use crate::kit::{Operator, Ran, order, publish, publish_into_file, raw_publisher, to_commands};
 
 /// Each promise broken, and how often.
 fn broken(ran: &Ran) -> Vec<(String, i64)> {
@@ -34,10 +34,10 @@ async fn a_sound_shop_keeps_its_promises_until_its_tables_are_tampered_with() {
     let operator = Operator::of_broker(&url, &namespace);
     let data_dir = folder.path().display().to_string();
     let shop = operator.with("DATA_DIR", &data_dir).with("DATABASE_URL", &database).opens_shop().await;
-    let smuggler = smuggler(&url, &namespace).await;
+    let raw_publisher = raw_publisher(&url, &namespace).await;
     let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
     let placed = keys.iter().map(|key| (to_commands(&namespace), order(key).1)).collect();
-    smuggle(&smuggler, placed).await;
+    publish(&raw_publisher, placed).await;
     let audit = async |arguments: &[&str]| {
         let mut words = vec!["audit", "--output", "json"];
         words.extend(arguments);
@@ -68,7 +68,7 @@ async fn a_sound_shop_keeps_its_promises_until_its_tables_are_tampered_with() {
     for part in [held.to_string(), stepped.to_string(), "PROD02".to_owned()] {
         assert!(names(&part), "{part} is not named: {tampered:?}");
     }
-    smuggler.close().await;
+    raw_publisher.close().await;
     assert!(shop.terminate().await.unwrap().success());
 }
 
@@ -78,7 +78,7 @@ async fn a_running_shop_is_audited_at_its_desk_and_a_stopped_one_is_not() {
     let operator = Operator::of_folder(folder.path());
     operator.opens_shop().await.terminate().await.unwrap();
     let messages = (0..5).map(|number| (to_commands("waybill"), order(&format!("k{number}")).1));
-    smuggle_into(folder.path(), messages.collect()).await;
+    publish_into_file(folder.path(), messages.collect()).await;
     let stopped = operator.runs(&["audit"]).await;
     assert_eq!(stopped.code, 1, "{stopped:?}");
     assert!(stopped.stderr.contains("not running"), "{stopped:?}");

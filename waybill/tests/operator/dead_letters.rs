@@ -2,7 +2,8 @@ use serde_json::Value;
 use testkit::{eventually, rabbitmq_url, unique};
 
 use crate::kit::{
-    Operator, given_up, order, poison, smuggle, smuggle_into, smuggler, to_commands, to_dead_commands,
+    Operator, given_up, order, poison, publish, publish_into_file, raw_publisher, to_commands,
+    to_dead_commands,
 };
 
 async fn listed(operator: &Operator) -> Value {
@@ -57,27 +58,27 @@ async fn behind_rabbitmq_they_are_listed_shown_replayed_and_discarded() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_broker(&url, &namespace);
     let shop = operator.with("DATA_DIR", &folder.path().display().to_string()).opens_shop().await;
-    let smuggler = smuggler(&url, &namespace).await;
+    let raw_publisher = raw_publisher(&url, &namespace).await;
     let (_, command) = order("k1");
     let sound = command.message_id.clone().unwrap();
     let dead = given_up(command.clone(), 4, "INTERNAL");
     let messages =
         vec![(to_commands(&namespace), poison("poison-1")), (to_dead_commands(&namespace), dead.clone())];
-    smuggle(&smuggler, messages).await;
+    publish(&raw_publisher, messages).await;
     work_through(&operator, &namespace, &sound).await;
     eventually("the order is placed", async || orders(&operator).await == 1).await;
 
     // What did happen happens no second time.
-    smuggle(&smuggler, vec![(to_dead_commands(&namespace), dead)]).await;
+    publish(&raw_publisher, vec![(to_dead_commands(&namespace), dead)]).await;
     let again = operator.runs(&["dead-letters", "replay", "--all"]).await;
     assert!(again.stdout.contains("1 dead letter replayed"), "{again:?}");
     eventually("the command is taken", async || {
-        let depth = smuggler.depth(&format!("{namespace}.order.commands")).await;
+        let depth = raw_publisher.depth(&format!("{namespace}.order.commands")).await;
         depth.is_ok_and(|depth| depth.is_some_and(|depth| depth.ready == 0))
     })
     .await;
     assert_eq!(orders(&operator).await, 1);
-    smuggler.close().await;
+    raw_publisher.close().await;
     assert!(shop.terminate().await.unwrap().success());
 }
 
@@ -90,7 +91,7 @@ async fn in_a_running_shop_they_are_worked_through_at_its_desk() {
     let sound = command.message_id.clone().unwrap();
     let dead = given_up(command, 4, "INTERNAL");
     let messages = vec![(to_commands("waybill"), poison("poison-1")), (to_dead_commands("waybill"), dead)];
-    smuggle_into(folder.path(), messages).await;
+    publish_into_file(folder.path(), messages).await;
     let shop = operator.opens_shop().await;
     work_through(&operator, "waybill", &sound).await;
     eventually("the order is placed", async || orders(&operator).await == 1).await;
@@ -107,7 +108,7 @@ async fn in_a_stopped_shop_they_are_worked_through_in_its_files() {
     let dead = given_up(command, 4, "INTERNAL");
     let poison = given_up(poison("poison-1"), 1, "UNDECODABLE");
     let messages = vec![(to_dead_commands("waybill"), poison), (to_dead_commands("waybill"), dead)];
-    smuggle_into(folder.path(), messages).await;
+    publish_into_file(folder.path(), messages).await;
     work_through(&operator, "waybill", &sound).await;
     let shop = operator.opens_shop().await;
     eventually("the replayed order is placed", async || orders(&operator).await == 1).await;

@@ -96,23 +96,24 @@ impl Operator {
 }
 
 /// A connection to the broker past everybody.
-pub(crate) async fn smuggler(url: &str, namespace: &str) -> SharedTransport {
-    let transport = AmqpTransport::connect(AmqpConfig::new(url, "smuggler.1", topology(namespace))).unwrap();
+pub(crate) async fn raw_publisher(url: &str, namespace: &str) -> SharedTransport {
+    let transport =
+        AmqpTransport::connect(AmqpConfig::new(url, "raw-publisher.1", topology(namespace))).unwrap();
     transport.wait_until_up(PUBLISH_LIMIT).await.unwrap();
     Arc::new(transport)
 }
 
 /// Puts messages into the broker's file of a shop that isn't running.
-pub(crate) async fn smuggle_into(folder: &Path, messages: Vec<(Target, Message)>) {
+pub(crate) async fn publish_into_file(folder: &Path, messages: Vec<(Target, Message)>) {
     let _lock = DataDirLock::acquire(folder).unwrap();
     let storage = Storage::File(folder.join("broker.sqlite"));
     let broker = EmbeddedBroker::open(storage, topology("waybill"), Arc::new(SystemClock)).await.unwrap();
-    smuggle(&broker.transport("smuggler.1"), messages).await;
+    publish(&broker.transport("raw-publisher.1"), messages).await;
     broker.close().await;
 }
 
 /// Publishes messages, all confirmed.
-pub(crate) async fn smuggle(transport: &SharedTransport, messages: Vec<(Target, Message)>) {
+pub(crate) async fn publish(transport: &SharedTransport, messages: Vec<(Target, Message)>) {
     for published in transport.publish(messages, PUBLISH_LIMIT).await {
         published.unwrap();
     }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use bus::topology::WorkQueue;
 
+use crate::simulation::Simulation;
 use crate::template::STOCK;
-use crate::world::World;
 
 struct OrderRow {
     id: Uuid,
@@ -24,17 +24,17 @@ async fn rows(database: &Database, sql: &str) -> Vec<QueryResult> {
 }
 
 /// Everything that is wrong.
-pub(crate) async fn check(world: &World) -> Vec<String> {
+pub(crate) async fn check(simulation: &Simulation) -> Vec<String> {
     let mut findings = Vec::new();
-    let orders = orders(&world.orders_database).await;
-    check_orders(world, &orders, &mut findings);
-    check_histories(world, &orders, &mut findings).await;
-    check_telling(world, &mut findings).await;
-    check_stock(world, &mut findings).await;
+    let orders = orders(&simulation.orders_database).await;
+    check_orders(simulation, &orders, &mut findings);
+    check_histories(simulation, &orders, &mut findings).await;
+    check_telling(simulation, &mut findings).await;
+    check_stock(simulation, &mut findings).await;
     for queue in WorkQueue::ALL {
-        let topology = world.topology();
+        let topology = simulation.topology();
         for name in [topology.work(queue), topology.dead(queue)] {
-            let ready = world.ready(&name);
+            let ready = simulation.ready(&name);
             if ready > 0 {
                 findings.push(format!("{ready} messages are left in {name}"));
             }
@@ -44,19 +44,19 @@ pub(crate) async fn check(world: &World) -> Vec<String> {
 }
 
 /// All that the databases hold, for telling whether two runs were the same.
-pub(crate) async fn digest(world: &World) -> String {
+pub(crate) async fn digest(simulation: &Simulation) -> String {
     let mut digest = String::new();
     for (database, sql) in [
         (
-            &world.orders_database,
+            &simulation.orders_database,
             "SELECT hex(id) || status || version || attempt || updated_at AS line FROM orders ORDER BY id",
         ),
         (
-            &world.orders_database,
+            &simulation.orders_database,
             "SELECT position || hex(id) || kind || status || occurred_at AS line FROM order_events ORDER BY position",
         ),
         (
-            &world.inventory_database,
+            &simulation.inventory_database,
             "SELECT id || kind || product_id || on_hand_delta || ' ' || reserved_delta AS line FROM stock_movements ORDER BY id",
         ),
     ] {
@@ -81,9 +81,9 @@ async fn orders(database: &Database) -> Vec<OrderRow> {
 }
 
 /// Every accepted order is there, once, by an input that was accepted; no other is.
-fn check_orders(world: &World, orders: &[OrderRow], findings: &mut Vec<String>) {
+fn check_orders(simulation: &Simulation, orders: &[OrderRow], findings: &mut Vec<String>) {
     let stored: BTreeMap<Uuid, &OrderRow> = orders.iter().map(|order| (order.id, order)).collect();
-    for (id, fingerprints) in &world.shopper.accepted {
+    for (id, fingerprints) in &simulation.client.accepted {
         match stored.get(&id.0) {
             None => findings.push(format!("order {id} was accepted and is lost")),
             Some(order) if !fingerprints.contains(&order.fingerprint) => {
@@ -95,17 +95,17 @@ fn check_orders(world: &World, orders: &[OrderRow], findings: &mut Vec<String>) 
             Some(_) => {}
         }
     }
-    if stored.len() != world.shopper.accepted.len() {
-        let (stored, accepted) = (stored.len(), world.shopper.accepted.len());
+    if stored.len() != simulation.client.accepted.len() {
+        let (stored, accepted) = (stored.len(), simulation.client.accepted.len());
         findings.push(format!("{stored} orders are stored, {accepted} were accepted"));
     }
 }
 
 /// Each order's history has versions 1, 2, 3 ... on a legal path, and holds every version that somebody was told.
-async fn check_histories(world: &World, orders: &[OrderRow], findings: &mut Vec<String>) {
+async fn check_histories(simulation: &Simulation, orders: &[OrderRow], findings: &mut Vec<String>) {
     let sql = "SELECT order_id, version, status, kind FROM order_events ORDER BY order_id, version";
     let mut histories: BTreeMap<Uuid, Vec<(i64, String, String)>> = BTreeMap::new();
-    for row in rows(&world.orders_database, sql).await {
+    for row in rows(&simulation.orders_database, sql).await {
         let step = (
             row.try_get("", "version").unwrap(),
             row.try_get("", "status").unwrap(),
@@ -125,7 +125,7 @@ async fn check_histories(world: &World, orders: &[OrderRow], findings: &mut Vec<
                 findings.push(format!("order {} went {:?} to {:?}", order.id, pair[0], pair[1]));
             }
         }
-        for (_, version, status) in world.shopper.told.iter().filter(|(id, ..)| id.0 == order.id) {
+        for (_, version, status) in simulation.client.told.iter().filter(|(id, ..)| id.0 == order.id) {
             let stored = history.iter().find(|(stored, ..)| *stored == i64::from(*version));
             if stored.is_none_or(|(_, stored, _)| stored != status.as_str()) {
                 findings.push(format!("version {version} of order {} was told as {status}", order.id));
@@ -151,10 +151,10 @@ fn is_legal(from: &str, to: &str, kind: &str) -> bool {
 }
 
 /// Positions have no holes, everything is published, and whoever was listening heard it in order.
-async fn check_telling(world: &World, findings: &mut Vec<String>) {
+async fn check_telling(simulation: &Simulation, findings: &mut Vec<String>) {
     let sql = "SELECT position, published_at IS NOT NULL AS published FROM order_events ORDER BY position";
     let mut expected = 0_i64;
-    for row in rows(&world.orders_database, sql).await {
+    for row in rows(&simulation.orders_database, sql).await {
         expected += 1;
         let position: Option<i64> = row.try_get("", "position").unwrap();
         let published: bool = row.try_get("", "published").unwrap();
@@ -163,7 +163,7 @@ async fn check_telling(world: &World, findings: &mut Vec<String>) {
         }
     }
     let mut last = 0;
-    for event in &world.heard {
+    for event in &simulation.recorded {
         // What is published again after a crash may repeat; it may not skip.
         if event.position > last + 1 {
             findings.push(format!("event {} was heard after {last}", event.position));
@@ -176,13 +176,13 @@ async fn check_telling(world: &World, findings: &mut Vec<String>) {
 }
 
 /// What is on hand and reserved is what the orders say, and the ledger adds up to it.
-async fn check_stock(world: &World, findings: &mut Vec<String>) {
+async fn check_stock(simulation: &Simulation, findings: &mut Vec<String>) {
     let sql = "SELECT lines.product_id AS product_id, orders.status AS status, \
                orders.deleted_at IS NOT NULL AS deleted, SUM(lines.quantity) AS units \
                FROM orders JOIN order_line_items AS lines ON lines.order_id = orders.id \
                WHERE NOT orders.fenced GROUP BY 1, 2, 3";
     let (mut reserved, mut shipped): (BTreeMap<String, i64>, BTreeMap<String, i64>) = Default::default();
-    for row in rows(&world.orders_database, sql).await {
+    for row in rows(&simulation.orders_database, sql).await {
         let status: String = row.try_get("", "status").unwrap();
         let deleted: bool = row.try_get("", "deleted").unwrap();
         let product: String = row.try_get("", "product_id").unwrap();
@@ -197,7 +197,7 @@ async fn check_stock(world: &World, findings: &mut Vec<String>) {
                (SELECT SUM(on_hand_delta) FROM stock_movements WHERE product_id = products.id) AS moved, \
                (SELECT SUM(reserved_delta) FROM stock_movements WHERE product_id = products.id) AS held \
                FROM products";
-    for row in rows(&world.inventory_database, sql).await {
+    for row in rows(&simulation.inventory_database, sql).await {
         let product: String = row.try_get("", "id").unwrap();
         let number = |column: &str| row.try_get::<i64>("", column).unwrap();
         let opening = STOCK.iter().find(|(id, _)| *id == product).map_or(0, |(_, on_hand)| *on_hand);

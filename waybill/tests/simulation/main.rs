@@ -6,11 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod checks;
-mod fate;
-mod line;
-mod shopper;
+mod client;
+mod fault_plan;
+mod ordered_link;
+mod simulation;
 mod template;
-mod world;
 
 use std::env;
 
@@ -27,15 +27,15 @@ fn runs() -> u64 {
 fn run(seed: u64) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut world = world::World::new(seed).await;
+        let mut simulation = simulation::Simulation::new(seed).await;
         for _ in 0..STEPS {
-            world.step().await;
+            simulation.step().await;
         }
-        world.come_to_rest().await;
-        let findings = checks::check(&world).await;
+        simulation.come_to_rest().await;
+        let findings = checks::check(&simulation).await;
         assert!(findings.is_empty(), "seed {seed}:\n{}", findings.join("\n"));
-        let digest = checks::digest(&world).await;
-        world.end().await;
+        let digest = checks::digest(&simulation).await;
+        simulation.end().await;
         digest
     })
 }

@@ -47,7 +47,7 @@ struct Count {
     made: usize,
 }
 
-/// For the orders that some buyer changed: nobody else did.
+/// For the orders that some client changed: nobody else did.
 fn counts(facts: &Facts) -> BTreeMap<(Uuid, &'static str), Count> {
     let mut counts: BTreeMap<_, Count> = BTreeMap::new();
     for change in &facts.changes {

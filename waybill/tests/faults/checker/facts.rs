@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::cluster::Column::{Holds, Plain, Uuid as Id};
+use crate::cluster::{Cluster, RecordedEvents, Tables, Whose};
 use crate::load::{Api, CUSTOMERS, Change, ClientLog, Entry, Seen, Subscriber, Told};
-use crate::plant::Column::{Holds, Plain, Uuid as Id};
-use crate::plant::{Heard, Plant, Tables, Whose};
 
 /// A state of the whole system.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Facts {
     /// Orders as the API lists them, by id: status and version.
     pub(crate) listed: Option<BTreeMap<Uuid, (String, i64)>>,
     /// The events that the broker was heard to take, where that is listened to.
-    pub(crate) heard: Option<Heard>,
+    pub(crate) heard: Option<RecordedEvents>,
     /// The dead letters' ids.
     pub(crate) dead_letters: Vec<String>,
     /// The ids of the poison that was injected.
@@ -178,10 +178,10 @@ impl Facts {
     }
 
     /// Adds what the API says.
-    pub(crate) async fn ask_api(&mut self, plant: &Plant) -> Result<()> {
+    pub(crate) async fn ask_api(&mut self, cluster: &Cluster) -> Result<()> {
         let mut listed = BTreeMap::new();
         for customer in CUSTOMERS {
-            list(&plant.api(customer)?, &mut listed).await?;
+            list(&cluster.api(customer)?, &mut listed).await?;
         }
         self.listed = Some(listed);
         Ok(())

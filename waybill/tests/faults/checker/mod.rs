@@ -3,18 +3,20 @@
 //! Gathering ([`facts`]) and judging are apart: a judge is a plain function of facts, which is how the checker is checked.
 
 mod changes;
+mod delivery;
 mod facts;
 mod history;
 mod orders;
-mod quiet;
+mod quiescence;
 mod stock;
 mod subscribers;
-mod telling;
 
 use std::fmt;
 
 pub(crate) use facts::{EventRow, Facts};
-pub(crate) use quiet::{assert_promises_kept, assert_promises_kept_with, facts_at_rest, lasting_violations};
+pub(crate) use quiescence::{
+    assert_promises_kept, assert_promises_kept_with, facts_at_rest, lasting_violations,
+};
 
 /// What is promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,9 +102,9 @@ pub(crate) fn judge(facts: &Facts) -> Vec<Violation> {
         history::histories_are_legal,
         changes::answered_changes_were_made,
         changes::refused_changes_left_nothing,
-        telling::events_are_told,
+        delivery::events_are_told,
         subscribers::subscribers_saw_all,
-        telling::dead_letters_are_poison,
+        delivery::dead_letters_are_poison,
         orders::the_api_agrees,
     ];
     judges.iter().flat_map(|judge| judge(facts).violations).collect()

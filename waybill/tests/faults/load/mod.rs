@@ -1,7 +1,7 @@
 //! Customers who place, change and follow orders through faults, and write down what they were told.
 
 mod api;
-mod buyer;
+mod client;
 mod log;
 mod subscriber;
 
@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use api::{Api, Basket, BasketItem, Outcome, Shown, http};
-pub(crate) use buyer::{Habits, attempt};
+pub(crate) use client::{WorkloadConfig, attempt};
 pub(crate) use log::{Attempt, Change, ClientLog, Entry, Told, Verdict};
 pub(crate) use subscriber::{Seen, Subscriber};
 
-use crate::plant::Plant;
-use buyer::{Buyer, place, place_until_settled};
+use crate::cluster::Cluster;
+use client::{Client, place, place_until_settled};
 
-/// The customers that every plant knows.
+/// The customers that every cluster knows.
 pub(crate) const CUSTOMERS: [&str; 2] = ["CUST01", "CUST02"];
 
 /// Subscribers of each customer.
@@ -33,22 +33,22 @@ const SUBSCRIBERS: usize = 2;
 /// Buyers and subscribers at work.
 pub(crate) struct Load {
     stop: CancellationToken,
-    buyers: JoinSet<()>,
-    /// Orders beside the buyers' whose outcome is being found out.
+    running: JoinSet<()>,
+    /// Orders beside the clients' whose outcome is being found out.
     unsettled: TaskTracker,
     subscribers: Vec<Subscriber>,
     log: Arc<ClientLog>,
-    pulse: Pulse,
+    progress: Progress,
 }
 
 /// Counts what went well, so that faults can wait for it.
 #[derive(Clone)]
-pub(crate) struct Pulse {
+pub(crate) struct Progress {
     placed: Arc<AtomicU64>,
     beats: Arc<watch::Sender<u64>>,
 }
 
-impl Pulse {
+impl Progress {
     fn new() -> Self {
         Self { placed: Arc::default(), beats: Arc::new(watch::Sender::new(0)) }
     }
@@ -86,13 +86,14 @@ impl Pulse {
 
 impl Load {
     /// Subscribes and begins to buy, until [`Load::stop`].
-    pub(crate) async fn start(plant: &Plant, clients: usize, habits: Habits) -> Result<Self> {
-        let (stop, pulse, log) = (CancellationToken::new(), Pulse::new(), Arc::new(ClientLog::default()));
+    pub(crate) async fn start(cluster: &Cluster, clients: usize, config: WorkloadConfig) -> Result<Self> {
+        let (stop, progress, log) =
+            (CancellationToken::new(), Progress::new(), Arc::new(ClientLog::default()));
         let mut subscribers = Vec::new();
         for customer in CUSTOMERS {
-            let api = plant.api(customer)?;
+            let api = cluster.api(customer)?;
             // Its cursor is where the subscribers begin; they must miss nothing from there on.
-            let first = place_until_settled(&api, &log, Basket::single(crate::plant::ENDLESS[0])).await?;
+            let first = place_until_settled(&api, &log, Basket::single(crate::cluster::ENDLESS[0])).await?;
             for _ in 0..SUBSCRIBERS {
                 subscribers.push(Subscriber::start(
                     api.clone(),
@@ -101,22 +102,22 @@ impl Load {
                 ));
             }
         }
-        let mut buyers = JoinSet::new();
-        for client in 0..clients {
-            let buyer = Buyer {
-                api: plant.api(CUSTOMERS[client % CUSTOMERS.len()])?,
+        let mut running = JoinSet::new();
+        for index in 0..clients {
+            let client = Client {
+                api: cluster.api(CUSTOMERS[index % CUSTOMERS.len()])?,
                 log: Arc::clone(&log),
-                pulse: pulse.clone(),
-                habits,
+                progress: progress.clone(),
+                config,
             };
-            buyers.spawn(buyer.run(stop.clone()));
+            running.spawn(client.run(stop.clone()));
         }
-        Ok(Self { stop, buyers, unsettled: TaskTracker::new(), subscribers, log, pulse })
+        Ok(Self { stop, running, unsettled: TaskTracker::new(), subscribers, log, progress })
     }
 
     /// What has gone well so far.
-    pub(crate) fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// What clients have been told so far.
@@ -124,31 +125,31 @@ impl Load {
         &self.log
     }
 
-    /// Places one order beside the buyers' under a fresh key, and notes it. Where nothing was done it isn't sent again.
+    /// Places one order beside the clients' under a fresh key, and notes it. Where nothing was done it isn't sent again.
     pub(crate) async fn place(&self, api: &Api, basket: Basket) -> (Entry, Option<Shown>) {
         let (entry, shown) = place(api, basket, true, 1.0).await;
         self.log.add(entry.clone());
         (entry, shown)
     }
 
-    /// Sends one order once, beside the buyers', and answers how long its refusal took, if nothing was done and sending it again is advised. What
+    /// Sends one order once, beside the clients', and answers how long its refusal took, if nothing was done and sending it again is advised. What
     /// became of it is found out on the way where that is unknown.
     pub(crate) async fn refusal(&self, api: &Api, basket: Basket) -> Option<Duration> {
-        let mut entry = buyer::fresh(api, basket);
+        let mut entry = client::fresh(api, basket);
         let begun = Instant::now();
         let outcome = api.create_order(&entry.request, Some(&entry.idempotency_key), true).await;
         let took = begun.elapsed();
         entry.attempts.push(attempt(&outcome, took));
         if let Outcome::Unknown(_) = outcome {
             let (api, log) = (api.clone(), Arc::clone(&self.log));
-            self.unsettled.spawn(async move { log.add(buyer::see_through(&api, entry, true, 0.0).await.0) });
+            self.unsettled.spawn(async move { log.add(client::see_through(&api, entry, true, 0.0).await.0) });
             return None;
         }
         self.log.add(entry);
         matches!(outcome, Outcome::Nothing { retryable: true, .. }).then_some(took)
     }
 
-    /// Places one order beside the buyers' and doesn't give up until it is accepted.
+    /// Places one order beside the clients' and doesn't give up until it is accepted.
     pub(crate) async fn buy(&self, api: &Api, basket: Basket) {
         let (entry, _) = place(api, basket, true, 0.0).await;
         self.log.add(entry);
@@ -166,18 +167,18 @@ impl Load {
     pub(crate) async fn decided(&self, api: &Api) -> Duration {
         let begun = Instant::now();
         testkit::eventually("an order is decided", async || {
-            let (_, shown) = self.place(api, Basket::single(crate::plant::ENDLESS[0])).await;
+            let (_, shown) = self.place(api, Basket::single(crate::cluster::ENDLESS[0])).await;
             shown.is_some_and(|order| order.status == "PROCESSING")
         })
         .await;
         begun.elapsed()
     }
 
-    /// Lets every buyer finish the order it is at, unknown outcomes resolved, and answers what all wrote down.
+    /// Lets every client finish the order it is at, unknown outcomes resolved, and answers what all wrote down.
     /// The subscribers go on.
     pub(crate) async fn stop(mut self) -> Result<(Arc<ClientLog>, Vec<Subscriber>)> {
         self.stop.cancel();
-        while let Some(ended) = self.buyers.join_next().await {
+        while let Some(ended) = self.running.join_next().await {
             ended?;
         }
         self.unsettled.close();

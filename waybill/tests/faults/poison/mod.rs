@@ -1,7 +1,7 @@
 //! Messages that can't be handled are set aside, with what is needed to mend them, and hold nobody up.
 
-mod mended;
 mod others;
+mod repaired;
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use testkit::eventually;
 use uuid::Uuid;
 
 use crate::checker::assert_promises_kept_with;
-use crate::load::{Habits, Load};
-use crate::plant::{Plant, Shape};
+use crate::cluster::{Cluster, Shape};
+use crate::load::{Load, WorkloadConfig};
 use others::measured;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -73,19 +73,19 @@ const POISON: [Poison; 7] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_ends_in_the_dead_letter_queue_and_holds_nobody_up() {
-    let plant = Plant::distributed("poison", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, 4, Habits::default()).await.unwrap();
-    let pulse = load.pulse();
-    pulse.reaches(20, LIVENESS).await.unwrap();
-    let bus = plant.bus().await.unwrap();
-    let orders = &plant.copies_of("order-service")[0];
+    let cluster = Cluster::distributed("poison", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, 4, WorkloadConfig::default()).await.unwrap();
+    let progress = load.progress();
+    progress.reaches(20, LIVENESS).await.unwrap();
+    let bus = cluster.bus().await.unwrap();
+    let orders = &cluster.copies_of("order-service")[0];
     let before = orders.resident_kib().await.unwrap();
 
-    let (letters, slowest) = measured(&plant, &load, async {
+    let (letters, slowest) = measured(&cluster, &load, async {
         for poison in &POISON {
             inject(&bus, poison).await;
             // Each kind has its turn while others work.
-            pulse.next(LIVENESS).await.unwrap();
+            progress.next(LIVENESS).await.unwrap();
         }
         eventually("all poison is set aside", async || {
             let letters = dead_letters::list(&bus, &Selection::All).await?;
@@ -114,19 +114,19 @@ async fn poison_ends_in_the_dead_letter_queue_and_holds_nobody_up() {
     slowest.assert_nobody_was_held_up();
     assert!(grown < MEMORY_KIB, "order-service's memory grew by {grown} KiB");
     let poison = POISON.iter().map(|poison| poison.id.to_owned()).collect();
-    assert_promises_kept_with(&plant, load, poison).await;
+    assert_promises_kept_with(&cluster, load, poison).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replayed_dead_letter_takes_effect_once() {
-    let plant = Plant::distributed("replay", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, 2, Habits::default()).await.unwrap();
-    load.pulse().reaches(10, Duration::from_secs(60)).await.unwrap();
-    let bus = plant.bus().await.unwrap();
+    let cluster = Cluster::distributed("replay", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, 2, WorkloadConfig::default()).await.unwrap();
+    load.progress().reaches(10, Duration::from_secs(60)).await.unwrap();
+    let bus = cluster.bus().await.unwrap();
 
     // Events that inventory has had already, set aside as an operator may find them.
     let sql = "SELECT payload FROM order_events WHERE version = 1 AND position <= 5 ORDER BY position";
-    let payloads = plant.tables.texts(crate::plant::Whose::Orders, sql).await.unwrap();
+    let payloads = cluster.tables.texts(crate::cluster::Whose::Orders, sql).await.unwrap();
     for (payload, position) in payloads.iter().zip(1..) {
         let order: serde_json::Value = serde_json::from_str(payload).unwrap();
         let event = json!({
@@ -148,7 +148,7 @@ async fn a_replayed_dead_letter_takes_effect_once() {
     }
     dead_letters::replay(&bus, &Selection::All).await.unwrap();
     println!("{} events replayed; {}", payloads.len(), load.log().summary());
-    assert_promises_kept_with(&plant, load, Vec::new()).await;
+    assert_promises_kept_with(&cluster, load, Vec::new()).await;
 }
 
 async fn inject(bus: &SharedTransport, poison: &Poison) {

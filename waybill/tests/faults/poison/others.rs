@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::{Cluster, ENDLESS, Whose};
 use crate::load::{Api, Basket, Load, Outcome};
-use crate::plant::{ENDLESS, Plant, Whose};
 use crate::scale::is_full;
 
 /// How often a reservation is looked at.
@@ -48,31 +48,36 @@ impl fmt::Display for Slowest {
 }
 
 /// Does what `fault` does, and beside it places and cancels one order after the other as if nothing were the matter.
-pub(super) async fn measured<T>(plant: &Plant, load: &Load, fault: impl Future<Output = T>) -> (T, Slowest) {
+pub(super) async fn measured<T>(
+    cluster: &Cluster,
+    load: &Load,
+    fault: impl Future<Output = T>,
+) -> (T, Slowest) {
     let over = CancellationToken::new();
     let ending = async {
         let outcome = fault.await;
         over.cancel();
         outcome
     };
-    let api = plant.api("CUST02").unwrap();
+    let api = cluster.api("CUST02").unwrap();
     let measuring = async {
         let mut slowest = Slowest::default();
         while !over.is_cancelled() || slowest.orders == 0 {
-            measure(&api, plant, load, &mut slowest).await;
+            measure(&api, cluster, load, &mut slowest).await;
         }
         slowest
     };
     tokio::join!(ending, measuring)
 }
 
-async fn measure(api: &Api, plant: &Plant, load: &Load, slowest: &mut Slowest) {
+async fn measure(api: &Api, cluster: &Cluster, load: &Load, slowest: &mut Slowest) {
     let sent = Instant::now();
     let (entry, shown) = load.place(api, Basket::single(ENDLESS[3])).await;
     let order = shown.unwrap_or_else(|| panic!("an order was answered {:?}", entry.attempts));
     // One that is PENDING took longer than the answer's wait already.
     let decided = format!("SELECT 1 FROM orders WHERE id = '{}' AND status <> 'PENDING'", order.order_id);
-    while order.status == "PENDING" && plant.tables.texts(Whose::Orders, &decided).await.unwrap().is_empty() {
+    while order.status == "PENDING" && cluster.tables.texts(Whose::Orders, &decided).await.unwrap().is_empty()
+    {
         assert!(sent.elapsed() < LIVENESS, "order {} was not decided", order.order_id);
         sleep(LOOK).await;
     }
@@ -83,7 +88,7 @@ async fn measure(api: &Api, plant: &Plant, load: &Load, slowest: &mut Slowest) {
     let answered = Instant::now();
     let released =
         format!("SELECT 1 FROM reservations WHERE order_id = '{}' AND state = 'released'", order.order_id);
-    while plant.tables.texts(Whose::Inventory, &released).await.unwrap().is_empty() {
+    while cluster.tables.texts(Whose::Inventory, &released).await.unwrap().is_empty() {
         assert!(answered.elapsed() < LIVENESS, "the stock of {} was not given back", order.order_id);
         sleep(LOOK).await;
     }

@@ -6,8 +6,8 @@ use testkit::eventually;
 use uuid::Uuid;
 
 use crate::checker::{Facts, Promise, judge};
+use crate::cluster::{Cluster, ENDLESS, RARE, UNKNOWN, Whose};
 use crate::load::{Api, Basket, BasketItem, CUSTOMERS, Outcome};
-use crate::plant::{ENDLESS, Plant, RARE, UNKNOWN, Whose};
 
 /// What can be told of every order and product once all is done, a line each. An order that was PENDING at first took
 /// one version more to get where it is, and that is left out.
@@ -23,12 +23,12 @@ const PRODUCTS: &str = "SELECT id || ' ' || on_hand || ' ' || reserved FROM prod
 
 /// Places `count` orders under the same keys as ever, each decided before the next, and changes them. The rare product
 /// runs out on the way, and is there again when orders are cancelled.
-pub(super) async fn run(plant: &Plant, count: usize) -> Result<Books> {
-    let apis = [plant.api(CUSTOMERS[0])?, plant.api(CUSTOMERS[1])?];
+pub(super) async fn run(cluster: &Cluster, count: usize) -> Result<Books> {
+    let apis = [cluster.api(CUSTOMERS[0])?, cluster.api(CUSTOMERS[1])?];
     for step in 0..count {
         let api = &apis[step % apis.len()];
         let id = placed(api, &format!("script-{step:04}"), &basket(step)).await;
-        decided(plant, id).await;
+        decided(cluster, id).await;
         for (field, input) in changes(step, id) {
             changed(api, field, input).await;
         }
@@ -36,15 +36,15 @@ pub(super) async fn run(plant: &Plant, count: usize) -> Result<Books> {
             eventually("an order is deleted", async || api.delete_order(id).await).await;
         }
         // The next order is decided over stock that is where it belongs.
-        stock_agrees(plant).await;
+        stock_agrees(cluster).await;
     }
-    books(plant).await
+    books(cluster).await
 }
 
 /// What there is now.
-pub(super) async fn books(plant: &Plant) -> Result<Books> {
-    let mut books = plant.tables.texts(Whose::Orders, ORDERS).await?;
-    books.extend(plant.tables.texts(Whose::Inventory, PRODUCTS).await?);
+pub(super) async fn books(cluster: &Cluster) -> Result<Books> {
+    let mut books = cluster.tables.texts(Whose::Orders, ORDERS).await?;
+    books.extend(cluster.tables.texts(Whose::Inventory, PRODUCTS).await?);
     Ok(books)
 }
 
@@ -97,19 +97,19 @@ async fn changed(api: &Api, field: &str, input: Value) {
     .await;
 }
 
-async fn decided(plant: &Plant, id: Uuid) {
+async fn decided(cluster: &Cluster, id: Uuid) {
     let sql = format!("SELECT status FROM orders WHERE id = '{id}' AND NOT fenced AND status <> 'PENDING'");
     eventually("an order is decided", async || {
-        let decided = plant.tables.texts(Whose::Orders, &sql).await?;
+        let decided = cluster.tables.texts(Whose::Orders, &sql).await?;
         anyhow::ensure!(!decided.is_empty(), "order {id} is PENDING");
         anyhow::Ok(())
     })
     .await;
 }
 
-async fn stock_agrees(plant: &Plant) {
+async fn stock_agrees(cluster: &Cluster) {
     eventually("stock is where the orders call for it", async || {
-        let wrong = judge(&Facts::of_tables(&plant.tables).await?);
+        let wrong = judge(&Facts::of_tables(&cluster.tables).await?);
         let wrong = wrong.into_iter().find(|violation| violation.promise == Promise::StockAgrees);
         anyhow::ensure!(wrong.is_none(), "{wrong:?}");
         anyhow::Ok(())

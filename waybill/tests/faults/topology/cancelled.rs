@@ -3,15 +3,15 @@
 use bus::topology::WorkQueue;
 
 use crate::checker::assert_promises_kept;
-use crate::load::{Habits, Load};
-use crate::plant::{Plant, Shape};
+use crate::cluster::{Cluster, Shape};
+use crate::load::{Load, WorkloadConfig};
 use crate::scale::scaled;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_consumers_consume_again() {
-    let plant = Plant::distributed("cancelled", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, 4, Habits::default()).await.unwrap();
-    let (bus, api) = (plant.bus().await.unwrap(), plant.api("CUST01").unwrap());
+    let cluster = Cluster::distributed("cancelled", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, 4, WorkloadConfig::default()).await.unwrap();
+    let (bus, api) = (cluster.bus().await.unwrap(), cluster.api("CUST01").unwrap());
     load.decided(&api).await;
     let times = scaled(1, 10);
     for _ in 0..times {
@@ -21,9 +21,9 @@ async fn cancelled_consumers_consume_again() {
         ] {
             let queue = bus.topology().work(queue);
             let said = "the broker has cancelled a consumer";
-            let service = &plant.copies_of(service)[0];
+            let service = &cluster.copies_of(service)[0];
             let before = service.said(said).await.unwrap();
-            let told = plant.broker().ctl(&["eval", &cancel(&queue)]).await.unwrap();
+            let told = cluster.broker().ctl(&["eval", &cancel(&queue)]).await.unwrap();
             assert_ne!(told.trim(), "0", "consumers of {queue} were told");
             testkit::eventually("the service notices", async || {
                 service.said(said).await.is_ok_and(|times| times > before)
@@ -34,7 +34,7 @@ async fn cancelled_consumers_consume_again() {
         }
     }
     println!("{}", load.log().summary());
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 /// Has the channels of a quorum queue's consumers hear that it has ended, while it can't be found: they then cancel

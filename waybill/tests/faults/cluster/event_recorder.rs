@@ -15,22 +15,22 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-/// The position of each event that was heard, by order and version.
-pub(crate) type Heard = BTreeMap<(Uuid, i64), i64>;
+/// The position of each event that was recorded, by order and version.
+pub(crate) type RecordedEvents = BTreeMap<(Uuid, i64), i64>;
 
 /// A durable queue of the tests' own behind the events' exchange, in a namespace of its own so that whatever vanishes
-/// from the processes' is not put back from here. Heard of until dropped.
-pub(crate) struct Tap {
-    heard: Arc<Mutex<Heard>>,
+/// from the processes' is not put back from here. Records until dropped.
+pub(crate) struct EventRecorder {
+    recorded: Arc<Mutex<RecordedEvents>>,
     _listening: JoinSet<()>,
 }
 
-impl Tap {
+impl EventRecorder {
     /// Hears whatever is published from now on to the exchange, which exists.
     pub(super) async fn open(broker: &RabbitMq, exchange: &str) -> Result<Self> {
-        let topology = Topology::new("tap", RetryDelays(Vec::new()));
+        let topology = Topology::new("recorder", RetryDelays(Vec::new()));
         let queue = topology.work(WorkQueue::InventoryOrderEvents);
-        let bus = AmqpTransport::connect(AmqpConfig::new(broker.url(), unique("tap"), topology))?;
+        let bus = AmqpTransport::connect(AmqpConfig::new(broker.url(), unique("recorder"), topology))?;
         bus.wait_until_up(Duration::from_secs(30)).await.map_err(|link| anyhow::anyhow!("{link:?}"))?;
         let resource = |kind: &str, name: &str| format!("rabbit_misc:r(<<\"/\">>, {kind}, <<\"{name}\">>)");
         let (source, destination) = (resource("exchange", exchange), resource("queue", &queue));
@@ -39,24 +39,24 @@ impl Tap {
         );
         broker.ctl(&["eval", &bind]).await?;
 
-        let heard = Arc::<Mutex<Heard>>::default();
+        let recorded = Arc::<Mutex<RecordedEvents>>::default();
         let mut listening = JoinSet::new();
-        listening.spawn(listen(bus, queue, Arc::clone(&heard)));
-        Ok(Self { heard, _listening: listening })
+        listening.spawn(listen(bus, queue, Arc::clone(&recorded)));
+        Ok(Self { recorded, _listening: listening })
     }
 
     /// What was heard so far.
-    pub(crate) fn heard(&self) -> Heard {
-        self.heard.lock().unwrap().clone()
+    pub(crate) fn recorded_events(&self) -> RecordedEvents {
+        self.recorded.lock().unwrap().clone()
     }
 }
 
 /// Goes on over whatever becomes of the broker.
-async fn listen(bus: AmqpTransport, queue: String, heard: Arc<Mutex<Heard>>) {
+async fn listen(bus: AmqpTransport, queue: String, recorded: Arc<Mutex<RecordedEvents>>) {
     loop {
         if let Ok(mut deliveries) = bus.consume(&queue, 100).await {
             while let Some(delivery) = deliveries.recv().await {
-                heard.lock().unwrap().extend(event(&delivery.message));
+                recorded.lock().unwrap().extend(event(&delivery.message));
                 delivery.ack().await;
             }
         }

@@ -13,12 +13,12 @@ use tokio::time::sleep;
 const HELD: u16 = 8;
 
 /// Competes for messages with those that work on them, as a copy that dies over each would, until dropped.
-pub(crate) struct Detour {
+pub(crate) struct ReorderingProxy {
     taken: Arc<AtomicU64>,
     _holding: JoinSet<()>,
 }
 
-impl Detour {
+impl ReorderingProxy {
     /// Through the hands of a consumer of each of these queues, which gives each message back up to `latest` later.
     pub(crate) async fn start(bus: &SharedTransport, queues: &[String], latest: Duration) -> Result<Self> {
         let taken = Arc::<AtomicU64>::default();

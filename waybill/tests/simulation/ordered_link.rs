@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 /// Customers that exist, and one more that doesn't.
 pub(crate) const CUSTOMERS: [&str; 3] = ["CUST01", "CUST02", "CUST99"];
 
-pub(crate) struct Line {
+pub(crate) struct OrderedLink {
     pub(crate) rng: Arc<Mutex<StdRng>>,
     /// Nothing goes wrong any more.
     pub(crate) calm: AtomicBool,
@@ -30,7 +30,7 @@ pub(crate) struct Line {
     pub(crate) orders: OnceLock<Weak<OrderRequests>>,
 }
 
-impl Line {
+impl OrderedLink {
     async fn handle(
         &self,
         pattern: &str,
@@ -55,7 +55,7 @@ impl Line {
 }
 
 #[async_trait]
-impl Ask for Line {
+impl Ask for OrderedLink {
     async fn ask(
         &self,
         pattern: &str,

@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use testkit::workspace_program;
 
-use super::{NAMESPACE, Plant, retry_delays};
+use super::{Cluster, NAMESPACE, retry_delays};
 
 /// How long a tool may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-impl Plant {
+impl Cluster {
     /// Runs `waybill` with these arguments and answers what it printed; an error where it found something amiss, with
     /// what it printed.
     pub(crate) async fn operator(&self, arguments: &[&str]) -> Result<String> {

@@ -17,12 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::line::CUSTOMERS;
+use crate::ordered_link::CUSTOMERS;
 use crate::template::STOCK;
 
 /// Everything that was asked for and answered.
 #[derive(Default)]
-pub(crate) struct Shopper {
+pub(crate) struct Client {
     /// Accepted orders, with the fingerprints of all inputs that were accepted under their id.
     pub(crate) accepted: BTreeMap<OrderId, BTreeSet<String>>,
     /// Versions that somebody was told of, with the status they were told.
@@ -35,7 +35,7 @@ pub(crate) fn draw_id(rng: &mut StdRng) -> Uuid {
     uuid::Builder::from_random_bytes(rng.random()).into_uuid()
 }
 
-impl Shopper {
+impl Client {
     /// A command to place an order: often under a key that was used before, with the same input or another.
     pub(crate) fn places(&mut self, rng: &mut StdRng, now: Timestamp) -> Message {
         let customer_id = CUSTOMERS[rng.random_range(0..20) * 3 / 20].parse().unwrap();

@@ -23,9 +23,9 @@ const MARK: &str = "x-repeated";
 /// Copies of each message.
 const COPIES: u64 = 2;
 
-/// What was repeated.
+/// What was duplicated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Repeated {
+pub(crate) struct Duplicated {
     /// Messages that were published by others, and found a queue.
     pub(crate) messages: u64,
     /// Copies that the broker took, and found a queue. One that comes late for whoever waited may find none.
@@ -43,13 +43,13 @@ struct Counts {
 }
 
 /// Sends every message of a broker twice more, until dropped.
-pub(crate) struct Repeater {
+pub(crate) struct DuplicatingProxy {
     counts: Arc<Counts>,
     _connection: Connection,
     _repeating: JoinSet<()>,
 }
 
-impl Repeater {
+impl DuplicatingProxy {
     /// Repeats whatever is published from now on, each copy up to `latest` later.
     pub(crate) async fn start(broker: &RabbitMq, latest: Duration) -> Result<Self> {
         broker.ctl(&["trace_on"]).await?;
@@ -69,14 +69,14 @@ impl Repeater {
     }
 
     /// Repeats no more, and waits until every copy has arrived.
-    pub(crate) async fn end(&self) -> Repeated {
+    pub(crate) async fn end(&self) -> Duplicated {
         self.counts.ended.store(true, Ordering::Release);
         eventually("every copy has arrived", async || {
             let read = |count: &AtomicU64| count.load(Ordering::Acquire);
             let Counts { messages, copies, heard, due, .. } = &*self.counts;
             let outstanding = read(due) - read(heard);
             anyhow::ensure!(outstanding == 0, "{outstanding} are to come");
-            anyhow::Ok(Repeated { messages: read(messages), copies: read(copies) })
+            anyhow::Ok(Duplicated { messages: read(messages), copies: read(copies) })
         })
         .await
     }
@@ -85,7 +85,9 @@ impl Repeater {
 async fn repeat(mut published: Consumer, sending: Channel, latest: Duration, counts: Arc<Counts>) {
     let mut copying = JoinSet::new();
     while let Some(Ok(told)) = published.next().await {
-        let Some(told) = Told::read(&told).expect("the firehose tells of messages") else { continue };
+        let Some(told) = TracedMessage::read(&told).expect("the firehose tells of messages") else {
+            continue;
+        };
         if told.is_copy {
             counts.heard.fetch_add(1, Ordering::AcqRel);
             counts.copies.fetch_add(u64::from(told.found_queue), Ordering::AcqRel);
@@ -107,7 +109,7 @@ async fn repeat(mut published: Consumer, sending: Channel, latest: Duration, cou
 
 /// A message as the firehose tells of it.
 #[derive(Clone)]
-struct Told {
+struct TracedMessage {
     exchange: ShortString,
     routing_key: ShortString,
     properties: BasicProperties,
@@ -116,7 +118,7 @@ struct Told {
     found_queue: bool,
 }
 
-impl Told {
+impl TracedMessage {
     /// Nothing where it is the broker's own.
     fn read(told: &Delivery) -> Result<Option<Self>> {
         let about = told.properties.headers().as_ref().context("headers")?.inner();
@@ -170,7 +172,7 @@ fn marked(told: &FieldTable) -> BasicProperties {
             ("reply_to", _, Some(text)) => properties.with_reply_to(text),
             ("expiration", _, Some(text)) => properties.with_expiration(text),
             ("type", _, Some(text)) => properties.with_type(text),
-            _ => panic!("a property that isn't repeated: {name} {value:?}"),
+            _ => panic!("a property that isn't duplicated: {name} {value:?}"),
         };
     }
     headers.insert(MARK.into(), AMQPValue::Boolean(true));

@@ -1,4 +1,4 @@
-//! One process of the plant, which may be killed and started again under the same ports.
+//! One process of the cluster, which may be killed and started again under the same ports.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// A program, how to start it, and the process that runs it now.
 pub(crate) struct Program {
-    /// Unique in its plant, such as `order-service-1`.
+    /// Unique in its cluster, such as `order-service-1`.
     pub(crate) name: String,
     path: PathBuf,
     arguments: Vec<&'static str>,

@@ -9,8 +9,8 @@ use bus::transport::SharedTransport;
 use tokio::time::{Instant, sleep};
 
 use super::{Facts, Promise, Violation, judge};
+use crate::cluster::Cluster;
 use crate::load::{ClientLog, Load, Subscriber};
-use crate::plant::Plant;
 
 /// How long the system may take to come to rest: what it waits for itself is seconds.
 const WAIT_LIMIT: Duration = Duration::from_secs(90);
@@ -26,20 +26,20 @@ const REPORTED: usize = 25;
 ///
 /// # Panics
 /// With every violation that persists, in words.
-pub(crate) async fn assert_promises_kept(plant: &Plant, load: Load) {
-    assert_promises_kept_with(plant, load, Vec::new()).await;
+pub(crate) async fn assert_promises_kept(cluster: &Cluster, load: Load) {
+    assert_promises_kept_with(cluster, load, Vec::new()).await;
 }
 
 /// [`assert_promises_kept`] where poison of these ids was injected.
-pub(crate) async fn assert_promises_kept_with(plant: &Plant, load: Load, poison: Vec<String>) {
-    facts_at_rest(plant, load, poison).await;
+pub(crate) async fn assert_promises_kept_with(cluster: &Cluster, load: Load, poison: Vec<String>) {
+    facts_at_rest(cluster, load, poison).await;
 }
 
 /// [`assert_promises_kept_with`], and the facts that it rests on.
-pub(crate) async fn facts_at_rest(plant: &Plant, load: Load, poison: Vec<String>) -> Facts {
+pub(crate) async fn facts_at_rest(cluster: &Cluster, load: Load, poison: Vec<String>) -> Facts {
     let (log, subscribers) = load.stop().await.unwrap();
-    log.write(&plant.logs().join("client-log.jsonl")).unwrap();
-    let observer = Observer::new(plant, log, subscribers, poison).await.unwrap();
+    log.write(&cluster.logs().join("client-log.jsonl")).unwrap();
+    let observer = Observer::new(cluster, log, subscribers, poison).await.unwrap();
     let (violations, facts) = observer.at_rest().await;
     if violations.is_empty() {
         return facts;
@@ -53,14 +53,14 @@ pub(crate) async fn facts_at_rest(plant: &Plant, load: Load, poison: Vec<String>
         "{count} violations ({}):\n{}\nlogs are in {}",
         observer.log.summary(),
         report.join("\n"),
-        plant.logs().display()
+        cluster.logs().display()
     );
 }
 
 /// Stops the load, waits until what is found no longer changes, and answers it: for runs that must not pass.
-pub(crate) async fn lasting_violations(plant: &Plant, load: Load) -> Vec<Violation> {
+pub(crate) async fn lasting_violations(cluster: &Cluster, load: Load) -> Vec<Violation> {
     let (log, subscribers) = load.stop().await.unwrap();
-    let observer = Observer::new(plant, log, subscribers, Vec::new()).await.unwrap();
+    let observer = Observer::new(cluster, log, subscribers, Vec::new()).await.unwrap();
     let deadline = Instant::now() + WAIT_LIMIT;
     let (mut found, mut since) = (Vec::new(), Instant::now());
     while Instant::now() < deadline {
@@ -77,7 +77,7 @@ pub(crate) async fn lasting_violations(plant: &Plant, load: Load) -> Vec<Violati
 }
 
 struct Observer<'a> {
-    plant: &'a Plant,
+    cluster: &'a Cluster,
     bus: Option<SharedTransport>,
     log: Arc<ClientLog>,
     subscribers: Vec<Subscriber>,
@@ -86,13 +86,13 @@ struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     async fn new(
-        plant: &'a Plant,
+        cluster: &'a Cluster,
         log: Arc<ClientLog>,
         subscribers: Vec<Subscriber>,
         poison: Vec<String>,
     ) -> Result<Self> {
-        let bus = if plant.is_distributed() { Some(plant.bus().await?) } else { None };
-        Ok(Self { plant, bus, log, subscribers, poison })
+        let bus = if cluster.is_distributed() { Some(cluster.bus().await?) } else { None };
+        Ok(Self { cluster, bus, log, subscribers, poison })
     }
 
     /// How things are once the system rests, and what is wrong then, or still wrong when patience ends.
@@ -112,12 +112,12 @@ impl<'a> Observer<'a> {
     async fn look(&self) -> (Vec<Violation>, Facts) {
         let looked = async {
             let mut restless = self.restless_queues().await?;
-            let mut facts = Facts::of_tables(&self.plant.tables).await?;
+            let mut facts = Facts::of_tables(&self.cluster.tables).await?;
             restless.extend(restless_orders(&facts));
             if restless.is_empty() {
-                facts.ask_api(self.plant).await?;
+                facts.ask_api(self.cluster).await?;
             }
-            facts.heard = self.plant.heard();
+            facts.heard = self.cluster.recorded_events();
             facts.ask_clients(&self.log, &self.subscribers);
             facts.dead_letters = self.dead_letters().await?;
             facts.poison.clone_from(&self.poison);
@@ -151,7 +151,7 @@ impl<'a> Observer<'a> {
             }
             // The running process keeps its file to itself.
             None => {
-                for line in self.plant.programs[0].metrics().await?.lines() {
+                for line in self.cluster.programs[0].metrics().await?.lines() {
                     depths.extend(embedded_depth(line));
                 }
             }

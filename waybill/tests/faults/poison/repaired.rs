@@ -9,28 +9,28 @@ use uuid::Uuid;
 
 use super::others::measured;
 use crate::checker::assert_promises_kept;
-use crate::load::{Basket, Entry, Habits, Load, Outcome, attempt};
-use crate::plant::{ENDLESS, Plant, Shape, Whose};
+use crate::cluster::{Cluster, ENDLESS, Shape, Whose};
+use crate::load::{Basket, Entry, Load, Outcome, WorkloadConfig, attempt};
 use crate::scale::scaled;
 
 /// Orders to this address can't be stored until that is mended.
 const CURSED: &str = "13 Cursed Lane";
-/// The first try, and one after each of the plant's retry delays.
+/// The first try, and one after each of the cluster's retry delays.
 const ATTEMPTS: u32 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_always_fails_is_set_aside_and_takes_effect_once_when_replayed() {
-    let plant = Plant::distributed("cursed", Shape::default()).await.unwrap();
-    let load = Load::start(&plant, 4, Habits::default()).await.unwrap();
-    load.pulse().reaches(20, Duration::from_secs(60)).await.unwrap();
-    let bus = plant.bus().await.unwrap();
+    let cluster = Cluster::distributed("cursed", Shape::default()).await.unwrap();
+    let load = Load::start(&cluster, 4, WorkloadConfig::default()).await.unwrap();
+    load.progress().reaches(20, Duration::from_secs(60)).await.unwrap();
+    let bus = cluster.bus().await.unwrap();
     let curse = format!(
         "ALTER TABLE orders ADD CONSTRAINT cursed CHECK (shipping_address IS NULL OR shipping_address <> '{CURSED}') \
          NOT VALID"
     );
-    plant.tables.run(Whose::Orders, &curse).await.unwrap();
+    cluster.tables.run(Whose::Orders, &curse).await.unwrap();
 
-    let api = plant.api("CUST01").unwrap();
+    let api = cluster.api("CUST01").unwrap();
     let cursed = scaled(3, 20);
     let failing = async {
         let mut accepted = Vec::new();
@@ -51,7 +51,7 @@ async fn a_command_that_always_fails_is_set_aside_and_takes_effect_once_when_rep
         }
         (accepted, set_aside(&bus, cursed).await)
     };
-    let ((accepted, letters), slowest) = measured(&plant, &load, failing).await;
+    let ((accepted, letters), slowest) = measured(&cluster, &load, failing).await;
     for letter in &letters {
         assert_eq!((letter.code.as_str(), letter.attempts), ("INTERNAL", ATTEMPTS), "{letter:?}");
         assert_eq!(letter.queue, "waybill.order.commands");
@@ -61,19 +61,19 @@ async fn a_command_that_always_fails_is_set_aside_and_takes_effect_once_when_rep
     }
 
     // Replayed too early it fails again; mended, one by its id and the rest by their code.
-    let replayed = plant.operator(&["dead-letters", "replay", &letters[0].id]).await.unwrap();
+    let replayed = cluster.operator(&["dead-letters", "replay", &letters[0].id]).await.unwrap();
     assert!(replayed.contains("1 dead letter replayed"), "{replayed}");
     set_aside(&bus, cursed).await;
-    plant.tables.run(Whose::Orders, "ALTER TABLE orders DROP CONSTRAINT cursed").await.unwrap();
-    plant.operator(&["dead-letters", "replay", &letters[0].id]).await.unwrap();
-    plant.operator(&["dead-letters", "replay", "--code", "INTERNAL"]).await.unwrap();
+    cluster.tables.run(Whose::Orders, "ALTER TABLE orders DROP CONSTRAINT cursed").await.unwrap();
+    cluster.operator(&["dead-letters", "replay", &letters[0].id]).await.unwrap();
+    cluster.operator(&["dead-letters", "replay", "--code", "INTERNAL"]).await.unwrap();
     let ids: Vec<String> = accepted.iter().map(|id| format!("'{id}'")).collect();
     let decided = format!(
         "SELECT count(*) FROM orders WHERE status = 'PROCESSING' AND NOT fenced AND id IN ({})",
         ids.join(", ")
     );
     eventually("every order that was accepted is there", async || {
-        let decided = plant.tables.texts(Whose::Orders, &decided).await?;
+        let decided = cluster.tables.texts(Whose::Orders, &decided).await?;
         anyhow::ensure!(decided == [cursed.to_string()], "{decided:?} of {cursed}");
         anyhow::Ok(())
     })
@@ -81,7 +81,7 @@ async fn a_command_that_always_fails_is_set_aside_and_takes_effect_once_when_rep
 
     println!("{cursed} commands failed {ATTEMPTS} times each; {slowest}; {}", load.log().summary());
     slowest.assert_nobody_was_held_up();
-    assert_promises_kept(&plant, load).await;
+    assert_promises_kept(&cluster, load).await;
 }
 
 async fn set_aside(bus: &bus::transport::SharedTransport, count: usize) -> Vec<DeadLetter> {

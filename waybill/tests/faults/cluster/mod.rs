@@ -1,13 +1,13 @@
 //! The whole system as real processes, and the ways to break it.
 
-mod detour;
+mod duplicating_proxy;
+mod event_recorder;
 mod operator;
 mod program;
 mod proxy;
-mod repeater;
+mod reordering_proxy;
 mod stock;
 mod tables;
-mod tap;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use bus::topology::{RetryDelays, Topology};
 use bus::transport::{Link, SharedTransport, Transport as _};
 use testkit::{Postgres, RabbitMq, free_port, unique};
 
-pub(crate) use detour::Detour;
+pub(crate) use duplicating_proxy::{Duplicated, DuplicatingProxy};
+pub(crate) use event_recorder::RecordedEvents;
 pub(crate) use program::Program;
 pub(crate) use proxy::{Mode, Proxy};
-pub(crate) use repeater::{Repeated, Repeater};
+pub(crate) use reordering_proxy::ReorderingProxy;
 pub(crate) use stock::{ENDLESS, RARE, RARE_STOCK, UNKNOWN};
 pub(crate) use tables::{Column, Tables, Whose, open};
-pub(crate) use tap::Heard;
 
 use crate::load::Api;
-use tap::Tap;
+use event_recorder::EventRecorder;
 
 const SECRET: &str = "a secret for tests alone, 32 bytes or more";
 const NAMESPACE: &str = "waybill";
@@ -41,23 +41,23 @@ pub(crate) struct Shape {
     /// Whether the processes reach the broker through a [`Proxy`].
     pub(crate) proxied: bool,
     /// Whether every event that the broker takes is heard beside the processes, to be held against the tables.
-    pub(crate) tapped: bool,
+    pub(crate) records_events: bool,
     /// Environment beside the usual.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { copies: 1, proxied: false, tapped: true, variables: Vec::new() }
+        Self { copies: 1, proxied: false, records_events: true, variables: Vec::new() }
     }
 }
 
-/// The running system. Gone without a trace when dropped, but for its logs in [`Plant::logs`].
-pub(crate) struct Plant {
+/// The running system. Gone without a trace when dropped, but for its logs in [`Cluster::logs`].
+pub(crate) struct Cluster {
     pub(crate) programs: Vec<Arc<Program>>,
     pub(crate) tables: Tables,
     pub(crate) proxy: Option<Proxy>,
-    tap: Option<Tap>,
+    event_recorder: Option<EventRecorder>,
     gateways: Vec<String>,
     engines: Engines,
     logs: PathBuf,
@@ -68,7 +68,7 @@ enum Engines {
     Embedded(tempfile::TempDir),
 }
 
-impl Plant {
+impl Cluster {
     /// The four processes over a private RabbitMQ and PostgreSQL, ready, with products in stock.
     pub(crate) async fn distributed(name: &str, shape: Shape) -> Result<Self> {
         let logs = logs(name)?;
@@ -107,12 +107,13 @@ impl Plant {
         }
         let tables = Tables::Postgres { server: Arc::clone(&database), orders, inventory };
         let engines = Engines::Servers { broker, database };
-        let mut plant = Self { programs, tables, proxy, tap: None, gateways, engines, logs };
-        plant.begin().await?;
-        if shape.tapped {
-            plant.tap = Some(Tap::open(plant.broker(), &format!("{NAMESPACE}.events")).await?);
+        let mut cluster = Self { programs, tables, proxy, event_recorder: None, gateways, engines, logs };
+        cluster.begin().await?;
+        if shape.records_events {
+            cluster.event_recorder =
+                Some(EventRecorder::open(cluster.broker(), &format!("{NAMESPACE}.events")).await?);
         }
-        Ok(plant)
+        Ok(cluster)
     }
 
     /// `waybill up` over the embedded broker and SQLite, ready, with products in stock.
@@ -125,17 +126,17 @@ impl Plant {
         environment.push(("DATA_DIR", folder.path().display().to_string()));
         let log = logs.join("waybill.log");
         let program = Program::new("waybill".to_owned(), "waybill", &["up"], environment, admin_port, log)?;
-        let plant = Self {
+        let cluster = Self {
             programs: vec![Arc::new(program)],
             tables: Tables::Sqlite(folder.path().to_owned()),
             proxy: None,
-            tap: None,
+            event_recorder: None,
             gateways: vec![format!("127.0.0.1:{port}")],
             engines: Engines::Embedded(folder),
             logs,
         };
-        plant.begin().await?;
-        Ok(plant)
+        cluster.begin().await?;
+        Ok(cluster)
     }
 
     async fn begin(&self) -> Result<()> {
@@ -211,8 +212,8 @@ impl Plant {
     }
 
     /// What the broker was heard to take, where that is listened to.
-    pub(crate) fn heard(&self) -> Option<Heard> {
-        self.tap.as_ref().map(Tap::heard)
+    pub(crate) fn recorded_events(&self) -> Option<RecordedEvents> {
+        self.event_recorder.as_ref().map(EventRecorder::recorded_events)
     }
 
     /// Where logs and records are kept for whoever looks into a failure.

@@ -13,48 +13,48 @@ use uuid::Uuid;
 
 use super::api::{BasketItem, Shown};
 use super::log::Told;
-use super::{Api, Attempt, Basket, Change, ClientLog, Entry, Outcome, Pulse, Verdict};
-use crate::plant::{ENDLESS, RARE, UNKNOWN};
+use super::{Api, Attempt, Basket, Change, ClientLog, Entry, Outcome, Progress, Verdict};
+use crate::cluster::{ENDLESS, RARE, UNKNOWN};
 
 /// How long an order is tried again before the client gives up on an outcome.
 const STUBBORNNESS: Duration = Duration::from_secs(120);
 
-/// How a buyer behaves.
+/// How a client behaves.
 #[derive(Clone, Copy)]
-pub(crate) struct Habits {
+pub(crate) struct WorkloadConfig {
     /// The longest pause between two orders.
     pub(crate) pause: Duration,
     /// Whether orders are cancelled, shipped and changed too.
     pub(crate) changes: bool,
 }
 
-impl Default for Habits {
+impl Default for WorkloadConfig {
     fn default() -> Self {
         Self { pause: Duration::from_millis(60), changes: true }
     }
 }
 
-pub(super) struct Buyer {
+pub(super) struct Client {
     pub(super) api: Api,
     pub(super) log: Arc<ClientLog>,
-    pub(super) pulse: Pulse,
-    pub(super) habits: Habits,
+    pub(super) progress: Progress,
+    pub(super) config: WorkloadConfig,
 }
 
-impl Buyer {
+impl Client {
     pub(super) async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let wait = rand::random_bool(0.8);
             let (entry, shown) = place(&self.api, random_basket(), wait, 0.3).await;
             self.log.add(entry);
             if let Some(order) = shown {
-                self.pulse.beat();
+                self.progress.beat();
                 self.read(&order).await;
-                if self.habits.changes {
+                if self.config.changes {
                     self.change(&order).await;
                 }
             }
-            let pause = self.habits.pause.mul_f64(rand::random_range(0.0..1.0));
+            let pause = self.config.pause.mul_f64(rand::random_range(0.0..1.0));
             stop.run_until_cancelled(sleep(pause)).await;
         }
     }

@@ -31,9 +31,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::fate::{Fate, Fates, Stalled};
-use crate::line::Line;
-use crate::shopper::{Shopper, draw_id};
+use crate::client::{Client, draw_id};
+use crate::fault_plan::{Fault, FaultPlan, Stalled};
+use crate::ordered_link::OrderedLink;
 use crate::template;
 
 /// How long a hold may be unheard of.
@@ -42,17 +42,17 @@ const HOLD: Duration = Duration::from_secs(20);
 const ROUNDS_TO_REST: usize = 200;
 const ROUND: Duration = Duration::from_secs(7);
 
-pub(crate) struct World {
+pub(crate) struct Simulation {
     pub(crate) orders_database: Database,
     pub(crate) inventory_database: Database,
-    pub(crate) shopper: Shopper,
+    pub(crate) client: Client,
     pub(crate) broker: ManualBroker,
     /// What a gateway heard, in the order it heard it.
-    pub(crate) heard: Vec<OrderEvent>,
+    pub(crate) recorded: Vec<OrderEvent>,
     rng: Arc<Mutex<StdRng>>,
     clock: Arc<ManualClock>,
-    line: Arc<Line>,
-    fates: Fates,
+    link: Arc<OrderedLink>,
+    fault_plan: FaultPlan,
     context: Context,
     topology: Topology,
     stalled: Vec<Stalled>,
@@ -80,7 +80,7 @@ impl IdSource for SeededIds {
     }
 }
 
-impl World {
+impl Simulation {
     pub(crate) async fn new(seed: u64) -> Self {
         let folder = template::folder();
         template::copy_to(folder.path()).await;
@@ -92,14 +92,14 @@ impl World {
         };
         let orders_database = connect("orders.sqlite").await;
         let inventory_database = connect("inventory.sqlite").await;
-        let fates = Fates::default();
+        let fault_plan = FaultPlan::default();
         let inventory = Inventory {
             database: inventory_database.clone(),
             currency: Currency::USD,
             hold_time: HoldTime(HOLD),
-            failpoints: fates.failpoints(),
+            failpoints: fault_plan.failpoints(),
         };
-        let line = Arc::new(Line {
+        let link = Arc::new(OrderedLink {
             rng: Arc::clone(&rng),
             calm: false.into(),
             inventory_away: false.into(),
@@ -110,11 +110,11 @@ impl World {
         let forever = Duration::from_secs(3_600);
         let context = Context {
             database: orders_database.clone(),
-            ask: line.clone(),
+            ask: link.clone(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds(Arc::clone(&rng))),
             committed: Arc::new(Notify::new()),
-            failpoints: fates.failpoints(),
+            failpoints: fault_plan.failpoints(),
             timeouts: Timeouts {
                 place_timeout: forever,
                 request_timeout: Duration::from_secs(5),
@@ -122,20 +122,20 @@ impl World {
             },
         };
         let requests = Arc::new(OrderRequests::new(context.clone()));
-        assert!(line.orders.set(Arc::downgrade(&requests)).is_ok(), "set once");
+        assert!(link.orders.set(Arc::downgrade(&requests)).is_ok(), "set once");
         let topology = Topology::new("simulation", RetryDelays::default());
         let broker = ManualBroker::new(topology.clone(), clock.clone());
-        let system = System::boot(&broker, &context, &line).await;
+        let system = System::boot(&broker, &context, &link).await;
         Self {
             orders_database,
             inventory_database,
-            shopper: Shopper::default(),
+            client: Client::default(),
             broker,
-            heard: Vec::new(),
+            recorded: Vec::new(),
             rng,
             clock,
-            line,
-            fates,
+            link,
+            fault_plan,
             context,
             topology,
             stalled: Vec::new(),
@@ -160,7 +160,7 @@ impl World {
             94..97 => self.wake_one().await,
             97..99 => {
                 let away = self.draw(0..2) == 0;
-                self.line.inventory_away.store(away, Ordering::SeqCst);
+                self.link.inventory_away.store(away, Ordering::SeqCst);
             }
             _ => self.crash().await,
         }
@@ -169,7 +169,7 @@ impl World {
 
     /// Nothing goes wrong any more, until nothing is left to be done.
     pub(crate) async fn come_to_rest(&mut self) {
-        self.line.calm.store(true, Ordering::SeqCst);
+        self.link.calm.store(true, Ordering::SeqCst);
         for stalled in std::mem::take(&mut self.stalled) {
             stalled.resume().await;
         }
@@ -211,23 +211,23 @@ impl World {
     }
 
     /// What befalls the next handler, if anything.
-    fn plan(&self) -> Option<(u32, Fate)> {
+    fn plan(&self) -> Option<(u32, Fault)> {
         let drawn = self.draw(0..100);
         match drawn {
-            0..10 => Some((drawn % 3, Fate::Crash)),
-            10..18 => Some((drawn % 3, Fate::Stall)),
+            0..10 => Some((drawn % 3, Fault::Crash)),
+            10..18 => Some((drawn % 3, Fault::Stall)),
             _ => None,
         }
     }
 
     async fn run(&mut self, work: LocalBoxFuture<'static, ()>) {
         let plan = self.plan();
-        let stalled = self.fates.run(plan, work).await;
+        let stalled = self.fault_plan.run(plan, work).await;
         self.stalled.extend(stalled);
     }
 
     async fn place(&mut self) {
-        let message = self.shopper.places(&mut self.rng.lock().unwrap(), self.clock.now());
+        let message = self.client.places(&mut self.rng.lock().unwrap(), self.clock.now());
         let copies = if self.draw(0..10) == 0 { 2 } else { 1 };
         let target = Target::Queue(self.topology.work(WorkQueue::OrderCommands));
         for _ in 0..copies {
@@ -290,9 +290,9 @@ impl World {
     }
 
     async fn change(&mut self) {
-        let asked = self.shopper.change(&mut self.rng.lock().unwrap());
+        let asked = self.client.change(&mut self.rng.lock().unwrap());
         let Some(index) = asked else { return };
-        self.shopper.ask_for(&*self.line, index).await;
+        self.client.ask_for(&*self.link, index).await;
     }
 
     fn pass_time(&mut self) {
@@ -313,7 +313,7 @@ impl World {
     async fn crash(&mut self) {
         self.stalled.clear();
         self.broker.crash();
-        self.system = System::boot(&self.broker, &self.context, &self.line).await;
+        self.system = System::boot(&self.broker, &self.context, &self.link).await;
     }
 
     /// A gateway that keeps up hears everything before the next step.
@@ -322,7 +322,7 @@ impl World {
         for queue in queues.iter().filter(|name| name.ends_with(".events")) {
             while self.broker.deliver(queue, 0) {
                 while let Ok(delivery) = self.system.live.try_recv() {
-                    self.heard.push(bus::events::read_event(&delivery.message).unwrap());
+                    self.recorded.push(bus::events::read_event(&delivery.message).unwrap());
                 }
             }
         }
@@ -330,7 +330,7 @@ impl World {
 }
 
 impl System {
-    async fn boot(broker: &ManualBroker, context: &Context, line: &Arc<Line>) -> Self {
+    async fn boot(broker: &ManualBroker, context: &Context, link: &Arc<OrderedLink>) -> Self {
         let transport = broker.transport("system.1");
         let live = ExclusiveQueue {
             purpose: "events",
@@ -354,11 +354,11 @@ impl System {
         Self {
             live,
             placing: worker(WorkQueue::OrderCommands, Arc::new(PlaceOrders::new(context.clone()))),
-            following: worker(WorkQueue::InventoryOrderEvents, Arc::new(line.inventory.clone())),
+            following: worker(WorkQueue::InventoryOrderEvents, Arc::new(link.inventory.clone())),
             pending: Arc::new(RetryPending::new(context.clone())),
             settling: SettleExpiredHolds {
-                inventory: line.inventory.clone(),
-                ask: line.clone(),
+                inventory: link.inventory.clone(),
+                ask: link.clone(),
                 timeout: Duration::from_secs(3_600),
             },
             relays: [relay(), relay()],

@@ -6,22 +6,22 @@ use store::failpoint::{Failpoint, Failpoints};
 use tokio::sync::{Notify, oneshot};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Fault {
     Crash,
     Stall,
 }
 
 #[derive(Default)]
-struct Plan {
+struct Next {
     /// Failpoints still to be passed, and what befalls the handler then.
-    next: Option<(u32, Fate)>,
+    next: Option<(u32, Fault)>,
     resume: Option<oneshot::Sender<()>>,
 }
 
 /// Decides at failpoints by a plan made before each step.
 #[derive(Clone, Default)]
-pub(crate) struct Fates {
-    plan: Arc<Mutex<Plan>>,
+pub(crate) struct FaultPlan {
+    plan: Arc<Mutex<Next>>,
     struck: Arc<Notify>,
 }
 
@@ -31,22 +31,22 @@ pub(crate) struct Stalled {
     resume: oneshot::Sender<()>,
 }
 
-impl Fates {
+impl FaultPlan {
     pub(crate) fn failpoints(&self) -> Failpoints {
-        let fates = self.clone();
+        let fault_plan = self.clone();
         Failpoints::new(move |failpoint| {
-            let fates = fates.clone();
-            Box::pin(async move { fates.reached(failpoint).await })
+            let fault_plan = fault_plan.clone();
+            Box::pin(async move { fault_plan.reached(failpoint).await })
         })
     }
 
     /// Runs `work`; the plan may end it early, or leave it stalled.
     pub(crate) async fn run(
         &self,
-        plan: Option<(u32, Fate)>,
+        plan: Option<(u32, Fault)>,
         mut work: LocalBoxFuture<'static, ()>,
     ) -> Option<Stalled> {
-        *self.plan.lock().unwrap() = Plan { next: plan, resume: None };
+        *self.plan.lock().unwrap() = Next { next: plan, resume: None };
         let struck = tokio::select! {
             () = &mut work => false,
             () = self.struck.notified() => true,
@@ -56,27 +56,27 @@ impl Fates {
     }
 
     async fn reached(&self, failpoint: Failpoint) {
-        let (fate, resumed) = {
+        let (fault, resumed) = {
             let mut plan = self.plan.lock().unwrap();
             match plan.next {
                 None => return,
                 // Whoever stalls in a transaction keeps SQLite's one writer from all the others: it stalls further on.
-                Some((0, Fate::Stall)) if failpoint == Failpoint::ReleaseBeforeCommit => return,
-                Some((0, fate)) => {
+                Some((0, Fault::Stall)) if failpoint == Failpoint::ReleaseBeforeCommit => return,
+                Some((0, fault)) => {
                     let (resume, resumed) = oneshot::channel();
-                    *plan = Plan { next: None, resume: (fate == Fate::Stall).then_some(resume) };
-                    (fate, resumed)
+                    *plan = Next { next: None, resume: (fault == Fault::Stall).then_some(resume) };
+                    (fault, resumed)
                 }
-                Some((passes, fate)) => {
-                    plan.next = Some((passes - 1, fate));
+                Some((passes, fault)) => {
+                    plan.next = Some((passes - 1, fault));
                     return;
                 }
             }
         };
         self.struck.notify_one();
-        match fate {
-            Fate::Crash => std::future::pending().await,
-            Fate::Stall => {
+        match fault {
+            Fault::Crash => std::future::pending().await,
+            Fault::Stall => {
                 let _ = resumed.await;
             }
         }
