@@ -8,10 +8,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::deadline::Deadline;
+use crate::envelope;
 use crate::failure::Failure;
 use crate::message::Message;
-use crate::packet;
-use crate::requester::{Expected, Requester};
+use crate::rpc_client::{BusRpcClient, Expected};
 use crate::topology::WorkQueue;
 use crate::trace;
 use crate::transport::{PublishError, Target};
@@ -45,14 +45,14 @@ pub enum Accepted {
 /// Sends commands and waits for answers to them.
 #[derive(Clone)]
 pub struct Commands {
-    requester: Arc<Requester>,
+    rpc_client: Arc<BusRpcClient>,
     queue: WorkQueue,
 }
 
 impl Commands {
     /// Commands to the service that works on `queue`.
-    pub fn new(requester: Arc<Requester>, queue: WorkQueue) -> Self {
-        Self { requester, queue }
+    pub fn new(rpc_client: Arc<BusRpcClient>, queue: WorkQueue) -> Self {
+        Self { rpc_client, queue }
     }
 
     /// Sends until confirmed or `deadline`, always under the same message id; then, with `wait`, awaits
@@ -68,7 +68,7 @@ impl Commands {
     ) -> Result<Accepted, PublishError> {
         let waiting = Deadline::after(wait.unwrap_or_default());
         let reply = match wait {
-            Some(_) => self.requester.reply_queue(waiting).await.zip(self.requester.expect_reply()),
+            Some(_) => self.rpc_client.reply_queue(waiting).await.zip(self.rpc_client.expect_reply()),
             None => None,
         };
         let message = self.message(command, reply.as_ref());
@@ -80,7 +80,7 @@ impl Commands {
         };
         let mut answer = std::pin::pin!(answer);
         let answered = |reply: Option<Message>| match reply {
-            Some(reply) => Accepted::Answered(packet::read_reply(&reply.body)),
+            Some(reply) => Accepted::Answered(envelope::read_reply(&reply.body)),
             None => Accepted::Unanswered,
         };
         tokio::select! {
@@ -100,7 +100,7 @@ impl Commands {
         message: Message,
         deadline: Deadline,
     ) -> Result<(), PublishError> {
-        let transport = self.requester.transport();
+        let transport = self.rpc_client.transport();
         let target = Target::Queue(transport.topology().work(self.queue));
         let mut maybe_published = None;
         let mut pause = RESEND_FIRST;
@@ -127,7 +127,7 @@ impl Commands {
     fn message<T: Serialize>(&self, command: &Command<'_, T>, reply: Option<&(String, Expected)>) -> Message {
         let correlation_id = reply.map(|(_, expected)| expected.id().to_owned());
         let mut message = Message {
-            body: packet::write(command.pattern, command.data, correlation_id.as_deref()),
+            body: envelope::write(command.pattern, command.data, correlation_id.as_deref()),
             message_id: Some(command.message_id.to_string()),
             correlation_id,
             reply_to: reply.map(|(reply_queue, _)| reply_queue.clone()),

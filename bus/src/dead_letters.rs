@@ -9,7 +9,7 @@ use crate::topology::WorkQueue;
 use crate::transport::{Delivery, PublishError, SharedTransport, Target, TransportError};
 
 /// Dead letters of one queue that are looked at in one go, at the most.
-pub const BROWSE_MAX: u32 = 10_000;
+pub const PEEK_MAX: u32 = 10_000;
 /// How long publishing a replayed message may take.
 const REPLAY_LIMIT: Duration = Duration::from_secs(10);
 
@@ -68,7 +68,7 @@ pub async fn list(
 ) -> Result<Vec<DeadLetter>, TransportError> {
     let mut letters = Vec::new();
     for queue in WorkQueue::ALL {
-        for (letter, delivery) in browse(transport, queue).await? {
+        for (letter, delivery) in peek(transport, queue).await? {
             delivery.requeue().await;
             if selection.takes(&letter) {
                 letters.push(letter);
@@ -94,7 +94,7 @@ pub struct Handled {
 pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
     let mut replayed = Handled::default();
     for queue in WorkQueue::ALL {
-        for (letter, delivery) in browse(transport, queue).await? {
+        for (letter, delivery) in peek(transport, queue).await? {
             if !selection.takes(&letter) {
                 delivery.requeue().await;
                 continue;
@@ -124,7 +124,7 @@ pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Resul
 pub async fn discard(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
     let mut discarded = Handled::default();
     for queue in WorkQueue::ALL {
-        for (letter, delivery) in browse(transport, queue).await? {
+        for (letter, delivery) in peek(transport, queue).await? {
             if selection.takes(&letter) {
                 delivery.ack().await;
                 discarded.letters.push(letter);
@@ -136,19 +136,19 @@ pub async fn discard(transport: &SharedTransport, selection: &Selection) -> Resu
     Ok(discarded)
 }
 
-async fn browse(
+async fn peek(
     transport: &SharedTransport,
     queue: WorkQueue,
 ) -> Result<Vec<(DeadLetter, Delivery)>, TransportError> {
     let name = transport.topology().dead(queue);
-    let browsed = transport.browse(&name, BROWSE_MAX).await?;
+    let peeked = transport.peek(&name, PEEK_MAX).await?;
     let work_queue = transport.topology().work(queue);
-    Ok(browsed.into_iter().map(|delivery| (describe(&work_queue, &delivery.message), delivery)).collect())
+    Ok(peeked.into_iter().map(|delivery| (describe(&work_queue, &delivery.message), delivery)).collect())
 }
 
 fn describe(queue: &str, message: &Message) -> DeadLetter {
     let header_text = |name| message.header_text(name).map(str::to_owned);
-    let pattern = crate::packet::Packet::read(&message.body).ok().map(|packet| packet.pattern);
+    let pattern = crate::envelope::Envelope::read(&message.body).ok().map(|envelope| envelope.pattern);
     // Without our headers it was the broker that gave up on it: expired, or delivered too often.
     let code = header_text(header::FAILURE_CODE).unwrap_or_else(|| "UNDELIVERABLE".to_owned());
     DeadLetter {

@@ -4,9 +4,9 @@ use schema::order_events::{EventKind, OrderEvent, routing_key};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::envelope::{self, Envelope};
 use crate::failure::{Failure, FailureCode};
 use crate::message::{HeaderValue, Message, header};
-use crate::packet::{self, Packet};
 use crate::transport::Target;
 
 /// The message that tells of an event, and where it goes.
@@ -16,7 +16,7 @@ use crate::transport::Target;
 pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&str>) -> (Target, Message) {
     let pattern = event.kind.pattern();
     let mut message = Message {
-        body: packet::write(pattern, event, None),
+        body: envelope::write(pattern, event, None),
         message_id: Some(event_id.to_string()),
         kind: Some(pattern.to_owned()),
         timestamp: Some(event.occurred_at),
@@ -31,18 +31,18 @@ pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&st
 
 /// Reads an order event. Its pattern tells the kind; data that says it too must agree.
 pub fn read_event(message: &Message) -> Result<OrderEvent, Failure> {
-    let packet = Packet::read(&message.body)?;
+    let envelope = Envelope::read(&message.body)?;
     let undecodable = |reason: String| Failure::new(FailureCode::Undecodable, reason);
-    let kind = EventKind::from_pattern(&packet.pattern)
-        .ok_or_else(|| undecodable(format!("{} is not an order event", packet.pattern)))?;
-    let mut data: Map<String, Value> = packet.data()?;
+    let kind = EventKind::from_pattern(&envelope.pattern)
+        .ok_or_else(|| undecodable(format!("{} is not an order event", envelope.pattern)))?;
+    let mut data: Map<String, Value> = envelope.data()?;
     data.entry("kind").or_insert_with(|| json!(kind));
     let event: OrderEvent = serde_json::from_value(Value::Object(data))
-        .map_err(|error| undecodable(format!("{}: {error}", packet.pattern)))?;
+        .map_err(|error| undecodable(format!("{}: {error}", envelope.pattern)))?;
     if event.kind == kind {
         Ok(event)
     } else {
-        Err(undecodable(format!("{} tells of {:?}", packet.pattern, event.kind)))
+        Err(undecodable(format!("{} tells of {:?}", envelope.pattern, event.kind)))
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
         let mut data: Map<String, Value> = serde_json::from_str(sample).unwrap();
         data.remove("kind");
         data.extend(kind.map(|kind| ("kind".to_owned(), json!(kind))));
-        Message { body: packet::write(pattern, &data, None), ..Message::default() }
+        Message { body: envelope::write(pattern, &data, None), ..Message::default() }
     }
 
     #[test]

@@ -6,33 +6,33 @@
 //! replies, retries, dead-lettering) is written once, above the trait, so both transports keep the same
 //! promises; the conformance suite holds them to it.
 //!
-//! - [`requester`] and [`responder`]: requests with a deadline, answered or refused in time, never queued
+//! - [`rpc_client`] and [`rpc_server`]: requests with a deadline, answered or refused in time, never queued
 //!   for later.
-//! - [`work`]: durable commands and events, at least once: acknowledged after the effect, retried with
+//! - [`consumer`]: durable commands and events, at least once: acknowledged after the effect, retried with
 //!   growing delays, dead-lettered in the end.
-//! - [`live`]: events as they happen, on a queue of one's own; gaps are said, not hidden.
+//! - [`event_subscription`]: events as they happen, on a queue of one's own; gaps are said, not hidden.
 //! - [`dead_letters`]: what was given up on, to be read, replayed or discarded.
 
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod heartbeat;
 pub mod ids;
-pub mod pulse;
 
+pub mod envelope;
 pub mod message;
-pub mod packet;
 pub mod topology;
 pub mod transport;
 
 pub mod breaker;
 pub mod deadline;
-pub mod requester;
-pub mod responder;
+pub mod rpc_client;
+pub mod rpc_server;
 
 pub mod commands;
+pub mod consumer;
+pub mod event_subscription;
 pub mod events;
-pub mod live;
-pub mod work;
 
 pub mod dead_letters;
 pub mod failure;

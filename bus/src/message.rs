@@ -45,7 +45,7 @@ pub type Headers = BTreeMap<String, HeaderValue>;
 /// A message, whichever way it travels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
-    /// UTF-8 JSON, see [`crate::packet`].
+    /// UTF-8 JSON, see [`crate::envelope`].
     pub body: Bytes,
     /// Who it is; kept through retries, dead letters and replays.
     pub message_id: Option<String>,

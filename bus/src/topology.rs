@@ -12,7 +12,7 @@ pub const WORK_MAX_LENGTH: u32 = 1_000_000;
 pub const REQUESTS_MAX_LENGTH: u32 = 10_000;
 /// Events waiting in one gateway's live queue before the oldest make room (replay heals that).
 pub const LIVE_MAX_LENGTH: u32 = 10_000;
-/// Replies waiting for one requester before more are refused.
+/// Replies waiting for one client before more are refused.
 pub const REPLIES_MAX_LENGTH: u32 = 10_000;
 
 /// The delays before a failed message is tried again, one after the other; after the last it is dead-lettered.

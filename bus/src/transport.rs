@@ -85,7 +85,7 @@ impl TransportError {
 
 /// How the connection stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Link {
+pub enum LinkState {
     /// Not connected, for this reason; attempts go on without end.
     Down(String),
     /// Connected. The epoch rises with each connection.
@@ -185,7 +185,7 @@ pub trait Settle: Send + Sync + std::fmt::Debug {
 }
 
 /// A message taken from a dead-letter queue to be looked at; dropped or requeued it stays there.
-pub type Browsed = Vec<Delivery>;
+pub type PeekedMessages = Vec<Delivery>;
 
 /// A broker.
 #[async_trait]
@@ -197,7 +197,7 @@ pub trait Transport: Send + Sync + 'static {
     fn owner(&self) -> &str;
 
     /// How the connection stands, now and later.
-    fn link(&self) -> watch::Receiver<Link>;
+    fn link_state(&self) -> watch::Receiver<LinkState>;
 
     /// Publishes in the order given and answers for each, in that order.
     ///
@@ -213,7 +213,7 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Sends without waiting for a confirmation, and without `mandatory`: for replies, which nobody can
     /// do anything about when they fail.
-    async fn post(&self, target: Target, message: Message) -> Result<(), PublishError>;
+    async fn publish_unconfirmed(&self, target: Target, message: Message) -> Result<(), PublishError>;
 
     /// Begins to consume a shared queue; at most `prefetch` deliveries (at least 1) are unsettled at any time.
     async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError>;
@@ -225,7 +225,7 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Takes up to `limit` messages that are ready in a queue, without waiting for any.
     /// They come back to the queue, in place, unless acknowledged.
-    async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError>;
+    async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError>;
 
     /// A queue's size and consumers; nothing where there is no such queue.
     async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError>;

@@ -30,9 +30,9 @@ impl Service {
         if config.seed_demo {
             customers.seed_demo().await.context("cannot take in the demo's customers")?;
         }
-        let responder = host.rpc_server(Name::Customer, &transport, Arc::new(customers), config.prefetch);
+        let rpc_server = host.rpc_server(Name::Customer, &transport, Arc::new(customers), config.prefetch);
         let shutdown = &host.shutdown;
-        shutdown.spawn("customer requests", responder.run(shutdown.stopping().clone()));
+        shutdown.spawn("customer requests", rpc_server.run(shutdown.stopping().clone()));
         let database_there = host.readiness.condition("customers database");
         host.report_queue_depths(Name::Customer, &transport);
         host.run_until_stopping(database_there.follow(PROBE_INTERVAL, async move || database.ping().await));

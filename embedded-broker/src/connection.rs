@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bus::message::Message;
 use bus::topology::Topology;
 use bus::transport::{
-    Browsed, Deliveries, Delivery, ExclusiveQueue, Link, PublishError, QueueDepth, Target, Transport,
-    TransportError,
+    Deliveries, Delivery, ExclusiveQueue, LinkState, PeekedMessages, PublishError, QueueDepth, Target,
+    Transport, TransportError,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub(crate) struct Connection {
     shared: Arc<Shared>,
     id: ConnectionId,
     owner: String,
-    link: watch::Receiver<Link>,
+    link: watch::Receiver<LinkState>,
     gone: CancellationToken,
 }
 
@@ -38,7 +38,7 @@ impl Connection {
     }
 
     fn is_closed(&self) -> bool {
-        matches!(*self.link.borrow(), Link::Down(_))
+        matches!(*self.link.borrow(), LinkState::Down(_))
     }
 
     fn ensure_open(&self) -> Result<(), TransportError> {
@@ -59,7 +59,7 @@ impl Connection {
                 () = outlet.closed() => shared.with_state(|state| state.cancel(consumer)),
                 () = gone.cancelled() => {}
                 // The broker itself may end the connection.
-                _ = link.wait_for(|link| matches!(link, Link::Down(_))) => {}
+                _ = link.wait_for(|link| matches!(link, LinkState::Down(_))) => {}
             }
         });
     }
@@ -74,7 +74,7 @@ impl Connection {
                     shared.with_state(|state| state.unlisten(&queue));
                 }
                 () = gone.cancelled() => {}
-                _ = link.wait_for(|link| matches!(link, Link::Down(_))) => {}
+                _ = link.wait_for(|link| matches!(link, LinkState::Down(_))) => {}
             }
         });
     }
@@ -112,7 +112,7 @@ impl Transport for Connection {
         &self.owner
     }
 
-    fn link(&self) -> watch::Receiver<Link> {
+    fn link_state(&self) -> watch::Receiver<LinkState> {
         self.link.clone()
     }
 
@@ -146,7 +146,7 @@ impl Transport for Connection {
         }
     }
 
-    async fn post(&self, target: Target, message: Message) -> Result<(), PublishError> {
+    async fn publish_unconfirmed(&self, target: Target, message: Message) -> Result<(), PublishError> {
         if self.is_closed() {
             return Err(PublishError::Disconnected);
         }
@@ -196,7 +196,7 @@ impl Transport for Connection {
         Ok((name.to_string(), deliveries))
     }
 
-    async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {
+    async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
         self.ensure_open()?;
         let now = self.shared.now();
         let handouts = self.shared.with(|queues| {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bus::clock::Clock;
 use bus::message::Message;
 use bus::topology::Topology;
-use bus::transport::{Delivery, Link, Target};
+use bus::transport::{Delivery, LinkState, Target};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -41,7 +41,7 @@ pub(crate) struct State {
     pub(crate) queues: Queues,
     outlets: BTreeMap<ConsumerId, mpsc::Sender<Delivery>>,
     listeners: BTreeMap<QueueName, Listener>,
-    links: BTreeMap<ConnectionId, watch::Sender<Link>>,
+    links: BTreeMap<ConnectionId, watch::Sender<LinkState>>,
     /// What is to be dropped once the lock is released: dropping a delivery, or the last end of a channel
     /// with one in it, gives the delivery back, which takes the lock.
     leftovers: Leftovers,
@@ -128,7 +128,7 @@ impl Shared {
     }
 
     /// A new connection and what shows how it stands.
-    pub(crate) fn connect(self: &Arc<Self>) -> (ConnectionId, watch::Receiver<Link>) {
+    pub(crate) fn connect(self: &Arc<Self>) -> (ConnectionId, watch::Receiver<LinkState>) {
         self.with_state(|state| {
             state.last_connection += 1;
             let id = ConnectionId(state.last_connection);
@@ -143,7 +143,7 @@ impl Shared {
         self.with_state(|state| {
             state.queues.close_connection(id);
             if let Some(link) = state.links.remove(&id) {
-                link.send_replace(Link::Down("closed".to_owned()));
+                link.send_replace(LinkState::Down("closed".to_owned()));
             }
             state.remove_orphans();
         });
@@ -253,7 +253,7 @@ impl State {
     pub(crate) fn crash(&mut self) {
         self.queues.crash();
         for link in std::mem::take(&mut self.links).into_values() {
-            link.send_replace(Link::Down("crashed".to_owned()));
+            link.send_replace(LinkState::Down("crashed".to_owned()));
         }
         self.remove_orphans();
     }
@@ -281,13 +281,16 @@ impl State {
         }
     }
 
-    fn link(&self, ConnectionId(epoch): ConnectionId) -> Link {
+    fn link(&self, ConnectionId(epoch): ConnectionId) -> LinkState {
         if self.stopped {
-            Link::Down("the broker has stopped".to_owned())
+            LinkState::Down("the broker has stopped".to_owned())
         } else if self.blocked {
-            Link::Blocked { epoch, reason: format!("{} bytes of messages are waiting", self.queues.bytes()) }
+            LinkState::Blocked {
+                epoch,
+                reason: format!("{} bytes of messages are waiting", self.queues.bytes()),
+            }
         } else {
-            Link::Up { epoch }
+            LinkState::Up { epoch }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_graphql::Request;
 use bus::commands::Commands;
+use bus::event_subscription::EventSubscription;
 use bus::ids::SystemIds;
-use bus::live::LiveEvents;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use service_kit::context::PROBE_INTERVAL;
@@ -54,10 +54,10 @@ impl Service {
             .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
         let address = listener.local_addr().context("cannot tell the port taken")?;
 
-        let requester = host.rpc_client("gateway", &transport);
+        let rpc_client = host.rpc_client("gateway", &transport);
         let api = Api::new(ApiSettings {
-            ask: requester.clone(),
-            commands: Arc::new(Commands::new(requester.clone(), WorkQueue::OrderCommands)),
+            rpc: rpc_client.clone(),
+            commands: Arc::new(Commands::new(rpc_client.clone(), WorkQueue::OrderCommands)),
             clock: Arc::clone(clock),
             ids: Arc::new(SystemIds),
             request_timeout: config.request_timeout,
@@ -78,7 +78,8 @@ impl Service {
         .router();
 
         let stopping = shutdown.stopping();
-        let updates = (api.clone(), LiveEvents::new(transport), host.heartbeat("gateway updates", &[]));
+        let updates =
+            (api.clone(), EventSubscription::new(transport), host.heartbeat("gateway updates", &[]));
         let stop = stopping.clone();
         shutdown.spawn(
             "gateway updates",
@@ -86,7 +87,7 @@ impl Service {
         );
         let keys = (authenticator.clone(), stopping.clone());
         shutdown.spawn("gateway signing keys", async move { keys.0.refresh_jwks(keys.1).await });
-        host.run_until_stopping(warm_up(api, requester, readiness.condition("gateway backends")));
+        host.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
         let signing_keys = readiness.condition(SIGNING_KEYS);
         host.run_until_stopping(signing_keys.follow(
             PROBE_INTERVAL,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::deadline::Deadline;
-use bus::pulse::Pulse;
-use bus::requester::{Ask, RequestError, request};
+use bus::heartbeat::Heartbeat;
+use bus::rpc_client::{RequestError, RpcClient, request};
 use schema::ids::OrderId;
 use schema::order_messages::{Settle, Settled};
 use schema::pattern::ORDER_SETTLE;
@@ -34,7 +34,7 @@ pub struct SettleExpiredHolds {
     /// Whose holds.
     pub inventory: Inventory,
     /// Asks order-service.
-    pub ask: Arc<dyn Ask>,
+    pub rpc: Arc<dyn RpcClient>,
     /// How long an answer is waited for.
     pub timeout: Duration,
 }
@@ -69,7 +69,7 @@ impl SettleExpiredHolds {
             return Ok(0);
         }
         let deadline = Deadline::after(self.timeout);
-        let answers: Vec<Settled> = request(&*self.ask, ORDER_SETTLE, &questions, deadline).await?;
+        let answers: Vec<Settled> = request(&*self.rpc, ORDER_SETTLE, &questions, deadline).await?;
         if answers.len() != questions.len() {
             return Err(SettleError::Mismatch { questions: questions.len(), answers: answers.len() });
         }
@@ -87,10 +87,10 @@ impl SettleExpiredHolds {
     }
 
     /// Ticks by the database's clock until `stop`.
-    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
+    pub async fn run(self, heartbeat: Heartbeat, stop: CancellationToken) {
         let pause = (self.inventory.hold_time.0 / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         while !stop.is_cancelled() {
-            pulse.beat();
+            heartbeat.beat();
             let asked = match self.inventory.database.now().await {
                 Ok(now) => self.tick(now).await,
                 Err(error) => Err(error.into()),

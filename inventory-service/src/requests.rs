@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bus::failure::{Failure, FailureCode};
-use bus::responder::{HandleRequest, Request, no_handler, respond};
+use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
 use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::ProductId;
 use schema::inventory_messages::{Adjust, ListProducts, PutProduct, Reserve, StockAudit};
@@ -16,15 +16,15 @@ use crate::inventory::Inventory;
 const MAX_PAGES: usize = 10;
 
 #[async_trait]
-impl HandleRequest for Inventory {
+impl RequestHandler for Inventory {
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
-        match request.packet.pattern.as_str() {
+        match request.envelope.pattern.as_str() {
             pattern::INVENTORY_GET => {
-                let ids: Vec<ProductId> = request.packet.items(REQUEST_MAX_ITEMS)?;
+                let ids: Vec<ProductId> = request.envelope.items(REQUEST_MAX_ITEMS)?;
                 respond(&self.get(&ids).await?)
             }
             pattern::INVENTORY_LIST => {
-                let lists: Vec<ListProducts> = request.packet.items(MAX_PAGES)?;
+                let lists: Vec<ListProducts> = request.envelope.items(MAX_PAGES)?;
                 let mut pages = Vec::with_capacity(lists.len());
                 for list in &lists {
                     pages.push(DomainResult::from(self.list(list).await?));
@@ -32,20 +32,20 @@ impl HandleRequest for Inventory {
                 respond(&pages)
             }
             pattern::INVENTORY_RESERVE => {
-                let reserves: Vec<Reserve> = request.packet.items(REQUEST_MAX_ITEMS)?;
+                let reserves: Vec<Reserve> = request.envelope.items(REQUEST_MAX_ITEMS)?;
                 reserves.iter().try_for_each(check_reserve)?;
                 respond(&self.reserve(&reserves).await?)
             }
             pattern::INVENTORY_ADJUST => {
-                let adjusts: Vec<Adjust> = request.packet.items(REQUEST_MAX_ITEMS)?;
+                let adjusts: Vec<Adjust> = request.envelope.items(REQUEST_MAX_ITEMS)?;
                 respond(&outcomes(self.adjust(&adjusts).await?))
             }
             pattern::INVENTORY_PUT => {
-                let puts: Vec<PutProduct> = request.packet.items(REQUEST_MAX_ITEMS)?;
+                let puts: Vec<PutProduct> = request.envelope.items(REQUEST_MAX_ITEMS)?;
                 respond(&outcomes(self.put(&puts).await?))
             }
             pattern::INVENTORY_AUDIT => {
-                let audits: Vec<StockAudit> = request.packet.items(MAX_PAGES)?;
+                let audits: Vec<StockAudit> = request.envelope.items(MAX_PAGES)?;
                 let mut audited = Vec::with_capacity(audits.len());
                 for audit in &audits {
                     audited.push(self.audit(audit).await?);

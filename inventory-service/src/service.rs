@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use bus::consumer::Consumer;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
-use bus::work::Worker;
 use schema::pattern::Service as Name;
 use service_kit::ServiceContext;
 use service_kit::context::PROBE_INTERVAL;
@@ -44,26 +44,26 @@ impl Service {
         }
         let handler = Arc::new(inventory.clone());
         let database_there = host.readiness.condition("inventory database");
-        let responder = host.rpc_server(Name::Inventory, &transport, handler.clone(), config.prefetch);
-        let worker = Worker {
+        let rpc_server = host.rpc_server(Name::Inventory, &transport, handler.clone(), config.prefetch);
+        let consumer = Consumer {
             transport: Arc::clone(&transport),
             queue: WorkQueue::InventoryOrderEvents,
             handler,
             prefetch: config.prefetch,
             batch_max: EVENT_BATCH,
             clock: Arc::clone(&host.clock),
-            pulse: host.heartbeat("inventory order events", &[&database_there]),
+            heartbeat: host.heartbeat("inventory order events", &[&database_there]),
         };
         let settling = SettleExpiredHolds {
             inventory: inventory.clone(),
-            ask: host.rpc_client("inventory", &transport),
+            rpc: host.rpc_client("inventory", &transport),
             timeout: config.request_timeout,
         };
         let (shutdown, stopping) = (&host.shutdown, host.shutdown.stopping());
-        let settling_pulse = host.heartbeat("inventory settling", &[&database_there]);
-        shutdown.spawn("inventory requests", responder.run(stopping.clone()));
-        shutdown.spawn("inventory order events", worker.run(stopping.clone()));
-        shutdown.spawn("inventory settling", settling.run(settling_pulse, stopping.clone()));
+        let settling_heartbeat = host.heartbeat("inventory settling", &[&database_there]);
+        shutdown.spawn("inventory requests", rpc_server.run(stopping.clone()));
+        shutdown.spawn("inventory order events", consumer.run(stopping.clone()));
+        shutdown.spawn("inventory settling", settling.run(settling_heartbeat, stopping.clone()));
         host.report_queue_depths(Name::Inventory, &transport);
         host.run_until_stopping(
             database_there.follow(PROBE_INTERVAL, async move || inventory.database.ping().await),

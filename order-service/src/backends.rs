@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bus::deadline::Deadline;
-use bus::requester::{Ask, RequestError, request};
+use bus::rpc_client::{RequestError, RpcClient, request};
 use schema::customer::Customer;
 use schema::ids::CustomerId;
 use schema::inventory_messages::{Reserve, Reserved};
@@ -58,8 +58,12 @@ impl Answer {
 
 /// Asks for all customers, then for the stock of those orders whose customer is known: one request each, within one
 /// deadline. The answers are in the order of the questions.
-pub(crate) async fn find_out(ask: &dyn Ask, questions: &[Question<'_>], deadline: Deadline) -> Vec<Answer> {
-    let customers = customers(ask, questions, deadline).await;
+pub(crate) async fn find_out(
+    rpc: &dyn RpcClient,
+    questions: &[Question<'_>],
+    deadline: Deadline,
+) -> Vec<Answer> {
+    let customers = customers(rpc, questions, deadline).await;
     let addresses: Vec<Option<&str>> = questions
         .iter()
         .map(|question| match customers.get(&question.order.customer_id) {
@@ -73,7 +77,7 @@ pub(crate) async fn find_out(ask: &dyn Ask, questions: &[Question<'_>], deadline
         .filter(|(_, address)| address.is_some())
         .map(|(q, _)| reserve(q))
         .collect();
-    let mut reserved = ask_all(ask, INVENTORY_RESERVE, &asked, deadline).await.into_iter();
+    let mut reserved = ask_all(rpc, INVENTORY_RESERVE, &asked, deadline).await.into_iter();
     questions
         .iter()
         .zip(addresses)
@@ -87,14 +91,14 @@ pub(crate) async fn find_out(ask: &dyn Ask, questions: &[Question<'_>], deadline
 
 /// The customers that are known (or known not to exist); those that nothing is known of are left out.
 async fn customers(
-    ask: &dyn Ask,
+    rpc: &dyn RpcClient,
     questions: &[Question<'_>],
     deadline: Deadline,
 ) -> HashMap<CustomerId, Option<Customer>> {
     let distinct: BTreeSet<&CustomerId> =
         questions.iter().map(|question| &question.order.customer_id).collect();
     let ids: Vec<CustomerId> = distinct.into_iter().cloned().collect();
-    let found: Vec<Option<Option<Customer>>> = ask_all(ask, CUSTOMER_GET, &ids, deadline).await;
+    let found: Vec<Option<Option<Customer>>> = ask_all(rpc, CUSTOMER_GET, &ids, deadline).await;
     ids.into_iter().zip(found).filter_map(|(id, customer)| Some((id, customer?))).collect()
 }
 
@@ -125,17 +129,17 @@ fn with_stock(address: String, reserved: Option<Reserved>) -> Answer {
 
 /// One answer for each item, nothing where there is none. A fault that asking again would not help is blamed on
 /// one item: each is then asked for alone, so that only the bad one waits.
-async fn ask_all<Q, R>(ask: &dyn Ask, pattern: &str, items: &[Q], deadline: Deadline) -> Vec<Option<R>>
+async fn ask_all<Q, R>(rpc: &dyn RpcClient, pattern: &str, items: &[Q], deadline: Deadline) -> Vec<Option<R>>
 where
     Q: Serialize + Sync,
     R: DeserializeOwned,
 {
     let mut answers = Vec::with_capacity(items.len());
     for some in items.chunks(REQUEST_MAX_ITEMS) {
-        match ask_some(ask, pattern, some, deadline).await {
+        match ask_some(rpc, pattern, some, deadline).await {
             Err(RequestError::Answered(failure)) if !failure.code.is_retryable() && some.len() > 1 => {
                 for item in some {
-                    let alone = ask_some(ask, pattern, std::slice::from_ref(item), deadline).await;
+                    let alone = ask_some(rpc, pattern, std::slice::from_ref(item), deadline).await;
                     answers.push(alone.ok().and_then(|mut answer| answer.pop()));
                 }
             }
@@ -147,7 +151,7 @@ where
 }
 
 async fn ask_some<Q, R>(
-    ask: &dyn Ask,
+    rpc: &dyn RpcClient,
     pattern: &str,
     items: &[Q],
     deadline: Deadline,
@@ -160,7 +164,7 @@ where
     if deadline.has_passed() {
         return Err(unavailable("no time is left to ask".to_owned()));
     }
-    let result: Result<Vec<R>, RequestError> = request(ask, pattern, items, deadline).await;
+    let result: Result<Vec<R>, RequestError> = request(rpc, pattern, items, deadline).await;
     let result = match result {
         Ok(answers) if answers.len() != items.len() => {
             Err(unavailable(format!("{} answers to {} items", answers.len(), items.len())))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bus::clock::Clock;
 use bus::ids::IdSource;
-use bus::requester::Ask;
+use bus::rpc_client::RpcClient;
 use store::Database;
 use store::failpoint::Failpoints;
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ pub struct Context {
     /// Orders' own database, migrated.
     pub database: Database,
     /// Whoever answers for customer-service and inventory-service.
-    pub ask: Arc<dyn Ask>,
+    pub rpc: Arc<dyn RpcClient>,
     /// For the times of changes.
     pub clock: Arc<dyn Clock>,
     /// For the ids of events.

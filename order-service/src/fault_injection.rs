@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bus::consumer::{Disposition, Job, MessageHandler};
 use bus::transport::SharedTransport;
-use bus::work::{HandleWork, Verdict, Work};
 use schema::ids::OrderId;
 use schema::order_messages::CreateOrder;
 use sea_orm::sea_query::Expr;
@@ -82,7 +82,7 @@ impl Unremembered {
 }
 
 /// Whoever places orders, who may have to do without knowing those that are placed already.
-pub(crate) fn deduplication(orders: Arc<dyn HandleWork>, context: &Context) -> Arc<dyn HandleWork> {
+pub(crate) fn deduplication(orders: Arc<dyn MessageHandler>, context: &Context) -> Arc<dyn MessageHandler> {
     if is_disabled(Safeguard::Deduplication) {
         Arc::new(Forgetful { orders, context: context.clone() })
     } else {
@@ -92,22 +92,22 @@ pub(crate) fn deduplication(orders: Arc<dyn HandleWork>, context: &Context) -> A
 
 /// Places what comes again as another order.
 struct Forgetful {
-    orders: Arc<dyn HandleWork>,
+    orders: Arc<dyn MessageHandler>,
     context: Context,
 }
 
 #[async_trait]
-impl HandleWork for Forgetful {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+impl MessageHandler for Forgetful {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let mut batch = batch.to_vec();
         for work in &mut batch {
-            let Ok(mut placement) = work.packet.data::<CreateOrder>() else { continue };
+            let Ok(mut placement) = work.envelope.data::<CreateOrder>() else { continue };
             let stored = find(self.context.database.read(), [placement.order_id]).await;
             if stored.is_ok_and(|stored| !stored.is_empty()) {
                 placement.order_id = OrderId(self.context.ids.fresh());
                 // It would name the first.
                 placement.idempotency_key = None;
-                work.packet.data = to_raw_value(&placement).expect("what was read can be written");
+                work.envelope.data = to_raw_value(&placement).expect("what was read can be written");
             }
         }
         self.orders.handle(&batch).await

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use bus::consumer::{Consumer, MessageHandler};
 use bus::ids::SystemIds;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
-use bus::work::{HandleWork, Worker};
 use schema::pattern::Service as Name;
 use service_kit::ServiceContext;
 use service_kit::context::PROBE_INTERVAL;
@@ -50,7 +50,7 @@ impl Service {
         let failpoints = Failpoints::by_name(service_kit::fault_injection::hit);
         let context = Context {
             database: database.clone(),
-            ask: host.rpc_client("order", &transport),
+            rpc: host.rpc_client("order", &transport),
             clock: Arc::clone(&host.clock),
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),
@@ -59,18 +59,18 @@ impl Service {
         };
         let database_there = host.readiness.condition("orders database");
         let requests = Arc::new(OrderRequests::new(context.clone()));
-        let responder = host.rpc_server(Name::Order, &transport, requests, config.prefetch);
-        let placing: Arc<dyn HandleWork> = Arc::new(PlaceOrders::new(context.clone()));
+        let rpc_server = host.rpc_server(Name::Order, &transport, requests, config.prefetch);
+        let placing: Arc<dyn MessageHandler> = Arc::new(PlaceOrders::new(context.clone()));
         #[cfg(debug_assertions)]
         let placing = crate::fault_injection::deduplication(placing, &context);
-        let worker = Worker {
+        let consumer = Consumer {
             transport: Arc::clone(&transport),
             queue: WorkQueue::OrderCommands,
             handler: placing,
             prefetch: config.prefetch,
             batch_max: PLACED_AT_ONCE,
             clock: Arc::clone(&host.clock),
-            pulse: host.heartbeat("order commands", &[&database_there]),
+            heartbeat: host.heartbeat("order commands", &[&database_there]),
         };
         let retrying = RetryPending::new(context.clone());
         host.report_queue_depths(Name::Order, &transport);
@@ -81,15 +81,15 @@ impl Service {
         let relay = crate::fault_injection::outbox(relay);
 
         let (shutdown, stopping) = (&host.shutdown, host.shutdown.stopping().clone());
-        let retrying_pulse = host.heartbeat("pending orders", &[&database_there]);
-        let relay_pulse = host.heartbeat("order events", &[&database_there]);
+        let retrying_heartbeat = host.heartbeat("pending orders", &[&database_there]);
+        let relay_heartbeat = host.heartbeat("order events", &[&database_there]);
         // The relay goes last: it still tells of what the others finish.
         let finished = CancellationToken::new();
         let working = Arc::new(finished.clone().drop_guard());
-        shutdown.spawn("order requests", held(Arc::clone(&working), responder.run(stopping.clone())));
-        shutdown.spawn("order commands", held(Arc::clone(&working), worker.run(stopping.clone())));
-        shutdown.spawn("pending orders", held(working, retrying.run(retrying_pulse, stopping)));
-        let telling = async move { relay.run(&context.committed, &relay_pulse, &finished).await };
+        shutdown.spawn("order requests", held(Arc::clone(&working), rpc_server.run(stopping.clone())));
+        shutdown.spawn("order commands", held(Arc::clone(&working), consumer.run(stopping.clone())));
+        shutdown.spawn("pending orders", held(working, retrying.run(retrying_heartbeat, stopping)));
+        let telling = async move { relay.run(&context.committed, &relay_heartbeat, &finished).await };
         shutdown.spawn("order events", telling);
         host.run_until_stopping(database_there.follow(PROBE_INTERVAL, async move || database.ping().await));
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::topology::{RetryDelays, Topology};
-use bus::transport::{Link, SharedTransport, Transport};
+use bus::transport::{LinkState, SharedTransport, Transport};
 use uuid::Uuid;
 
 use crate::ServiceContext;
@@ -30,10 +30,10 @@ pub async fn connect(
     let instance = Uuid::new_v4().simple().to_string();
     let owner = format!("{process}.{}", &instance[..8]);
     let mut amqp = AmqpConfig::new(url.expose(), owner, topology(config));
-    amqp.pulse = host.heartbeat(format!("{process} connection"), &[]);
+    amqp.heartbeat = host.heartbeat(format!("{process} connection"), &[]);
     let transport = AmqpTransport::connect(amqp).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
     follow(process, &transport, host);
-    if let Err(Link::Down(reason)) = transport.wait_until_up(patience).await {
+    if let Err(LinkState::Down(reason)) = transport.wait_until_up(patience).await {
         return Err(anyhow!("cannot reach the broker (RABBITMQ_URL): {reason}"));
     }
     // A blocked broker is a broker: what publishes says so itself.
@@ -57,19 +57,19 @@ pub fn topology(config: &BusConfig) -> Topology {
 
 /// Keeps the condition `broker` true to how the connection stands.
 fn follow(process: &str, transport: &dyn Transport, host: &ServiceContext) {
-    let (mut link, condition) = (transport.link(), host.readiness.condition("broker"));
+    let (mut link, condition) = (transport.link_state(), host.readiness.condition("broker"));
     let connected = metrics::gauge!("waybill_broker_connected", "process" => process.to_owned());
     let blocked = metrics::gauge!("waybill_broker_blocked", "process" => process.to_owned());
     let forced = host.shutdown.forced().clone();
     tokio::spawn(forced.run_until_cancelled_owned(async move {
         loop {
             let now = link.borrow_and_update().clone();
-            connected.set(f64::from(!matches!(now, Link::Down(_))));
-            blocked.set(f64::from(matches!(now, Link::Blocked { .. })));
+            connected.set(f64::from(!matches!(now, LinkState::Down(_))));
+            blocked.set(f64::from(matches!(now, LinkState::Blocked { .. })));
             match now {
-                Link::Up { .. } => condition.set(true),
-                Link::Down(reason) => condition.set_missing(reason),
-                Link::Blocked { reason, .. } => condition.set_missing(format_args!("blocked: {reason}")),
+                LinkState::Up { .. } => condition.set(true),
+                LinkState::Down(reason) => condition.set_missing(reason),
+                LinkState::Blocked { reason, .. } => condition.set_missing(format_args!("blocked: {reason}")),
             }
             if link.changed().await.is_err() {
                 return condition.set_missing("closed");

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::clock::Clock;
-use bus::pulse::Pulse;
-use bus::requester::Requester;
-use bus::responder::{HandleRequest, Responder};
+use bus::heartbeat::Heartbeat;
+use bus::rpc_client::BusRpcClient;
+use bus::rpc_server::{RequestHandler, RpcServer};
 use bus::transport::{SharedTransport, Transport};
 use schema::pattern::Service;
 
@@ -45,9 +45,9 @@ impl ServiceContext {
         Self { shutdown: shutdown.clone(), ..self.clone() }
     }
 
-    /// The pulse of a loop that has to go on until the service stops; its silence doesn't count while something that it
+    /// The heartbeat of a loop that has to go on until the service stops; its silence doesn't count while something that it
     /// `needs` is away.
-    pub fn heartbeat(&self, name: impl Into<String>, needs: &[&ReadinessHandle]) -> Pulse {
+    pub fn heartbeat(&self, name: impl Into<String>, needs: &[&ReadinessHandle]) -> Heartbeat {
         self.liveness.watch(name, needs, self.shutdown.stopping())
     }
 
@@ -71,10 +71,10 @@ impl ServiceContext {
     }
 
     /// Asks other services in the name of `asker`, until running work is cut off.
-    pub fn rpc_client(&self, asker: &str, transport: &SharedTransport) -> Arc<Requester> {
+    pub fn rpc_client(&self, asker: &str, transport: &SharedTransport) -> Arc<BusRpcClient> {
         let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
-        let pulse = self.heartbeat(format!("{asker} replies"), &[]);
-        Requester::start_watched(transport, clock, self.shutdown.forced().clone(), pulse)
+        let heartbeat = self.heartbeat(format!("{asker} replies"), &[]);
+        BusRpcClient::start_watched(transport, clock, self.shutdown.forced().clone(), heartbeat)
     }
 
     /// Whoever answers the requests to `service`, to be run as a task.
@@ -82,13 +82,13 @@ impl ServiceContext {
         &self,
         service: Service,
         transport: &SharedTransport,
-        handler: Arc<dyn HandleRequest>,
+        handler: Arc<dyn RequestHandler>,
         prefetch: u16,
-    ) -> Responder {
+    ) -> RpcServer {
         // A handler that waits for its database is ended by its deadline, so that no silence is to be excused.
-        let pulse = self.heartbeat(format!("{} requests", service.name()), &[]);
+        let heartbeat = self.heartbeat(format!("{} requests", service.name()), &[]);
         let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
-        Responder { transport, service, handler, prefetch, clock, pulse }
+        RpcServer { transport, service, handler, prefetch, clock, heartbeat }
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn serve(
 ) -> anyhow::Result<ExitStatus> {
     telemetry::init(name, &config.log);
     let host = ServiceContext::new(Arc::new(SystemClock), shutdown.clone(), config.bus.request_timeout);
-    // Before anybody can ask: without conditions it would be ready.
+    // Before anybody can rpc: without conditions it would be ready.
     let started = host.readiness.condition("start");
     let admin = AdminServer::new(host.readiness.clone(), host.liveness.clone());
     let _admin = admin.start(&config.admin).await?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bus::heartbeat::Heartbeat;
 use bus::message::Message;
-use bus::pulse::Pulse;
 use bus::transport::{PublishError, SharedTransport, Target};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -120,11 +120,11 @@ impl Relay {
 
     /// Ticks whenever `wake` says that something was committed, and now and then, until `stop`; then
     /// once more, and gives up the lease.
-    pub async fn run(&self, wake: &Notify, pulse: &Pulse, stop: &CancellationToken) {
+    pub async fn run(&self, wake: &Notify, heartbeat: &Heartbeat, stop: &CancellationToken) {
         let active = metrics::gauge!("waybill_relay_active");
         let mut pause = FAILURE_FIRST;
         while !stop.is_cancelled() {
-            pulse.beat();
+            heartbeat.beat();
             let relayed = self.tick().await;
             active.set(f64::from(matches!(relayed, Ok(Relayed::Published(_)))));
             match relayed {

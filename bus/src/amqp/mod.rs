@@ -28,11 +28,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::heartbeat::Heartbeat;
 use crate::message::{BODY_MAX_BYTES, Message};
-use crate::pulse::Pulse;
 use crate::topology::Topology;
 use crate::transport::{
-    Browsed, Deliveries, ExclusiveQueue, Link, PublishError, QueueDepth, Target, Transport, TransportError,
+    Deliveries, ExclusiveQueue, LinkState, PeekedMessages, PublishError, QueueDepth, Target, Transport,
+    TransportError,
 };
 use publisher::{Outgoing, Published, Publisher};
 use session::Session;
@@ -54,14 +55,14 @@ pub struct AmqpConfig {
     /// What is declared at each connect.
     pub topology: Topology,
     /// A connection that has been silent for twice as long is lost. Whole seconds.
-    pub heartbeat: Duration,
+    pub heartbeat_interval: Duration,
     /// Messages that await confirmation at any time, at the most.
     pub window: usize,
     /// The longest body that is published, in bytes; dead letters, which the broker has already taken once, may be
     /// longer.
     pub max_message_bytes: usize,
     /// Beats for as long as connections are made and looked after.
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }
 
 impl AmqpConfig {
@@ -71,10 +72,10 @@ impl AmqpConfig {
             url: url.into(),
             owner: owner.into(),
             topology,
-            heartbeat: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_secs(5),
             window: 1_024,
             max_message_bytes: BODY_MAX_BYTES,
-            pulse: Pulse::new(),
+            heartbeat: Heartbeat::new(),
         }
     }
 }
@@ -103,7 +104,8 @@ impl AmqpTransport {
         // Elsewhere in the process another provider may be linked in; the first one installed stays.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut uri: AMQPUri = config.url.parse().map_err(InvalidUrl)?;
-        uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX).max(1));
+        uri.query.heartbeat =
+            Some(u16::try_from(config.heartbeat_interval.as_secs()).unwrap_or(u16::MAX).max(1));
         let topology = Arc::new(config.topology);
         let standing = Arc::new(Standing::new());
         let (session, sessions) = watch::channel(None);
@@ -114,7 +116,7 @@ impl AmqpTransport {
             window: config.window.max(1),
             standing: Arc::clone(&standing),
             session,
-            pulse: config.pulse,
+            heartbeat: config.heartbeat,
         };
         let stop = CancellationToken::new();
         let tracker = TaskTracker::new();
@@ -132,13 +134,13 @@ impl AmqpTransport {
     }
 
     /// Waits until it is connected and everything is declared. Answers the last state otherwise.
-    pub async fn wait_until_up(&self, limit: Duration) -> Result<(), Link> {
-        let mut link = self.link();
-        let up = link.wait_for(|link| matches!(link, Link::Up { .. }));
+    pub async fn wait_until_up(&self, limit: Duration) -> Result<(), LinkState> {
+        let mut link = self.link_state();
+        let up = link.wait_for(|link| matches!(link, LinkState::Up { .. }));
         if tokio::time::timeout(limit, up).await.is_ok_and(|up| up.is_ok()) {
             return Ok(());
         }
-        Err(self.link().borrow().clone())
+        Err(self.link_state().borrow().clone())
     }
 
     fn session(&self) -> Option<Arc<Session>> {
@@ -208,8 +210,8 @@ impl Transport for AmqpTransport {
         &self.owner
     }
 
-    fn link(&self) -> watch::Receiver<Link> {
-        self.standing.link()
+    fn link_state(&self) -> watch::Receiver<LinkState> {
+        self.standing.link_state()
     }
 
     async fn publish(
@@ -255,7 +257,7 @@ impl Transport for AmqpTransport {
         published
     }
 
-    async fn post(&self, target: Target, message: Message) -> Result<(), PublishError> {
+    async fn publish_unconfirmed(&self, target: Target, message: Message) -> Result<(), PublishError> {
         let session = self.publishing_session()?;
         if message.body.len() > self.max_message_bytes {
             return Err(PublishError::TooLarge(self.max_message_bytes));
@@ -277,8 +279,8 @@ impl Transport for AmqpTransport {
         Ok((name, deliveries))
     }
 
-    async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {
-        self.connected()?.browse(queue, limit).await
+    async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
+        self.connected()?.peek(queue, limit).await
     }
 
     async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError> {

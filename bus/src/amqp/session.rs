@@ -17,7 +17,7 @@ use super::publisher::{Confirms, Publisher};
 use super::settle;
 use super::standing::Standing;
 use crate::topology::Topology;
-use crate::transport::{Browsed, Deliveries, ExclusiveQueue, QueueDepth, TransportError};
+use crate::transport::{Deliveries, ExclusiveQueue, PeekedMessages, QueueDepth, TransportError};
 
 /// Two connections and what runs on them. A broker that is short of memory stops reading from connections
 /// that publish, acknowledgements included, so those have one of their own.
@@ -111,22 +111,22 @@ impl Session {
         }
     }
 
-    pub(super) async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {
+    pub(super) async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
         match self.get(queue, limit).await {
             Err(refusal) if self.brings_back(queue, &refusal).await => self.get(queue, limit).await,
             outcome => outcome,
         }
     }
 
-    async fn get(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {
+    async fn get(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
         let channel = Arc::new(self.consuming.channel().await?);
-        let mut browsed = Browsed::new();
-        while browsed.len() < limit as usize {
+        let mut peeked = PeekedMessages::new();
+        while peeked.len() < limit as usize {
             let getting = channel.basic_get(queue.into(), BasicGetOptions::default());
             let Some(got) = bounded(getting).await? else { break };
-            browsed.push(dead_letter::explained(settle::delivery(got.delivery, &channel)));
+            peeked.push(dead_letter::explained(settle::delivery(got.delivery, &channel)));
         }
-        Ok(browsed)
+        Ok(peeked)
     }
 
     pub(super) async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError> {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::watch;
 
-use crate::transport::{Link, TransportError};
+use crate::transport::{LinkState, TransportError};
 
-/// What a [`Link`] is made of. The process is up only while it is connected, nothing it declares is refused, and it can
+/// What a [`LinkState`] is made of. The process is up only while it is connected, nothing it declares is refused, and it can
 /// consume what it wants to.
 #[derive(Debug)]
 pub(super) struct Standing {
     state: Mutex<State>,
-    link: watch::Sender<Link>,
+    link: watch::Sender<LinkState>,
 }
 
 #[derive(Debug)]
@@ -29,16 +29,16 @@ impl State {
         Self { connection: Err(reason.to_owned()), refused: None, blocked: None, unconsumed: BTreeMap::new() }
     }
 
-    fn link(&self) -> Link {
+    fn link_state(&self) -> LinkState {
         let unconsumed =
             self.unconsumed.iter().map(|(queue, reason)| format!("{queue} can't be consumed: {reason}"));
         let refused: Vec<String> = self.refused.iter().cloned().chain(unconsumed).collect();
         let refused = (!refused.is_empty()).then(|| refused.join("; "));
         match (&self.connection, refused, &self.blocked) {
-            (Err(reason), _, _) => Link::Down(reason.clone()),
-            (Ok(_), Some(refused), _) => Link::Down(refused),
-            (Ok(epoch), None, Some(reason)) => Link::Blocked { epoch: *epoch, reason: reason.clone() },
-            (Ok(epoch), None, None) => Link::Up { epoch: *epoch },
+            (Err(reason), _, _) => LinkState::Down(reason.clone()),
+            (Ok(_), Some(refused), _) => LinkState::Down(refused),
+            (Ok(epoch), None, Some(reason)) => LinkState::Blocked { epoch: *epoch, reason: reason.clone() },
+            (Ok(epoch), None, None) => LinkState::Up { epoch: *epoch },
         }
     }
 }
@@ -46,10 +46,10 @@ impl State {
 impl Standing {
     pub(super) fn new() -> Self {
         let state = State::without_connection("connecting");
-        Self { link: watch::Sender::new(state.link()), state: Mutex::new(state) }
+        Self { link: watch::Sender::new(state.link_state()), state: Mutex::new(state) }
     }
 
-    pub(super) fn link(&self) -> watch::Receiver<Link> {
+    pub(super) fn link_state(&self) -> watch::Receiver<LinkState> {
         self.link.subscribe()
     }
 
@@ -103,7 +103,7 @@ impl Standing {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.locked();
         change(&mut state);
-        let link = state.link();
+        let link = state.link_state();
         self.link.send_if_modified(|current| {
             let modified = *current != link;
             *current = link;

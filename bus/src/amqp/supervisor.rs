@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use super::standing::Standing;
-use crate::pulse::Pulse;
+use crate::heartbeat::Heartbeat;
 use crate::topology::Topology;
 use crate::transport::TransportError;
 
@@ -28,7 +28,7 @@ pub(super) struct Supervisor {
     pub(super) window: usize,
     pub(super) standing: Arc<Standing>,
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
-    pub(super) pulse: Pulse,
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Supervisor {
@@ -38,7 +38,7 @@ impl Supervisor {
         let mut pause = RECONNECT_FIRST;
         while !stop.is_cancelled() {
             // Each step of it has a bound of its own, and there are many.
-            let opening = self.pulse.beating(self.open());
+            let opening = self.heartbeat.while_waiting(self.open());
             let reason = match stop.run_until_cancelled(Box::pin(opening)).await {
                 None => break,
                 Some(Ok(session)) => {
@@ -53,7 +53,7 @@ impl Supervisor {
                 break;
             }
             tracing::warn!(%reason, "no connection to the broker");
-            self.pulse.beat();
+            self.heartbeat.beat();
             stop.run_until_cancelled(tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0)))).await;
             pause = (pause * 2).min(RECONNECT_LIMIT);
         }
@@ -93,7 +93,7 @@ impl Supervisor {
         let mut consuming = std::pin::pin!(session.consuming.events());
         let mut reason = None;
         loop {
-            self.pulse.beat();
+            self.heartbeat.beat();
             if session.publishing.is_blocked() != self.standing.is_blocked() {
                 self.standing.blocked(session.publishing.is_blocked().then(|| "low on resources".to_owned()));
             }
@@ -127,7 +127,7 @@ impl Supervisor {
 
     async fn declare_what_was_refused(&self, session: &Session) {
         if self.standing.refused().is_some()
-            && let Err(error) = self.pulse.beating(session.declarer.declare()).await
+            && let Err(error) = self.heartbeat.while_waiting(session.declarer.declare()).await
         {
             tracing::debug!(%error, "still refused");
         }

@@ -54,7 +54,7 @@ pub async fn looking_at_dead_letters_leaves_them_in_place(broker: &dyn Broker) {
     }
     until_listed(&transport, &Selection::Code("INTERNAL".to_owned()), &["first", "third"]).await;
     // Looked at and let go of, without a word.
-    drop(transport.browse(&transport.topology().dead(QUEUE), 2).await.unwrap());
+    drop(transport.peek(&transport.topology().dead(QUEUE), 2).await.unwrap());
     until_ready(&transport, &transport.topology().dead(QUEUE), 3).await;
 }
 

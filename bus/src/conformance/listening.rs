@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::Broker;
 use super::words::{AGES, in_time, name, named, names, next, order_event};
+use crate::event_subscription::{EventSignal, EventSubscription};
 use crate::events::event_message;
-use crate::live::{Live, LiveEvents};
 use crate::transport::{ExclusiveQueue, PublishError, SharedTransport, Target};
 
 fn listening_to(keys: &[&str]) -> ExclusiveQueue {
@@ -78,26 +78,26 @@ pub async fn a_slow_listener_misses_events_and_still_hears_the_newest_ones(broke
 
 /// Who sends to it is told at once that nobody is there.
 pub async fn a_queue_of_ones_own_is_gone_with_its_connection(broker: &dyn Broker) {
-    let requester = broker.transport("gateway.1").await;
+    let rpc_client = broker.transport("gateway.1").await;
     let queue = ExclusiveQueue { purpose: "replies", event_bindings: Vec::new(), max_length: 10 };
-    let (name, mut replies) = requester.consume_exclusive(queue).await.unwrap();
-    let responder = broker.transport("order-service.1").await;
+    let (name, mut replies) = rpc_client.consume_exclusive(queue).await.unwrap();
+    let rpc_server = broker.transport("order-service.1").await;
     let reply = |what| vec![(Target::Queue(name.clone()), named(what))];
-    assert_eq!(responder.publish(reply("in time"), AGES).await, [Ok(())]);
+    assert_eq!(rpc_server.publish(reply("in time"), AGES).await, [Ok(())]);
     next(&mut replies).await.ack().await;
-    requester.close().await;
+    rpc_client.close().await;
     assert!(in_time("the end", replies.recv()).await.is_none());
-    assert_eq!(responder.publish(reply("too late"), AGES).await, [Err(PublishError::Unroutable)]);
+    assert_eq!(rpc_server.publish(reply("too late"), AGES).await, [Err(PublishError::Unroutable)]);
     // Without confirmation nobody is told, and nothing breaks.
-    responder.post(Target::Queue(name.clone()), named("too late")).await.unwrap();
+    rpc_server.publish_unconfirmed(Target::Queue(name.clone()), named("too late")).await.unwrap();
 }
 
 /// What happened before is for replay; what happens after is heard, in order, even before it is asked for.
 pub async fn live_events_say_from_when_on_they_listen(broker: &dyn Broker) {
     let gateway = broker.transport("gateway.1").await;
     let source = broker.transport("order-service.1").await;
-    let mut live = LiveEvents::new(gateway);
-    assert_eq!(in_time("listening", live.next()).await, Live::Listening);
+    let mut live = EventSubscription::new(gateway);
+    assert_eq!(in_time("listening", live.next()).await, EventSignal::Listening);
     for position in 1..=3 {
         let event = order_event(position);
         let (target, message) = event_message(Uuid::now_v7(), &event, None);
@@ -105,7 +105,7 @@ pub async fn live_events_say_from_when_on_they_listen(broker: &dyn Broker) {
         assert_eq!(source.publish(vec![(target, message)], AGES).await, [Ok(())]);
     }
     for position in 1..=3 {
-        let expected = Live::Event(Box::new(order_event(position)));
+        let expected = EventSignal::Event(Box::new(order_event(position)));
         assert_eq!(in_time("an event", live.next()).await, expected);
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use testkit::{WAIT_LIMIT, eventually};
 
+use crate::envelope;
 use crate::message::Message;
-use crate::packet;
 use crate::topology::WorkQueue;
 use crate::transport::{Deliveries, Delivery, PublishError, SharedTransport, Target};
 
@@ -22,7 +22,7 @@ pub(super) fn named(name: impl AsRef<str>) -> Message {
     let name = name.as_ref();
     let data = serde_json::value::to_raw_value(name).unwrap();
     Message {
-        body: packet::write("order.create", &data, None),
+        body: envelope::write("order.create", &data, None),
         message_id: Some(name.to_owned()),
         kind: Some("order.create".to_owned()),
         persistent: true,
@@ -76,9 +76,9 @@ pub(super) async fn until_ready(transport: &SharedTransport, queue: &str, ready:
 
 /// What is in a queue, all of it ready, in order. It stays there.
 pub(super) async fn lying_in(transport: &SharedTransport, queue: &str) -> Vec<String> {
-    let browsed = transport.browse(queue, 1_000).await.unwrap();
-    let names = browsed.iter().map(|delivery| name(&delivery.message)).collect();
-    for delivery in browsed {
+    let peeked = transport.peek(queue, 1_000).await.unwrap();
+    let names = peeked.iter().map(|delivery| name(&delivery.message)).collect();
+    for delivery in peeked {
         delivery.requeue().await;
     }
     names

@@ -16,18 +16,18 @@ use super::words::{
 use super::{Broker, retry_delays};
 use crate::clock::{Clock as _, SystemClock};
 use crate::commands::{Accepted, Command, Commands};
+use crate::consumer::{Consumer, Disposition, Job, MessageHandler};
 use crate::dead_letters::{self, DeadLetter, Selection};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureCode};
+use crate::heartbeat::Heartbeat;
 use crate::message::{Message, header};
-use crate::pulse::Pulse;
-use crate::requester::Requester;
+use crate::rpc_client::BusRpcClient;
 use crate::transport::SharedTransport;
-use crate::work::{HandleWork, Verdict, Work, Worker};
 
 /// Says the same of every piece of work, and remembers each batch.
 struct Says<F> {
-    verdict: F,
+    disposition: F,
     batches: Mutex<Vec<Vec<Seen>>>,
 }
 
@@ -38,9 +38,9 @@ struct Seen {
     at: Instant,
 }
 
-impl<F: Fn(&Work) -> Verdict + Send + Sync + 'static> Says<F> {
-    fn new(verdict: F) -> Arc<Self> {
-        Arc::new(Self { verdict, batches: Mutex::default() })
+impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> Says<F> {
+    fn new(disposition: F) -> Arc<Self> {
+        Arc::new(Self { disposition, batches: Mutex::default() })
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -53,15 +53,15 @@ impl<F: Fn(&Work) -> Verdict + Send + Sync + 'static> Says<F> {
 }
 
 #[async_trait]
-impl<F: Fn(&Work) -> Verdict + Send + Sync + 'static> HandleWork for Says<F> {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> MessageHandler for Says<F> {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let seen = batch.iter().map(|work| Seen {
             name: name(&work.message),
             failed_attempts: work.message.failed_attempts(),
             at: Instant::now(),
         });
         self.batches.lock().unwrap().push(seen.collect());
-        batch.iter().map(&self.verdict).collect()
+        batch.iter().map(&self.disposition).collect()
     }
 }
 
@@ -72,28 +72,28 @@ struct Stuck {
 }
 
 #[async_trait]
-impl HandleWork for Stuck {
-    async fn handle(&self, _: &[Work]) -> Vec<Verdict> {
+impl MessageHandler for Stuck {
+    async fn handle(&self, _: &[Job]) -> Vec<Disposition> {
         self.has_one.notify_one();
         std::future::pending().await
     }
 }
 
-fn worker(transport: &SharedTransport, handler: Arc<dyn HandleWork>) -> Worker {
-    Worker {
+fn consumer(transport: &SharedTransport, handler: Arc<dyn MessageHandler>) -> Consumer {
+    Consumer {
         transport: Arc::clone(transport),
         queue: QUEUE,
         handler,
         prefetch: 10,
         batch_max: 10,
         clock: Arc::new(SystemClock),
-        pulse: Pulse::new(),
+        heartbeat: Heartbeat::new(),
     }
 }
 
-fn work_with(transport: &SharedTransport, handler: Arc<dyn HandleWork>) -> DropGuard {
+fn work_with(transport: &SharedTransport, handler: Arc<dyn MessageHandler>) -> DropGuard {
     let stop = CancellationToken::new();
-    tokio::spawn(worker(transport, handler).run(stop.clone()));
+    tokio::spawn(consumer(transport, handler).run(stop.clone()));
     stop.drop_guard()
 }
 
@@ -109,7 +109,7 @@ async fn dead_letter(transport: &SharedTransport) -> DeadLetter {
     .await
 }
 
-/// A worker that dies over its work has not done it.
+/// A consumer that dies over its work has not done it.
 pub async fn work_is_acknowledged_after_its_effect(broker: &dyn Broker) {
     let dying = broker.transport("order-service.1").await;
     let queue = work_queue(&dying);
@@ -121,8 +121,8 @@ pub async fn work_is_acknowledged_after_its_effect(broker: &dyn Broker) {
     dying.close().await;
 
     let transport = broker.transport("order-service.2").await;
-    let done = Says::new(|_| Verdict::Done(None));
-    let working = work_with(&transport, Arc::clone(&done) as Arc<dyn HandleWork>);
+    let done = Says::new(|_| Disposition::Done(None));
+    let working = work_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
     eventually("another does it", async || done.names() == ["m"]).await;
     until_ready(&transport, &queue, 0).await;
     drop(working);
@@ -135,11 +135,11 @@ pub async fn work_is_acknowledged_after_its_effect(broker: &dyn Broker) {
 pub async fn failing_work_is_tried_again_after_growing_delays(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     publish(&transport, &work_queue(&transport), vec![named("m")]).await;
-    let succeeds_at_last = Says::new(|work: &Work| match work.message.failed_attempts() {
-        0 | 1 => Verdict::Retry(unlucky()),
-        _ => Verdict::Done(None),
+    let succeeds_at_last = Says::new(|work: &Job| match work.message.failed_attempts() {
+        0 | 1 => Disposition::Retry(unlucky()),
+        _ => Disposition::Done(None),
     });
-    let _working = work_with(&transport, Arc::clone(&succeeds_at_last) as Arc<dyn HandleWork>);
+    let _working = work_with(&transport, Arc::clone(&succeeds_at_last) as Arc<dyn MessageHandler>);
     eventually("the third attempt", async || succeeds_at_last.seen().len() == 3).await;
     let seen = succeeds_at_last.seen();
     for (attempt, delay) in retry_delays().0.into_iter().enumerate() {
@@ -160,8 +160,8 @@ pub async fn work_that_keeps_failing_is_dead_lettered_with_its_story(broker: &dy
     message.set_header(header::TRACEPARENT, traceparent.into());
     let began = SystemClock.now();
     publish(&transport, &queue, vec![message.clone()]).await;
-    let fails = Says::new(|_| Verdict::Retry(unlucky()));
-    let _working = work_with(&transport, Arc::clone(&fails) as Arc<dyn HandleWork>);
+    let fails = Says::new(|_| Disposition::Retry(unlucky()));
+    let _working = work_with(&transport, Arc::clone(&fails) as Arc<dyn MessageHandler>);
     let letter = dead_letter(&transport).await;
     assert!(letter.failed_at.is_some_and(|at| at >= began), "{letter:?}");
     let expected = DeadLetter {
@@ -186,8 +186,8 @@ pub async fn what_cannot_be_read_is_dead_lettered_at_once(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let poison = Message { body: "not JSON".into(), persistent: true, ..Message::default() };
     publish(&transport, &work_queue(&transport), vec![poison, named("m")]).await;
-    let done = Says::new(|_| Verdict::Done(None));
-    let _working = work_with(&transport, Arc::clone(&done) as Arc<dyn HandleWork>);
+    let done = Says::new(|_| Disposition::Done(None));
+    let _working = work_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
     let letter = dead_letter(&transport).await;
     assert_eq!((letter.code.as_str(), letter.attempts), ("UNDECODABLE", 1));
     assert_eq!(letter.body, "not JSON");
@@ -212,9 +212,9 @@ pub async fn what_was_delivered_often_runs_alone(broker: &dyn Broker) {
     for _ in 0..6 {
         batch.push(next(&mut deliveries).await);
     }
-    let done = Says::new(|_| Verdict::Done(None));
-    let worker = worker(&transport, Arc::clone(&done) as Arc<dyn HandleWork>);
-    in_time("the batch", worker.process(batch, &CancellationToken::new())).await;
+    let done = Says::new(|_| Disposition::Done(None));
+    let consumer = consumer(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
+    in_time("the batch", consumer.process(batch, &CancellationToken::new())).await;
     let mut batches: Vec<Vec<String>> = Vec::new();
     for batch in done.batches.lock().unwrap().iter() {
         batches.push(batch.iter().map(|seen| seen.name.clone()).collect());
@@ -225,13 +225,14 @@ pub async fn what_was_delivered_often_runs_alone(broker: &dyn Broker) {
 /// Under its own id, whether or not anybody waits for the answer.
 pub async fn a_command_is_answered_once_its_effect_is_committed(broker: &dyn Broker) {
     let service = broker.transport("order-service.1").await;
-    let done = Says::new(|work: &Work| Verdict::Done(Some(to_raw_value(&work.message.message_id).unwrap())));
-    let _working = work_with(&service, Arc::clone(&done) as Arc<dyn HandleWork>);
+    let done =
+        Says::new(|work: &Job| Disposition::Done(Some(to_raw_value(&work.message.message_id).unwrap())));
+    let _working = work_with(&service, Arc::clone(&done) as Arc<dyn MessageHandler>);
     let stop = CancellationToken::new();
-    let requester =
-        Requester::start(broker.transport("gateway.1").await, Arc::new(SystemClock), stop.clone());
+    let rpc_client =
+        BusRpcClient::start(broker.transport("gateway.1").await, Arc::new(SystemClock), stop.clone());
     let _stop = stop.drop_guard();
-    let commands = Commands::new(requester, QUEUE);
+    let commands = Commands::new(rpc_client, QUEUE);
     let command = Command {
         pattern: ORDER_CREATE,
         data: &"something",

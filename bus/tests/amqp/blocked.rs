@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;
+use bus::consumer::{Consumer, Disposition, Job, MessageHandler};
 use bus::failure::{Failure, FailureCode};
+use bus::heartbeat::Heartbeat;
 use bus::message::Message;
-use bus::pulse::Pulse;
 use bus::topology::WorkQueue;
-use bus::transport::{Link, PublishError, Target, Transport as _};
-use bus::work::{HandleWork, Verdict, Work, Worker};
+use bus::transport::{LinkState, PublishError, Target, Transport as _};
 use schema::pattern::Service;
 use std::sync::Arc;
 use testkit::{WAIT_LIMIT, eventually};
@@ -31,14 +31,18 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
     // The broker says so to whoever publishes next; what that one sends is stuck until it is over.
     let stuck = publish(1);
     let seen = eventually("the block is seen", async || {
-        let link = transport.link().borrow().clone();
-        if matches!(&link, Link::Blocked { reason, .. } if !reason.is_empty()) { Ok(()) } else { Err(link) }
+        let link = transport.link_state().borrow().clone();
+        if matches!(&link, LinkState::Blocked { reason, .. } if !reason.is_empty()) {
+            Ok(())
+        } else {
+            Err(link)
+        }
     });
     let afterwards = async {
         seen.await;
         let failed = publish(2).await;
         assert!(failed.iter().all(|failed| matches!(failed, Err(PublishError::Blocked(_)))), "{failed:?}");
-        let posted = transport.post(Target::Queue(requests.clone()), Message::default()).await;
+        let posted = transport.publish_unconfirmed(Target::Queue(requests.clone()), Message::default()).await;
         assert!(matches!(posted, Err(PublishError::Blocked(_))), "{posted:?}");
 
         let mut deliveries = transport.consume(&requests, 5).await.unwrap();
@@ -57,16 +61,16 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
 struct Picky(mpsc::Sender<()>);
 
 #[async_trait]
-impl HandleWork for Picky {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
-        let verdict = |work: &Work| {
+impl MessageHandler for Picky {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
+        let disposition = |work: &Job| {
             if work.message.message_id.as_deref() == Some("bad") {
-                return Verdict::Retry(Failure::new(FailureCode::Internal, "on purpose"));
+                return Disposition::Retry(Failure::new(FailureCode::Internal, "on purpose"));
             }
             self.0.try_send(()).unwrap();
-            Verdict::Done(None)
+            Disposition::Done(None)
         };
-        batch.iter().map(verdict).collect()
+        batch.iter().map(disposition).collect()
     }
 }
 
@@ -87,21 +91,21 @@ async fn work_goes_on_while_what_failed_cannot_be_forwarded() {
 
     rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.00001"]).await.unwrap();
     let (done, mut all_done) = mpsc::channel(20);
-    let worker = Worker {
+    let consumer = Consumer {
         transport: Arc::clone(&transport) as _,
         queue: WorkQueue::OrderCommands,
         handler: Arc::new(Picky(done)),
         prefetch: 5,
         batch_max: 1,
         clock: Arc::new(SystemClock),
-        pulse: Pulse::new(),
+        heartbeat: Heartbeat::new(),
     };
     let stop = CancellationToken::new();
-    let working = tokio::spawn(worker.run(stop.clone()));
+    let working = tokio::spawn(consumer.run(stop.clone()));
     for _ in 0..20 {
         tokio::time::timeout(WAIT_LIMIT, all_done.recv()).await.expect("work goes on").unwrap();
     }
-    assert!(matches!(*transport.link().borrow(), Link::Blocked { .. }));
+    assert!(matches!(*transport.link_state().borrow(), LinkState::Blocked { .. }));
 
     rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.4"]).await.unwrap();
     let dead = transport.topology().dead(WorkQueue::OrderCommands);

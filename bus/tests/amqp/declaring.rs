@@ -3,9 +3,9 @@
 use bus::clock::SystemClock;
 use bus::deadline::Deadline;
 use bus::message::Message;
-use bus::requester::{RequestError, Requester, request};
+use bus::rpc_client::{BusRpcClient, RequestError, request};
 use bus::topology::WorkQueue;
-use bus::transport::{Link, PublishError, Target, Transport as _};
+use bus::transport::{LinkState, PublishError, Target, Transport as _};
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use schema::pattern::{ORDER_GET, Service};
@@ -86,8 +86,8 @@ async fn a_queue_with_other_arguments_is_named_precisely_and_leaves_the_rest_wor
 
     let transport = rabbit.connect("gateway.1");
     eventually("the refusal is said", async || {
-        let link = transport.link().borrow().clone();
-        let Link::Down(reason) = &link else { return Err(link) };
+        let link = transport.link_state().borrow().clone();
+        let LinkState::Down(reason) = &link else { return Err(link) };
         let precise = [odd.as_str(), "PRECONDITION_FAILED", "x-max-length", "'5'", "'10000'"];
         if precise.iter().all(|part| reason.contains(part)) { Ok(()) } else { Err(link) }
     })
@@ -184,10 +184,10 @@ async fn a_request_to_a_queue_that_vanished_fails_at_once() {
     let transport = rabbit.connected("gateway.1").await;
     let queue = transport.topology().requests(Service::Order);
     let stop = CancellationToken::new();
-    let requester = Requester::start(Arc::new(transport), Arc::new(SystemClock), stop.clone());
+    let rpc_client = BusRpcClient::start(Arc::new(transport), Arc::new(SystemClock), stop.clone());
     let _stop = stop.drop_guard();
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-    let asked = request::<_, ()>(&*requester, ORDER_GET, &(), Deadline::after(WAIT_LIMIT)).await;
+    let asked = request::<_, ()>(&*rpc_client, ORDER_GET, &(), Deadline::after(WAIT_LIMIT)).await;
     let Err(error @ RequestError::Unavailable { .. }) = asked else { panic!("{asked:?}") };
     assert!(error.nothing_was_done());
 }

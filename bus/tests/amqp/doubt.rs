@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use bus::clock::SystemClock;
 use bus::deadline::Deadline;
 use bus::failure::Failure;
-use bus::pulse::Pulse;
-use bus::requester::{RequestError, Requester, request};
-use bus::responder::{HandleRequest, Request, Responder, respond};
+use bus::heartbeat::Heartbeat;
+use bus::rpc_client::{BusRpcClient, RequestError, request};
+use bus::rpc_server::{Request, RequestHandler, RpcServer, respond};
 use schema::pattern::{ORDER_UPDATE, Service};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::stand::Rabbit;
 struct Slow(Arc<Notify>);
 
 #[async_trait]
-impl HandleRequest for Slow {
+impl RequestHandler for Slow {
     async fn handle(&self, _: Request) -> Result<Box<RawValue>, Failure> {
         self.0.notify_one();
         tokio::time::sleep(WAIT_LIMIT).await;
@@ -32,21 +32,21 @@ impl HandleRequest for Slow {
 async fn what_may_have_been_done_before_the_broker_died_is_unknown_and_what_was_not_sent_is_not() {
     let rabbit = Rabbit::of_its_own().await;
     let done = Arc::new(Notify::new());
-    let responder = Responder {
+    let rpc_server = RpcServer {
         transport: Arc::new(rabbit.connected("order-service.1").await),
         service: Service::Order,
         handler: Arc::new(Slow(Arc::clone(&done))),
         prefetch: 10,
         clock: Arc::new(SystemClock),
-        pulse: Pulse::new(),
+        heartbeat: Heartbeat::new(),
     };
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    tokio::spawn(responder.run(stop.clone()));
+    tokio::spawn(rpc_server.run(stop.clone()));
     let transport = Arc::new(rabbit.connected("gateway.1").await);
-    let requester = Requester::start(transport, Arc::new(SystemClock), stop);
+    let rpc_client = BusRpcClient::start(transport, Arc::new(SystemClock), stop);
 
-    let ask = async || request::<_, ()>(&*requester, ORDER_UPDATE, &(), Deadline::after(WAIT_LIMIT)).await;
+    let ask = async || request::<_, ()>(&*rpc_client, ORDER_UPDATE, &(), Deadline::after(WAIT_LIMIT)).await;
     let broker_dies = async {
         done.notified().await;
         rabbit.server().kill().await.unwrap();

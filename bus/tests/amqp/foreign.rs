@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use bus::clock::SystemClock;
 use bus::failure::Failure;
-use bus::pulse::Pulse;
-use bus::responder::{HandleRequest, Request, Responder, respond};
+use bus::heartbeat::Heartbeat;
+use bus::rpc_server::{Request, RequestHandler, RpcServer, respond};
 use futures::StreamExt as _;
 use lapin::BasicProperties;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
@@ -20,9 +20,9 @@ use crate::stand::Rabbit;
 struct Echo;
 
 #[async_trait]
-impl HandleRequest for Echo {
+impl RequestHandler for Echo {
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
-        respond(&request.packet.data::<String>()?)
+        respond(&request.envelope.data::<String>()?)
     }
 }
 
@@ -30,17 +30,17 @@ impl HandleRequest for Echo {
 #[tokio::test]
 async fn a_nest_client_is_answered_over_direct_reply_to() {
     let rabbit = Rabbit::shared().await;
-    let responder = Responder {
+    let rpc_server = RpcServer {
         transport: Arc::new(rabbit.connected("order-service.1").await),
         service: Service::Order,
         handler: Arc::new(Echo),
         prefetch: 10,
         clock: Arc::new(SystemClock),
-        pulse: Pulse::new(),
+        heartbeat: Heartbeat::new(),
     };
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    tokio::spawn(responder.run(stop));
+    tokio::spawn(rpc_server.run(stop));
 
     let channel = rabbit.foreign_channel().await;
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;
+use bus::consumer::{Consumer, Disposition, Job, MessageHandler};
 use bus::dead_letters::{self, Selection};
+use bus::heartbeat::Heartbeat;
 use bus::message::{BODY_MAX_BYTES, Message};
-use bus::pulse::Pulse;
 use bus::topology::WorkQueue;
 use bus::transport::{SharedTransport, Target};
-use bus::work::{HandleWork, Verdict, Work, Worker};
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::stand::Rabbit;
 struct Tells(mpsc::Sender<Option<String>>);
 
 #[async_trait]
-impl HandleWork for Tells {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
-        let mut verdicts = Vec::new();
+impl MessageHandler for Tells {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
+        let mut dispositions = Vec::new();
         for work in batch {
             self.0.send(work.message.message_id.clone()).await.unwrap();
-            verdicts.push(Verdict::Done(None));
+            dispositions.push(Disposition::Done(None));
         }
-        verdicts
+        dispositions
     }
 }
 
@@ -56,17 +56,17 @@ async fn a_message_longer_than_any_of_ours_is_set_aside_unread_and_holds_nobody_
     assert_eq!(published, [Ok(())]);
 
     let (told, mut handled) = mpsc::channel(10);
-    let worker = Worker {
+    let consumer = Consumer {
         transport: Arc::clone(&transport),
         queue: WorkQueue::OrderCommands,
         handler: Arc::new(Tells(told)),
         prefetch: 10,
         batch_max: 10,
         clock: Arc::new(SystemClock),
-        pulse: Pulse::new(),
+        heartbeat: Heartbeat::new(),
     };
     let stop = CancellationToken::new();
-    let working = tokio::spawn(worker.run(stop.clone()));
+    let working = tokio::spawn(consumer.run(stop.clone()));
     let first = tokio::time::timeout(WAIT_LIMIT, handled.recv()).await.expect("the next message is handled");
     assert_eq!(first, Some(Some("short".to_owned())), "the long one is never handled");
 

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;
+use bus::consumer::{Consumer, Disposition, Job, MessageHandler};
+use bus::event_subscription::{EventSignal, EventSubscription};
 use bus::events::event_message;
-use bus::live::{Live, LiveEvents};
+use bus::heartbeat::Heartbeat;
 use bus::message::Message;
-use bus::pulse::Pulse;
 use bus::topology::WorkQueue;
-use bus::transport::{Link, PublishError, Target, Transport as _};
-use bus::work::{HandleWork, Verdict, Work, Worker};
+use bus::transport::{LinkState, PublishError, Target, Transport as _};
 use schema::order_events::OrderEvent;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -31,11 +31,11 @@ fn named(name: &str) -> Message {
 struct Done(Mutex<BTreeSet<String>>);
 
 #[async_trait]
-impl HandleWork for Done {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+impl MessageHandler for Done {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let ids = batch.iter().filter_map(|work| work.message.message_id.clone());
         self.0.lock().unwrap().extend(ids);
-        batch.iter().map(|_| Verdict::Done(None)).collect()
+        batch.iter().map(|_| Disposition::Done(None)).collect()
     }
 }
 
@@ -45,22 +45,22 @@ async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
     let transport = Arc::new(rabbit.connected("order-service.1").await);
     let queue = transport.topology().work(WorkQueue::OrderCommands);
     let done = Arc::<Done>::default();
-    let worker = Worker {
+    let consumer = Consumer {
         transport: Arc::clone(&transport) as _,
         queue: WorkQueue::OrderCommands,
         handler: Arc::clone(&done) as _,
         prefetch: 7,
         batch_max: 10,
         clock: Arc::new(SystemClock),
-        pulse: Pulse::new(),
+        heartbeat: Heartbeat::new(),
     };
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    tokio::spawn(worker.run(stop));
+    tokio::spawn(consumer.run(stop));
 
     for epoch in 1..=3 {
         transport.wait_until_up(WAIT_LIMIT).await.unwrap();
-        assert_eq!(*transport.link().borrow(), Link::Up { epoch });
+        assert_eq!(*transport.link_state().borrow(), LinkState::Up { epoch });
         let name = format!("m{epoch}");
         let message = vec![(Target::Queue(queue.clone()), named(&name))];
         assert_eq!(transport.publish(message, WAIT_LIMIT).await, [Ok(())]);
@@ -72,7 +72,7 @@ async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
             rabbit.server().restart().await.unwrap();
             eventually(
                 "the loss is noticed",
-                async || !matches!(*transport.link().borrow(), Link::Up { epoch: still } if still == epoch),
+                async || !matches!(*transport.link_state().borrow(), LinkState::Up { epoch: still } if still == epoch),
             )
             .await;
         }
@@ -82,21 +82,21 @@ async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
 #[tokio::test]
 async fn live_events_are_lost_and_listened_to_again() {
     let rabbit = Rabbit::of_its_own().await;
-    let mut live = LiveEvents::new(Arc::new(rabbit.connected("gateway.1").await));
+    let mut live = EventSubscription::new(Arc::new(rabbit.connected("gateway.1").await));
     let event: OrderEvent =
         serde_json::from_str(include_str!("../../../schema/messages/order.created.json")).unwrap();
     for round in 0..2 {
-        let next = async |live: &mut LiveEvents| {
+        let next = async |live: &mut EventSubscription| {
             tokio::time::timeout(WAIT_LIMIT, live.next()).await.expect("something comes in time")
         };
-        assert_eq!(next(&mut live).await, Live::Listening, "round {round}");
+        assert_eq!(next(&mut live).await, EventSignal::Listening, "round {round}");
         let source = rabbit.connected("order-service.1").await;
         let published = source.publish(vec![event_message(Uuid::now_v7(), &event, None)], WAIT_LIMIT).await;
         assert_eq!(published, [Ok(())]);
-        assert_eq!(next(&mut live).await, Live::Event(Box::new(event.clone())));
+        assert_eq!(next(&mut live).await, EventSignal::Event(Box::new(event.clone())));
         if round == 0 {
             rabbit.server().restart().await.unwrap();
-            assert_eq!(next(&mut live).await, Live::Lost);
+            assert_eq!(next(&mut live).await, EventSignal::Lost);
         }
     }
 }
@@ -107,8 +107,12 @@ async fn a_broker_that_is_not_there_at_first_is_found_when_it_comes() {
     rabbit.server().kill().await.unwrap();
     let transport = rabbit.connect("order-service.1");
     eventually("the reason is said", async || {
-        let link = transport.link().borrow().clone();
-        if matches!(&link, Link::Down(reason) if reason.contains("refused")) { Ok(()) } else { Err(link) }
+        let link = transport.link_state().borrow().clone();
+        if matches!(&link, LinkState::Down(reason) if reason.contains("refused")) {
+            Ok(())
+        } else {
+            Err(link)
+        }
     })
     .await;
     let target = Target::Queue(transport.topology().work(WorkQueue::OrderCommands));

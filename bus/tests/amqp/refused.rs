@@ -2,7 +2,7 @@
 
 use bus::message::Message;
 use bus::topology::WorkQueue;
-use bus::transport::{Deliveries, ExclusiveQueue, Link, Target, Transport as _, TransportError};
+use bus::transport::{Deliveries, ExclusiveQueue, LinkState, Target, Transport as _, TransportError};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, ExchangeDeleteOptions};
 use lapin::types::FieldTable;
 use schema::pattern::Service;
@@ -54,14 +54,14 @@ async fn a_process_whose_queue_is_taken_by_another_says_so_until_it_has_it() {
         .unwrap();
     let consumed = transport.consume(&queue, 1).await;
     assert!(is_refused(&consumed), "{consumed:?}");
-    let link = transport.link().borrow().clone();
-    let Link::Down(reason) = &link else { panic!("{link:?}") };
+    let link = transport.link_state().borrow().clone();
+    let LinkState::Down(reason) = &link else { panic!("{link:?}") };
     assert!(reason.contains(&queue) && reason.contains("exclusive"), "{reason}");
 
     channel.basic_cancel(foreign.tag(), BasicCancelOptions::default()).await.unwrap();
     let _deliveries = transport.consume(&queue, 1).await.unwrap();
-    let link = transport.link().borrow().clone();
-    assert!(matches!(link, Link::Up { .. }), "{link:?}");
+    let link = transport.link_state().borrow().clone();
+    assert!(matches!(link, LinkState::Up { .. }), "{link:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Brokers that are there and say nothing.
 
 use bus::message::Message;
-use bus::transport::{Link, PublishError, Target, Transport as _};
+use bus::transport::{LinkState, PublishError, Target, Transport as _};
 use schema::pattern::Service;
 use std::time::Duration;
 use testkit::{WAIT_LIMIT, eventually};
@@ -24,7 +24,10 @@ async fn a_broker_that_falls_silent_is_left_and_found_again() {
         if matches!(published[..], [Err(PublishError::Unknown(_))]) { Ok(()) } else { Err(published) }
     })
     .await;
-    eventually("the silence is noticed", async || matches!(*transport.link().borrow(), Link::Down(_))).await;
+    eventually("the silence is noticed", async || {
+        matches!(*transport.link_state().borrow(), LinkState::Down(_))
+    })
+    .await;
     assert_eq!(publish(WAIT_LIMIT).await, [Err(PublishError::Disconnected)]);
 
     rabbit.server().resume().unwrap();
@@ -42,8 +45,8 @@ async fn attempts_that_nobody_answers_are_given_up_altogether() {
     let transport = rabbit.connect("gateway.1");
     eventually("an attempt is under way", async || dam.connections() > 0).await;
     eventually("the reason is said", async || {
-        let link = transport.link().borrow().clone();
-        if matches!(&link, Link::Down(reason) if reason.contains("did not answer")) {
+        let link = transport.link_state().borrow().clone();
+        if matches!(&link, LinkState::Down(reason) if reason.contains("did not answer")) {
             Ok(())
         } else {
             Err(link)

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;
+use bus::consumer::{Consumer, Disposition, Job, MessageHandler};
+use bus::heartbeat::Heartbeat;
 use bus::message::Message;
-use bus::pulse::Pulse;
 use bus::topology::WorkQueue;
-use bus::transport::{Link, Target, Transport as _};
-use bus::work::{HandleWork, Verdict, Work, Worker};
+use bus::transport::{LinkState, Target, Transport as _};
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::{WAIT_LIMIT, eventually};
@@ -30,9 +30,9 @@ fn named(name: &str) -> Message {
 struct Done;
 
 #[async_trait]
-impl HandleWork for Done {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
-        batch.iter().map(|_| Verdict::Done(None)).collect()
+impl MessageHandler for Done {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
+        batch.iter().map(|_| Disposition::Done(None)).collect()
     }
 }
 
@@ -60,26 +60,29 @@ async fn a_consumer_that_has_something_in_hand_stays_and_gets_no_more_than_its_p
 async fn a_worker_beats_on_while_its_broker_is_idle_and_while_it_is_away() {
     let rabbit = Rabbit::of_its_own().await;
     let transport = Arc::new(rabbit.connected("order-service.1").await);
-    let pulse = Pulse::new();
-    let watch = pulse.watch();
-    let worker = Worker {
+    let heartbeat = Heartbeat::new();
+    let watch = heartbeat.watch();
+    let consumer = Consumer {
         transport: Arc::clone(&transport) as _,
         queue: WorkQueue::OrderCommands,
         handler: Arc::new(Done),
         prefetch: 10,
         batch_max: 10,
         clock: Arc::new(SystemClock),
-        pulse,
+        heartbeat,
     };
     let stop = CancellationToken::new();
-    let working = tokio::spawn(worker.run(stop.clone()));
+    let working = tokio::spawn(consumer.run(stop.clone()));
     let beats_on = async || {
         let now = Instant::now();
         eventually("it beats", async || watch.last_beat().is_some_and(|beat| beat > now)).await;
     };
     beats_on().await;
     rabbit.server().kill().await.unwrap();
-    eventually("the loss is noticed", async || matches!(*transport.link().borrow(), Link::Down(_))).await;
+    eventually("the loss is noticed", async || {
+        matches!(*transport.link_state().borrow(), LinkState::Down(_))
+    })
+    .await;
     beats_on().await;
     beats_on().await;
     stop.cancel();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bus::clock::{Clock, SystemClock};
 use bus::deadline::Deadline;
-use bus::requester::{Requester, request};
+use bus::rpc_client::{BusRpcClient, request};
 use bus::topology::{RetryDelays, Topology};
 use customer_service::{Config, Service};
 use embedded_broker::{EmbeddedBroker, Storage};
@@ -30,10 +30,11 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
     assert_eq!((health.alive, loops), (true, vec!["customer requests"]));
 
-    let requester = Requester::start(broker.transport("gateway.test"), clock, host.shutdown.forced().clone());
+    let rpc_client =
+        BusRpcClient::start(broker.transport("gateway.test"), clock, host.shutdown.forced().clone());
     let deadline = Deadline::after(testkit::WAIT_LIMIT);
     let customers: Vec<Option<Customer>> =
-        request(&*requester, CUSTOMER_GET, &["CUST01", "CUST03"], deadline).await.unwrap();
+        request(&*rpc_client, CUSTOMER_GET, &["CUST01", "CUST03"], deadline).await.unwrap();
     assert_eq!(customers[0].as_ref().unwrap().name, "Ada Lindgren");
     assert_eq!(customers[1], None);
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bus::clock::SystemClock;
 use bus::deadline::Deadline;
+use bus::envelope::Envelope;
 use bus::failure::Failure;
-use bus::packet::Packet;
-use bus::responder::{HandleRequest, Request};
+use bus::rpc_server::{Request, RequestHandler};
 use customer_service::Customers;
 use schema::customer::Customer;
 use serde::Serialize;
@@ -44,8 +44,8 @@ impl Shop {
     }
 
     pub(crate) async fn ask_once<Q: Serialize>(&self, pattern: &str, data: &Q) -> Result<String, Failure> {
-        let packet = Packet { pattern: pattern.to_owned(), data: to_raw_value(data).unwrap(), id: None };
-        let request = Request { packet, deadline: Deadline::after(testkit::WAIT_LIMIT) };
+        let envelope = Envelope { pattern: pattern.to_owned(), data: to_raw_value(data).unwrap(), id: None };
+        let request = Request { envelope, deadline: Deadline::after(testkit::WAIT_LIMIT) };
         Ok(self.customers.handle(request).await?.get().to_owned())
     }
 }

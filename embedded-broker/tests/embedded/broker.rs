@@ -1,7 +1,7 @@
 //! Connections, consumers and requests in memory.
 
 use bus::message::Message;
-use bus::transport::{ExclusiveQueue, Link, PublishError, Target, TransportError};
+use bus::transport::{ExclusiveQueue, LinkState, PublishError, Target, TransportError};
 use embedded_broker::Storage;
 use schema::pattern::Service;
 
@@ -24,7 +24,7 @@ async fn a_request_reaches_its_service_and_the_reply_its_requester() {
 
     let request = next(&mut served).await;
     let reply_to = request.message.reply_to.clone().unwrap();
-    service.post(Target::Queue(reply_to), message("well")).await.unwrap();
+    service.publish_unconfirmed(Target::Queue(reply_to), message("well")).await.unwrap();
     request.ack().await;
     assert_eq!(name(&next(&mut replies).await.message), "well");
 }
@@ -116,11 +116,11 @@ async fn a_closed_connection_does_nothing_any_more_and_its_consumers_end() {
     ada.close().await;
     assert!(shared.recv().await.is_none());
     assert!(exclusive.recv().await.is_none());
-    assert!(matches!(*ada.link().borrow(), Link::Down(_)));
+    assert!(matches!(*ada.link_state().borrow(), LinkState::Down(_)));
     let late = vec![(Target::Queue(work()), message("late"))];
     assert_eq!(ada.publish(late, WAIT_LIMIT).await, [Err(PublishError::Disconnected)]);
     assert_eq!(ada.consume(&work(), 1).await.err(), Some(TransportError::Disconnected));
     let orphan = vec![(Target::Queue(own), message("orphan"))];
     assert_eq!(bob.publish(orphan, WAIT_LIMIT).await, [Err(PublishError::Unroutable)]);
-    assert!(matches!(*bob.link().borrow(), Link::Up { .. }));
+    assert!(matches!(*bob.link_state().borrow(), LinkState::Up { .. }));
 }

@@ -51,7 +51,7 @@ async fn what_was_confirmed_survives_kill_9_exactly_once_unless_acknowledged() {
         let findings = integrity_check(&directory.path().join("broker.sqlite")).await.unwrap();
         assert_eq!(findings, Vec::<String>::new(), "round {round}");
         let broker = open(file(directory.path())).await;
-        let found = broker.transport("checker.1").browse(&work(), 100_000).await.unwrap();
+        let found = broker.transport("checker.1").peek(&work(), 100_000).await.unwrap();
         assert!(
             found[0].delivery_count > 0,
             "round {round}: what was in somebody's hands counts as delivered"

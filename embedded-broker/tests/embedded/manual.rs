@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bus::clock::{Clock as _, ManualClock};
 use bus::topology::WorkQueue;
-use bus::transport::{ExclusiveQueue, Link, Target};
+use bus::transport::{ExclusiveQueue, LinkState, Target};
 use embedded_broker::ManualBroker;
 use schema::time::Timestamp;
 
@@ -79,7 +79,7 @@ async fn a_crash_ends_every_connection_and_leaves_what_was_durable() {
     let held = deliveries.try_recv().unwrap();
     broker.crash();
     assert!(deliveries.recv().await.is_none());
-    assert!(matches!(*transport.link().borrow(), Link::Down(_)));
+    assert!(matches!(*transport.link_state().borrow(), LinkState::Down(_)));
     held.ack().await;
     let again = broker.take(&work()).unwrap();
     assert_eq!((name(&again.message).as_str(), again.delivery_count), ("a", 1), "a late ack means nothing");

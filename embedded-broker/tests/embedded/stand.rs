@@ -53,6 +53,6 @@ pub(crate) async fn next(deliveries: &mut Deliveries) -> Delivery {
 
 /// What is ready in a queue, left there.
 pub(crate) async fn lying_in(transport: &SharedTransport, queue: &str) -> Vec<String> {
-    let browsed = transport.browse(queue, 100_000).await.unwrap();
-    browsed.iter().map(|delivery| name(&delivery.message)).collect()
+    let peeked = transport.peek(queue, 100_000).await.unwrap();
+    peeked.iter().map(|delivery| name(&delivery.message)).collect()
 }

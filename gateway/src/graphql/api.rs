@@ -1,9 +1,9 @@
 use async_graphql::{Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
 use bus::clock::Clock;
 use bus::deadline::Deadline;
+use bus::heartbeat::Heartbeat;
 use bus::ids::IdSource;
-use bus::pulse::Pulse;
-use bus::requester::Ask;
+use bus::rpc_client::RpcClient;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ type OrderSchema = Schema<Query, Mutation, Subscription>;
 /// What the API is built on.
 pub struct ApiSettings {
     /// Answers requests.
-    pub ask: Arc<dyn Ask>,
+    pub rpc: Arc<dyn RpcClient>,
     /// Takes orders.
     pub commands: Arc<dyn SendCommand>,
     /// Says when an order was placed.
@@ -46,7 +46,7 @@ pub struct ApiSettings {
 #[derive(Clone)]
 pub struct Api {
     schema: OrderSchema,
-    ask: Arc<dyn Ask>,
+    rpc: Arc<dyn RpcClient>,
     hub: Hub,
     request_timeout: Duration,
 }
@@ -63,16 +63,16 @@ impl Api {
         let hub = Hub::new(settings.hub);
         Self {
             schema: schema().data(placing).data(hub.clone()).data(settings.update_patience).finish(),
-            ask: settings.ask,
+            rpc: settings.rpc,
             hub,
             request_timeout: settings.request_timeout,
         }
     }
 
     /// Hears live events and hands them to subscribers, until `stop`.
-    pub async fn tell_updates(&self, live: impl LiveSource, pulse: Pulse, stop: CancellationToken) {
-        let backend = Backend::new(Arc::clone(&self.ask), Patience::Each(self.request_timeout));
-        self.hub.run(live, backend, pulse, stop).await;
+    pub async fn tell_updates(&self, live: impl LiveSource, heartbeat: Heartbeat, stop: CancellationToken) {
+        let backend = Backend::new(Arc::clone(&self.rpc), Patience::Each(self.request_timeout));
+        self.hub.run(live, backend, heartbeat, stop).await;
     }
 
     /// Whether subscriptions can begin.
@@ -81,7 +81,7 @@ impl Api {
     }
 
     fn loaders(&self, patience: Patience, turns: &Turns) -> Loaders {
-        Loaders::new(Backend::new(Arc::clone(&self.ask), patience), turns.clone())
+        Loaders::new(Backend::new(Arc::clone(&self.rpc), patience), turns.clone())
     }
 }
 

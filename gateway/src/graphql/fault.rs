@@ -2,7 +2,7 @@
 //! again can help. The words of a service stay in the log.
 
 use bus::failure::FailureCode;
-use bus::requester::RequestError;
+use bus::rpc_client::RequestError;
 use bus::transport::PublishError;
 
 use crate::orders::PlacingError;

@@ -1,5 +1,5 @@
-use bus::live::Live;
-use bus::pulse::Pulse;
+use bus::event_subscription::EventSignal;
+use bus::heartbeat::Heartbeat;
 use metrics::Gauge;
 use schema::limits::REPLAY_MAX;
 use schema::order_events::OrderEvent;
@@ -23,7 +23,7 @@ pub(super) struct Listener<L> {
     /// How many events lie between the last that was told and the last that is known of.
     lag: Gauge,
     /// Beats with everything that is heard, each look at the head, and each page.
-    pulse: Pulse,
+    heartbeat: Heartbeat,
 }
 
 impl<L: LiveSource> Listener<L> {
@@ -32,7 +32,7 @@ impl<L: LiveSource> Listener<L> {
         backend: Backend,
         seats: Arc<Seats>,
         settings: HubSettings,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
     ) -> Self {
         Self {
             live,
@@ -41,7 +41,7 @@ impl<L: LiveSource> Listener<L> {
             settings,
             sequence: Sequence::default(),
             lag: metrics::gauge!("waybill_hub_lag_events"),
-            pulse,
+            heartbeat,
         }
     }
 
@@ -49,7 +49,7 @@ impl<L: LiveSource> Listener<L> {
         let mut failures = 0;
         let mut check_at = Instant::now() + self.settings.head_interval;
         loop {
-            self.pulse.beat();
+            self.heartbeat.beat();
             tokio::select! {
                 heard = self.live.next() => {
                     let told = self.hear(heard);
@@ -79,11 +79,11 @@ impl<L: LiveSource> Listener<L> {
     }
 
     /// Says whether an event was told.
-    fn hear(&mut self, heard: Live) -> bool {
+    fn hear(&mut self, heard: EventSignal) -> bool {
         match heard {
-            Live::Listening => self.sequence.suspect(),
-            Live::Lost => tracing::warn!("live events are interrupted"),
-            Live::Event(event) => {
+            EventSignal::Listening => self.sequence.suspect(),
+            EventSignal::Lost => tracing::warn!("live events are interrupted"),
+            EventSignal::Event(event) => {
                 let told = self.sequence.hear(event.position);
                 self.show_lag(event.position);
                 if told {
@@ -97,7 +97,7 @@ impl<L: LiveSource> Listener<L> {
 
     async fn catch_up(&mut self) -> Result<(), ReplayError> {
         loop {
-            self.pulse.beat();
+            self.heartbeat.beat();
             let from = self.sequence.last();
             let page = match self.page_after(from).await {
                 Err(ReplayError::Refused(refusal)) => {

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::live::{Live, LiveEvents};
-use bus::pulse::Pulse;
+use bus::event_subscription::{EventSignal, EventSubscription};
+use bus::heartbeat::Heartbeat;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use follower::{FollowError, Follower};
@@ -37,12 +37,12 @@ use crate::orders::Backend;
 #[async_trait]
 pub trait LiveSource: Send + 'static {
     /// What comes next, however long that takes. Dropping the future loses nothing.
-    async fn next(&mut self) -> Live;
+    async fn next(&mut self) -> EventSignal;
 }
 
 #[async_trait]
-impl LiveSource for LiveEvents {
-    async fn next(&mut self) -> Live {
+impl LiveSource for EventSubscription {
+    async fn next(&mut self) -> EventSignal {
         Self::next(self).await
     }
 }
@@ -91,10 +91,10 @@ impl Hub {
         &self,
         live: impl LiveSource,
         backend: Backend,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         stop: CancellationToken,
     ) {
-        let listener = Listener::new(live, backend, Arc::clone(&self.seats), self.settings, pulse);
+        let listener = Listener::new(live, backend, Arc::clone(&self.seats), self.settings, heartbeat);
         stop.run_until_cancelled(listener.run()).await;
     }
 

@@ -1,4 +1,4 @@
-use bus::requester::RequestError;
+use bus::rpc_client::RequestError;
 use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::OrderId;
 use schema::order_messages::{Replay, ReplayFrom, Replayed};

@@ -1,6 +1,6 @@
 use bus::deadline::Deadline;
 use bus::failure::{Failure, FailureCode};
-use bus::requester::{Ask, RequestError, request};
+use bus::rpc_client::{RequestError, RpcClient, request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub(crate) enum Patience {
 /// The services, as one operation asks them.
 #[derive(Clone)]
 pub(crate) struct Backend {
-    ask: Arc<dyn Ask>,
+    rpc: Arc<dyn RpcClient>,
     patience: Patience,
 }
 
 impl Backend {
-    pub(crate) fn new(ask: Arc<dyn Ask>, patience: Patience) -> Self {
-        Self { ask, patience }
+    pub(crate) fn new(rpc: Arc<dyn RpcClient>, patience: Patience) -> Self {
+        Self { rpc, patience }
     }
 
     /// Until when an answer to a request made now is of use.
@@ -46,7 +46,7 @@ impl Backend {
             let message = format!("{pattern}: not sent, the operation has taken too long already");
             return Err(RequestError::Answered(Failure::new(FailureCode::DeadlineExceeded, message)));
         }
-        let answers: Vec<R> = request(&*self.ask, pattern, &questions, deadline).await?;
+        let answers: Vec<R> = request(&*self.rpc, pattern, &questions, deadline).await?;
         if answers.len() == questions.len() {
             return Ok(answers);
         }
@@ -67,6 +67,6 @@ impl Backend {
     /// The same services with less time, if `limit` from now is earlier.
     pub(crate) fn hurried(&self, limit: Duration) -> Self {
         let patience = Patience::Until(self.deadline().at_most(limit));
-        Self { ask: Arc::clone(&self.ask), patience }
+        Self { rpc: Arc::clone(&self.rpc), patience }
     }
 }

@@ -1,6 +1,6 @@
 //! Placing orders: what is checked, what is sent, and what is answered when how much is known.
 
-use bus::requester::RequestError;
+use bus::rpc_client::RequestError;
 use bus::transport::PublishError;
 use serde_json::{Value, json};
 

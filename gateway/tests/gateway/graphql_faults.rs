@@ -1,6 +1,6 @@
 //! A field that fails is null at its own path, and leaves everything around it as it is.
 
-use bus::requester::RequestError;
+use bus::rpc_client::RequestError;
 use serde_json::{Value, json};
 
 use gateway::hub::HubSettings;

@@ -1,7 +1,7 @@
 //! Subscriptions: every update once, in order, whatever is interrupted or slow.
 
-use bus::live::Live;
-use bus::pulse::Pulse;
+use bus::event_subscription::EventSignal;
+use bus::heartbeat::Heartbeat;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use gateway::auth::Caller;
@@ -23,15 +23,15 @@ use crate::kit::{
 /// An API whose hub hears what a test lets it hear.
 struct Hearing {
     test: TestApi,
-    live: mpsc::Sender<Live>,
+    live: mpsc::Sender<EventSignal>,
     _running: DropGuard,
 }
 
-struct Line(mpsc::Receiver<Live>);
+struct Line(mpsc::Receiver<EventSignal>);
 
 #[async_trait::async_trait]
 impl LiveSource for Line {
-    async fn next(&mut self) -> Live {
+    async fn next(&mut self) -> EventSignal {
         match self.0.recv().await {
             Some(live) => live,
             None => std::future::pending().await,
@@ -42,7 +42,7 @@ impl LiveSource for Line {
 /// A hub that listens already, and asks for the head only where a test lets it.
 async fn hearing_with(settings: HubSettings) -> Hearing {
     let hearing = deaf(test_api_with(settings));
-    hearing.live.send(Live::Listening).await.unwrap();
+    hearing.live.send(EventSignal::Listening).await.unwrap();
     hearing.until_it_knows_the_head().await;
     hearing
 }
@@ -60,7 +60,7 @@ fn deaf(test: TestApi) -> Hearing {
     let (live, line) = mpsc::channel(1_000);
     let stop = CancellationToken::new();
     let (api, running) = (test.api.clone(), stop.clone());
-    tokio::spawn(async move { api.tell_updates(Line(line), Pulse::new(), running).await });
+    tokio::spawn(async move { api.tell_updates(Line(line), Heartbeat::new(), running).await });
     Hearing { test, live, _running: stop.drop_guard() }
 }
 
@@ -79,7 +79,7 @@ impl Hearing {
     /// Lets the hub hear of a stored event.
     async fn hear(&self, position: i64) {
         let event = self.test.services.shop.lock().unwrap().events[position as usize - 1].clone();
-        self.live.send(Live::Event(Box::new(event))).await.unwrap();
+        self.live.send(EventSignal::Event(Box::new(event))).await.unwrap();
     }
 
     /// Lets the hub hear of everything that is stored after a position.
@@ -242,7 +242,7 @@ async fn until_the_head_is_known_there_are_no_updates() {
     let test = test_api();
     test.services.fail("order.replay", away("order.replay"));
     let hearing = deaf(test);
-    hearing.live.send(Live::Listening).await.unwrap();
+    hearing.live.send(EventSignal::Listening).await.unwrap();
     let extensions = refused(hearing.watch(ada(), "").await).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
     assert_eq!(extensions["retryable"], true);
@@ -272,10 +272,10 @@ async fn what_happened_while_the_connection_was_away_is_told_after_it() {
     let mut updates = hearing.watch(ada(), "").await;
     let id = hearing.test.placed("CUST01", "PROD01").id;
     hearing.hear(1).await;
-    hearing.live.send(Live::Lost).await.unwrap();
+    hearing.live.send(EventSignal::Lost).await.unwrap();
     hearing.touch_times(id, 1_200);
     hearing.test.services.fail_times("order.replay", away("order.replay"), 3);
-    hearing.live.send(Live::Listening).await.unwrap();
+    hearing.live.send(EventSignal::Listening).await.unwrap();
     let expected: Vec<i64> = (1..=1_201).collect();
     assert_eq!(versions(&mut updates, 1_201).await, expected);
 }

@@ -1,8 +1,8 @@
+use bus::consumer::{Disposition, Job, MessageHandler};
+use bus::envelope::Envelope;
 use bus::events::event_message;
 use bus::failure::FailureCode;
 use bus::message::Message;
-use bus::packet::Packet;
-use bus::work::{HandleWork, Verdict, Work};
 use schema::inventory_messages::ReservationState::{Deducted, Held, Released};
 use schema::inventory_messages::Reserved;
 use schema::order::OrderStatus::{Cancelled, Delivered, Pending, Processing, Rejected, Shipped};
@@ -70,15 +70,17 @@ async fn what_cannot_be_read_is_dead_and_its_neighbours_are_done() {
         shop.reserve(reserve(order, 1, ITEMS)).await;
         let good = work(&event(order, 1, Cancelled, ITEMS));
         let body = br#"{"pattern": "order.created", "data": {"orderId": 7}}"#;
-        let bad = Work {
-            packet: Packet::read(body).unwrap(),
+        let bad = Job {
+            envelope: Envelope::read(body).unwrap(),
             message: Message { body: body.to_vec().into(), ..Message::default() },
         };
         let (_, message) = event_message(Uuid::now_v7(), &event(order, 1, Cancelled, ITEMS), None);
-        let verdicts = shop.inventory.handle(&[good.clone(), bad, Work { message, ..good }]).await;
-        assert!(matches!(&verdicts[0], Verdict::Done(None)));
-        assert!(matches!(&verdicts[1], Verdict::Dead(failure) if failure.code == FailureCode::Undecodable));
-        assert!(matches!(&verdicts[2], Verdict::Done(None)));
+        let dispositions = shop.inventory.handle(&[good.clone(), bad, Job { message, ..good }]).await;
+        assert!(matches!(&dispositions[0], Disposition::Done(None)));
+        assert!(
+            matches!(&dispositions[1], Disposition::Dead(failure) if failure.code == FailureCode::Undecodable)
+        );
+        assert!(matches!(&dispositions[2], Disposition::Done(None)));
         assert_eq!(shop.available("MUG").await, 10);
     })
     .await;
@@ -88,8 +90,8 @@ async fn what_cannot_be_read_is_dead_and_its_neighbours_are_done() {
 async fn with_the_database_away_events_are_held_and_no_attempt_is_counted() {
     on_each_database(async |shop| {
         shop.inventory.database.clone().close().await;
-        let verdicts = shop.inventory.handle(&[work(&event(fresh_order(), 1, Rejected, ITEMS))]).await;
-        assert!(matches!(&verdicts[..], [Verdict::Hold(_)]), "{verdicts:?}");
+        let dispositions = shop.inventory.handle(&[work(&event(fresh_order(), 1, Rejected, ITEMS))]).await;
+        assert!(matches!(&dispositions[..], [Disposition::RetryInPlace(_)]), "{dispositions:?}");
     })
     .await;
 }

@@ -1,6 +1,6 @@
+use bus::envelope::Envelope;
 use bus::failure::FailureCode;
-use bus::packet::Packet;
-use bus::responder::{HandleRequest, Request};
+use bus::rpc_server::{Request, RequestHandler};
 use schema::inventory_messages::{Reserve, Reserved};
 use schema::order::OrderStatus::{Cancelled, Processing};
 use schema::pattern::INVENTORY_RESERVE;
@@ -84,10 +84,10 @@ async fn a_request_that_makes_no_sense_is_refused_whole() {
         for items in items {
             let requests = [reserve(fresh_order(), 1, &[("MUG", 1)]), reserve(fresh_order(), 1, items)];
             let data = serde_json::value::to_raw_value(&requests).unwrap();
-            let packet = Packet { pattern: INVENTORY_RESERVE.to_owned(), data, id: None };
+            let envelope = Envelope { pattern: INVENTORY_RESERVE.to_owned(), data, id: None };
             let deadline = bus::deadline::Deadline::after(testkit::WAIT_LIMIT);
             let failure =
-                HandleRequest::handle(&shop.inventory, Request { packet, deadline }).await.unwrap_err();
+                RequestHandler::handle(&shop.inventory, Request { envelope, deadline }).await.unwrap_err();
             assert_eq!(failure.code, FailureCode::BadRequest, "{items:?}");
         }
         assert_eq!(shop.available("MUG").await, 5);

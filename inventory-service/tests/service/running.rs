@@ -7,7 +7,7 @@ use bus::clock::{Clock, SystemClock};
 use bus::deadline::Deadline;
 use bus::events::event_message;
 use bus::message::Message;
-use bus::requester::{Requester, request};
+use bus::rpc_client::{BusRpcClient, request};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::Target;
 use embedded_broker::{EmbeddedBroker, Storage};
@@ -54,11 +54,11 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     );
 
     let gateway = broker.transport("gateway.test");
-    let requester = Requester::start(gateway.clone(), clock, host.shutdown.forced().clone());
+    let rpc_client = BusRpcClient::start(gateway.clone(), clock, host.shutdown.forced().clone());
     let available = async || {
         let deadline = Deadline::after(testkit::WAIT_LIMIT);
         let mugs: Vec<Option<Product>> =
-            request(&*requester, INVENTORY_GET, &[product("PROD01")], deadline).await.unwrap();
+            request(&*rpc_client, INVENTORY_GET, &[product("PROD01")], deadline).await.unwrap();
         mugs[0].as_ref().unwrap().available_quantity
     };
     let full = available().await;
@@ -66,7 +66,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let items = &[("PROD01", 3)];
     let deadline = Deadline::after(testkit::WAIT_LIMIT);
     let reserved: Vec<Reserved> =
-        request(&*requester, INVENTORY_RESERVE, &[reserve(order, 1, items)], deadline).await.unwrap();
+        request(&*rpc_client, INVENTORY_RESERVE, &[reserve(order, 1, items)], deadline).await.unwrap();
     assert!(matches!(&reserved[0], Reserved::Reserved { .. }));
     assert_eq!(available().await, full - 3);
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::deadline::Deadline;
-use bus::requester::{Ask, RequestError};
+use bus::rpc_client::{RequestError, RpcClient};
 use inventory_service::expired_holds::{SettleError, SettleExpiredHolds};
 use schema::inventory_messages::ReservationState::{Deducted, Held, Released, Void};
 use schema::inventory_messages::Reserved;
@@ -25,8 +25,8 @@ struct Orders {
 }
 
 #[async_trait]
-impl Ask for Orders {
-    async fn ask(
+impl RpcClient for Orders {
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,
@@ -51,7 +51,7 @@ fn settling(
     let orders = Arc::new(Orders { answer: Box::new(answer), asked: Mutex::default() });
     let settling = SettleExpiredHolds {
         inventory: shop.inventory.clone(),
-        ask: orders.clone(),
+        rpc: orders.clone(),
         timeout: testkit::WAIT_LIMIT,
     };
     (settling, orders)

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::clock::SystemClock;
+use bus::consumer::{Disposition, Job, MessageHandler};
 use bus::deadline::Deadline;
+use bus::envelope::Envelope;
 use bus::events::event_message;
-use bus::packet::Packet;
-use bus::responder::{HandleRequest, Request};
-use bus::work::{HandleWork, Verdict, Work};
+use bus::rpc_server::{Request, RequestHandler};
 use inventory_service::Inventory;
 use inventory_service::stock::HoldTime;
 use schema::ids::{OrderId, ProductId, line_item_id};
@@ -62,17 +62,17 @@ impl Warehouse {
     }
 
     async fn ask_once<Q: Serialize>(&self, pattern: &str, data: &Q) -> String {
-        let packet = Packet { pattern: pattern.to_owned(), data: to_raw_value(data).unwrap(), id: None };
-        let request = Request { packet, deadline: Deadline::after(testkit::WAIT_LIMIT) };
-        HandleRequest::handle(&self.inventory, request).await.unwrap().get().to_owned()
+        let envelope = Envelope { pattern: pattern.to_owned(), data: to_raw_value(data).unwrap(), id: None };
+        let request = Request { envelope, deadline: Deadline::after(testkit::WAIT_LIMIT) };
+        RequestHandler::handle(&self.inventory, request).await.unwrap().get().to_owned()
     }
 
     /// Delivers events twice in one batch and twice more one by one.
     pub(crate) async fn tell(&self, events: &[OrderEvent]) {
-        let batch: Vec<Work> = events.iter().chain(events).map(work).collect();
-        assert_done(&HandleWork::handle(&self.inventory, &batch).await);
+        let batch: Vec<Job> = events.iter().chain(events).map(work).collect();
+        assert_done(&MessageHandler::handle(&self.inventory, &batch).await);
         for work in &batch {
-            assert_done(&HandleWork::handle(&self.inventory, std::slice::from_ref(work)).await);
+            assert_done(&MessageHandler::handle(&self.inventory, std::slice::from_ref(work)).await);
         }
     }
 
@@ -119,13 +119,16 @@ impl Warehouse {
     }
 }
 
-fn assert_done(verdicts: &[Verdict]) {
-    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Done(None))), "{verdicts:?}");
+fn assert_done(dispositions: &[Disposition]) {
+    assert!(
+        dispositions.iter().all(|disposition| matches!(disposition, Disposition::Done(None))),
+        "{dispositions:?}"
+    );
 }
 
-pub(crate) fn work(event: &OrderEvent) -> Work {
+pub(crate) fn work(event: &OrderEvent) -> Job {
     let (_, message) = event_message(Uuid::now_v7(), event, None);
-    Work { packet: Packet::read(&message.body).unwrap(), message }
+    Job { envelope: Envelope::read(&message.body).unwrap(), message }
 }
 
 pub(crate) fn product(id: &str) -> ProductId {

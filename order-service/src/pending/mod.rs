@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bus::deadline::Deadline;
-use bus::pulse::Pulse;
+use bus::heartbeat::Heartbeat;
 use schema::order::OrderStatus;
 use schema::time::Timestamp;
 use store::failpoint::Failpoint;
@@ -99,10 +99,10 @@ impl RetryPending {
     }
 
     /// Ticks until `stop`.
-    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
+    pub async fn run(self, heartbeat: Heartbeat, stop: CancellationToken) {
         let mut away = AWAY_FIRST;
         while !stop.is_cancelled() {
-            pulse.beat();
+            heartbeat.beat();
             let tried = self.tick().await;
             if let Err(error) = &tried {
                 tracing::warn!(%error, "PENDING orders wait for the database");
@@ -127,7 +127,7 @@ impl RetryPending {
         let questions: Vec<Question<'_>> =
             due.iter().map(|stored| Question { order: &stored.order, attempt: stored.attempt }).collect();
         let deadline = Deadline::after(self.context.timeouts.request_timeout);
-        find_out(&*self.context.ask, &questions, deadline).await
+        find_out(&*self.context.rpc, &questions, deadline).await
     }
 
     fn again(&self, stored: Stored, now: Timestamp, attempts_on: u32) -> Again {

@@ -1,7 +1,7 @@
+use bus::consumer::{Disposition, Job};
 use bus::failure::Failure;
 use bus::message::header;
-use bus::responder::{no_handler, respond};
-use bus::work::{Verdict, Work};
+use bus::rpc_server::{no_handler, respond};
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::fingerprint::request_fingerprint;
 use schema::ids::OrderId;
@@ -15,7 +15,7 @@ use crate::orders::Stored;
 /// An `order.create` that can be worked on.
 #[derive(Debug)]
 pub(super) struct Command<'a> {
-    pub(super) work: &'a Work,
+    pub(super) work: &'a Job,
     pub(super) placement: CreateOrder,
     pub(super) fingerprint: String,
     /// Who it is, kept when it is sent again; the order's id where a sender named none.
@@ -23,12 +23,12 @@ pub(super) struct Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// The command, or the verdict on what is none.
-    pub(super) fn read(work: &'a Work) -> Result<Self, Verdict> {
-        if work.packet.pattern != ORDER_CREATE {
-            return Err(Verdict::Dead(no_handler(&work.packet.pattern)));
+    /// The command, or the disposition on what is none.
+    pub(super) fn read(work: &'a Job) -> Result<Self, Disposition> {
+        if work.envelope.pattern != ORDER_CREATE {
+            return Err(Disposition::Dead(no_handler(&work.envelope.pattern)));
         }
-        let placement: CreateOrder = work.packet.data().map_err(Verdict::Dead)?;
+        let placement: CreateOrder = work.envelope.data().map_err(Disposition::Dead)?;
         let faults = placement.validate().into_iter().chain(key_fault(&placement));
         if let Some(refused) = faults.into_iter().next() {
             return Err(done(work, || DomainResult::Refused { refused }));
@@ -48,7 +48,7 @@ impl<'a> Command<'a> {
     }
 
     /// Done: the row of its id is committed, by this command or by another one.
-    pub(super) fn answered(&self, stored: &Stored) -> Verdict {
+    pub(super) fn answered(&self, stored: &Stored) -> Disposition {
         let same = stored.order.fingerprint == self.fingerprint
             && stored.order.customer_id == self.placement.customer_id;
         done(self.work, || match (same, stored.deleted) {
@@ -78,10 +78,10 @@ fn key_reused() -> DomainError {
 }
 
 /// Done; the answer is made only where somebody waits for it.
-fn done(work: &Work, answer: impl FnOnce() -> DomainResult<OrderCreated>) -> Verdict {
+fn done(work: &Job, answer: impl FnOnce() -> DomainResult<OrderCreated>) -> Disposition {
     if work.message.reply_to.is_none() {
-        return Verdict::Done(None);
+        return Disposition::Done(None);
     }
     let answer: Result<Box<RawValue>, Failure> = respond(&answer());
-    answer.map_or_else(Verdict::Dead, |answer| Verdict::Done(Some(answer)))
+    answer.map_or_else(Disposition::Dead, |answer| Disposition::Done(Some(answer)))
 }

@@ -6,7 +6,7 @@ mod round;
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use bus::work::{HandleWork, Verdict, Work};
+use bus::consumer::{Disposition, Job, MessageHandler};
 use schema::ids::OrderId;
 use store::StoreError;
 
@@ -30,8 +30,8 @@ impl PlaceOrders {
 }
 
 #[async_trait]
-impl HandleWork for PlaceOrders {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+impl MessageHandler for PlaceOrders {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let commands: Vec<_> = batch.iter().map(Command::read).collect();
         // The first of an id speaks for it; the others are answered from what comes of it.
         let mut wanted = BTreeMap::new();
@@ -39,22 +39,24 @@ impl HandleWork for PlaceOrders {
             wanted.entry(command.placement.order_id).or_insert(command);
         }
         let outcomes = Rounds::new(&self.context).place(wanted).await;
-        commands.into_iter().map(|command| verdict(command, &outcomes)).collect()
+        commands.into_iter().map(|command| disposition(command, &outcomes)).collect()
     }
 }
 
-fn verdict(
-    command: Result<Command<'_>, Verdict>,
+fn disposition(
+    command: Result<Command<'_>, Disposition>,
     outcomes: &HashMap<OrderId, Result<Stored, StoreError>>,
-) -> Verdict {
+) -> Disposition {
     let command = match command {
         Ok(command) => command,
-        Err(verdict) => return verdict,
+        Err(disposition) => return disposition,
     };
     match outcomes.get(&command.placement.order_id) {
         Some(Ok(stored)) => command.answered(stored),
-        Some(Err(error)) if !error.is_transient() => Verdict::Retry(error.clone().into()),
-        Some(Err(error)) => Verdict::Hold(error.clone().into()),
-        None => Verdict::Hold(StoreError::Contention("others are placing this order".to_owned()).into()),
+        Some(Err(error)) if !error.is_transient() => Disposition::Retry(error.clone().into()),
+        Some(Err(error)) => Disposition::RetryInPlace(error.clone().into()),
+        None => Disposition::RetryInPlace(
+            StoreError::Contention("others are placing this order".to_owned()).into(),
+        ),
     }
 }

@@ -70,7 +70,7 @@ impl<'a> Rounds<'a> {
         }
         let questions: Vec<Question<'_>> =
             drafts.iter().map(|draft| Question { order: &draft.order, attempt: draft.attempt }).collect();
-        let answers = find_out(&*self.context.ask, &questions, self.deadline).await;
+        let answers = find_out(&*self.context.rpc, &questions, self.deadline).await;
         if answers.iter().any(Answer::holds_stock) {
             self.context.failpoints.hit(Failpoint::AfterReserveBeforeCommit).await;
         }

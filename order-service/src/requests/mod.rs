@@ -10,7 +10,7 @@ mod settle;
 
 use async_trait::async_trait;
 use bus::failure::Failure;
-use bus::responder::{HandleRequest, Request, no_handler, respond};
+use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::pattern::{
     ORDER_AUDIT, ORDER_CANCEL, ORDER_DELETE, ORDER_GET, ORDER_HISTORY, ORDER_LIST, ORDER_REPLAY,
@@ -37,20 +37,20 @@ impl OrderRequests {
 }
 
 #[async_trait]
-impl HandleRequest for OrderRequests {
-    async fn handle(&self, Request { packet, .. }: Request) -> Result<Box<RawValue>, Failure> {
+impl RequestHandler for OrderRequests {
+    async fn handle(&self, Request { envelope, .. }: Request) -> Result<Box<RawValue>, Failure> {
         let context = &self.context;
-        let changes = || packet.items(REQUEST_MAX_ITEMS);
-        match packet.pattern.as_str() {
-            ORDER_GET => respond(&get::get(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_LIST => respond(&list::list(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
+        let changes = || envelope.items(REQUEST_MAX_ITEMS);
+        match envelope.pattern.as_str() {
+            ORDER_GET => respond(&get::get(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_LIST => respond(&list::list(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
             ORDER_UPDATE => respond(&change::change(context, Kind::Update, changes()?).await?),
             ORDER_CANCEL => respond(&change::change(context, Kind::Cancel, changes()?).await?),
             ORDER_DELETE => respond(&change::change(context, Kind::Delete, changes()?).await?),
-            ORDER_HISTORY => respond(&history::history(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_REPLAY => respond(&replay::replay(context, packet.items(LONG_ANSWERS_MAX)?).await?),
-            ORDER_SETTLE => respond(&settle::settle(context, packet.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_AUDIT => respond(&audit::audit(context, packet.items(LONG_ANSWERS_MAX)?).await?),
+            ORDER_HISTORY => respond(&history::history(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_REPLAY => respond(&replay::replay(context, envelope.items(LONG_ANSWERS_MAX)?).await?),
+            ORDER_SETTLE => respond(&settle::settle(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_AUDIT => respond(&audit::audit(context, envelope.items(LONG_ANSWERS_MAX)?).await?),
             other => Err(no_handler(other)),
         }
     }

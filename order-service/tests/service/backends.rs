@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use bus::deadline::Deadline;
 use bus::failure::{Failure, FailureCode};
-use bus::requester::{Ask, RequestError};
+use bus::rpc_client::{RequestError, RpcClient};
 use schema::customer::Customer;
 use schema::ids::{CustomerId, OrderId, ProductId};
 use schema::inventory_messages::{Reserve, Reserved, ReservedItem};
@@ -91,8 +91,8 @@ impl Backends {
 }
 
 #[async_trait]
-impl Ask for Backends {
-    async fn ask(
+impl RpcClient for Backends {
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,

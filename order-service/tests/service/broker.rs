@@ -10,8 +10,8 @@ use bus::events::read_event;
 use bus::message::Message;
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{
-    Browsed, Deliveries, ExclusiveQueue, Link, PublishError, QueueDepth, SharedTransport, Target, Transport,
-    TransportError,
+    Deliveries, ExclusiveQueue, LinkState, PeekedMessages, PublishError, QueueDepth, SharedTransport, Target,
+    Transport, TransportError,
 };
 use embedded_broker::ManualBroker;
 use schema::order_events::OrderEvent;
@@ -71,8 +71,8 @@ impl Transport for Flaky {
         self.inner.owner()
     }
 
-    fn link(&self) -> watch::Receiver<Link> {
-        self.inner.link()
+    fn link_state(&self) -> watch::Receiver<LinkState> {
+        self.inner.link_state()
     }
 
     async fn publish(
@@ -89,8 +89,8 @@ impl Transport for Flaky {
         results
     }
 
-    async fn post(&self, target: Target, message: Message) -> Result<(), PublishError> {
-        self.inner.post(target, message).await
+    async fn publish_unconfirmed(&self, target: Target, message: Message) -> Result<(), PublishError> {
+        self.inner.publish_unconfirmed(target, message).await
     }
 
     async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {
@@ -101,8 +101,8 @@ impl Transport for Flaky {
         self.inner.consume_exclusive(queue).await
     }
 
-    async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {
-        self.inner.browse(queue, limit).await
+    async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
+        self.inner.peek(queue, limit).await
     }
 
     async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError> {

@@ -1,5 +1,5 @@
+use bus::consumer::Disposition;
 use bus::failure::FailureCode;
-use bus::work::Verdict;
 use schema::order::OrderStatus;
 use schema::pattern::INVENTORY_RESERVE;
 use store::failpoint::Failpoint;
@@ -64,11 +64,11 @@ async fn an_order_that_can_not_be_stored_fails_alone_and_counts_an_attempt() {
         shop.command(keyed("bad", &[(UNSTORABLE, 1)])),
         shop.command(keyed("good too", &[("TRAY", 1)])),
     ];
-    let verdicts = shop.deliver(&batch).await;
+    let dispositions = shop.deliver(&batch).await;
     assert!(
-        matches!(&verdicts[..], [Verdict::Done(_), Verdict::Retry(failure), Verdict::Done(_)]
+        matches!(&dispositions[..], [Disposition::Done(_), Disposition::Retry(failure), Disposition::Done(_)]
             if failure.code == FailureCode::Internal),
-        "{verdicts:?}"
+        "{dispositions:?}"
     );
     assert_eq!(shop.backends.asked(INVENTORY_RESERVE), [3], "the good ones are not reserved twice");
     assert_eq!(shop.count("orders").await, 2);
@@ -80,8 +80,8 @@ async fn while_its_own_database_is_away_a_batch_is_held() {
     let shop = Shop::on_postgres_at(server.create_database("orders").await.unwrap()).await;
     let sent = shop.command(placement("CUST01", &[("MUG", 2)]));
     server.stop_immediately().await.unwrap();
-    let verdicts = shop.deliver(std::slice::from_ref(&sent)).await;
-    assert!(matches!(verdicts[..], [Verdict::Hold(_)]), "{verdicts:?}");
+    let dispositions = shop.deliver(std::slice::from_ref(&sent)).await;
+    assert!(matches!(dispositions[..], [Disposition::RetryInPlace(_)]), "{dispositions:?}");
     server.restart().await.unwrap();
     let placed = told(shop.deliver(&[sent]).await.remove(0)).unwrap();
     assert_eq!(placed.order.unwrap().status, OrderStatus::Processing);

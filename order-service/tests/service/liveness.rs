@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::clock::{Clock, SystemClock};
+use bus::consumer::{Consumer, Disposition, Job, MessageHandler};
 use bus::failure::{Failure, FailureCode};
 use bus::message::Message;
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::Target;
-use bus::work::{HandleWork, Verdict, Work, Worker};
 use embedded_broker::{EmbeddedBroker, Storage};
 use service_kit::{Liveness, Readiness, Shutdown};
 
@@ -20,8 +20,8 @@ const SILENCE: Duration = Duration::from_secs(6);
 struct Stuck;
 
 #[async_trait]
-impl HandleWork for Stuck {
-    async fn handle(&self, _: &[Work]) -> Vec<Verdict> {
+impl MessageHandler for Stuck {
+    async fn handle(&self, _: &[Job]) -> Vec<Disposition> {
         std::future::pending().await
     }
 }
@@ -30,10 +30,10 @@ impl HandleWork for Stuck {
 struct Holding;
 
 #[async_trait]
-impl HandleWork for Holding {
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict> {
+impl MessageHandler for Holding {
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let away = || Failure::new(FailureCode::Unavailable, "the database is away");
-        batch.iter().map(|_| Verdict::Hold(away())).collect()
+        batch.iter().map(|_| Disposition::RetryInPlace(away())).collect()
     }
 }
 
@@ -46,21 +46,21 @@ async fn a_handler_that_never_returns_is_dead_and_one_that_waits_for_its_databas
     let (shutdown, liveness) = (Shutdown::new(), Liveness::with_silence_limit(SILENCE));
     let database_there = Readiness::new().condition("database");
     database_there.set(true);
-    let handlers: [(&str, WorkQueue, Arc<dyn HandleWork>); 2] = [
+    let handlers: [(&str, WorkQueue, Arc<dyn MessageHandler>); 2] = [
         ("stuck", WorkQueue::OrderCommands, Arc::new(Stuck)),
         ("holding", WorkQueue::InventoryOrderEvents, Arc::new(Holding)),
     ];
     for (name, queue, handler) in handlers {
-        let worker = Worker {
+        let consumer = Consumer {
             transport: transport.clone(),
             queue,
             handler,
             prefetch: 10,
             batch_max: 10,
             clock: clock.clone(),
-            pulse: liveness.watch(name, &[&database_there], shutdown.stopping()),
+            heartbeat: liveness.watch(name, &[&database_there], shutdown.stopping()),
         };
-        shutdown.spawn(name, worker.run(shutdown.stopping().clone()));
+        shutdown.spawn(name, consumer.run(shutdown.stopping().clone()));
     }
     let message = || Message {
         body: r#"{"pattern":"order.create","data":{}}"#.into(),

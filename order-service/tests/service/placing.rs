@@ -1,4 +1,4 @@
-use bus::work::Verdict;
+use bus::consumer::Disposition;
 use schema::domain_error::DomainErrorCode;
 use schema::order::{OrderStatus, RejectionCode};
 use schema::order_messages::CreateOrder;
@@ -73,8 +73,8 @@ async fn a_key_of_one_customer_tells_nobody_else(shop: Shop) {
 
 async fn a_batch_takes_one_request_to_each_service(shop: Shop) {
     let batch: Vec<_> = (0..20).map(|_| shop.command(placement("CUST01", &[("MUG", 1)]))).collect();
-    let verdicts = shop.deliver(&batch).await;
-    assert!(verdicts.into_iter().all(|verdict| told(verdict).unwrap().order.is_some()));
+    let dispositions = shop.deliver(&batch).await;
+    assert!(dispositions.into_iter().all(|disposition| told(disposition).unwrap().order.is_some()));
     assert_eq!(shop.backends.asked(CUSTOMER_GET), [1]);
     assert_eq!(shop.backends.asked(INVENTORY_RESERVE), [20]);
     assert_eq!(shop.in_stock("MUG"), 80);
@@ -148,9 +148,11 @@ async fn a_fault_of_one_order_keeps_only_that_one_waiting(shop: Shop) {
         shop.command(placement("CUST01", &[("NONE", 1)])),
         shop.command(placement("CUST01", &[("TRAY", 1)])),
     ];
-    let verdicts = shop.deliver(&batch).await;
-    let statuses: Vec<_> =
-        verdicts.into_iter().map(|verdict| told(verdict).unwrap().order.unwrap().status).collect();
+    let dispositions = shop.deliver(&batch).await;
+    let statuses: Vec<_> = dispositions
+        .into_iter()
+        .map(|disposition| told(disposition).unwrap().order.unwrap().status)
+        .collect();
     assert_eq!(statuses, [OrderStatus::Processing, OrderStatus::Pending, OrderStatus::Processing]);
 }
 
@@ -168,14 +170,14 @@ async fn a_deleted_order_does_not_come_back(shop: Shop) {
 
 async fn what_is_no_command_is_dead(shop: Shop) {
     let mut unknown = shop.command(placement("CUST01", &[("MUG", 1)]));
-    unknown.0.packet.pattern = "order.frobnicate".to_owned();
+    unknown.0.envelope.pattern = "order.frobnicate".to_owned();
     let mut mistyped = shop.command(placement("CUST01", &[("MUG", 1)]));
-    mistyped.0.packet.data = serde_json::value::to_raw_value(&7).unwrap();
+    mistyped.0.envelope.data = serde_json::value::to_raw_value(&7).unwrap();
     let good = shop.command(placement("CUST01", &[("MUG", 1)]));
-    let verdicts = shop.deliver(&[unknown, mistyped, good]).await;
+    let dispositions = shop.deliver(&[unknown, mistyped, good]).await;
     assert!(
-        matches!(verdicts[..], [Verdict::Dead(_), Verdict::Dead(_), Verdict::Done(Some(_))]),
-        "{verdicts:?}"
+        matches!(dispositions[..], [Disposition::Dead(_), Disposition::Dead(_), Disposition::Done(Some(_))]),
+        "{dispositions:?}"
     );
 }
 
@@ -185,8 +187,8 @@ async fn two_copies_given_one_batch_place_each_order_once(shop: Shop) {
     let mut reversed = batch.clone();
     reversed.reverse();
     let (here, there) = tokio::join!(shop.deliver(&batch), other.deliver(&reversed));
-    let here: Vec<_> = here.into_iter().map(|verdict| told(verdict).unwrap()).collect();
-    let there: Vec<_> = there.into_iter().rev().map(|verdict| told(verdict).unwrap()).collect();
+    let here: Vec<_> = here.into_iter().map(|disposition| told(disposition).unwrap()).collect();
+    let there: Vec<_> = there.into_iter().rev().map(|disposition| told(disposition).unwrap()).collect();
     assert_eq!(here, there, "both answer the one order, and neither calls it a replay");
     assert_eq!(shop.count("orders").await, 10);
     assert_eq!(shop.count("order_events").await, 10);

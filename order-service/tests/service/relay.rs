@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use bus::heartbeat::Heartbeat;
 use bus::message::header;
-use bus::pulse::Pulse;
 use order_service::service::relay;
 use schema::order_messages::{OrderScope, Replay, ReplayFrom};
 use store::failpoint::Failpoint;
@@ -168,7 +168,7 @@ async fn the_runner_publishes_what_is_committed_and_gives_up_its_lease(shop: Sho
     let (stop, committed) = (CancellationToken::new(), shop.context.committed.clone());
     let running = tokio::spawn({
         let (relay, stop) = (relay(&shop.context, broker.transport("order.1")), stop.clone());
-        async move { relay.run(&committed, &Pulse::new(), &stop).await }
+        async move { relay.run(&committed, &Heartbeat::new(), &stop).await }
     });
     orders(&shop, 3).await;
     testkit::eventually("everything is published", async || {

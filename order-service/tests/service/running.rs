@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use bus::clock::{Clock, SystemClock};
 use bus::commands::{Accepted, Command, Commands};
 use bus::deadline::Deadline;
+use bus::event_subscription::{EventSignal, EventSubscription};
 use bus::failure::{Failure, FailureCode};
-use bus::live::{Live, LiveEvents};
-use bus::pulse::Pulse;
-use bus::requester::{Ask as _, Requester};
-use bus::responder::{HandleRequest, Request, Responder};
+use bus::heartbeat::Heartbeat;
+use bus::rpc_client::{BusRpcClient, RpcClient as _};
+use bus::rpc_server::{Request, RequestHandler, RpcServer};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::SharedTransport;
 use embedded_broker::{EmbeddedBroker, Storage};
@@ -31,23 +31,23 @@ use crate::shop::placement;
 struct Played(Arc<Backends>);
 
 #[async_trait]
-impl HandleRequest for Played {
+impl RequestHandler for Played {
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
-        let answer = self.0.ask(&request.packet.pattern, request.packet.data, request.deadline).await;
+        let answer = self.0.call(&request.envelope.pattern, request.envelope.data, request.deadline).await;
         answer.map_err(|error| Failure::new(FailureCode::Unavailable, error.to_string()))
     }
 }
 
 fn play(service: Name, backends: &Arc<Backends>, transport: SharedTransport, shutdown: &Shutdown) {
-    let responder = Responder {
+    let rpc_server = RpcServer {
         transport,
         service,
         handler: Arc::new(Played(backends.clone())),
         prefetch: 10,
         clock: Arc::new(SystemClock),
-        pulse: Pulse::new(),
+        heartbeat: Heartbeat::new(),
     };
-    shutdown.spawn(service.name(), responder.run(shutdown.stopping().clone()));
+    shutdown.spawn(service.name(), rpc_server.run(shutdown.stopping().clone()));
 }
 
 #[tokio::test]
@@ -77,10 +77,10 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     );
 
     let gateway = broker.transport("gateway.test");
-    let mut events = LiveEvents::new(gateway.clone());
-    assert_eq!(events.next().await, Live::Listening);
-    let requester = Requester::start(gateway, clock.clone(), others.forced().clone());
-    let commands = Commands::new(requester, WorkQueue::OrderCommands);
+    let mut events = EventSubscription::new(gateway.clone());
+    assert_eq!(events.next().await, EventSignal::Listening);
+    let rpc_client = BusRpcClient::start(gateway, clock.clone(), others.forced().clone());
+    let commands = Commands::new(rpc_client, WorkQueue::OrderCommands);
     let place = async || {
         let placement = placement("CUST01", &[("MUG", 2)]);
         let command = Command {
@@ -96,7 +96,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
         outcome.into_result().unwrap().order.unwrap()
     };
     let mut told = async || match events.next().await {
-        Live::Event(event) => (event.position, event.kind, event.order),
+        EventSignal::Event(event) => (event.position, event.kind, event.order),
         other => panic!("{other:?}"),
     };
 

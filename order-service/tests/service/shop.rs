@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::clock::{Clock, ManualClock};
+use bus::consumer::{Disposition, Job, MessageHandler as _};
 use bus::deadline::Deadline;
+use bus::envelope::{self, Envelope};
 use bus::failure::Failure;
 use bus::ids::SystemIds;
 use bus::message::Message;
-use bus::packet::{self, Packet};
-use bus::responder::{HandleRequest as _, Request};
-use bus::work::{HandleWork as _, Verdict, Work};
+use bus::rpc_server::{Request, RequestHandler as _};
 use order_service::pending::{Retried, RetryPending};
 use order_service::place_order::PlaceOrders;
 use order_service::requests::OrderRequests;
@@ -43,7 +43,7 @@ pub(crate) struct Shop {
 
 /// A copy of a command on its way, to be delivered as often as a test likes.
 #[derive(Clone)]
-pub(crate) struct Sent(pub(crate) Work);
+pub(crate) struct Sent(pub(crate) Job);
 
 impl Shop {
     pub(crate) async fn on_sqlite() -> Self {
@@ -70,7 +70,7 @@ impl Shop {
         }
         let context = Context {
             database,
-            ask: backends.clone(),
+            rpc: backends.clone(),
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),
@@ -108,7 +108,7 @@ impl Shop {
     }
 
     pub(crate) fn command_of(&self, message_id: Uuid, placement: CreateOrder) -> Sent {
-        let body = packet::write(pattern::ORDER_CREATE, &placement, Some("1"));
+        let body = envelope::write(pattern::ORDER_CREATE, &placement, Some("1"));
         let message = Message {
             message_id: Some(message_id.to_string()),
             reply_to: Some("replies".to_owned()),
@@ -117,16 +117,16 @@ impl Shop {
             body,
             ..Message::default()
         };
-        let packet = Packet::read(&message.body).unwrap();
-        Sent(Work { packet, message })
+        let envelope = Envelope::read(&message.body).unwrap();
+        Sent(Job { envelope, message })
     }
 
     /// Delivers one batch.
-    pub(crate) async fn deliver(&self, batch: &[Sent]) -> Vec<Verdict> {
-        let works: Vec<Work> = batch.iter().map(|sent| sent.0.clone()).collect();
-        let verdicts = PlaceOrders::new(self.context.clone()).handle(&works).await;
-        assert_eq!(verdicts.len(), batch.len());
-        verdicts
+    pub(crate) async fn deliver(&self, batch: &[Sent]) -> Vec<Disposition> {
+        let works: Vec<Job> = batch.iter().map(|sent| sent.0.clone()).collect();
+        let dispositions = PlaceOrders::new(self.context.clone()).handle(&works).await;
+        assert_eq!(dispositions.len(), batch.len());
+        dispositions
     }
 
     /// Runs into a failpoint and is dropped there, as in a crash.
@@ -151,8 +151,8 @@ impl Shop {
 
     /// Places an order and answers what its sender is told.
     pub(crate) async fn place(&self, placement: CreateOrder) -> Result<OrderCreated, DomainError> {
-        let verdicts = self.deliver(&[self.command(placement)]).await;
-        told(verdicts.into_iter().next().unwrap())
+        let dispositions = self.deliver(&[self.command(placement)]).await;
+        told(dispositions.into_iter().next().unwrap())
     }
 
     /// Places an order that must come about.
@@ -252,16 +252,16 @@ pub(crate) async fn request_to<Q: Serialize, R: DeserializeOwned>(
     pattern: &str,
     items: &[Q],
 ) -> Result<Vec<R>, Failure> {
-    let body = packet::write(pattern, items, Some("1"));
-    let packet = Packet::read(&body).unwrap();
-    let request = Request { packet, deadline: Deadline::after(Duration::from_secs(30)) };
+    let body = envelope::write(pattern, items, Some("1"));
+    let envelope = Envelope::read(&body).unwrap();
+    let request = Request { envelope, deadline: Deadline::after(Duration::from_secs(30)) };
     let answer = OrderRequests::new(context.clone()).handle(request).await?;
     Ok(serde_json::from_str(answer.get()).unwrap())
 }
 
-pub(crate) fn told(verdict: Verdict) -> Result<OrderCreated, DomainError> {
-    match verdict {
-        Verdict::Done(Some(answer)) => {
+pub(crate) fn told(disposition: Disposition) -> Result<OrderCreated, DomainError> {
+    match disposition {
+        Disposition::Done(Some(answer)) => {
             serde_json::from_str::<DomainResult<OrderCreated>>(answer.get()).unwrap().into_result()
         }
         other => panic!("no answer: {other:?}"),

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use bus::message::Message;
 use bus::topology::Topology;
 use bus::transport::{
-    Browsed, Deliveries, ExclusiveQueue, Link, PublishError, QueueDepth, SharedTransport, Target, Transport,
-    TransportError,
+    Deliveries, ExclusiveQueue, LinkState, PeekedMessages, PublishError, QueueDepth, SharedTransport, Target,
+    Transport, TransportError,
 };
 use tokio::sync::watch;
 
@@ -40,12 +40,12 @@ impl Transport for Unconfirmed {
         self.0.owner()
     }
 
-    fn link(&self) -> watch::Receiver<Link> {
-        self.0.link()
+    fn link_state(&self) -> watch::Receiver<LinkState> {
+        self.0.link_state()
     }
 
-    async fn post(&self, target: Target, message: Message) -> Result<(), PublishError> {
-        self.0.post(target, message).await
+    async fn publish_unconfirmed(&self, target: Target, message: Message) -> Result<(), PublishError> {
+        self.0.publish_unconfirmed(target, message).await
     }
 
     async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {
@@ -56,8 +56,8 @@ impl Transport for Unconfirmed {
         self.0.consume_exclusive(queue).await
     }
 
-    async fn browse(&self, queue: &str, limit: u32) -> Result<Browsed, TransportError> {
-        self.0.browse(queue, limit).await
+    async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
+        self.0.peek(queue, limit).await
     }
 
     async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError> {

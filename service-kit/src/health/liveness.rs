@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::pulse::{Pulse, PulseWatch};
+use bus::heartbeat::{Heartbeat, HeartbeatWatch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ pub struct Liveness {
 #[derive(Debug)]
 struct Watched {
     name: String,
-    pulse: PulseWatch,
+    heartbeat: HeartbeatWatch,
     needs: Vec<ReadinessHandle>,
     stop: CancellationToken,
     was_alive: bool,
@@ -61,7 +61,7 @@ impl Liveness {
         Self { loops: Arc::default(), silence_limit }
     }
 
-    /// Watches a loop by the pulse that it is to be given. It is dead when it is silent for too long, and at once when it
+    /// Watches a loop by the heartbeat that it is to be given. It is dead when it is silent for too long, and at once when it
     /// has ended, by a panic or otherwise, before `stop`.
     ///
     /// Silence counts only from when everything that it `needs` is there: what waits for a database that doesn't answer
@@ -71,17 +71,17 @@ impl Liveness {
         name: impl Into<String>,
         needs: &[&ReadinessHandle],
         stop: &CancellationToken,
-    ) -> Pulse {
-        let pulse = Pulse::new();
+    ) -> Heartbeat {
+        let heartbeat = Heartbeat::new();
         let watched = Watched {
             name: name.into(),
-            pulse: pulse.watch(),
+            heartbeat: heartbeat.watch(),
             needs: needs.iter().map(|&need| need.clone()).collect(),
             stop: stop.clone(),
             was_alive: true,
         };
         self.loops().push(watched);
-        pulse
+        heartbeat
     }
 
     /// How things stand now.
@@ -91,7 +91,7 @@ impl Liveness {
         // What was told to stop may end.
         loops.retain(|watched| !watched.stop.is_cancelled());
         for watched in loops.iter_mut() {
-            let silent = watched.pulse.last_beat().map(|beat| beat.elapsed());
+            let silent = watched.heartbeat.last_beat().map(|beat| beat.elapsed());
             let alive = watched.is_alive(self.silence_limit);
             if !alive {
                 dead.push(watched.name.clone());
@@ -120,7 +120,7 @@ impl Default for Liveness {
 
 impl Watched {
     fn is_alive(&self, silence_limit: Duration) -> bool {
-        let Some(last_beat) = self.pulse.last_beat() else { return false };
+        let Some(last_beat) = self.heartbeat.last_beat() else { return false };
         let needs: Option<Vec<Instant>> = self.needs.iter().map(ReadinessHandle::met_since).collect();
         let Some(needs) = needs else { return true };
         let since = needs.into_iter().fold(last_beat, Instant::max);
@@ -146,9 +146,9 @@ mod tests {
         let (liveness, stop) = (Liveness::with_silence_limit(LIMIT), CancellationToken::new());
         let commands = liveness.watch("order commands", &[], &stop);
         let requests = liveness.watch("order requests", &[], &stop);
-        requests.beating(tokio::time::sleep(LIMIT)).await;
+        requests.while_waiting(tokio::time::sleep(LIMIT)).await;
         assert!(dead(&liveness).is_empty(), "not longer than the limit");
-        requests.beating(tokio::time::sleep(Duration::from_secs(1))).await;
+        requests.while_waiting(tokio::time::sleep(Duration::from_secs(1))).await;
         assert_eq!(dead(&liveness), ["order commands"]);
         commands.beat();
         assert!(dead(&liveness).is_empty());

@@ -1,5 +1,5 @@
 //! Readiness (should this copy get traffic?) as a list of conditions, and liveness (should it be restarted?) as the
-//! pulses of its loops.
+//! heartbeats of its loops.
 
 mod liveness;
 mod readiness;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::deadline::Deadline;
-use bus::requester::{Ask, request};
+use bus::rpc_client::{RpcClient, request};
 use clap::Args;
 use embedded_broker::{DataDirLock, LockError};
 use schema::money::Currency;
@@ -59,13 +59,13 @@ impl DeskConfig {
 }
 
 /// Whoever answers in the process that has DATA_DIR.
-pub(crate) fn of_running_shop(data_dir: &DataDir) -> anyhow::Result<Arc<dyn Ask>> {
+pub(crate) fn of_running_shop(data_dir: &DataDir) -> anyhow::Result<Arc<dyn RpcClient>> {
     Ok(Arc::new(running::RunningShop::find(data_dir)?))
 }
 
 /// Somebody who asks the shop's services on the operator's behalf.
 pub(crate) struct Desk {
-    ask: Arc<dyn Ask>,
+    rpc: Arc<dyn RpcClient>,
     shop: Option<stopped::StoppedShop>,
 }
 
@@ -75,17 +75,17 @@ impl Desk {
     pub(crate) async fn open(config: DeskConfig) -> anyhow::Result<Self> {
         if config.backing.rabbitmq_url.is_some() {
             let shop = stopped::StoppedShop::behind_its_broker(config.backing).await?;
-            return Ok(Self { ask: shop.requester(), shop: Some(shop) });
+            return Ok(Self { rpc: shop.rpc_client(), shop: Some(shop) });
         }
         config.backing.data_dir.prepare()?;
         match DataDirLock::acquire(config.backing.data_dir.path()) {
             Ok(lock) => {
                 let shop = stopped::StoppedShop::open(config, lock).await?;
-                Ok(Self { ask: shop.requester(), shop: Some(shop) })
+                Ok(Self { rpc: shop.rpc_client(), shop: Some(shop) })
             }
             Err(LockError::Held { .. }) => {
                 let running = running::RunningShop::find(&config.backing.data_dir)?;
-                Ok(Self { ask: Arc::new(running), shop: None })
+                Ok(Self { rpc: Arc::new(running), shop: None })
             }
             Err(error) => Err(error.into()),
         }
@@ -97,7 +97,7 @@ impl Desk {
         Q: Serialize + Sync + ?Sized,
         A: DeserializeOwned,
     {
-        Ok(request(&*self.ask, pattern, data, Deadline::after(PATIENCE)).await?)
+        Ok(request(&*self.rpc, pattern, data, Deadline::after(PATIENCE)).await?)
     }
 
     /// Lets go of what was opened.

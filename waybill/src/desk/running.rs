@@ -4,7 +4,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use bus::deadline::Deadline;
 use bus::failure::{Failure, FailureCode};
-use bus::requester::{Ask, RequestError};
+use bus::rpc_client::{RequestError, RpcClient};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use service_kit::admin::ADMIN_REQUEST_PATH;
@@ -33,8 +33,8 @@ impl RunningShop {
 }
 
 #[async_trait]
-impl Ask for RunningShop {
-    async fn ask(
+impl RpcClient for RunningShop {
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,

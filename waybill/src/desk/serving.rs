@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bus::deadline::Deadline;
-use bus::requester::Ask;
+use bus::rpc_client::RpcClient;
 use schema::pattern;
 use serde_json::Value;
 use service_kit::admin::AdminServer;
@@ -30,7 +30,7 @@ const OPERATORS_PATTERNS: [&str; 7] = [
 /// A desk in front of this process's services, before its address is known.
 pub(crate) struct DeskKeeper {
     secret: Secret,
-    services: watch::Sender<Option<Arc<dyn Ask>>>,
+    services: watch::Sender<Option<Arc<dyn RpcClient>>>,
 }
 
 /// Adds the desk to the admin server. It answers once [`DeskKeeper::open`] has been called.
@@ -46,7 +46,7 @@ impl DeskKeeper {
     /// From here on `services` are asked, and DATA_DIR says where.
     pub(crate) fn open(
         &self,
-        services: Arc<dyn Ask>,
+        services: Arc<dyn RpcClient>,
         address: SocketAddr,
         data_dir: &DataDir,
     ) -> anyhow::Result<()> {
@@ -69,14 +69,17 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     SocketAddr::new(loopback, bound.port())
 }
 
-async fn answer(services: watch::Receiver<Option<Arc<dyn Ask>>>, question: Value) -> Result<Value, String> {
+async fn answer(
+    services: watch::Receiver<Option<Arc<dyn RpcClient>>>,
+    question: Value,
+) -> Result<Value, String> {
     let services = services.borrow().clone().ok_or("the shop is still opening")?;
     let Question::Ask { pattern, data } =
         serde_json::from_value(question).map_err(|error| format!("not a question for the desk: {error}"))?;
     if !OPERATORS_PATTERNS.contains(&pattern.as_str()) {
         return Err(format!("{pattern} is not for the operator to ask"));
     }
-    let answer = services.ask(&pattern, data, Deadline::after(PATIENCE)).await;
+    let answer = services.call(&pattern, data, Deadline::after(PATIENCE)).await;
     let answer = answer.map_err(|error| error.to_string())?;
     serde_json::from_str(answer.get()).map_err(|error| error.to_string())
 }

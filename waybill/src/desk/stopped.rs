@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::clock::SystemClock;
-use bus::requester::{Ask, Requester};
+use bus::rpc_client::{BusRpcClient, RpcClient};
 use embedded_broker::DataDirLock;
 use service_kit::{ServiceContext, Shutdown};
 
@@ -15,7 +15,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A shop whose services this process asks over their broker: its own for the while, or other processes'.
 pub(super) struct StoppedShop {
-    requester: Arc<Requester>,
+    rpc_client: Arc<BusRpcClient>,
     parts: Parts,
     backing: Backing,
     whole: Shutdown,
@@ -45,18 +45,18 @@ impl StoppedShop {
 
     async fn ask_over(backing: Backing, host: ServiceContext, parts: Parts) -> anyhow::Result<Self> {
         let transport = backing.transport("waybill", &host).await?;
-        let requester = host.rpc_client("waybill", &transport);
-        Ok(Self { requester, parts, backing, whole: host.shutdown })
+        let rpc_client = host.rpc_client("waybill", &transport);
+        Ok(Self { rpc_client, parts, backing, whole: host.shutdown })
     }
 
-    pub(super) fn requester(&self) -> Arc<dyn Ask> {
-        Arc::clone(&self.requester) as Arc<dyn Ask>
+    pub(super) fn rpc_client(&self) -> Arc<dyn RpcClient> {
+        Arc::clone(&self.rpc_client) as Arc<dyn RpcClient>
     }
 
     pub(super) async fn close(self) {
         self.parts.stop().await;
         self.whole.force();
-        drop(self.requester);
+        drop(self.rpc_client);
         self.backing.close().await;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bus::deadline::Deadline;
 use bus::failure::{Failure, FailureCode};
-use bus::requester::{Ask, RequestError};
+use bus::rpc_client::{RequestError, RpcClient};
 use bus::transport::SharedTransport;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,13 +24,17 @@ pub(crate) const EXAMINE: &str = "operator.examine";
 /// others are passed on to the services.
 pub(crate) struct Counter {
     transport: SharedTransport,
-    services: Option<Arc<dyn Ask>>,
+    services: Option<Arc<dyn RpcClient>>,
     databases: Vec<Database>,
 }
 
 impl Counter {
     /// In front of these services, and beside whatever of their databases is within reach.
-    pub(crate) fn new(transport: SharedTransport, services: Arc<dyn Ask>, databases: Vec<Database>) -> Self {
+    pub(crate) fn new(
+        transport: SharedTransport,
+        services: Arc<dyn RpcClient>,
+        databases: Vec<Database>,
+    ) -> Self {
         Self { transport, services: Some(services), databases }
     }
 
@@ -41,8 +45,8 @@ impl Counter {
 }
 
 #[async_trait]
-impl Ask for Counter {
-    async fn ask(
+impl RpcClient for Counter {
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,
@@ -58,7 +62,7 @@ impl Ask for Counter {
                     write(&doctor::examine(&self.transport, self.services.as_deref(), &self.databases).await)
                 }
                 _ => match &self.services {
-                    Some(services) => services.ask(pattern, data, deadline).await,
+                    Some(services) => services.call(pattern, data, deadline).await,
                     None => {
                         let reason = "the services are not running".to_owned();
                         Err(RequestError::Unavailable { pattern: pattern.to_owned(), reason })

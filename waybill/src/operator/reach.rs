@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use bus::deadline::Deadline;
-use bus::requester::{Ask, request};
+use bus::rpc_client::{RpcClient, request};
 use bus::topology::{RetryDelays, Topology};
 use clap::Args;
 use embedded_broker::{DataDirLock, LockError};
@@ -81,7 +81,7 @@ impl ReachArgs {
 
 /// A system that answers.
 pub(super) struct Reach {
-    ask: Arc<dyn Ask>,
+    rpc: Arc<dyn RpcClient>,
     held: Held,
 }
 
@@ -105,7 +105,7 @@ impl Reach {
         let topology = Topology::new(place.namespace.clone(), retry_delays);
         if let Some(url) = &place.rabbitmq_url {
             let connected = Connected::to(url, topology).await?;
-            return Ok(Self { ask: connected.counter(), held: Held::Connection(connected) });
+            return Ok(Self { rpc: connected.counter(), held: Held::Connection(connected) });
         }
         let file = place.data_dir.broker();
         if !file.exists() {
@@ -114,10 +114,10 @@ impl Reach {
         match DataDirLock::acquire(place.data_dir.path()) {
             Ok(lock) => {
                 let opened = Opened::of(&file, topology, lock).await?;
-                Ok(Self { ask: opened.counter(), held: Held::Files(opened) })
+                Ok(Self { rpc: opened.counter(), held: Held::Files(opened) })
             }
             Err(LockError::Held { .. }) => {
-                Ok(Self { ask: desk::of_running_shop(&place.data_dir)?, held: Held::Nothing })
+                Ok(Self { rpc: desk::of_running_shop(&place.data_dir)?, held: Held::Nothing })
             }
             Err(error) => Err(error.into()),
         }
@@ -129,7 +129,7 @@ impl Reach {
         Q: Serialize + Sync + ?Sized,
         A: DeserializeOwned,
     {
-        Ok(request(&*self.ask, pattern, question, Deadline::after(limit)).await?)
+        Ok(request(&*self.rpc, pattern, question, Deadline::after(limit)).await?)
     }
 
     /// Whether there are services to ask.

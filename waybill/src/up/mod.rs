@@ -40,7 +40,7 @@ pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<Exi
     }
     let host =
         ServiceContext::new(Arc::new(SystemClock), shutdown.clone(), config.backing.bus.request_timeout);
-    // Before anybody can ask: without conditions it would be ready.
+    // Before anybody can rpc: without conditions it would be ready.
     let started = host.readiness.condition("start");
     let (admin, desk) = open_desk(AdminServer::new(host.readiness.clone(), host.liveness.clone()));
     let admin = admin.start(&config.admin).await?;

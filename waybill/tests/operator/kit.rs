@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::clock::{Clock as _, SystemClock};
+use bus::envelope;
 use bus::message::{Message, header};
-use bus::packet;
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{SharedTransport, Target};
 use embedded_broker::{DataDirLock, EmbeddedBroker, Storage};
@@ -160,7 +160,7 @@ pub(crate) fn order(key: &str) -> (OrderId, Message) {
         placed_at: SystemClock.now(),
     };
     let message = Message {
-        body: packet::write(ORDER_CREATE, &placement, None),
+        body: envelope::write(ORDER_CREATE, &placement, None),
         message_id: Some(uuid::Uuid::now_v7().to_string()),
         kind: Some(ORDER_CREATE.to_owned()),
         persistent: true,

@@ -1,9 +1,9 @@
 //! What shoppers and the warehouse ask for, and what they were told.
 
 use bus::deadline::Deadline;
+use bus::envelope;
 use bus::message::Message;
-use bus::packet;
-use bus::requester::{Ask, request};
+use bus::rpc_client::{RpcClient, request};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use schema::domain_error::DomainResult;
@@ -66,7 +66,7 @@ impl Client {
             placed_at: now,
         };
         Message {
-            body: packet::write(ORDER_CREATE, &placement, None),
+            body: envelope::write(ORDER_CREATE, &placement, None),
             message_id: Some(draw_id(rng).to_string()),
             kind: Some(ORDER_CREATE.to_owned()),
             persistent: true,
@@ -113,11 +113,11 @@ impl Client {
     }
 
     /// Asks for the change, and keeps its answer: it is the same each time.
-    pub(crate) async fn ask_for(&mut self, ask: &dyn Ask, index: usize) {
+    pub(crate) async fn ask_for(&mut self, rpc: &dyn RpcClient, index: usize) {
         let (pattern, change, first) = &mut self.asked[index];
         let deadline = Deadline::after(Duration::from_secs(60));
         let answers: Result<Vec<DomainResult<Order>>, _> =
-            request(ask, pattern, std::slice::from_ref(change), deadline).await;
+            request(rpc, pattern, std::slice::from_ref(change), deadline).await;
         let Some(answer) = answers.ok().and_then(|mut answers| answers.pop()) else { return };
         if let DomainResult::Done(order) = &answer {
             self.told.push((order.id, order.version, order.status));

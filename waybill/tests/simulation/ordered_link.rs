@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use bus::deadline::Deadline;
-use bus::packet::Packet;
-use bus::requester::{Ask, RequestError};
-use bus::responder::{HandleRequest, Request, respond};
+use bus::envelope::Envelope;
+use bus::rpc_client::{RequestError, RpcClient};
+use bus::rpc_server::{Request, RequestHandler, respond};
 use inventory_service::Inventory;
 use order_service::requests::OrderRequests;
 use rand::RngExt as _;
@@ -37,8 +37,8 @@ impl OrderedLink {
         data: &RawValue,
         deadline: Deadline,
     ) -> Result<Box<RawValue>, RequestError> {
-        let packet = Packet { pattern: pattern.to_owned(), data: data.to_owned(), id: None };
-        let request = Request { packet, deadline };
+        let envelope = Envelope { pattern: pattern.to_owned(), data: data.to_owned(), id: None };
+        let request = Request { envelope, deadline };
         let answer = match Service::from_pattern(pattern).unwrap() {
             Service::Order => {
                 let orders = self.orders.get().and_then(Weak::upgrade).unwrap();
@@ -46,7 +46,7 @@ impl OrderedLink {
             }
             Service::Inventory => self.inventory.handle(request).await,
             Service::Customer => {
-                let ids: Vec<CustomerId> = request.packet.data().unwrap();
+                let ids: Vec<CustomerId> = request.envelope.data().unwrap();
                 respond(&ids.into_iter().map(customer).collect::<Vec<_>>())
             }
         };
@@ -55,8 +55,8 @@ impl OrderedLink {
 }
 
 #[async_trait]
-impl Ask for OrderedLink {
-    async fn ask(
+impl RpcClient for OrderedLink {
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,

@@ -1,12 +1,12 @@
 //! The system of one run: two copies of order-service and one of inventory-service, stepped from a seed.
 
 use bus::clock::{Clock, ManualClock};
+use bus::consumer::Consumer;
+use bus::heartbeat::Heartbeat;
 use bus::ids::IdSource;
 use bus::message::Message;
-use bus::pulse::Pulse;
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{Deliveries, ExclusiveQueue, SharedTransport, Target};
-use bus::work::Worker;
 use embedded_broker::ManualBroker;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -65,8 +65,8 @@ pub(crate) struct Simulation {
 struct System {
     transport: SharedTransport,
     live: Deliveries,
-    placing: Arc<Worker>,
-    following: Arc<Worker>,
+    placing: Arc<Consumer>,
+    following: Arc<Consumer>,
     pending: Arc<RetryPending>,
     settling: SettleExpiredHolds,
     relays: [Arc<Relay>; 2],
@@ -110,7 +110,7 @@ impl Simulation {
         let forever = Duration::from_secs(3_600);
         let context = Context {
             database: orders_database.clone(),
-            ask: link.clone(),
+            rpc: link.clone(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds(Arc::clone(&rng))),
             committed: Arc::new(Notify::new()),
@@ -254,14 +254,14 @@ impl Simulation {
             let copy = first.message.clone();
             self.publish(Target::Queue(name), copy).await;
         }
-        let worker = self.system.worker(queue);
-        self.run(async move { worker.process(batch, &CancellationToken::new()).await }.boxed_local()).await;
+        let consumer = self.system.consumer(queue);
+        self.run(async move { consumer.process(batch, &CancellationToken::new()).await }.boxed_local()).await;
     }
 
     async fn deliver_all(&mut self, queue: WorkQueue) {
         let name = self.topology.work(queue);
         let batch: Vec<_> = std::iter::from_fn(|| self.broker.take(&name)).take(50).collect();
-        self.system.worker(queue).process(batch, &CancellationToken::new()).await;
+        self.system.consumer(queue).process(batch, &CancellationToken::new()).await;
     }
 
     async fn tell(&mut self) {
@@ -338,27 +338,27 @@ impl System {
             max_length: 100_000,
         };
         let (_, live) = transport.consume_exclusive(live).await.unwrap();
-        let worker = |queue, handler| {
+        let consumer = |queue, handler| {
             let (transport, clock) = (Arc::clone(&transport), Arc::clone(&context.clock));
-            Arc::new(Worker {
+            Arc::new(Consumer {
                 transport,
                 queue,
                 handler,
                 prefetch: 100,
                 batch_max: 50,
                 clock,
-                pulse: Pulse::new(),
+                heartbeat: Heartbeat::new(),
             })
         };
         let relay = || Arc::new(order_service::service::relay(context, Arc::clone(&transport)));
         Self {
             live,
-            placing: worker(WorkQueue::OrderCommands, Arc::new(PlaceOrders::new(context.clone()))),
-            following: worker(WorkQueue::InventoryOrderEvents, Arc::new(link.inventory.clone())),
+            placing: consumer(WorkQueue::OrderCommands, Arc::new(PlaceOrders::new(context.clone()))),
+            following: consumer(WorkQueue::InventoryOrderEvents, Arc::new(link.inventory.clone())),
             pending: Arc::new(RetryPending::new(context.clone())),
             settling: SettleExpiredHolds {
                 inventory: link.inventory.clone(),
-                ask: link.clone(),
+                rpc: link.clone(),
                 timeout: Duration::from_secs(3_600),
             },
             relays: [relay(), relay()],
@@ -366,7 +366,7 @@ impl System {
         }
     }
 
-    fn worker(&self, queue: WorkQueue) -> Arc<Worker> {
+    fn consumer(&self, queue: WorkQueue) -> Arc<Consumer> {
         match queue {
             WorkQueue::OrderCommands => Arc::clone(&self.placing),
             WorkQueue::InventoryOrderEvents => Arc::clone(&self.following),

@@ -7,7 +7,7 @@ use bus::commands::{Accepted, Command};
 use bus::deadline::Deadline;
 use bus::failure::{Failure, FailureCode};
 use bus::ids::SystemIds;
-use bus::requester::{Ask, RequestError};
+use bus::rpc_client::{RequestError, RpcClient};
 use bus::transport::PublishError;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -107,8 +107,8 @@ fn raw(value: &impl Serialize) -> Box<RawValue> {
 }
 
 #[async_trait]
-impl Ask for Services {
-    async fn ask(
+impl RpcClient for Services {
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,
@@ -188,7 +188,7 @@ pub(crate) fn test_api_within(request_timeout: Duration, hub: HubSettings) -> Te
         refusing: Mutex::default(),
     });
     let api = Api::new(ApiSettings {
-        ask: services.clone(),
+        rpc: services.clone(),
         commands: services.clone(),
         clock: Arc::new(ManualClock::at("2026-11-23T19:10:51.371Z".parse().unwrap())),
         ids: Arc::new(SystemIds),

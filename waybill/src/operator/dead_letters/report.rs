@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bus::dead_letters::{BROWSE_MAX, DeadLetter};
+use bus::dead_letters::{DeadLetter, PEEK_MAX};
 use serde::Serialize;
 
 use crate::operator::print::{brief, columns, counted, printable};
@@ -43,7 +43,7 @@ impl Listing {
             count: *count,
         };
         let counts = by_cause.iter().map(count).collect();
-        let cut_off = by_queue.values().any(|&count| count >= BROWSE_MAX as usize);
+        let cut_off = by_queue.values().any(|&count| count >= PEEK_MAX as usize);
         Self { counts, letters, cut_off }
     }
 }
@@ -84,7 +84,7 @@ pub(super) fn listing(listing: &Listing) -> String {
         columns(&["ID", "PATTERN", "CODE", "ATTEMPTS", "FAILED AT", "REASON"], &letters)
     );
     if listing.cut_off {
-        text.push_str(&format!("\n\nOnly the first {BROWSE_MAX} of each queue are looked at."));
+        text.push_str(&format!("\n\nOnly the first {PEEK_MAX} of each queue are looked at."));
     }
     text
 }

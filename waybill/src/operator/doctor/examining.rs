@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use bus::clock::{Clock, SystemClock};
 use bus::deadline::Deadline;
-use bus::requester::{Ask, RequestError, request};
+use bus::rpc_client::{RequestError, RpcClient, request};
 use bus::topology::{QueueSpec, Topology, WorkQueue};
-use bus::transport::{Link, SharedTransport, TransportError};
+use bus::transport::{LinkState, SharedTransport, TransportError};
 use schema::customer::Customer;
 use schema::ids::CustomerId;
 use schema::inventory_messages::{StockAudit, StockAudited};
@@ -27,7 +27,7 @@ const CONSUMER_PAUSE: Duration = Duration::from_millis(200);
 /// Looks at everything.
 pub(in crate::operator) async fn examine(
     transport: &SharedTransport,
-    services: Option<&dyn Ask>,
+    services: Option<&dyn RpcClient>,
     databases: &[Database],
 ) -> Examined {
     let (queues, queue_fault) = queues(transport).await;
@@ -52,7 +52,7 @@ async fn broker(transport: &SharedTransport) -> Broker {
         Err(TransportError::Refused(refused)) => broker.refused = Some(refused),
         Err(error) => broker.fault = Some(error.to_string()),
     }
-    if let Link::Blocked { reason, .. } = &*transport.link().borrow() {
+    if let LinkState::Blocked { reason, .. } = &*transport.link_state().borrow() {
         broker.blocked = Some(reason.clone());
     }
     broker
@@ -105,7 +105,7 @@ fn role(topology: &Topology, queue: &QueueSpec) -> Role {
     }
 }
 
-async fn orders(services: &dyn Ask) -> (Service, Option<SeenBacklog>) {
+async fn orders(services: &dyn RpcClient) -> (Service, Option<SeenBacklog>) {
     let question = [OrderAudit { after: None, limit: 1 }];
     let asked = SystemClock.now();
     let asking = request(services, pattern::ORDER_AUDIT, &question, Deadline::after(ANSWER_LIMIT));
@@ -120,13 +120,13 @@ async fn orders(services: &dyn Ask) -> (Service, Option<SeenBacklog>) {
     (service, backlog)
 }
 
-async fn inventory(services: &dyn Ask) -> Service {
+async fn inventory(services: &dyn RpcClient) -> Service {
     let question = [StockAudit { after: None, limit: 1 }];
     let asking = request(services, pattern::INVENTORY_AUDIT, &question, Deadline::after(ANSWER_LIMIT));
     timed::<Vec<StockAudited>>("inventory-service", asking).await.0
 }
 
-async fn customers(services: &dyn Ask) -> Service {
+async fn customers(services: &dyn RpcClient) -> Service {
     let nobody: [CustomerId; 0] = [];
     let asking = request(services, pattern::CUSTOMER_GET, &nobody, Deadline::after(ANSWER_LIMIT));
     timed::<Vec<Option<Customer>>>("customer-service", asking).await.0

@@ -4,9 +4,9 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::clock::SystemClock;
-use bus::requester::{Ask, Requester};
+use bus::rpc_client::{BusRpcClient, RpcClient};
 use bus::topology::Topology;
-use bus::transport::{Link, SharedTransport, Transport, TransportError};
+use bus::transport::{LinkState, SharedTransport, Transport, TransportError};
 use service_kit::config::Secret;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,13 +33,13 @@ impl Connected {
         let transport: SharedTransport = Arc::new(transport);
         wait_until_connected(&*transport).await?;
         let stop = CancellationToken::new();
-        let services = Requester::start(Arc::clone(&transport), Arc::new(SystemClock), stop.clone());
+        let services = BusRpcClient::start(Arc::clone(&transport), Arc::new(SystemClock), stop.clone());
         let counter = Counter::new(Arc::clone(&transport), services, Vec::new());
         Ok(Self { counter: Arc::new(counter), transport, stop })
     }
 
-    pub(super) fn counter(&self) -> Arc<dyn Ask> {
-        Arc::clone(&self.counter) as Arc<dyn Ask>
+    pub(super) fn counter(&self) -> Arc<dyn RpcClient> {
+        Arc::clone(&self.counter) as Arc<dyn RpcClient>
     }
 
     pub(super) async fn close(self) {
@@ -55,9 +55,9 @@ async fn wait_until_connected(transport: &dyn Transport) -> anyhow::Result<()> {
             Ok(()) | Err(TransportError::Refused(_)) => return Ok(()),
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
             Err(error) => {
-                let reason = match &*transport.link().borrow() {
-                    Link::Down(reason) => reason.clone(),
-                    Link::Up { .. } | Link::Blocked { .. } => error.to_string(),
+                let reason = match &*transport.link_state().borrow() {
+                    LinkState::Down(reason) => reason.clone(),
+                    LinkState::Up { .. } | LinkState::Blocked { .. } => error.to_string(),
                 };
                 bail!("cannot reach the broker (RABBITMQ_URL): {reason}");
             }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bus::clock::SystemClock;
-use bus::requester::Ask;
+use bus::rpc_client::RpcClient;
 use bus::topology::Topology;
 use embedded_broker::{DataDirLock, EmbeddedBroker, Storage};
 
@@ -25,8 +25,8 @@ impl Opened {
         Ok(Self { counter, broker, _lock: lock })
     }
 
-    pub(super) fn counter(&self) -> Arc<dyn Ask> {
-        Arc::clone(&self.counter) as Arc<dyn Ask>
+    pub(super) fn counter(&self) -> Arc<dyn RpcClient> {
+        Arc::clone(&self.counter) as Arc<dyn RpcClient>
     }
 
     pub(super) async fn close(self) {

@@ -66,7 +66,7 @@ async fn listen(bus: AmqpTransport, queue: String, recorded: Arc<Mutex<RecordedE
 
 /// The event that a message tells of, if it does.
 fn event(message: &Message) -> Option<((Uuid, i64), i64)> {
-    let packet: serde_json::Value = serde_json::from_slice(&message.body).ok()?;
-    let event: OrderEvent = serde_json::from_value(packet["data"].clone()).ok()?;
+    let envelope: serde_json::Value = serde_json::from_slice(&message.body).ok()?;
+    let event: OrderEvent = serde_json::from_value(envelope["data"].clone()).ok()?;
     Some(((event.order_id.0, i64::from(event.version)), event.position))
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::topology::{RetryDelays, Topology};
-use bus::transport::{Link, SharedTransport, Transport as _};
+use bus::transport::{LinkState, SharedTransport, Transport as _};
 use testkit::{Postgres, RabbitMq, free_port, unique};
 
 pub(crate) use duplicating_proxy::{Duplicated, DuplicatingProxy};
@@ -202,7 +202,7 @@ impl Cluster {
         let url = self.broker().url();
         let config = AmqpConfig { max_message_bytes, ..AmqpConfig::new(url, unique("faults"), topology) };
         let bus = AmqpTransport::connect(config)?;
-        bus.link().wait_for(|link| matches!(link, Link::Up { .. })).await?;
+        bus.link_state().wait_for(|link| matches!(link, LinkState::Up { .. })).await?;
         Ok(Arc::new(bus))
     }
 

@@ -9,18 +9,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 
 /// A loop's sign of life. The loop beats each time it goes round, and owns it: with the loop, however that ends, the
-/// pulse is gone.
+/// heartbeat is gone.
 ///
 /// Broker and database may be away for as long as they like, and a loop beats nevertheless: each of its waits is bounded,
-/// or is spent [beating](Pulse::beating). Silent is a loop that hangs in the middle of something.
+/// or is spent in [`while_waiting`](Heartbeat::while_waiting). Silent is a loop that hangs in the middle of something.
 #[derive(Debug, Clone)]
-pub struct Pulse(Arc<Mutex<Instant>>);
+pub struct Heartbeat(Arc<Mutex<Instant>>);
 
-/// A look at a [`Pulse`] from outside.
+/// A look at a [`Heartbeat`] from outside.
 #[derive(Debug, Clone)]
-pub struct PulseWatch(Weak<Mutex<Instant>>);
+pub struct HeartbeatWatch(Weak<Mutex<Instant>>);
 
-impl Pulse {
+impl Heartbeat {
     /// One that beats now.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
@@ -32,7 +32,7 @@ impl Pulse {
     }
 
     /// Waits for what may rightly take for ever, and beats meanwhile.
-    pub async fn beating<T>(&self, wait: impl Future<Output = T>) -> T {
+    pub async fn while_waiting<T>(&self, wait: impl Future<Output = T>) -> T {
         self.beat();
         let mut wait = std::pin::pin!(wait);
         let mut beats = interval_at(Instant::now() + BEAT_EVERY, BEAT_EVERY);
@@ -47,19 +47,19 @@ impl Pulse {
     }
 
     /// For whoever looks after the loop.
-    pub fn watch(&self) -> PulseWatch {
-        PulseWatch(Arc::downgrade(&self.0))
+    pub fn watch(&self) -> HeartbeatWatch {
+        HeartbeatWatch(Arc::downgrade(&self.0))
     }
 }
 
 /// One that nobody watches.
-impl Default for Pulse {
+impl Default for Heartbeat {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl PulseWatch {
+impl HeartbeatWatch {
     /// When it beat last; nothing where the loop has ended.
     pub fn last_beat(&self) -> Option<Instant> {
         self.0.upgrade().map(|beat| *locked(&beat))
@@ -76,23 +76,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_beats_while_it_rightly_waits_and_is_silent_otherwise() {
-        let pulse = Pulse::new();
-        let watch = pulse.watch();
+        let heartbeat = Heartbeat::new();
+        let watch = heartbeat.watch();
         let silence = || watch.last_beat().unwrap().elapsed();
-        pulse.beating(tokio::time::sleep(Duration::from_secs(60))).await;
+        heartbeat.while_waiting(tokio::time::sleep(Duration::from_secs(60))).await;
         assert!(silence() <= BEAT_EVERY, "{:?}", silence());
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(silence() >= Duration::from_secs(60), "{:?}", silence());
-        pulse.beat();
+        heartbeat.beat();
         assert_eq!(silence(), Duration::ZERO);
     }
 
     #[tokio::test]
     async fn it_is_gone_with_the_loop_that_panicked() {
-        let pulse = Pulse::new();
-        let watch = pulse.watch();
+        let heartbeat = Heartbeat::new();
+        let watch = heartbeat.watch();
         let looping = tokio::spawn(async move {
-            pulse.beat();
+            heartbeat.beat();
             panic!("on purpose");
         });
         assert!(looping.await.is_err());

@@ -1,4 +1,4 @@
-//! The bodies of messages: JSON in the packet format of NestJS's RabbitMQ transport.
+//! The bodies of messages: JSON in the envelope format of NestJS's RabbitMQ transport.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -9,7 +9,7 @@ use crate::failure::{Failure, FailureCode};
 
 /// A request, command or event as received. A body with an id wants an answer.
 #[derive(Debug, Clone)]
-pub struct Packet {
+pub struct Envelope {
     /// What is asked or told.
     pub pattern: String,
     /// With what, undecoded.
@@ -18,7 +18,7 @@ pub struct Packet {
     pub id: Option<String>,
 }
 
-impl Packet {
+impl Envelope {
     /// Reads a body. Whatever can't be read is undecodable: trying again would not help.
     pub fn read(body: &[u8]) -> Result<Self, Failure> {
         #[derive(Deserialize)]
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     fn pattern(json: &str) -> String {
-        Packet::read(format!(r#"{{"pattern":{json},"data":[]}}"#).as_bytes()).unwrap().pattern
+        Envelope::read(format!(r#"{{"pattern":{json},"data":[]}}"#).as_bytes()).unwrap().pattern
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_packet_is_undecodable() {
         for body in ["", "no json", "[]", "{}", r#"{"data":1}"#, "\u{0}"] {
-            assert_eq!(Packet::read(body.as_bytes()).unwrap_err().code, FailureCode::Undecodable, "{body}");
+            assert_eq!(Envelope::read(body.as_bytes()).unwrap_err().code, FailureCode::Undecodable, "{body}");
         }
     }
 

@@ -12,11 +12,11 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
+use crate::envelope::Envelope;
 use crate::failure::{Failure, FailureCode};
+use crate::heartbeat::Heartbeat;
 use crate::message::{BODY_MAX_BYTES, Message, header};
-use crate::packet::Packet;
-use crate::pulse::Pulse;
-use crate::responder::reply_message;
+use crate::rpc_server::reply_message;
 use crate::topology::WorkQueue;
 use crate::trace;
 use crate::transport::{Delivery, PublishError, SharedTransport, Target};
@@ -31,16 +31,16 @@ const FORWARD_LIMIT: Duration = Duration::from_secs(10);
 
 /// A command or event, as its handler gets it.
 #[derive(Debug, Clone)]
-pub struct Work {
+pub struct Job {
     /// What is to be done, or what happened, with its data undecoded.
-    pub packet: Packet,
+    pub envelope: Envelope,
     /// The message it came in: its id, type and headers.
     pub message: Message,
 }
 
 /// What a handler says of one piece of work.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Disposition {
     /// Its effect is committed. Whoever waits for an answer gets this one.
     Done(Option<Box<RawValue>>),
     /// It failed, and may succeed later: an attempt is counted.
@@ -49,24 +49,24 @@ pub enum Verdict {
     Dead(Failure),
     /// What it takes is away (the handler's own database): held unacknowledged and tried again,
     /// counting nothing.
-    Hold(Failure),
+    RetryInPlace(Failure),
 }
 
 /// Does work in batches. A plain function of messages: what it needs, it has.
 #[async_trait]
-pub trait HandleWork: Send + Sync + 'static {
-    /// One verdict for each piece of work, in the same order. Idempotent: all of it may come again.
-    async fn handle(&self, batch: &[Work]) -> Vec<Verdict>;
+pub trait MessageHandler: Send + Sync + 'static {
+    /// One disposition for each piece of work, in the same order. Idempotent: all of it may come again.
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition>;
 }
 
 /// Takes work from one queue until stopped.
-pub struct Worker {
+pub struct Consumer {
     /// Where work comes from and replies go.
     pub transport: SharedTransport,
     /// Which work.
     pub queue: WorkQueue,
     /// Who does it.
-    pub handler: Arc<dyn HandleWork>,
+    pub handler: Arc<dyn MessageHandler>,
     /// Messages delivered and unsettled at any time.
     pub prefetch: u16,
     /// Messages in one batch: whatever is waiting, up to this bound, without waiting for more.
@@ -74,10 +74,10 @@ pub struct Worker {
     /// For the time in dead letters.
     pub clock: Arc<dyn Clock>,
     /// Beats while work is awaited or held, and between batches: a handler that never returns is silent.
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }
 
-impl Worker {
+impl Consumer {
     /// Works until `stop`; then hands back what was not begun, finishes what was, and returns.
     ///
     /// What is to be tried again or set aside waits for the broker beside the work, as part of the prefetch: a broker
@@ -87,11 +87,12 @@ impl Worker {
         let queue = this.transport.topology().work(this.queue);
         let forwarding = TaskTracker::new();
         while !stop.is_cancelled() {
-            this.pulse.beat();
+            this.heartbeat.beat();
             match this.transport.consume(&queue, this.prefetch).await {
                 Ok(mut deliveries) => loop {
                     let mut batch = Vec::new();
-                    let taking = this.pulse.beating(deliveries.recv_many(&mut batch, this.batch_max));
+                    let taking =
+                        this.heartbeat.while_waiting(deliveries.recv_many(&mut batch, this.batch_max));
                     match stop.run_until_cancelled(taking).await {
                         Some(0) | None => break,
                         Some(_) => {
@@ -115,12 +116,13 @@ impl Worker {
     /// Brings each delivery to its end. What was delivered suspiciously often runs alone.
     pub async fn process(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
         let failed = self.work_off(batch, stop).await;
-        let settling = failed.into_iter().map(|(delivery, verdict)| self.settle(delivery, verdict, stop));
+        let settling =
+            failed.into_iter().map(|(delivery, disposition)| self.settle(delivery, disposition, stop));
         futures::future::join_all(settling).await;
     }
 
     /// Does the work, and settles all of it but what failed.
-    async fn work_off(&self, batch: Vec<Delivery>, stop: &CancellationToken) -> Vec<(Delivery, Verdict)> {
+    async fn work_off(&self, batch: Vec<Delivery>, stop: &CancellationToken) -> Vec<(Delivery, Disposition)> {
         let (alone, together): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|delivery| delivery.delivery_count >= ALONE_AFTER_DELIVERIES);
         let mut failed = Vec::new();
@@ -128,7 +130,7 @@ impl Worker {
             failed.extend(self.work_off_together(together, stop).await);
         }
         for delivery in alone {
-            self.pulse.beat();
+            self.heartbeat.beat();
             failed.extend(self.work_off_together(vec![delivery], stop).await);
         }
         failed
@@ -138,83 +140,89 @@ impl Worker {
         &self,
         batch: Vec<Delivery>,
         stop: &CancellationToken,
-    ) -> Vec<(Delivery, Verdict)> {
+    ) -> Vec<(Delivery, Disposition)> {
         let mut failed = Vec::new();
         let mut deliveries = Vec::with_capacity(batch.len());
         let mut works = Vec::with_capacity(batch.len());
         for mut delivery in batch {
             trace::begin_if_none(&mut delivery.message.headers);
             match read(&delivery.message) {
-                Ok(packet) => {
-                    works.push(Work { packet, message: delivery.message.clone() });
+                Ok(envelope) => {
+                    works.push(Job { envelope, message: delivery.message.clone() });
                     deliveries.push(delivery);
                 }
-                Err(failure) => failed.push((delivery, Verdict::Dead(failure))),
+                Err(failure) => failed.push((delivery, Disposition::Dead(failure))),
             }
         }
-        let verdicts = self.verdicts(&works, stop).await;
+        let dispositions = self.dispositions(&works, stop).await;
         let mut settling = Vec::new();
-        for (delivery, verdict) in deliveries.into_iter().zip(verdicts) {
-            match verdict {
-                Verdict::Done(_) | Verdict::Hold(_) => settling.push(self.settle(delivery, verdict, stop)),
-                Verdict::Retry(_) | Verdict::Dead(_) => failed.push((delivery, verdict)),
+        for (delivery, disposition) in deliveries.into_iter().zip(dispositions) {
+            match disposition {
+                Disposition::Done(_) | Disposition::RetryInPlace(_) => {
+                    settling.push(self.settle(delivery, disposition, stop))
+                }
+                Disposition::Retry(_) | Disposition::Dead(_) => failed.push((delivery, disposition)),
             }
         }
         futures::future::join_all(settling).await;
         failed
     }
 
-    /// The handler's verdicts, none of them `Hold` unless stopped.
-    async fn verdicts(&self, works: &[Work], stop: &CancellationToken) -> Vec<Verdict> {
+    /// The handler's dispositions, none of them `Hold` unless stopped.
+    async fn dispositions(&self, works: &[Job], stop: &CancellationToken) -> Vec<Disposition> {
         let Some(first) = works.first() else { return Vec::new() };
-        let span = trace::consumer_span("process", &first.packet.pattern, &first.message);
-        let mut verdicts = self.handle(works).instrument(span).await;
+        let span = trace::consumer_span("process", &first.envelope.pattern, &first.message);
+        let mut dispositions = self.handle(works).instrument(span).await;
         let mut pause = HOLD_FIRST;
         loop {
-            let held: Vec<usize> =
-                (0..works.len()).filter(|&index| matches!(verdicts[index], Verdict::Hold(_))).collect();
-            let Some(Verdict::Hold(failure)) = held.first().map(|&index| &verdicts[index]) else { break };
+            let held: Vec<usize> = (0..works.len())
+                .filter(|&index| matches!(dispositions[index], Disposition::RetryInPlace(_)))
+                .collect();
+            let Some(Disposition::RetryInPlace(failure)) = held.first().map(|&index| &dispositions[index])
+            else {
+                break;
+            };
             tracing::warn!(%failure, held = held.len(), "work is held until what it takes is back");
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
-            self.pulse.beat();
+            self.heartbeat.beat();
             pause = (pause * 2).min(HOLD_LIMIT);
-            let again: Vec<Work> = held.iter().map(|&index| works[index].clone()).collect();
-            for (index, verdict) in held.into_iter().zip(self.handle(&again).await) {
-                verdicts[index] = verdict;
+            let again: Vec<Job> = held.iter().map(|&index| works[index].clone()).collect();
+            for (index, disposition) in held.into_iter().zip(self.handle(&again).await) {
+                dispositions[index] = disposition;
             }
         }
-        verdicts
+        dispositions
     }
 
     /// Where a batch makes the handler panic, each piece runs alone and only the bad one fails.
-    async fn handle(&self, works: &[Work]) -> Vec<Verdict> {
+    async fn handle(&self, works: &[Job]) -> Vec<Disposition> {
         let handled = AssertUnwindSafe(self.handler.handle(works)).catch_unwind().await;
         match handled {
-            Ok(verdicts) if verdicts.len() == works.len() => verdicts,
+            Ok(dispositions) if dispositions.len() == works.len() => dispositions,
             _ if works.len() == 1 => {
-                vec![Verdict::Retry(Failure::new(FailureCode::Internal, "the handler panicked"))]
+                vec![Disposition::Retry(Failure::new(FailureCode::Internal, "the handler panicked"))]
             }
             _ => {
-                let mut verdicts = Vec::with_capacity(works.len());
+                let mut dispositions = Vec::with_capacity(works.len());
                 for work in works {
-                    self.pulse.beat();
-                    verdicts.extend(Box::pin(self.handle(std::slice::from_ref(work))).await);
+                    self.heartbeat.beat();
+                    dispositions.extend(Box::pin(self.handle(std::slice::from_ref(work))).await);
                 }
-                verdicts
+                dispositions
             }
         }
     }
 
-    async fn settle(&self, delivery: Delivery, verdict: Verdict, stop: &CancellationToken) {
-        match verdict {
-            Verdict::Done(answer) => {
+    async fn settle(&self, delivery: Delivery, disposition: Disposition, stop: &CancellationToken) {
+        match disposition {
+            Disposition::Done(answer) => {
                 let result = Ok(answer.unwrap_or_else(|| RawValue::NULL.to_owned()));
                 self.reply(&delivery.message, &result).await;
                 delivery.ack().await;
             }
-            Verdict::Retry(failure) => match self.retry_delay(&delivery.message) {
+            Disposition::Retry(failure) => match self.retry_delay(&delivery.message) {
                 Some(delay) => {
                     tracing::warn!(code = failure.code.as_str(), %failure, ?delay, "work failed and is tried again");
                     let message = self.retried(&delivery.message, delay);
@@ -223,14 +231,14 @@ impl Worker {
                 }
                 None => self.bury(delivery, failure, stop).await,
             },
-            Verdict::Dead(failure) => self.bury(delivery, failure, stop).await,
-            Verdict::Hold(_) => delivery.requeue().await,
+            Disposition::Dead(failure) => self.bury(delivery, failure, stop).await,
+            Disposition::RetryInPlace(_) => delivery.requeue().await,
         }
     }
 
     async fn reply(&self, request: &Message, result: &Result<Box<RawValue>, Failure>) {
         if let Some((target, message)) = reply_message(request, result)
-            && let Err(error) = self.transport.post(target, message).await
+            && let Err(error) = self.transport.publish_unconfirmed(target, message).await
         {
             tracing::debug!(%error, "an answer could not be sent");
         }
@@ -295,14 +303,14 @@ impl Worker {
     }
 }
 
-/// The packet of a message. One that is longer than any of ours is not looked into.
-fn read(message: &Message) -> Result<Packet, Failure> {
+/// The envelope of a message. One that is longer than any of ours is not looked into.
+fn read(message: &Message) -> Result<Envelope, Failure> {
     let bytes = message.body.len();
     if bytes > BODY_MAX_BYTES {
         let text = format!("its body has {bytes} bytes, {BODY_MAX_BYTES} are the most");
         return Err(Failure::new(FailureCode::BadRequest, text));
     }
-    Packet::read(&message.body)
+    Envelope::read(&message.body)
 }
 
 /// Between four fifths of the delay and all of it, which is the queue's own bound: messages of one delay class

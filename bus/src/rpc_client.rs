@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
+use crate::envelope;
 use crate::failure::{Failure, FailureCode};
+use crate::heartbeat::Heartbeat;
 use crate::message::{Message, header};
-use crate::packet;
-use crate::pulse::Pulse;
 use crate::topology::REPLIES_MAX_LENGTH;
 use crate::trace;
 use crate::transport::{Deliveries, ExclusiveQueue, PublishError, SharedTransport, Target, Transport};
@@ -32,12 +32,12 @@ const RESEND_LIMIT: Duration = Duration::from_millis(500);
 
 /// Somebody to ask. Services and the gateway ask through this, so that a simulation can answer.
 #[async_trait]
-pub trait Ask: Send + Sync + 'static {
+pub trait RpcClient: Send + Sync + 'static {
     /// Sends a request and waits for the answer, no longer than the deadline.
     ///
     /// Every request of the contract is idempotent: it may be sent again within the deadline when the
     /// connection breaks before its answer came.
-    async fn ask(
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,
@@ -47,7 +47,7 @@ pub trait Ask: Send + Sync + 'static {
 
 /// Asks with typed data and a typed answer.
 pub async fn request<Q, R>(
-    ask: &dyn Ask,
+    rpc: &dyn RpcClient,
     pattern: &str,
     data: &Q,
     deadline: Deadline,
@@ -60,7 +60,7 @@ where
         RequestError::Answered(Failure::new(FailureCode::Undecodable, format!("{pattern}: {error}")))
     };
     let data = to_raw_value(data).map_err(undecodable)?;
-    let response = ask.ask(pattern, data, deadline).await?;
+    let response = rpc.call(pattern, data, deadline).await?;
     serde_json::from_str(response.get()).map_err(undecodable)
 }
 
@@ -121,7 +121,7 @@ impl RequestError {
 }
 
 /// Asks over a transport, with one reply queue per connection.
-pub struct Requester {
+pub struct BusRpcClient {
     transport: SharedTransport,
     clock: Arc<dyn Clock>,
     pending: Pending,
@@ -129,22 +129,22 @@ pub struct Requester {
     breakers: HashMap<Service, Breaker>,
 }
 
-impl Requester {
-    /// A requester that listens for replies, over reconnects, until `stop`.
+impl BusRpcClient {
+    /// A client that listens for replies, over reconnects, until `stop`.
     pub fn start(transport: SharedTransport, clock: Arc<dyn Clock>, stop: CancellationToken) -> Arc<Self> {
-        Self::start_watched(transport, clock, stop, Pulse::new())
+        Self::start_watched(transport, clock, stop, Heartbeat::new())
     }
 
-    /// As [`Requester::start`]; the pulse beats while replies are listened for.
+    /// As [`BusRpcClient::start`]; the heartbeat beats while replies are listened for.
     pub fn start_watched(
         transport: SharedTransport,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
     ) -> Arc<Self> {
         let (listening, reply_queue) = watch::channel(None);
         let pending = Pending::default();
-        let listener = listen(Arc::clone(&transport), pending.clone(), listening, pulse);
+        let listener = listen(Arc::clone(&transport), pending.clone(), listening, heartbeat);
         tokio::spawn(async move {
             tokio::select! {
                 () = listener => {}
@@ -233,7 +233,7 @@ impl Requester {
     ) -> Message {
         let remaining = deadline.remaining();
         let mut message = Message {
-            body: packet::write(pattern, data, Some(expected.id())),
+            body: envelope::write(pattern, data, Some(expected.id())),
             correlation_id: Some(expected.id().to_owned()),
             reply_to: Some(reply_to),
             expiration: Some(remaining.max(Duration::from_millis(1))),
@@ -246,8 +246,8 @@ impl Requester {
 }
 
 #[async_trait]
-impl Ask for Requester {
-    async fn ask(
+impl RpcClient for BusRpcClient {
+    async fn call(
         &self,
         pattern: &str,
         data: Box<RawValue>,
@@ -266,7 +266,7 @@ impl Ask for Requester {
         let result = loop {
             match self.ask_once(pattern, &data, deadline).await {
                 Ok(Attempt::Answered(reply)) => {
-                    break packet::read_reply(&reply.body).map_err(RequestError::Answered);
+                    break envelope::read_reply(&reply.body).map_err(RequestError::Answered);
                 }
                 Ok(attempt) => may_have_been_done |= matches!(attempt, Attempt::Interrupted),
                 Err(error) => break Err(error),
@@ -395,16 +395,16 @@ async fn listen(
     transport: SharedTransport,
     pending: Pending,
     listening: watch::Sender<Option<String>>,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
 ) {
     let queue =
         ExclusiveQueue { purpose: "replies", event_bindings: Vec::new(), max_length: REPLIES_MAX_LENGTH };
     loop {
-        pulse.beat();
+        heartbeat.beat();
         match transport.consume_exclusive(queue.clone()).await {
             Ok((name, deliveries)) => {
                 listening.send_replace(Some(name));
-                hand_out(deliveries, &pending, &pulse).await;
+                hand_out(deliveries, &pending, &heartbeat).await;
                 listening.send_replace(None);
                 pending.lose_all();
             }
@@ -416,8 +416,8 @@ async fn listen(
     }
 }
 
-async fn hand_out(mut deliveries: Deliveries, pending: &Pending, pulse: &Pulse) {
-    while let Some(delivery) = pulse.beating(deliveries.recv()).await {
+async fn hand_out(mut deliveries: Deliveries, pending: &Pending, heartbeat: &Heartbeat) {
+    while let Some(delivery) = heartbeat.while_waiting(deliveries.recv()).await {
         pending.deliver(delivery.message.clone());
         delivery.ack().await;
     }

@@ -8,23 +8,23 @@ use crate::transport::{Deliveries, ExclusiveQueue, SharedTransport, TransportErr
 
 /// What comes over a live subscription.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Live {
+pub enum EventSignal {
     /// Listening from now on: what happened before may have been missed and has to be replayed.
     Listening,
     /// Something happened. Positions tell whether anything was missed in between.
     Event(Box<OrderEvent>),
-    /// Not listening any more; [`Live::Listening`] follows once the connection is back.
+    /// Not listening any more; [`EventSignal::Listening`] follows once the connection is back.
     Lost,
 }
 
 /// All order events, live, across reconnects.
-pub struct LiveEvents {
+pub struct EventSubscription {
     transport: SharedTransport,
     deliveries: Option<Deliveries>,
 }
 
-impl LiveEvents {
-    /// Nothing is consumed before the first [`LiveEvents::next`].
+impl EventSubscription {
+    /// Nothing is consumed before the first [`EventSubscription::next`].
     pub fn new(transport: SharedTransport) -> Self {
         Self { transport, deliveries: None }
     }
@@ -32,13 +32,13 @@ impl LiveEvents {
     /// What comes next. Waits without bound: for a connection, and for something to happen.
     ///
     /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Live {
+    pub async fn next(&mut self) -> EventSignal {
         loop {
             let Some(deliveries) = &mut self.deliveries else {
                 match self.listen().await {
                     Ok(deliveries) => {
                         self.deliveries = Some(deliveries);
-                        return Live::Listening;
+                        return EventSignal::Listening;
                     }
                     Err(error) => {
                         tracing::debug!(%error, "cannot listen for events yet");
@@ -49,10 +49,10 @@ impl LiveEvents {
             };
             let Some(delivery) = deliveries.recv().await else {
                 self.deliveries = None;
-                return Live::Lost;
+                return EventSignal::Lost;
             };
             match read_event(&delivery.message) {
-                Ok(event) => return Live::Event(Box::new(event)),
+                Ok(event) => return EventSignal::Event(Box::new(event)),
                 // A gap in the positions follows, and replay brings the event itself.
                 Err(error) => tracing::warn!(%error, "an event could not be read"),
             }

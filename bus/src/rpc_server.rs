@@ -13,10 +13,10 @@ use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
+use crate::envelope::{self, Envelope};
 use crate::failure::{Failure, FailureCode};
+use crate::heartbeat::Heartbeat;
 use crate::message::Message;
-use crate::packet::{self, Packet};
-use crate::pulse::Pulse;
 use crate::trace;
 use crate::transport::{Deliveries, Delivery, SharedTransport, Target};
 
@@ -27,35 +27,35 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Request {
     /// What is asked, with its data undecoded.
-    pub packet: Packet,
+    pub envelope: Envelope,
     /// Until when the answer is of use.
     pub deadline: Deadline,
 }
 
 /// Answers requests. A plain function of a request: what it needs, it has.
 #[async_trait]
-pub trait HandleRequest: Send + Sync + 'static {
+pub trait RequestHandler: Send + Sync + 'static {
     /// The answer, or a failure whose code the asker is told.
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure>;
 }
 
 /// Serves one service's requests until stopped.
-pub struct Responder {
+pub struct RpcServer {
     /// Where requests come from and replies go.
     pub transport: SharedTransport,
     /// Whose requests.
     pub service: Service,
     /// Who answers.
-    pub handler: Arc<dyn HandleRequest>,
+    pub handler: Arc<dyn RequestHandler>,
     /// Requests worked on at any time.
     pub prefetch: u16,
     /// For deadlines by the wall clock.
     pub clock: Arc<dyn Clock>,
     /// Beats while requests are awaited.
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }
 
-impl Responder {
+impl RpcServer {
     /// Serves until `stop`; then hands back what was not begun, finishes what was, and returns.
     ///
     /// A request is acknowledged after its reply has been sent, so that a killed copy's requests go to
@@ -65,7 +65,7 @@ impl Responder {
         let queue = this.transport.topology().requests(this.service);
         let tasks = TaskTracker::new();
         while !stop.is_cancelled() {
-            this.pulse.beat();
+            this.heartbeat.beat();
             match this.transport.consume(&queue, this.prefetch).await {
                 Ok(deliveries) => Arc::clone(&this).serve(deliveries, &tasks, &stop).await,
                 Err(error) => {
@@ -84,7 +84,8 @@ impl Responder {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) {
-        while let Some(Some(delivery)) = stop.run_until_cancelled(self.pulse.beating(deliveries.recv())).await
+        while let Some(Some(delivery)) =
+            stop.run_until_cancelled(self.heartbeat.while_waiting(deliveries.recv())).await
         {
             let this = Arc::clone(&self);
             tasks.spawn(async move { this.answer(delivery).await });
@@ -95,7 +96,7 @@ impl Responder {
         trace::begin_if_none(&mut delivery.message.headers);
         let reply = self.reply(&delivery.message).await;
         if let Some((target, message)) = reply
-            && let Err(error) = self.transport.post(target, message).await
+            && let Err(error) = self.transport.publish_unconfirmed(target, message).await
         {
             // Unacknowledged, it goes to another copy, or comes back here, while its deadline lasts.
             tracing::debug!(%error, "a reply could not be sent");
@@ -109,11 +110,11 @@ impl Responder {
             metrics::counter!("waybill_expired_requests_total").increment(1);
             return None;
         };
-        let (pattern, result) = match Packet::read(&message.body) {
-            Ok(packet) => {
-                let span = trace::consumer_span("process", &packet.pattern, message);
-                let pattern = packet.pattern.clone();
-                (pattern, self.handle(Request { packet, deadline }).instrument(span).await)
+        let (pattern, result) = match Envelope::read(&message.body) {
+            Ok(envelope) => {
+                let span = trace::consumer_span("process", &envelope.pattern, message);
+                let pattern = envelope.pattern.clone();
+                (pattern, self.handle(Request { envelope, deadline }).instrument(span).await)
             }
             Err(failure) => (String::new(), Err(failure)),
         };
@@ -143,9 +144,9 @@ pub(crate) fn reply_message(
     let reply_to = request.reply_to.clone()?;
     let id = request.correlation_id.as_deref().unwrap_or_default();
     let body = match result {
-        Ok(response) => packet::write_response(response),
-        Err(failure) if failure.code == FailureCode::NoHandler => packet::write_no_handler(id),
-        Err(failure) => packet::write_error(failure),
+        Ok(response) => envelope::write_response(response),
+        Err(failure) if failure.code == FailureCode::NoHandler => envelope::write_no_handler(id),
+        Err(failure) => envelope::write_error(failure),
     };
     let mut message = Message { body, correlation_id: request.correlation_id.clone(), ..Message::default() };
     trace::answer(request, &mut message.headers);
