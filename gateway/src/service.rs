@@ -15,7 +15,7 @@ use service_kit::context::PROBE_INTERVAL;
 use service_kit::{Readiness, ServiceContext};
 use tokio::net::TcpListener;
 
-use crate::auth::{AuthConfig, Authenticator, Caller, Scope, mint};
+use crate::auth::{AuthConfig, Authenticator, Scope, Viewer, mint};
 use crate::config::Config;
 use crate::graphql::{Api, ApiSettings, UpdatePatience};
 use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
@@ -68,7 +68,7 @@ impl Service {
         let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
         let router = GraphqlServer {
             executor: api.clone(),
-            data: Arc::new(|request: Request, caller: &Caller| request.data(caller.clone())),
+            data: Arc::new(|request: Request, caller: &Option<Viewer>| request.data(caller.clone())),
             authenticator: authenticator.clone(),
             readiness: Arc::new(missing_of(readiness.clone())),
             playground,

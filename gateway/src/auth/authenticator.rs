@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AuthConfig, AuthConfigError, Caller, Viewer,
+    AuthConfig, AuthConfigError, Viewer,
     jwks::Jwks,
     token::{Claims, MAX_TOKEN_BYTES, validation},
 };
@@ -102,12 +102,12 @@ impl Authenticator {
     /// # Errors
     ///
     /// [`AuthError::BadToken`] for everything that is not a valid bearer token.
-    pub async fn caller(&self, authorization: Option<&str>) -> Result<Caller, AuthError> {
+    pub async fn authenticate(&self, authorization: Option<&str>) -> Result<Option<Viewer>, AuthError> {
         let Some(authorization) = authorization else {
-            return Ok(Caller::Anonymous);
+            return Ok(None);
         };
         let token = bearer_token(authorization).ok_or(AuthError::BadToken)?;
-        self.viewer(token).await.map(Caller::Viewer)
+        self.viewer(token).await.map(Some)
     }
 
     async fn viewer(&self, token: &str) -> Result<Viewer, AuthError> {

@@ -1,4 +1,4 @@
-//! Who is calling: bearer tokens become a [`Caller`].
+//! Who is calling: bearer tokens become a [`Viewer`].
 //!
 //! Two modes, never mixed: *mock* trusts one shared secret (HS256), *jwks* trusts the public keys of an
 //! identity provider (RS256, ES256, EdDSA). The mode pins the algorithms; what a token's header claims
@@ -14,4 +14,4 @@ mod viewer;
 pub use authenticator::{AuthError, Authenticator};
 pub use config::{AuthConfig, AuthConfigError, KeySource};
 pub use token::{MintError, mint};
-pub use viewer::{Caller, Scope, Scopes, UnknownScope, Viewer};
+pub use viewer::{Scope, Scopes, UnknownScope, Viewer};

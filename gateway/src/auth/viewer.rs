@@ -1,12 +1,17 @@
 use std::{fmt, str::FromStr};
 
+use async_graphql::Context;
 use chrono::{DateTime, Utc};
+use schema::ids::CustomerId;
+use schema::order_messages::OrderScope;
+
+use crate::query::{ErrorCode, GraphqlError};
 
 /// Somebody who signed in with a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewer {
     /// The token's `sub`: 1 to 64 characters without control characters.
-    pub customer_id: String,
+    pub customer_id: CustomerId,
     /// What the token allows.
     pub scopes: Scopes,
     /// When the token ends. A socket is closed at this instant.
@@ -18,24 +23,37 @@ impl Viewer {
     pub fn can(&self, scope: Scope) -> bool {
         self.scopes.contains(scope)
     }
-}
 
-/// The caller of an operation. A bad token makes no caller at all, it is refused before that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// No token was sent.
-    Anonymous,
-    /// A valid token was sent.
-    Viewer(Viewer),
-}
+    /// The viewer of an operation; UNAUTHENTICATED if no token came with it.
+    pub(crate) fn from_context<'a>(ctx: &Context<'a>) -> Result<&'a Self, GraphqlError> {
+        let viewer = ctx.data_opt::<Option<Self>>().and_then(Option::as_ref);
+        viewer.ok_or_else(|| ErrorCode::Unauthenticated.error("this needs a token"))
+    }
 
-impl Caller {
-    /// The signed-in viewer, if there is one.
-    pub fn viewer(&self) -> Option<&Viewer> {
-        match self {
-            Self::Anonymous => None,
-            Self::Viewer(viewer) => Some(viewer),
+    /// FORBIDDEN unless the token carries this scope.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), GraphqlError> {
+        if self.can(scope) {
+            return Ok(());
         }
+        Err(ErrorCode::Forbidden.error(format!("this needs the scope {scope}")))
+    }
+
+    /// Whose orders the viewer can see and change.
+    pub(crate) fn order_scope(&self) -> OrderScope {
+        if self.can(Scope::OrdersAll) {
+            OrderScope::Any
+        } else {
+            OrderScope::Customer { customer_id: self.customer_id.clone() }
+        }
+    }
+
+    /// The customer that an argument names, or else the viewer; FORBIDDEN if the viewer can't see that customer's orders.
+    pub(crate) fn default_to_caller(&self, named: Option<&str>) -> Result<CustomerId, GraphqlError> {
+        let Some(named) = named else { return Ok(self.customer_id.clone()) };
+        if named != self.customer_id.as_str() {
+            self.require(Scope::OrdersAll)?;
+        }
+        named.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("customerId {error}")))
     }
 }
 

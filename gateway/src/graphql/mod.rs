@@ -16,7 +16,6 @@ mod product;
 mod query;
 mod scalars;
 mod subscription;
-mod viewer;
 
 pub use api::{Api, ApiSettings, sdl};
 pub use subscription::UpdatePatience;

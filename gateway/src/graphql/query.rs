@@ -14,8 +14,8 @@ use super::nullable::{Nullable, nullable};
 use super::order::{Order, OrderConnection, OrderStatus, list_orders};
 use super::page::{PageKey, page_cost, refused_list};
 use super::product::{Product, ProductConnection};
-use super::viewer::SignedIn;
 use crate::auth::Scope;
+use crate::auth::Viewer;
 use crate::query::{ErrorCode, GraphqlError};
 
 pub(crate) struct Query;
@@ -25,8 +25,8 @@ impl Query {
     /// The signed-in customer.
     async fn me(&self, ctx: &Context<'_>) -> Nullable<Customer> {
         nullable(async {
-            let viewer = SignedIn::of(ctx)?;
-            find_customer(ctx, viewer.customer_id).await
+            let viewer = Viewer::from_context(ctx)?;
+            find_customer(ctx, viewer.customer_id.clone()).await
         })
         .await
     }
@@ -34,7 +34,7 @@ impl Query {
     /// Oneself, or with orders:all anybody; FORBIDDEN otherwise.
     async fn customer(&self, ctx: &Context<'_>, id: ID) -> Nullable<Customer> {
         nullable(async {
-            let viewer = SignedIn::of(ctx)?;
+            let viewer = Viewer::from_context(ctx)?;
             if id.as_str() != viewer.customer_id.as_str() {
                 viewer.require(Scope::OrdersAll)?;
             }
@@ -47,10 +47,10 @@ impl Query {
     /// An order within the caller's reach; null where there is none with this id, one beyond reach included.
     async fn order(&self, ctx: &Context<'_>, id: ID) -> Nullable<Order> {
         nullable(async {
-            let viewer = SignedIn::of(ctx)?;
+            let viewer = Viewer::from_context(ctx)?;
             viewer.require(Scope::OrdersRead)?;
             let Ok(order_id) = id.parse() else { return Ok(None) };
-            let key = OrderKey { order_id, reach: viewer.reach() };
+            let key = OrderKey { order_id, reach: viewer.order_scope().into() };
             Ok(ctx.data_unchecked::<Loaders>().order(key).await?.map(Order::from))
         })
         .await

@@ -14,7 +14,7 @@ use super::{
     outcome::GraphqlResult,
     trace::Trace,
 };
-use crate::auth::Caller;
+use crate::auth::Viewer;
 
 /// When a client should come back that was refused for load.
 pub(super) const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl<E: Executor> Engine<E> {
     pub(super) async fn prepare(
         &self,
         asked: GraphqlRequest,
-        caller: &Caller,
+        caller: &Option<Viewer>,
         trace: &Trace,
     ) -> Result<Operation, ServerError> {
         let document = self.documents.parse(&asked.query).await?;

@@ -5,7 +5,7 @@ use async_graphql::{
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
 };
 
-use crate::auth::Caller;
+use crate::auth::Viewer;
 
 /// Puts into each operation's request what its resolvers look up: the caller, at the least.
 ///
@@ -13,14 +13,14 @@ use crate::auth::Caller;
 /// subscription's events, such as data loaders, comes from [`PerExecution`].
 pub trait RequestData: Send + Sync + 'static {
     /// The request with its data.
-    fn attach(&self, request: Request, caller: &Caller) -> Request;
+    fn attach(&self, request: Request, caller: &Option<Viewer>) -> Request;
 }
 
 impl<F> RequestData for F
 where
-    F: Fn(Request, &Caller) -> Request + Send + Sync + 'static,
+    F: Fn(Request, &Option<Viewer>) -> Request + Send + Sync + 'static,
 {
-    fn attach(&self, request: Request, caller: &Caller) -> Request {
+    fn attach(&self, request: Request, caller: &Option<Viewer>) -> Request {
         self(request, caller)
     }
 }

@@ -28,3 +28,12 @@ impl From<Reach> for OrderScope {
         }
     }
 }
+
+impl From<OrderScope> for Reach {
+    fn from(scope: OrderScope) -> Self {
+        match scope {
+            OrderScope::Any => Self::Anybody,
+            OrderScope::Customer { customer_id } => Self::Of(customer_id),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use gateway::auth::{AuthError, Authenticator, Caller, KeySource};
+use gateway::auth::{AuthError, Authenticator, KeySource};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use testkit::eventually;
@@ -55,7 +55,7 @@ fn bearer(key: &EncodingKey, kid: &str) -> String {
 }
 
 async fn accepts(authenticator: &Authenticator, bearer: &str) -> bool {
-    matches!(authenticator.caller(Some(bearer)).await, Ok(Caller::Viewer(_)))
+    matches!(authenticator.authenticate(Some(bearer)).await, Ok(Some(_)))
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn keys_are_read_by_address_and_kept_while_it_is_away() {
     let authenticator = Authenticator::new(jwks_config(KeySource::Url(url))).unwrap();
     assert!(!authenticator.ready());
     let token = bearer(&rsa(), "one");
-    assert_eq!(authenticator.caller(Some(&token)).await, Err(AuthError::Unavailable));
+    assert_eq!(authenticator.authenticate(Some(&token)).await, Err(AuthError::Unavailable));
 
     provider.publish(&[public(&rsa(), Algorithm::RS256, "one")]);
     let shutdown = CancellationToken::new();
@@ -90,7 +90,7 @@ async fn unknown_key_ids_cause_no_more_than_one_read() {
     let attempts = (0..50).map(|number| {
         let authenticator = authenticator.clone();
         let token = bearer(&rsa(), &format!("made up {number}"));
-        tokio::spawn(async move { authenticator.caller(Some(&token)).await })
+        tokio::spawn(async move { authenticator.authenticate(Some(&token)).await })
     });
     for attempt in futures::future::join_all(attempts).await {
         assert_eq!(attempt.unwrap(), Err(AuthError::BadToken));
@@ -107,7 +107,7 @@ async fn answers_that_are_no_key_set_leave_the_gateway_unready() {
         *provider.answer.lock().unwrap() = Some(answer.to_owned());
         let url = provider.start().await;
         let authenticator = Authenticator::new(jwks_config(KeySource::Url(url))).unwrap();
-        let refused = authenticator.caller(Some(&bearer(&rsa(), "one"))).await;
+        let refused = authenticator.authenticate(Some(&bearer(&rsa(), "one"))).await;
         assert_eq!(refused, Err(AuthError::Unavailable));
         assert!(!authenticator.ready());
     }

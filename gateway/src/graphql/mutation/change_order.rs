@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{UserError, user_errors};
 use crate::auth::Scope;
+use crate::auth::Viewer;
 use crate::graphql::order::{Order, OrderStatus};
-use crate::graphql::viewer::SignedIn;
 use crate::query::{ErrorCode, GraphqlError};
 
 #[derive(InputObject)]
@@ -57,7 +57,7 @@ pub(crate) struct DeleteOrderPayload {
 
 impl UpdateOrderInput {
     /// FORBIDDEN where the token lacks a scope that a part of this change needs.
-    pub(super) fn check_scopes(&self, viewer: &SignedIn) -> Result<(), GraphqlError> {
+    pub(super) fn check_scopes(&self, viewer: &Viewer) -> Result<(), GraphqlError> {
         let fulfils = self.status.is_some_and(|status| status != OrderStatus::Cancelled)
             || self.tracking_company.is_some()
             || self.tracking_number.is_some();
@@ -75,7 +75,7 @@ impl UpdateOrderInput {
         Err(ErrorCode::Forbidden.error("this needs the scope orders:write or orders:fulfil"))
     }
 
-    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
+    pub(super) fn change(self, viewer: &Viewer, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
         let texts = [
             (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
             (&self.tracking_company, TRACKING_MAX_CHARS, false, "trackingCompany"),
@@ -97,13 +97,13 @@ impl UpdateOrderInput {
 }
 
 impl CancelOrderInput {
-    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
+    pub(super) fn change(self, viewer: &Viewer, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
         change(&self.id, self.expected_version, Changes::default(), Vec::new(), viewer, request_id)
     }
 }
 
 impl DeleteOrderInput {
-    pub(super) fn change(self, viewer: &SignedIn, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
+    pub(super) fn change(self, viewer: &Viewer, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
         change(&self.id, self.expected_version, Changes::default(), Vec::new(), viewer, request_id)
     }
 }
@@ -114,7 +114,7 @@ fn change(
     expected_version: Option<i32>,
     changes: Changes,
     mut faults: Vec<DomainError>,
-    viewer: &SignedIn,
+    viewer: &Viewer,
     request_id: Uuid,
 ) -> Result<Change, Vec<DomainError>> {
     let expected_version = expected_version.map(u32::try_from).transpose().map_err(|_| {
@@ -125,7 +125,7 @@ fn change(
     });
     match (order_id, expected_version) {
         (Ok(order_id), Ok(expected_version)) if faults.is_empty() => {
-            Ok(Change { request_id, order_id, owner: viewer.reach().into(), changes, expected_version })
+            Ok(Change { request_id, order_id, owner: viewer.order_scope(), changes, expected_version })
         }
         (order_id, expected_version) => {
             faults.extend(order_id.err());

@@ -19,8 +19,8 @@ use self::user_error::UserError;
 use super::fault::{change_fault, placing_fault};
 use super::loading::Loaders;
 use super::nullable::{Nullable, nullable};
-use super::viewer::SignedIn;
 use crate::auth::Scope;
+use crate::auth::Viewer;
 use crate::orders::Placing;
 use crate::query::GraphqlError;
 
@@ -39,10 +39,10 @@ impl Mutation {
         #[graphql(default = true)] wait: bool,
     ) -> Nullable<CreateOrderPayload> {
         nullable(async {
-            let viewer = SignedIn::of(ctx)?;
+            let viewer = Viewer::from_context(ctx)?;
             viewer.require(Scope::OrdersWrite)?;
             let placing = ctx.data_unchecked::<Placing>();
-            let placement = match input.placement(viewer.customer_id, placing) {
+            let placement = match input.placement(viewer.customer_id.clone(), placing) {
                 Ok(placement) => placement,
                 Err(faults) => return CreateOrderPayload::refused(faults).map(Some),
             };
@@ -59,9 +59,9 @@ impl Mutation {
     /// SHIPPED needs a tracking company and number, in the input or stored.
     async fn update_order(&self, ctx: &Context<'_>, input: UpdateOrderInput) -> Nullable<UpdateOrderPayload> {
         nullable(async {
-            let viewer = SignedIn::of(ctx)?;
-            input.check_scopes(&viewer)?;
-            let change = input.change(&viewer, ctx.data_unchecked::<Placing>().ids.fresh());
+            let viewer = Viewer::from_context(ctx)?;
+            input.check_scopes(viewer)?;
+            let change = input.change(viewer, ctx.data_unchecked::<Placing>().ids.fresh());
             send_change(ctx, ORDER_UPDATE, change).await
         })
         .await
@@ -69,9 +69,9 @@ impl Mutation {
 
     async fn cancel_order(&self, ctx: &Context<'_>, input: CancelOrderInput) -> Nullable<CancelOrderPayload> {
         nullable(async {
-            let viewer = SignedIn::of(ctx)?;
+            let viewer = Viewer::from_context(ctx)?;
             viewer.require(Scope::OrdersWrite)?;
-            let change = input.change(&viewer, ctx.data_unchecked::<Placing>().ids.fresh());
+            let change = input.change(viewer, ctx.data_unchecked::<Placing>().ids.fresh());
             send_change(ctx, ORDER_CANCEL, change).await
         })
         .await
@@ -79,9 +79,9 @@ impl Mutation {
 
     async fn delete_order(&self, ctx: &Context<'_>, input: DeleteOrderInput) -> Nullable<DeleteOrderPayload> {
         nullable(async {
-            let viewer = SignedIn::of(ctx)?;
+            let viewer = Viewer::from_context(ctx)?;
             viewer.require(Scope::OrdersWrite)?;
-            let change = input.change(&viewer, ctx.data_unchecked::<Placing>().ids.fresh());
+            let change = input.change(viewer, ctx.data_unchecked::<Placing>().ids.fresh());
             send_change(ctx, ORDER_DELETE, change).await
         })
         .await

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{Order, OrderStatus};
 use crate::auth::Scope;
+use crate::auth::Viewer;
 use crate::graphql::loading::{ListKey, Loaders, OrderList};
 use crate::graphql::page::{PageInfo, PageKey};
-use crate::graphql::viewer::SignedIn;
 use crate::query::GraphqlError;
 
 #[derive(SimpleObject)]
@@ -33,9 +33,9 @@ pub(crate) async fn list_orders(
     before: Option<String>,
     statuses: Option<Vec<OrderStatus>>,
 ) -> Result<OrderConnection, GraphqlError> {
-    let viewer = SignedIn::of(ctx)?;
+    let viewer = Viewer::from_context(ctx)?;
     viewer.require(Scope::OrdersRead)?;
-    let customer_id = viewer.or_oneself(customer_id)?;
+    let customer_id = viewer.default_to_caller(customer_id)?;
     let page = PageKey::new(first, after, last, before, |cursor| match OrderCursor::decode(cursor)? {
         cursor if cursor.customer_id == customer_id => Ok(()),
         _ => Err(InvalidCursor),

@@ -13,8 +13,8 @@ use self::resolution::{Operation, Resolved};
 use self::update::OrderUpdate;
 use super::loading::Loaders;
 use super::page::refused_list;
-use super::viewer::SignedIn;
 use crate::auth::Scope;
+use crate::auth::Viewer;
 use crate::backoff::Backoff;
 use crate::graphql::fault::read_fault;
 use crate::hub::{FollowError, Follower, Hub, Interest, ReplayError};
@@ -35,9 +35,9 @@ impl Subscription {
         customer_id: Option<ID>,
         after: Option<String>,
     ) -> Result<impl Stream<Item = Result<Resolved<OrderUpdate>, GraphqlError>> + use<>, GraphqlError> {
-        let viewer = SignedIn::of(ctx)?;
+        let viewer = Viewer::from_context(ctx)?;
         viewer.require(Scope::OrdersRead)?;
-        let interest = interest(&viewer, order_id.as_ref(), customer_id.as_ref())?;
+        let interest = interest(viewer, order_id.as_ref(), customer_id.as_ref())?;
         check_cursor(after.as_deref())?;
         let loaders = ctx.data_unchecked::<Loaders>().clone();
         let hub = ctx.data_unchecked::<Hub>();
@@ -66,17 +66,17 @@ impl Default for UpdatePatience {
 
 /// Whose updates are asked for: one's own, the named customer's, or those of one order within reach.
 fn interest(
-    viewer: &SignedIn,
+    viewer: &Viewer,
     order_id: Option<&ID>,
     customer_id: Option<&ID>,
 ) -> Result<Interest, GraphqlError> {
-    let customer = customer_id.map(|id| viewer.or_oneself(Some(id.as_str()))).transpose()?;
+    let customer = customer_id.map(|id| viewer.default_to_caller(Some(id.as_str()))).transpose()?;
     let Some(order_id) = order_id else {
         return Ok(Interest::Customer(customer.unwrap_or_else(|| viewer.customer_id.clone())));
     };
     let order_id: OrderId =
         order_id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("orderId is {error}")))?;
-    Ok(Interest::Order(order_id, customer.map_or_else(|| viewer.reach(), Reach::Of)))
+    Ok(Interest::Order(order_id, customer.map_or_else(|| viewer.order_scope().into(), Reach::Of)))
 }
 
 /// A cursor that can't be one is refused here; whether the viewer may use it, order-service says.

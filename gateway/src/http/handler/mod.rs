@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 pub(super) use self::refusal::Refusal;
 use self::{media::Media, reply::reply};
 use super::{ErrorCode, Shared, engine::GraphqlRequest, outcome::GraphqlResult, trace::Trace, websocket};
-use crate::auth::Caller;
+use crate::auth::Viewer;
 
 /// `/graphql`: GET and POST are requests, an upgrade is a socket.
 pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
@@ -72,12 +72,12 @@ async fn answer<E: Executor>(
     }
 }
 
-async fn authenticate<E>(shared: &Shared<E>, headers: &HeaderMap) -> Result<Caller, Refusal> {
+async fn authenticate<E>(shared: &Shared<E>, headers: &HeaderMap) -> Result<Option<Viewer>, Refusal> {
     let authorization = headers
         .get(header::AUTHORIZATION)
         .map(|value| value.to_str().map_err(|_| Refusal::bad_token()))
         .transpose()?;
-    Ok(shared.authenticator.caller(authorization).await?)
+    Ok(shared.authenticator.authenticate(authorization).await?)
 }
 
 fn from_query_string(uri: &Uri) -> Result<GraphqlRequest, Refusal> {

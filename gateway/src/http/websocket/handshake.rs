@@ -4,16 +4,16 @@ use futures::{
 };
 use serde_json::{Map, Value};
 
-use crate::auth::{AuthError, Authenticator, Caller};
+use crate::auth::{AuthError, Authenticator, Viewer};
 
 /// How far a socket has come in signing in. Input is read all along.
 pub(super) enum Handshake {
     /// No `connection_init` yet.
     Awaited,
     /// The token is being checked.
-    Checking(BoxFuture<'static, Result<Caller, AuthError>>),
+    Checking(BoxFuture<'static, Result<Option<Viewer>, AuthError>>),
     /// Signed in, or let in without a token.
-    Done(Caller),
+    Done(Option<Viewer>),
 }
 
 impl Handshake {
@@ -32,7 +32,7 @@ impl Handshake {
             Some(_) => return Err("authorization must be a string"),
             None => of_upgrade,
         };
-        let check = async move { authenticator.caller(authorization.as_deref()).await };
+        let check = async move { authenticator.authenticate(authorization.as_deref()).await };
         Ok(Self::Checking(check.boxed()))
     }
 
@@ -41,7 +41,7 @@ impl Handshake {
     }
 
     /// The outcome of checking a token, once; never ready while none is being checked.
-    pub(super) async fn checked(&mut self) -> Result<Caller, AuthError> {
+    pub(super) async fn checked(&mut self) -> Result<Option<Viewer>, AuthError> {
         match self {
             Self::Checking(check) => check.await,
             Self::Awaited | Self::Done(_) => pending().await,

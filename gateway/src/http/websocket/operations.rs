@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{message::ServerMessage, outbox::Outbox};
 use crate::{
-    auth::Caller,
+    auth::Viewer,
     http::{
         ErrorCode,
         engine::{Engine, GraphqlRequest, Operation},
@@ -70,7 +70,7 @@ impl Operations {
 pub(super) struct Run<E> {
     pub(super) id: String,
     pub(super) engine: Engine<E>,
-    pub(super) caller: Caller,
+    pub(super) caller: Option<Viewer>,
     pub(super) outbox: Outbox,
     pub(super) operations: Operations,
     pub(super) ended: CancellationToken,

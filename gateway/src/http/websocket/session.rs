@@ -20,7 +20,7 @@ use super::{
     outbox::{Outbox, PeerOverrun, outbox},
 };
 use crate::{
-    auth::{AuthError, Caller},
+    auth::{AuthError, Viewer},
     http::{ErrorCode, Shared, engine::GraphqlRequest, outcome::GraphqlResult, trace::Trace},
 };
 
@@ -166,20 +166,20 @@ impl<E: Executor> Session<E> {
         Flow::Continue(())
     }
 
-    fn checked(&mut self, checked: Result<Caller, AuthError>) -> Flow {
+    fn checked(&mut self, checked: Result<Option<Viewer>, AuthError>) -> Flow {
         let caller = match checked {
             Ok(caller) => caller,
             Err(AuthError::BadToken) => return Flow::Break(End::Close(Close::Forbidden)),
             Err(AuthError::Unavailable) => return Flow::Break(End::Close(Close::TryAgainLater)),
         };
         self.expires_at = caller
-            .viewer()
+            .as_ref()
             .map(|viewer| Instant::now() + self.shared.authenticator.time_left(viewer).min(FAR_FUTURE));
         self.handshake = Handshake::Done(caller);
         self.say(&ServerMessage::ConnectionAck)
     }
 
-    fn subscribe(&mut self, id: String, request: GraphqlRequest, caller: Caller) -> Flow {
+    fn subscribe(&mut self, id: String, request: GraphqlRequest, caller: Option<Viewer>) -> Flow {
         let limits = &self.shared.limits.sockets;
         let ended = match self.operations.begin(&id, limits.max_operations) {
             Ok(ended) => ended,

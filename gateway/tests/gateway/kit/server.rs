@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use async_graphql::{Executor, Request};
 use futures::{SinkExt, StreamExt};
 use gateway::{
-    auth::{AuthConfig, Authenticator, Caller, Scopes, mint},
+    auth::{AuthConfig, Authenticator, Scopes, Viewer, mint},
     http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
 };
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ impl TestGateway {
         let missing = options.missing;
         let router = GraphqlServer {
             executor,
-            data: Arc::new(|request: Request, caller: &Caller| request.data(caller.clone())),
+            data: Arc::new(|request: Request, caller: &Option<Viewer>| request.data(caller.clone())),
             authenticator,
             readiness: Arc::new(move || missing.clone()),
             playground: options.playground,

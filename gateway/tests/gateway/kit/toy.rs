@@ -8,7 +8,7 @@ use std::sync::{
 use async_graphql::{Context, Data, EmptyMutation, ID, Object, Schema, Subscription};
 use futures::{Stream, StreamExt, stream};
 use gateway::{
-    auth::Caller,
+    auth::Viewer,
     http::{ErrorCode, PerExecution},
 };
 use tokio::sync::broadcast;
@@ -67,8 +67,8 @@ impl Query {
     }
 
     async fn whoami(&self, ctx: &Context<'_>) -> Option<String> {
-        let caller = ctx.data_unchecked::<Caller>();
-        caller.viewer().map(|viewer| viewer.customer_id.clone())
+        let caller = ctx.data_unchecked::<Option<Viewer>>();
+        caller.as_ref().map(|viewer| viewer.customer_id.to_string())
     }
 
     async fn node(&self) -> Node {
