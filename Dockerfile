@@ -1,11 +1,12 @@
 # One image for all programs: `docker run waybill gateway`, `docker run waybill order-service`, ...
 
 # The manifests alone, with a stand-in for every source file that Cargo looks for: this stage's result, and with it the
-# layer of built dependencies below, changes only where a manifest does.
+# layer of built dependencies below, changes only when a manifest does. (`find` replaces the two braces without a space
+# between them wherever they stand.)
 FROM rust:1.95-slim-bookworm AS manifests
 WORKDIR /build
 COPY . .
-RUN find . -name '*.rs' -exec sh -c 'case "$1" in */main.rs|*/bin/*.rs) echo "fn main() {}" ;; *) : ;; esac > "$1"' _ {} \; \
+RUN find . -name '*.rs' -exec sh -c 'case "$1" in */main.rs|*/bin/*.rs) echo "fn main() { }" ;; *) : ;; esac > "$1"' _ {} \; \
  && find . -type f ! -name '*.rs' ! -name 'Cargo.*' -delete \
  && find . -exec touch --date=@0 {} +
 

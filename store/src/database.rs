@@ -7,6 +7,8 @@ use bus::clock::Clock;
 use schema::time::Timestamp;
 use sea_orm::sea_query::SelectStatement;
 use sea_orm::sqlx;
+use sea_orm::sqlx::Connection as _;
+use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
@@ -221,6 +223,17 @@ fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOption
                 .busy_timeout(STATEMENT_TIMEOUT)
                 .foreign_keys(true);
             if read_only { options.pragma("query_only", "ON") } else { options }
-        });
+        })
+        .map_sqlx_sqlite_pool_opts(outside_of_transactions);
     options
+}
+
+/// Drops a pooled connection that the driver believes to be inside a transaction, before it is used again.
+///
+/// SQLite rolls a transaction back by itself when a commit fails for want of space (FULL, IOERR, NOMEM). The driver's own
+/// ROLLBACK then fails, and the driver goes on counting one open transaction: each later one on this connection is a
+/// savepoint. Once one of those is rolled back, SQLite's own transaction stays open, nothing after it is committed, and
+/// everything written is answered as stored, and lost.
+fn outside_of_transactions<DB: sqlx::Database>(pool: PoolOptions<DB>) -> PoolOptions<DB> {
+    pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }

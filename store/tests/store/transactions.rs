@@ -80,3 +80,23 @@ async fn reading_does_not_write(bank: Bank) {
     }
     assert_eq!(bank.balance(1).await, 100);
 }
+
+/// OR ROLLBACK makes SQLite end the transaction by itself, as it does when a commit finds the disk full.
+#[tokio::test]
+async fn after_sqlite_rolled_back_by_itself_a_commit_is_a_commit() {
+    let bank = Bank::on_sqlite().await;
+    let database = &bank.database;
+    for failures in 1..=3 {
+        for _ in 0..failures {
+            let transaction = database.begin().await.unwrap();
+            set(&transaction, 1, 0).await.unwrap();
+            let duplicate = "INSERT OR ROLLBACK INTO accounts VALUES (2, 0)";
+            transaction.execute_unprepared(duplicate).await.unwrap_err();
+        }
+        drop(database.begin().await.unwrap());
+        let transaction = database.begin().await.unwrap();
+        set(&transaction, 1, failures).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(bank.balance(1).await, failures, "another connection reads what was committed");
+    }
+}
