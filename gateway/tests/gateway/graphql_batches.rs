@@ -8,7 +8,7 @@ use crate::kit::{TestApi, ada, test_api, warehouse};
 
 fn counted(test: &TestApi) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for pattern in test.services.asked() {
+    for pattern in test.services.requests() {
         *counts.entry(pattern).or_default() += 1;
     }
     counts
@@ -36,7 +36,7 @@ async fn a_page_of_50_orders_with_everything_in_them_costs_one_request_a_kind() 
         assert_eq!(counted(&test), once);
     }
     test.run(ada(), query).await;
-    let products = &test.services.asked_with("inventory.get")[0];
+    let products = &test.services.requests_for("inventory.get")[0];
     assert_eq!(products.as_array().unwrap().len(), 20, "each product is asked for once");
 }
 
@@ -85,7 +85,7 @@ async fn what_is_loaded_lasts_no_longer_than_its_operation() {
     let query = "{ product(id: \"PROD01\") { availableQuantity } }";
     test.run(ada(), query).await;
     let product_id = "PROD01".parse().unwrap();
-    test.services.shop.lock().unwrap().products.get_mut(&product_id).unwrap().available_quantity = 7;
+    test.services.data.lock().unwrap().products.get_mut(&product_id).unwrap().available_quantity = 7;
     let response = test.run(ada(), query).await;
     assert_eq!(response, json!({"data": {"product": {"availableQuantity": 7}}}));
 }

@@ -22,7 +22,7 @@ async fn a_change_answers_the_order_as_it_is_now() {
     let order = json!({"status": "SHIPPED", "version": 2, "shippingAddress": "2 Pier",
         "trackingCompany": "Post", "trackingNumber": "1"});
     assert_eq!(response, json!({"data": {"updateOrder": {"order": order, "userErrors": []}}}));
-    let asked = test.services.asked_with("order.update");
+    let asked = test.services.requests_for("order.update");
     let change = &asked[0][0];
     assert!(change["requestId"].is_string());
     assert_eq!(change["owner"], json!({"customerId": "CUST01"}));
@@ -37,7 +37,7 @@ async fn each_change_has_a_request_id_of_its_own() {
     let id = test.placed("CUST01", "PROD01").id;
     let update = format!("updateOrder(input: {{id: \"{id}\"}}) {{ order {{ version }} }}");
     test.run(ada(), &format!("mutation {{ a: {update} b: {update} }}")).await;
-    let asked = test.services.asked_with("order.update");
+    let asked = test.services.requests_for("order.update");
     assert_eq!(asked.len(), 2);
     assert_ne!(asked[0][0]["requestId"], asked[1][0]["requestId"]);
 }
@@ -93,7 +93,7 @@ async fn everything_wrong_with_a_change_is_listed_at_once_and_nothing_is_sent() 
         let expected = json!([{"code": "ORDER_NOT_FOUND", "field": ["input", "id"]}]);
         assert_eq!(response["data"][field]["userErrors"], expected);
     }
-    assert!(test.services.asked().is_empty());
+    assert!(test.services.requests().is_empty());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use bus::rpc_client::RequestError;
 use bus::transport::PublishError;
 use serde_json::{Value, json};
 
-use crate::kit::{Fate, TestApi, ada, away, errors, test_api, viewer};
+use crate::kit::{CommandOutcome, TestApi, ada, errors, test_api, unavailable, viewer};
 
 const CREATE: &str = "mutation($input: CreateOrderInput!, $wait: Boolean! = true) {
     createOrder(input: $input, wait: $wait) {
@@ -24,8 +24,8 @@ async fn create_without_wait(test: &TestApi, input: Value) -> Value {
     test.run_with(ada(), CREATE, json!({"input": input, "wait": false})).await
 }
 
-fn fate(test: &TestApi, fate: Fate) {
-    *test.services.fate.lock().unwrap() = fate;
+fn command_outcome(test: &TestApi, command_outcome: CommandOutcome) {
+    *test.services.command_outcome.lock().unwrap() = command_outcome;
 }
 
 /// The payload, where nothing failed.
@@ -65,9 +65,13 @@ async fn an_order_is_answered_with_its_outcome() {
 
 #[tokio::test]
 async fn an_order_without_an_answer_is_pending_at_version_0() {
-    for (fates, wait) in [(Fate::Accepted, true), (Fate::DoneSilently, true), (Fate::Answered, false)] {
+    for (fates, wait) in [
+        (CommandOutcome::Accepted, true),
+        (CommandOutcome::DoneWithoutAnswer, true),
+        (CommandOutcome::Answered, false),
+    ] {
         let test = test_api();
-        fate(&test, fates);
+        command_outcome(&test, fates);
         let input = json!({"items": mug(2)});
         let response = match wait {
             true => create(&test, input).await,
@@ -78,7 +82,7 @@ async fn an_order_without_an_answer_is_pending_at_version_0() {
         let order = json!({"id": id, "status": "PENDING", "version": 0, "shippingAddress": null,
             "totalAmount": null, "createdAt": "2026-11-23T19:10:51.371Z", "lineItems": [line]});
         assert_eq!(*payload(&response), json!({"replayed": null, "userErrors": [], "order": order}));
-        assert!(test.services.asked().is_empty(), "a fresh id has nothing to look up");
+        assert!(test.services.requests().is_empty(), "a fresh id has nothing to look up");
     }
 }
 
@@ -101,7 +105,7 @@ async fn one_key_names_one_order() {
 async fn a_key_whose_order_is_stored_is_answered_from_it_without_the_outcome() {
     for wait in [false, true] {
         let test = test_api();
-        fate(&test, Fate::DoneSilently);
+        command_outcome(&test, CommandOutcome::DoneWithoutAnswer);
         let send = async |quantity: i64| {
             let input = json!({"items": mug(quantity), "idempotencyKey": "k"});
             match wait {
@@ -118,7 +122,7 @@ async fn a_key_whose_order_is_stored_is_answered_from_it_without_the_outcome() {
         assert_eq!(payload(&other)["order"], Value::Null);
         let id = test.services.placements.lock().unwrap()[0].order_id;
         let yesterday = "2026-11-22T19:10:51.371Z".parse().unwrap();
-        test.services.shop.lock().unwrap().change(id, |order| order.created_at = yesterday);
+        test.services.data.lock().unwrap().change(id, |order| order.created_at = yesterday);
         assert_eq!(payload(&send(2).await)["replayed"], json!(true));
     }
 }
@@ -126,9 +130,9 @@ async fn a_key_whose_order_is_stored_is_answered_from_it_without_the_outcome() {
 #[tokio::test]
 async fn a_key_whose_order_can_not_be_read_is_pending() {
     let test = test_api();
-    fate(&test, Fate::DoneSilently);
+    command_outcome(&test, CommandOutcome::DoneWithoutAnswer);
     let timed_out = RequestError::DeadlineExceeded { pattern: "order.get".into() };
-    for error in [away("order.get"), timed_out] {
+    for error in [unavailable("order.get"), timed_out] {
         test.services.fail("order.get", error);
         let response = create(&test, json!({"items": mug(2), "idempotencyKey": "k"})).await;
         let order = &payload(&response)["order"];
@@ -142,7 +146,7 @@ async fn the_key_of_a_deleted_order_answers_that_it_is_gone() {
     let input = json!({"items": mug(2), "idempotencyKey": "k"});
     create(&test, input.clone()).await;
     let id = test.services.placements.lock().unwrap()[0].order_id;
-    test.services.shop.lock().unwrap().delete(id);
+    test.services.data.lock().unwrap().delete(id);
     let response = create(&test, input).await;
     assert_eq!(payload(&response)["order"], Value::Null);
     assert_eq!(payload(&response)["replayed"], json!(true));
@@ -210,15 +214,19 @@ async fn an_order_that_was_not_accepted_is_an_error_that_says_so() {
     let unknown = json!({"code": "DEADLINE_EXCEEDED", "outcome": "UNKNOWN"});
     let repeatable = json!({"code": "DEADLINE_EXCEEDED", "outcome": "UNKNOWN", "retryable": true});
     for (fates, key, expected) in [
-        (Fate::Unsent(PublishError::Disconnected), Value::Null, none("SERVICE_UNAVAILABLE")),
-        (Fate::Unsent(PublishError::Blocked("memory".into())), Value::Null, none("SERVICE_UNAVAILABLE")),
-        (Fate::Unsent(PublishError::Nacked), Value::Null, none("OVERLOADED")),
-        (Fate::Unsent(PublishError::WindowFull), Value::Null, none("OVERLOADED")),
-        (Fate::Unsent(lost.clone()), Value::Null, unknown),
-        (Fate::Unsent(lost), json!("k"), repeatable),
-        (Fate::GivenUp, json!("k"), given_up),
+        (CommandOutcome::Unsent(PublishError::Disconnected), Value::Null, none("SERVICE_UNAVAILABLE")),
+        (
+            CommandOutcome::Unsent(PublishError::Blocked("memory".into())),
+            Value::Null,
+            none("SERVICE_UNAVAILABLE"),
+        ),
+        (CommandOutcome::Unsent(PublishError::Nacked), Value::Null, none("OVERLOADED")),
+        (CommandOutcome::Unsent(PublishError::WindowFull), Value::Null, none("OVERLOADED")),
+        (CommandOutcome::Unsent(lost.clone()), Value::Null, unknown),
+        (CommandOutcome::Unsent(lost), json!("k"), repeatable),
+        (CommandOutcome::DeadLettered, json!("k"), given_up),
     ] {
-        fate(&test, fates);
+        command_outcome(&test, fates);
         let response = create(&test, json!({"items": mug(1), "idempotencyKey": key})).await;
         assert_eq!(response["data"], json!({"createOrder": null}));
         assert_eq!(errors(&response)[0].1, "createOrder");
@@ -238,5 +246,5 @@ async fn a_refused_input_leaves_the_others_of_its_document_alone() {
         "good": {"userErrors": []}}});
     assert_eq!(response, expected);
     assert_eq!(test.services.placements.lock().unwrap().len(), 1);
-    assert_eq!(test.services.shop.lock().unwrap().orders.len(), 1);
+    assert_eq!(test.services.data.lock().unwrap().orders.len(), 1);
 }

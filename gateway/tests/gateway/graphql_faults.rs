@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use gateway::hub::HubSettings;
 use std::time::Duration;
 
-use crate::kit::{TestApi, ada, away, broken, errors, test_api, test_api_within};
+use crate::kit::{TestApi, ada, errors, internal_failure, test_api, test_api_within, unavailable};
 
 /// Each nullable field that can fail: the pattern it needs, a document that asks for it among others, where it is.
 const FIELDS: [(&str, &str, &str); 10] = [
@@ -52,7 +52,7 @@ async fn each_nullable_field_fails_alone() {
     for index in 0..FIELDS.len() + MUTATIONS.len() {
         let test = test_api();
         let (pattern, document, path) = documents(&test).swap_remove(index);
-        test.services.fail(pattern, broken());
+        test.services.fail(pattern, internal_failure());
         let failed = test.run(ada(), &document).await;
         assert_eq!(errors(&failed), [("INTERNAL_SERVER_ERROR".to_owned(), path.to_owned())], "{document}");
         assert!(!failed.to_string().contains("secret"), "{failed}");
@@ -76,7 +76,7 @@ async fn with_customer_service_away_orders_come_without_customer_and_with_everyt
     for _ in 0..3 {
         test.placed("CUST01", "PROD01");
     }
-    test.services.fail("customer.get", away("customer.get"));
+    test.services.fail("customer.get", unavailable("customer.get"));
     let query =
         "{ orders { nodes { status customer { name } lineItems { product { id } } history { version } } } }";
     let response = test.run(ada(), query).await;
@@ -95,9 +95,12 @@ async fn a_fault_of_a_change_says_what_was_done() {
     let cancel = format!("mutation {{ cancelOrder(input: {{id: \"{}\"}}) {{ order {{ id }} }} }}", order.id);
     let timed_out = RequestError::DeadlineExceeded { pattern: "order.cancel".into() };
     for (error, expected) in [
-        (away("order.cancel"), json!({"code": "SERVICE_UNAVAILABLE", "outcome": "NONE", "retryable": true})),
+        (
+            unavailable("order.cancel"),
+            json!({"code": "SERVICE_UNAVAILABLE", "outcome": "NONE", "retryable": true}),
+        ),
         (timed_out, json!({"code": "DEADLINE_EXCEEDED", "outcome": "UNKNOWN"})),
-        (broken(), json!({"code": "INTERNAL_SERVER_ERROR", "outcome": "UNKNOWN"})),
+        (internal_failure(), json!({"code": "INTERNAL_SERVER_ERROR", "outcome": "UNKNOWN"})),
     ] {
         test.services.fail("order.cancel", error);
         let response = test.run(ada(), &cancel).await;
@@ -117,6 +120,6 @@ async fn past_the_deadline_nothing_is_sent() {
         let expected = json!({"code": "DEADLINE_EXCEEDED", "outcome": "NONE", "retryable": true});
         assert_eq!(response["errors"][0]["extensions"], expected, "{field}");
     }
-    assert!(test.services.asked().is_empty());
+    assert!(test.services.requests().is_empty());
     assert!(test.services.placements.lock().unwrap().is_empty());
 }

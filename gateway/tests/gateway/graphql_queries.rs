@@ -41,7 +41,7 @@ async fn a_rejected_order_says_why() {
     let shortfalls = vec![Shortfall { product_id: "PROD01".parse().unwrap(), requested: 2, available: 1 }];
     let message = "too little stock".to_owned();
     let rejection = Rejection { code: RejectionCode::OutOfStock, message, shortfalls };
-    test.services.shop.lock().unwrap().change(order.id, |order| order.rejection = Some(rejection));
+    test.services.data.lock().unwrap().change(order.id, |order| order.rejection = Some(rejection));
     let query =
         "{ orders { nodes { rejection { code message shortfalls { productId requested available } } } } }";
     let shortfall = json!({"productId": "PROD01", "requested": 2, "available": 1});
@@ -135,7 +135,7 @@ async fn a_page_has_one_end_and_1_to_100_entries() {
             assert_eq!(errors(&response), [("BAD_USER_INPUT".into(), field.into())], "{query}");
         }
     }
-    assert!(!test.services.asked().iter().any(|pattern| pattern.ends_with(".list")));
+    assert!(!test.services.requests().iter().any(|pattern| pattern.ends_with(".list")));
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_cursor_that_is_none_or_anothers_is_invalid() {
     let others = others["data"]["orders"]["pageInfo"]["endCursor"].as_str().unwrap().to_owned();
     let products = test.run(ada(), "{ products(first: 1) { edges { cursor } } }").await;
     let product = products["data"]["products"]["edges"][0]["cursor"].as_str().unwrap().to_owned();
-    test.services.asked();
+    test.services.requests();
     for cursor in ["", "x", "bm90IGEgY3Vyc29y", &product, &others] {
         for end in ["after", "before"] {
             let query = format!("{{ orders({end}: \"{cursor}\") {{ nodes {{ id }} }} }}");
@@ -158,7 +158,7 @@ async fn a_cursor_that_is_none_or_anothers_is_invalid() {
     }
     let query = format!("{{ products(after: \"{others}\") {{ nodes {{ id }} }} }}");
     assert_eq!(errors(&test.run(ada(), &query).await), [("CURSOR_INVALID".into(), "products".into())]);
-    assert!(test.services.asked().is_empty());
+    assert!(test.services.requests().is_empty());
     test.services.refuse("order.list", refusal(DomainErrorCode::CursorInvalid));
     let response = test.run(ada(), "{ orders { nodes { id } } }").await;
     assert_eq!(errors(&response), [("CURSOR_INVALID".into(), "orders".into())]);
@@ -185,7 +185,7 @@ async fn a_document_that_asks_for_too_much_is_refused_before_anything_is_asked()
         "{ orders(first: 100) { nodes { customer { orders(first: 100) { nodes { id version } } } } } }";
     let response = test.run(ada(), nested).await;
     assert_eq!(response["errors"][0]["message"], "Query is too complex.");
-    assert!(test.services.asked().is_empty());
+    assert!(test.services.requests().is_empty());
     let full = "{ orders(first: 100) { pageInfo { hasNextPage endCursor } edges { cursor node { id status version cursor
         customerId customer { id name email phone shippingAddress } totalAmount { amount currencyCode }
         lineItems { id productId productName quantity unitPrice { amount currencyCode } totalPrice { amount currencyCode }

@@ -55,7 +55,7 @@ async fn mutations_need_a_token_and_their_scope() {
         assert_eq!(errors(&response), error("FORBIDDEN", field), "{query}");
         assert_eq!(response["data"], json!({field: null}));
     }
-    assert!(test.services.asked().is_empty());
+    assert!(test.services.requests().is_empty());
     assert!(test.services.placements.lock().unwrap().is_empty());
 }
 
@@ -142,11 +142,11 @@ async fn services_are_told_whose_orders_are_in_reach() {
     let query = format!("{{ order(id: \"{}\") {{ history {{ version }} }} }}", order.id);
     let own = json!({"customerId": "CUST01"});
     test.run(ada(), &query).await;
-    assert_eq!(owners(&test.services.asked_with("order.get")), std::slice::from_ref(&own));
+    assert_eq!(owners(&test.services.requests_for("order.get")), std::slice::from_ref(&own));
     test.run(warehouse(), &query).await;
-    assert_eq!(owners(&test.services.asked_with("order.get")), [json!("any")]);
+    assert_eq!(owners(&test.services.requests_for("order.get")), [json!("any")]);
     test.run(warehouse(), &query).await;
-    assert_eq!(owners(&test.services.asked_with("order.history")), [own]);
+    assert_eq!(owners(&test.services.requests_for("order.history")), [own]);
 }
 
 fn owners(asked: &[Value]) -> Vec<Value> {

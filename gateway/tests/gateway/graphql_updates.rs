@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::kit::{
-    TestApi, WAIT_LIMIT, ada, away, broken, errors, quick_backoff, refusal, test_api, test_api_with, viewer,
-    warehouse,
+    TestApi, WAIT_LIMIT, ada, errors, internal_failure, quick_backoff, refusal, test_api, test_api_with,
+    unavailable, viewer, warehouse,
 };
 
 /// An API whose hub hears what a test lets it hear.
@@ -78,7 +78,7 @@ impl Hearing {
 
     /// Lets the hub hear of a stored event.
     async fn hear(&self, position: i64) {
-        let event = self.test.services.shop.lock().unwrap().events[position as usize - 1].clone();
+        let event = self.test.services.data.lock().unwrap().events[position as usize - 1].clone();
         self.live.send(EventSignal::Event(Box::new(event))).await.unwrap();
     }
 
@@ -90,14 +90,14 @@ impl Hearing {
     }
 
     fn head(&self) -> i64 {
-        self.test.services.shop.lock().unwrap().events.len() as i64
+        self.test.services.data.lock().unwrap().events.len() as i64
     }
 
     /// Changes an order; answers the event's position.
     fn touch(&self, id: OrderId) -> i64 {
         let number = self.head();
         let change = |order: &mut schema::order::Order| order.tracking_number = Some(number.to_string());
-        self.test.services.shop.lock().unwrap().change(id, change).position
+        self.test.services.data.lock().unwrap().change(id, change).position
     }
 
     fn touch_times(&self, id: OrderId, times: usize) {
@@ -158,11 +158,11 @@ async fn an_update_tells_what_happened() {
     hearing
         .test
         .services
-        .shop
+        .data
         .lock()
         .unwrap()
         .change(order.id, |order| order.status = OrderStatus::Cancelled);
-    hearing.test.services.shop.lock().unwrap().delete(order.id);
+    hearing.test.services.data.lock().unwrap().delete(order.id);
     hearing.hear_after(0).await;
     let id = order.id.to_string();
     let update = |kind: &str, version: u32, status: &str, previous: Value, order: Value| {
@@ -240,13 +240,13 @@ async fn what_may_not_be_watched_is_refused() {
 #[tokio::test]
 async fn until_the_head_is_known_there_are_no_updates() {
     let test = test_api();
-    test.services.fail("order.replay", away("order.replay"));
+    test.services.fail("order.replay", unavailable("order.replay"));
     let hearing = deaf(test);
     hearing.live.send(EventSignal::Listening).await.unwrap();
     let extensions = refused(hearing.watch(ada(), "").await).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
     assert_eq!(extensions["retryable"], true);
-    hearing.test.services.mend();
+    hearing.test.services.recover();
     hearing.until_it_knows_the_head().await;
     assert!(futures::poll!(hearing.watch(ada(), "").await.next()).is_pending());
 }
@@ -274,7 +274,7 @@ async fn what_happened_while_the_connection_was_away_is_told_after_it() {
     hearing.hear(1).await;
     hearing.live.send(EventSignal::Lost).await.unwrap();
     hearing.touch_times(id, 1_200);
-    hearing.test.services.fail_times("order.replay", away("order.replay"), 3);
+    hearing.test.services.fail_times("order.replay", unavailable("order.replay"), 3);
     hearing.live.send(EventSignal::Listening).await.unwrap();
     let expected: Vec<i64> = (1..=1_201).collect();
     assert_eq!(versions(&mut updates, 1_201).await, expected);
@@ -370,17 +370,17 @@ async fn a_slow_subscriber_replays_what_it_had_no_room_for_and_goes_on() {
     hearing.hear_after(0).await;
     // The hub has told all of it, to one who read nothing.
     assert_eq!(next_version(&mut other).await, 1);
-    hearing.test.services.asked();
-    hearing.test.services.fail_times("order.replay", away("order.replay"), 2);
+    hearing.test.services.requests();
+    hearing.test.services.fail_times("order.replay", unavailable("order.replay"), 2);
     assert_eq!(versions(&mut slow, 300).await, (1..=300).collect::<Vec<i64>>());
-    let replays = hearing.test.services.asked_with("order.replay");
+    let replays = hearing.test.services.requests_for("order.replay");
     assert_eq!(replays[0][0]["owner"], json!({"customerId": "CUST01"}));
     assert_eq!(replays[0][0]["after"], 4, "the four that there was room for are not replayed");
     let head = hearing.head();
     hearing.touch(id);
     hearing.hear_after(head).await;
     assert_eq!(next_version(&mut slow).await, 301);
-    assert!(hearing.test.services.asked().is_empty(), "it hears live again");
+    assert!(hearing.test.services.requests().is_empty(), "it hears live again");
 }
 
 #[tokio::test]
@@ -400,7 +400,7 @@ async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
     hearing.test.placed("CUST02", "PROD01");
     hearing.hear_after(0).await;
     next(&mut other).await;
-    hearing.test.services.fail("order.replay", away("order.replay"));
+    hearing.test.services.fail("order.replay", unavailable("order.replay"));
     assert_eq!(next_version(&mut slow).await, 1);
     let extensions = refused(slow).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
@@ -414,7 +414,7 @@ const NESTED: &str =
 async fn an_update_whose_nested_fields_fail_for_a_while_is_resolved_again() {
     let hearing = hearing().await;
     let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
-    hearing.test.services.fail_times("customer.get", away("customer.get"), 2);
+    hearing.test.services.fail_times("customer.get", unavailable("customer.get"), 2);
     hearing.test.placed("CUST01", "PROD01");
     hearing.hear_after(0).await;
     let order = json!({"customer": {"name": "Name of CUST01"}, "lineItems": [{"product": {"id": "PROD01"}}]});
@@ -429,7 +429,7 @@ async fn an_update_whose_nested_fields_keep_failing_ends_the_operation_before_it
     let id = hearing.test.placed("CUST01", "PROD01").id;
     hearing.hear_after(0).await;
     assert_eq!(next_version(&mut updates).await, 1);
-    hearing.test.services.fail("inventory.get", away("inventory.get"));
+    hearing.test.services.fail("inventory.get", unavailable("inventory.get"));
     hearing.touch(id);
     hearing.touch(id);
     hearing.hear_after(1).await;
@@ -442,7 +442,7 @@ async fn an_update_whose_nested_fields_keep_failing_ends_the_operation_before_it
 async fn a_nested_field_that_a_retry_can_not_help_is_null_and_the_update_is_told() {
     let hearing = hearing().await;
     let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
-    hearing.test.services.fail("customer.get", broken());
+    hearing.test.services.fail("customer.get", internal_failure());
     hearing.test.placed("CUST01", "PROD01");
     hearing.hear_after(0).await;
     let update = next(&mut updates).await;
@@ -463,7 +463,7 @@ async fn each_update_is_resolved_afresh() {
         hearing
             .test
             .services
-            .shop
+            .data
             .lock()
             .unwrap()
             .products
@@ -484,9 +484,9 @@ async fn each_update_is_resolved_afresh() {
 #[tokio::test]
 async fn an_order_that_does_not_exist_yet_can_be_watched() {
     let hearing = hearing().await;
-    let placement = crate::kit::services::Shop::placement("CUST01", "PROD01");
+    let placement = crate::kit::services::ServiceData::placement("CUST01", "PROD01");
     let mut updates = hearing.watch(ada(), &format!("(orderId: \"{}\")", placement.order_id)).await;
-    hearing.test.services.shop.lock().unwrap().place(&placement);
+    hearing.test.services.data.lock().unwrap().place(&placement);
     hearing.hear_after(0).await;
     assert_eq!(next_version(&mut updates).await, 1);
 }
@@ -500,7 +500,7 @@ async fn a_sequence_that_begins_anew_ends_what_followed_the_old_one() {
         hearing.test.placed("CUST01", "PROD01");
     }
     versions(&mut updates, 3).await;
-    hearing.test.services.shop.lock().unwrap().events.truncate(1);
+    hearing.test.services.data.lock().unwrap().events.truncate(1);
     let extensions = refused(updates).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
     hearing.until_it_knows_the_head().await;

@@ -29,26 +29,26 @@ use std::time::Duration;
 
 use testkit::WAIT_LIMIT;
 
-use super::services::Shop;
+use super::services::ServiceData;
 
 pub(crate) const ALL_SCOPES: &str = "orders:read orders:write orders:fulfil";
 
 /// What becomes of the next commands.
 #[derive(Clone)]
-pub(crate) enum Fate {
+pub(crate) enum CommandOutcome {
     /// Done and answered.
     Answered,
     /// Done, and the answer doesn't come in time.
-    DoneSilently,
+    DoneWithoutAnswer,
     /// Accepted, and not done for now.
     Accepted,
     Unsent(PublishError),
-    GivenUp,
+    DeadLettered,
 }
 
 pub(crate) struct Services {
-    pub(crate) shop: Mutex<Shop>,
-    pub(crate) fate: Mutex<Fate>,
+    pub(crate) data: Mutex<ServiceData>,
+    pub(crate) command_outcome: Mutex<CommandOutcome>,
     pub(crate) placements: Mutex<Vec<CreateOrder>>,
     asked: Mutex<Vec<(String, Value)>>,
     /// By pattern: the error, and how often it still comes (for ever where that isn't said).
@@ -58,12 +58,12 @@ pub(crate) struct Services {
 
 impl Services {
     /// The patterns asked for since the last time, in order.
-    pub(crate) fn asked(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap()).into_iter().map(|(pattern, _)| pattern).collect()
     }
 
     /// The data of every request for a pattern since the last time.
-    pub(crate) fn asked_with(&self, pattern: &str) -> Vec<Value> {
+    pub(crate) fn requests_for(&self, pattern: &str) -> Vec<Value> {
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
         asked.into_iter().filter(|(asked, _)| asked == pattern).map(|(_, data)| data).collect()
     }
@@ -76,7 +76,7 @@ impl Services {
         self.failing.lock().unwrap().insert(pattern.to_owned(), (error, Some(times)));
     }
 
-    pub(crate) fn mend(&self) {
+    pub(crate) fn recover(&self) {
         self.failing.lock().unwrap().clear();
     }
 
@@ -94,11 +94,11 @@ impl Services {
     }
 }
 
-pub(crate) fn away(pattern: &str) -> RequestError {
+pub(crate) fn unavailable(pattern: &str) -> RequestError {
     RequestError::Unavailable { pattern: pattern.into(), reason: "it is away".into() }
 }
 
-pub(crate) fn broken() -> RequestError {
+pub(crate) fn internal_failure() -> RequestError {
     RequestError::Answered(Failure::new(FailureCode::Internal, "secret words of a service"))
 }
 
@@ -122,10 +122,10 @@ impl RpcClient for Services {
             return Err(error);
         }
         let refusal = self.refusing.lock().unwrap().get(pattern).cloned();
-        let mut shop = self.shop.lock().unwrap();
+        let mut stored = self.data.lock().unwrap();
         let answer = |question: &Value| match &refusal {
             Some(refused) => json!({"refused": refused}),
-            None => shop.answer(pattern, question),
+            None => stored.answer(pattern, question),
         };
         Ok(raw(&data.as_array().unwrap().iter().map(answer).collect::<Vec<Value>>()))
     }
@@ -141,17 +141,19 @@ impl SendCommand for Services {
     ) -> Result<Accepted, PublishError> {
         assert_eq!(command.pattern, ORDER_CREATE);
         self.placements.lock().unwrap().push(command.data.clone());
-        let fate = self.fate.lock().unwrap().clone();
-        let answer = match &fate {
-            Fate::Unsent(error) => return Err(error.clone()),
-            Fate::GivenUp => {
+        let command_outcome = self.command_outcome.lock().unwrap().clone();
+        let answer = match &command_outcome {
+            CommandOutcome::Unsent(error) => return Err(error.clone()),
+            CommandOutcome::DeadLettered => {
                 return Ok(Accepted::Answered(Err(Failure::new(FailureCode::Internal, "secret words"))));
             }
-            Fate::Accepted => return Ok(Accepted::Unanswered),
-            Fate::Answered | Fate::DoneSilently => self.shop.lock().unwrap().place(command.data),
+            CommandOutcome::Accepted => return Ok(Accepted::Unanswered),
+            CommandOutcome::Answered | CommandOutcome::DoneWithoutAnswer => {
+                self.data.lock().unwrap().place(command.data)
+            }
         };
-        match (fate, wait) {
-            (Fate::Answered, Some(_)) => Ok(Accepted::Answered(Ok(raw(&answer)))),
+        match (command_outcome, wait) {
+            (CommandOutcome::Answered, Some(_)) => Ok(Accepted::Answered(Ok(raw(&answer)))),
             _ => Ok(Accepted::Unanswered),
         }
     }
@@ -180,8 +182,8 @@ pub(crate) fn test_api_with(hub: HubSettings) -> TestApi {
 
 pub(crate) fn test_api_within(request_timeout: Duration, hub: HubSettings) -> TestApi {
     let services = Arc::new(Services {
-        shop: Mutex::new(Shop::stocked()),
-        fate: Mutex::new(Fate::Answered),
+        data: Mutex::new(ServiceData::stocked()),
+        command_outcome: Mutex::new(CommandOutcome::Answered),
         placements: Mutex::default(),
         asked: Mutex::default(),
         failing: Mutex::default(),
@@ -237,8 +239,8 @@ impl TestApi {
 
     /// Places an order in the shop, past the API.
     pub(crate) fn placed(&self, customer_id: &str, product_id: &str) -> Order {
-        let mut shop = self.services.shop.lock().unwrap();
-        match shop.place(&Shop::placement(customer_id, product_id)) {
+        let mut stored = self.services.data.lock().unwrap();
+        match stored.place(&ServiceData::placement(customer_id, product_id)) {
             DomainResult::Done(OrderCreated { order: Some(order), .. }) => order,
             other => panic!("{other:?}"),
         }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 #[derive(Default)]
-pub(crate) struct Shop {
+pub(crate) struct ServiceData {
     pub(crate) orders: BTreeMap<OrderId, Order>,
     pub(crate) customers: BTreeMap<CustomerId, Customer>,
     pub(crate) products: BTreeMap<ProductId, Product>,
@@ -33,10 +33,10 @@ pub(crate) struct Shop {
     pub(crate) events: Vec<OrderEvent>,
 }
 
-impl Shop {
+impl ServiceData {
     /// Two customers, twenty products.
     pub(crate) fn stocked() -> Self {
-        let mut shop = Self::default();
+        let mut stored = Self::default();
         for id in ["CUST01", "CUST02"] {
             let customer = Customer {
                 id: id.parse().unwrap(),
@@ -45,7 +45,7 @@ impl Shop {
                 phone: None,
                 shipping_address: format!("1 {id} Street"),
             };
-            shop.customers.insert(customer.id.clone(), customer);
+            stored.customers.insert(customer.id.clone(), customer);
         }
         for number in 1..=20 {
             let product = Product {
@@ -57,9 +57,9 @@ impl Shop {
                 created_at: "2026-01-01T00:00:00.000Z".parse().unwrap(),
                 updated_at: "2026-01-01T00:00:00.000Z".parse().unwrap(),
             };
-            shop.products.insert(product.id.clone(), product);
+            stored.products.insert(product.id.clone(), product);
         }
-        shop
+        stored
     }
 
     pub(crate) fn placement(customer_id: &str, product_id: &str) -> CreateOrder {
