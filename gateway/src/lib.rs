@@ -1,6 +1,7 @@
 //! The gateway: GraphQL in, messages out.
 //!
-//! - [`http`] speaks HTTP and WebSocket and knows callers ([`auth`]), documents and limits, over any schema.
+//! - [`http`] serves GraphQL over HTTP and WebSocket, over any schema; [`auth`] checks tokens.
+//! - [`query`] parses, bounds and executes documents.
 //! - [`graphql`] is the schema: types and resolvers over the wire's orders, products and customers.
 //! - [`orders`] places orders and asks the services; [`hub`] tells subscribers of every update once.
 //! - [`service`] runs all of it, in a process of its own ([`process`]) or in another's.

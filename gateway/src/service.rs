@@ -5,17 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_graphql::Request;
 use bus::commands::Commands;
 use bus::event_subscription::EventSubscription;
 use bus::ids::SystemIds;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
-use service_kit::context::PROBE_INTERVAL;
-use service_kit::{Readiness, ServiceContext};
+use service_kit::ServiceContext;
 use tokio::net::TcpListener;
 
-use crate::auth::{AuthConfig, Authenticator, Scope, Viewer, mint};
+use crate::auth::{AuthConfig, Authenticator, Scope, mint};
 use crate::config::Config;
 use crate::graphql::{Api, ApiSettings, UpdatePatience};
 use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
@@ -24,8 +22,6 @@ use crate::warm_up::warm_up;
 
 /// What an operation may take beyond its requests' deadline: checking, resolving, writing the answer.
 const SLACK: Duration = Duration::from_secs(2);
-/// The edge names these itself; only the admin endpoint has to be told.
-const SIGNING_KEYS: &str = "signing keys";
 
 /// Whom the playground signs in, in mock mode, with what and for how long.
 const PLAYGROUND_CUSTOMER: &str = "CUST01";
@@ -45,7 +41,7 @@ impl Service {
         host: &ServiceContext,
         transport: SharedTransport,
     ) -> anyhow::Result<SocketAddr> {
-        let ServiceContext { clock, shutdown, readiness, .. } = host;
+        let ServiceContext { clock, shutdown, readiness, liveness } = host;
         let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(clock))?;
         authenticator.read_key_file().await?;
         let playground = playground(&config.auth)?;
@@ -68,9 +64,9 @@ impl Service {
         let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
         let router = GraphqlServer {
             executor: api.clone(),
-            data: Arc::new(|request: Request, caller: &Option<Viewer>| request.data(caller.clone())),
             authenticator: authenticator.clone(),
-            readiness: Arc::new(missing_of(readiness.clone())),
+            readiness: readiness.clone(),
+            liveness: liveness.clone(),
             playground,
             limits: limits(config),
             lifecycle: lifecycle.clone(),
@@ -85,17 +81,10 @@ impl Service {
             "gateway updates",
             async move { updates.0.tell_updates(updates.1, updates.2, stop).await },
         );
-        let keys = (authenticator.clone(), stopping.clone());
-        shutdown.spawn("gateway signing keys", async move { keys.0.refresh_jwks(keys.1).await });
+        let keys = (readiness.condition("signing keys"), stopping.clone());
+        shutdown
+            .spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys.0, keys.1).await });
         host.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
-        let signing_keys = readiness.condition(SIGNING_KEYS);
-        host.run_until_stopping(signing_keys.follow(
-            PROBE_INTERVAL,
-            async move || match authenticator.ready() {
-                true => Ok(()),
-                false => Err("not read yet"),
-            },
-        ));
         shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
         tracing::info!(%address, "the gateway listens");
         Ok(address)
@@ -107,14 +96,6 @@ fn limits(config: &Config) -> Limits {
         max_body_bytes: config.max_body_bytes,
         request_timeout: config.request_timeout + SLACK,
         ..Limits::default()
-    }
-}
-
-fn missing_of(readiness: Readiness) -> impl Fn() -> Vec<String> {
-    move || {
-        let mut missing = readiness.report().missing;
-        missing.retain(|name| name != SIGNING_KEYS);
-        missing
     }
 }
 

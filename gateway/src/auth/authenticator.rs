@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use bus::clock::{Clock, SystemClock};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use service_kit::health::ReadinessHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -80,18 +81,12 @@ impl Authenticator {
         }
     }
 
-    /// Reads the signing keys and keeps them fresh until `shutdown`. Returns at once in mock mode.
-    pub async fn refresh_jwks(&self, shutdown: CancellationToken) {
-        if let Mode::Jwks { keys, .. } = &*self.mode {
-            keys.keep_fresh(shutdown).await;
-        }
-    }
-
-    /// Whether tokens can be checked: in jwks mode, whether keys have been read.
-    pub fn ready(&self) -> bool {
+    /// Keeps reading the signing keys until `stop`. The condition is met once they have been read; in mock mode there is
+    /// nothing to read.
+    pub async fn refresh_jwks(&self, condition: &ReadinessHandle, stop: CancellationToken) {
         match &*self.mode {
-            Mode::Mock { .. } => true,
-            Mode::Jwks { keys, .. } => keys.current().is_some(),
+            Mode::Mock { .. } => condition.set(true),
+            Mode::Jwks { keys, .. } => keys.refresh(condition, stop).await,
         }
     }
 

@@ -3,6 +3,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
 use rand::RngExt;
+use service_kit::health::ReadinessHandle;
 use tokio::{io::AsyncReadExt, sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -100,13 +101,16 @@ impl Jwks {
         Ok(())
     }
 
-    /// Reads the keys now and then again and again until `shutdown`.
-    pub(super) async fn keep_fresh(&self, shutdown: CancellationToken) {
-        while !shutdown.is_cancelled() {
+    /// Reads the keys now and again and again until `stop`. The condition is met from the first good read on.
+    pub(super) async fn refresh(&self, condition: &ReadinessHandle, stop: CancellationToken) {
+        while !stop.is_cancelled() {
             self.read_into(&mut *self.last_read.lock().await).await;
+            if self.current().is_some() {
+                condition.set(true);
+            }
             let pause = self.pause();
             tokio::select! {
-                () = shutdown.cancelled() => {}
+                () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }

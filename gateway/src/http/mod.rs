@@ -1,63 +1,54 @@
-//! The gateway's edge: GraphQL over HTTP and WebSocket, the playground, and the health endpoints,
-//! over any schema. It knows callers, documents and limits, and nothing of orders.
+//! GraphQL over HTTP and WebSocket, the playground, and the health endpoints, over any schema.
 
-mod document;
-mod engine;
+mod body;
+mod error;
 mod handler;
-mod health;
-mod lifecycle;
-mod limits;
-mod outcome;
 pub mod playground;
-mod request;
-mod request_data;
+mod response;
 mod server;
-mod trace;
 mod websocket;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::Executor;
 use axum::{
     Router,
     routing::{any, get},
 };
+use service_kit::{Liveness, Readiness, admin::health_routes};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use self::engine::Engine;
 pub use self::{
-    health::Readiness,
-    lifecycle::Lifecycle,
-    limits::{DocumentLimits, Limits, SocketLimits},
     playground::Playground,
-    request_data::{PerExecution, RequestData},
-    server::serve,
+    server::{Lifecycle, serve},
 };
 use crate::auth::Authenticator;
-pub use crate::query::{ErrorCode, GraphqlError, Outcome};
+use crate::query::{DocumentLimits, OperationExecutor};
 
-/// What the edge is built from.
+/// What the gateway's public port serves.
 pub struct GraphqlServer<E> {
     /// The schema.
     pub executor: E,
-    /// Gives each operation its data.
-    pub data: Arc<dyn RequestData>,
-    /// Checks tokens. Whoever builds the edge also runs [`Authenticator::refresh_jwks`].
+    /// Checks tokens. Its signing keys are read by [`Authenticator::refresh_jwks`], which runs beside the server.
     pub authenticator: Authenticator,
-    /// Says what is missing before requests can be served.
-    pub readiness: Arc<dyn Readiness>,
+    /// What `/readyz` reports.
+    pub readiness: Readiness,
+    /// What `/livez` reports: the same as on the admin port, so that a probe of the public port restarts a gateway
+    /// whose loops are dead.
+    pub liveness: Liveness,
     /// The page at `/`.
     pub playground: Playground,
     /// The bounds.
     pub limits: Limits,
-    /// Tells the edge that the process is about to stop.
+    /// Ends the server.
     pub lifecycle: Lifecycle,
 }
 
 /// What handlers share.
 struct Shared<E> {
-    engine: Engine<E>,
+    executor: OperationExecutor<E>,
     authenticator: Authenticator,
     limits: Limits,
     lifecycle: Lifecycle,
@@ -65,15 +56,17 @@ struct Shared<E> {
 }
 
 impl<E: Executor> GraphqlServer<E> {
-    /// The routes: `/graphql`, `/`, `/livez` and `/readyz`.
+    /// Returns the routes: `/graphql`, `/`, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
-        let health = health::Health {
-            readiness: self.readiness,
-            authenticator: self.authenticator.clone(),
-            lifecycle: self.lifecycle.clone(),
-        };
+        let Limits { max_concurrent_requests, request_timeout, .. } = self.limits;
+        let documents = self.limits.documents.clone();
         let shared = Arc::new(Shared {
-            engine: Engine::new(self.executor, self.data, &self.limits),
+            executor: OperationExecutor::new(
+                self.executor,
+                documents,
+                max_concurrent_requests,
+                request_timeout,
+            ),
             sockets: Arc::new(Semaphore::new(self.limits.sockets.max_sockets)),
             authenticator: self.authenticator,
             limits: self.limits,
@@ -84,8 +77,77 @@ impl<E: Executor> GraphqlServer<E> {
             .with_state(shared)
             .route("/", get(playground::page))
             .with_state(Arc::new(self.playground.render()))
-            .merge(health.routes())
+            .merge(health_routes(self.readiness, self.liveness))
             .layer(CatchPanicLayer::custom(handler::panicked))
-            .layer(axum::middleware::from_fn_with_state(self.lifecycle, lifecycle::announce_drain))
+            .layer(axum::middleware::from_fn_with_state(self.lifecycle, server::announce_drain))
+    }
+}
+
+/// Bounds on the server. The defaults suit one gateway of two cores and 1 GiB.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// HTTP requests and socket operations (not subscriptions) under way at once.
+    pub max_concurrent_requests: usize,
+    /// Bytes of an HTTP request's body.
+    pub max_body_bytes: usize,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// How long a query or mutation may take.
+    pub request_timeout: Duration,
+    /// What a document may select.
+    pub documents: DocumentLimits,
+    /// What a socket may do.
+    pub sockets: SocketLimits,
+}
+
+/// Bounds on WebSockets.
+#[derive(Clone, Debug)]
+pub struct SocketLimits {
+    /// Sockets open at once.
+    pub max_sockets: usize,
+    /// Operations under way on one socket.
+    pub max_operations: usize,
+    /// Bytes of one incoming message.
+    pub max_message_bytes: usize,
+    /// Bytes of one outgoing message.
+    pub max_outgoing_bytes: usize,
+    /// Results waiting for a slow client; beyond that its operations wait.
+    pub outgoing_messages: usize,
+    /// How long a client may take to send `connection_init`.
+    pub init_timeout: Duration,
+    /// How often the client is pinged.
+    pub ping_interval: Duration,
+    /// How long a client may send nothing, not even pongs, before its connection counts as lost.
+    pub dead_after: Duration,
+    /// How long a close may take before the connection is dropped.
+    pub close_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_concurrent_requests: 1024,
+            max_body_bytes: 1024 * 1024,
+            body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            documents: DocumentLimits::default(),
+            sockets: SocketLimits::default(),
+        }
+    }
+}
+
+impl Default for SocketLimits {
+    fn default() -> Self {
+        Self {
+            max_sockets: 10_000,
+            max_operations: 100,
+            max_message_bytes: 256 * 1024,
+            max_outgoing_bytes: 4 * 1024 * 1024,
+            outgoing_messages: 8,
+            init_timeout: Duration::from_secs(3),
+            ping_interval: Duration::from_secs(12),
+            dead_after: Duration::from_secs(36),
+            close_timeout: Duration::from_secs(2),
+        }
     }
 }

@@ -1,6 +1,14 @@
+//! Accepts and serves connections, and ends them when the process stops.
+
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, Version, header},
+    middleware::Next,
+    response::Response,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -10,28 +18,44 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
-
-use super::Lifecycle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Connections open at once; the next ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16_384;
 
-/// How long a client may take over a request's head. Without it, connections that say nothing or
-/// dribble hold their place for ever.
+/// How long a client may take over a request's head. Without it, connections that send nothing or very little would
+/// stay open for ever.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long to wait where the process is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait when the process is out of file descriptors.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long connections that were kept alive are still listened to once the process stops accepting: a request may be
-/// on its way. Each answer closes its connection, so whoever is busy is gone by then.
-const FAREWELL: Duration = Duration::from_millis(500);
-const FAREWELL_LOOK: Duration = Duration::from_millis(10);
+/// How long kept-alive connections are still read from after the process has stopped accepting: a request may be on its
+/// way. Each response closes its connection, so that busy connections are gone by then.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Serves connections until `lifecycle.closing`, then lets requests and sockets finish, those included that a client
-/// had sent, or was about to send over a connection it had, before it could know.
+/// How the process ends the server: first `draining`, later `closing`.
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle {
+    /// Once cancelled, responses ask clients to connect elsewhere, while requests are served as before.
+    pub draining: CancellationToken,
+    /// Once cancelled, no connection is accepted, sockets are closed with 1001, and running requests are finished.
+    pub closing: CancellationToken,
+    pub(super) sockets: TaskTracker,
+}
+
+impl Lifecycle {
+    /// Returns a lifecycle that ends by these tokens.
+    pub fn new(draining: CancellationToken, closing: CancellationToken) -> Self {
+        Self { draining, closing, sockets: TaskTracker::new() }
+    }
+}
+
+/// Serves connections until `lifecycle.closing`, then lets requests and sockets finish, also requests that a client had
+/// sent, or was about to send over an open connection, before it could know.
 ///
-/// Bounds on how long finishing may take are the caller's: drop the future.
+/// The caller bounds how long finishing may take by dropping the future.
 pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -42,32 +66,34 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) 
         };
         match accepted {
             Ok((stream, permit)) => serve_connection(stream, permit, router.clone(), &graceful),
-            // The peer's own doing, and over.
+            // The client ended the connection.
             Err(error) if is_connection_error(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tracing::warn!(%error, "connection not accepted");
+                tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
             }
         }
     }
-    accept_the_rest(listener, |stream| {
-        // More than there are places for wait no longer, as nobody would come back to them.
+    accept_backlog(listener, |stream| {
+        // Connections over the bound are dropped: after this no connection is accepted again.
         if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
             serve_connection(stream, permit, router.clone(), &graceful);
         }
     });
     let gone = async {
         while graceful.count() > 0 {
-            tokio::time::sleep(FAREWELL_LOOK).await;
+            tokio::time::sleep(LINGER_POLL_INTERVAL).await;
         }
     };
-    drop(tokio::time::timeout(FAREWELL, gone).await);
+    drop(tokio::time::timeout(LINGER, gone).await);
     graceful.shutdown().await;
-    lifecycle.sockets_closed().await;
+    lifecycle.sockets.close();
+    lifecycle.sockets.wait().await;
 }
 
-/// Takes what the kernel has accepted by now, which would be reset with the listener; the next ones are refused.
-fn accept_the_rest(listener: TcpListener, mut serve: impl FnMut(TcpStream)) {
+/// Takes the connections that the kernel has accepted by now, which would be reset with the listener; later ones are
+/// refused.
+fn accept_backlog(listener: TcpListener, mut serve: impl FnMut(TcpStream)) {
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, _)) = listener.accept() {
         let stream = stream
@@ -76,7 +102,7 @@ fn accept_the_rest(listener: TcpListener, mut serve: impl FnMut(TcpStream)) {
             .and_then(|()| TcpStream::from_std(stream));
         match stream {
             Ok(stream) => serve(stream),
-            Err(error) => tracing::debug!(%error, "a connection could not be taken"),
+            Err(error) => tracing::debug!(%error, "connection not accepted"),
         }
     }
 }
@@ -107,9 +133,9 @@ fn serve_connection(
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         let _permit = permit;
-        // Ends in an error for a malformed request or a lost connection; both are the peer's.
+        // Ends in an error if the client sends a malformed request or the connection is lost.
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
+            tracing::debug!(%error, "connection ended early");
         }
     });
 }
@@ -122,4 +148,21 @@ fn is_connection_error(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::InvalidInput
     )
+}
+
+/// Ends kept-alive connections while draining, so that clients connect to a copy that stays.
+pub(super) async fn announce_drain(
+    State(lifecycle): State<Lifecycle>,
+    request: Request,
+    next: Next,
+) -> Response {
+    // HTTP/2 has no Connection header; it says GOAWAY when the server stops.
+    let has_connection_header = request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let is_draining = lifecycle.draining.is_cancelled() || lifecycle.closing.is_cancelled();
+    if has_connection_header && !is_upgrade && is_draining {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }

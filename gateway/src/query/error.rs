@@ -1,35 +1,35 @@
-//! The codes that top-level errors carry in `extensions.code`, and how to make such errors.
+//! Errors with a code: what top-level errors carry in `extensions`, and how to make such errors.
 
 use std::time::Duration;
 
 use async_graphql::{ErrorExtensionValues, ServerError, Value};
 
-/// What went wrong, for a program to decide by. Clients rely on the names.
+/// What went wrong, for a client's program to decide by. The names are part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
-    /// Needs a token and has none, or the token is bad.
+    /// The field needs a token and the request has none, or the token is not valid.
     Unauthenticated,
-    /// The token doesn't allow this.
+    /// The token lacks a scope.
     Forbidden,
     /// The request or an argument is malformed.
     BadUserInput,
-    /// The cursor is not one of ours, or not the viewer's.
+    /// The cursor is malformed, or another viewer's.
     CursorInvalid,
-    /// The cursor names what is no longer kept.
+    /// The cursor names a position that is no longer kept.
     CursorExpired,
-    /// The request is larger than is read.
+    /// The request or the result is larger than its limit.
     PayloadTooLarge,
     /// The document exceeds a limit of depth, size or complexity.
     QueryTooComplex,
-    /// This caller asks too much at once.
+    /// The client has too many operations under way.
     RateLimited,
-    /// The gateway is at a bound of its own. Nothing was done.
+    /// The gateway is at one of its own bounds. Nothing was done.
     Overloaded,
-    /// A backend can't be reached. Nothing was done.
+    /// A service can't be reached. Nothing was done.
     ServiceUnavailable,
-    /// No answer in time. For a mutation that means unknown.
+    /// There was no answer in time. A mutation may have been done or not.
     DeadlineExceeded,
-    /// A fault of ours; the message says nothing, the trace id finds it.
+    /// The gateway failed. The message says nothing; the trace id finds the log.
     InternalServerError,
     /// The document is not GraphQL.
     GraphqlParseFailed,
@@ -80,7 +80,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code that an error carries, if it carries one of ours.
+    /// Returns the code that an error carries, if it carries one of these.
     pub fn of(error: &ServerError) -> Option<Self> {
         match error.extensions.as_ref()?.get("code")? {
             Value::String(code) => Self::ALL.into_iter().find(|known| known.as_str() == code),
@@ -88,10 +88,9 @@ impl ErrorCode {
         }
     }
 
-    /// Starts an error with this code. The message is shown to clients.
+    /// Returns an error with this code. The message is shown to clients.
     ///
-    /// Codes that promise that nothing was done are retryable from the start; for DEADLINE_EXCEEDED
-    /// the caller has to say.
+    /// The error is retryable from the start if its code promises that nothing was done.
     pub fn error(self, message: impl Into<String>) -> GraphqlError {
         let nothing_done = matches!(self, Self::RateLimited | Self::Overloaded | Self::ServiceUnavailable);
         GraphqlError {
@@ -104,7 +103,7 @@ impl ErrorCode {
     }
 }
 
-/// What a failed operation has left behind.
+/// What a failed operation may have changed: the `outcome` of an error's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing was done.
@@ -125,19 +124,18 @@ pub struct GraphqlError {
 }
 
 impl GraphqlError {
-    /// The error's code.
     pub fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// Says whether sending the same again can help.
+    /// Sets whether sending the same request again can help.
     #[must_use]
     pub fn retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
         self
     }
 
-    /// Says when to send the same again; makes the error retryable.
+    /// Sets when to send the same request again, and makes the error retryable.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retryable = true;
@@ -145,7 +143,7 @@ impl GraphqlError {
         self
     }
 
-    /// Says what the failed operation has left behind.
+    /// Sets what the failed operation may have changed.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = Some(outcome);

@@ -1,5 +1,11 @@
-//! GraphQL documents, whatever schema they are executed against: errors that clients can tell apart by their code.
+//! GraphQL documents and operations, whatever the schema: parsed and kept, bounded, and executed for either transport.
+//! It knows viewers and nothing of orders.
 
+mod documents;
 mod error;
+mod executor;
+mod limits;
 
 pub use error::{ErrorCode, GraphqlError, Outcome};
+pub(crate) use executor::{ExecutionResult, OVERLOAD_RETRY_AFTER, OperationExecutor, Trace, request_errors};
+pub use limits::DocumentLimits;

@@ -1,10 +1,12 @@
 //! Probes, draining, and connections that say nothing.
 
 use serde_json::{Value, json};
+use testkit::eventually;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::kit::{Options, TestGateway, WAIT_LIMIT, answer};
 
@@ -15,27 +17,50 @@ async fn probe(gateway: &TestGateway, path: &str) -> (u16, Value) {
 #[tokio::test]
 async fn a_ready_gateway_says_so() {
     let gateway = TestGateway::start().await;
-    assert_eq!(probe(&gateway, "/livez").await, (200, json!({ "status": "alive" })));
-    let expected = json!({ "status": "ready", "missing": [] });
+    eventually("it is ready", async || probe(&gateway, "/readyz").await.0 == 200).await;
+    let expected = json!({ "ready": true, "draining": false, "missing": [] });
     assert_eq!(probe(&gateway, "/readyz").await, (200, expected));
+    let expected = json!({ "alive": true, "dead": [], "loops": [] });
+    assert_eq!(probe(&gateway, "/livez").await, (200, expected));
 }
 
 #[tokio::test]
 async fn a_gateway_that_is_not_ready_names_what_is_missing() {
-    let options = Options { missing: vec!["broker".into()], ..Options::default() };
+    let options = Options::default();
+    let _broker = options.readiness.condition("broker");
     let gateway = TestGateway::with(options).await;
-    let expected = json!({ "status": "not ready", "missing": ["broker"] });
-    assert_eq!(probe(&gateway, "/readyz").await, (503, expected));
+    let missing = async || {
+        let (status, report) = probe(&gateway, "/readyz").await;
+        status == 503 && report == json!({ "ready": false, "draining": false, "missing": ["broker"] })
+    };
+    eventually("only the broker is missing", missing).await;
     assert_eq!(probe(&gateway, "/livez").await.0, 200);
 }
 
 #[tokio::test]
+async fn a_gateway_with_a_dead_loop_says_so_on_its_public_port() {
+    let options = Options::default();
+    let heartbeat = options.liveness.watch("gateway updates", &[], &CancellationToken::new());
+    let gateway = TestGateway::with(options).await;
+    assert_eq!(probe(&gateway, "/livez").await.0, 200);
+
+    // The loop ends, as by a panic, while it is meant to go on.
+    drop(heartbeat);
+    let (status, report) = probe(&gateway, "/livez").await;
+    assert_eq!((status, &report["dead"]), (503, &json!(["gateway updates"])));
+    assert_eq!(gateway.run("{ hello }").await.0, 200, "requests are served until the process is restarted");
+}
+
+#[tokio::test]
 async fn a_draining_gateway_serves_on_and_sends_clients_elsewhere() {
-    let gateway = TestGateway::start().await;
+    let options = Options::default();
+    let readiness = options.readiness.clone();
+    let gateway = TestGateway::with(options).await;
     let query = json!({ "query": "{ hello }" });
     let before = gateway.post(&query).send().await.unwrap();
     assert_eq!(before.headers().get("connection"), None);
 
+    readiness.start_draining();
     gateway.lifecycle.draining.cancel();
     assert_eq!(probe(&gateway, "/readyz").await.0, 503);
     assert_eq!(probe(&gateway, "/livez").await.0, 200);
@@ -59,7 +84,7 @@ async fn a_request_over_a_kept_connection_is_answered_while_the_gateway_stops() 
 
     gateway.lifecycle.closing.cancel();
     let refused = async || TcpStream::connect(gateway.address).await.is_err();
-    testkit::eventually("nothing new is accepted", refused).await;
+    eventually("nothing new is accepted", refused).await;
     kept.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     tokio::time::timeout(WAIT_LIMIT, kept.read_to_string(&mut answer)).await.expect("it ends").unwrap();

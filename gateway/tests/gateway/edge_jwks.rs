@@ -9,6 +9,7 @@ use axum::{Router, extract::State, http::StatusCode, routing::get};
 use gateway::auth::{AuthError, Authenticator, KeySource};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
+use service_kit::Readiness;
 use testkit::eventually;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -63,22 +64,21 @@ async fn keys_are_read_by_address_and_kept_while_it_is_away() {
     let provider = Provider::default();
     let url = provider.start().await;
     let authenticator = Authenticator::new(jwks_config(KeySource::Url(url))).unwrap();
-    assert!(!authenticator.ready());
     let token = bearer(&rsa(), "one");
     assert_eq!(authenticator.authenticate(Some(&token)).await, Err(AuthError::Unavailable));
 
     provider.publish(&[public(&rsa(), Algorithm::RS256, "one")]);
     let shutdown = CancellationToken::new();
-    let keys = authenticator.clone();
-    let stop = shutdown.clone();
-    let fresh = tokio::spawn(async move { keys.refresh_jwks(stop).await });
-    eventually("the keys are read", async || authenticator.ready()).await;
+    let (readiness, keys, stop) = (Readiness::new(), authenticator.clone(), shutdown.clone());
+    let condition = readiness.condition("signing keys");
+    let refreshing = tokio::spawn(async move { keys.refresh_jwks(&condition, stop).await });
+    eventually("the keys are read", async || readiness.report().ready).await;
     assert!(accepts(&authenticator, &token).await);
 
     provider.fail();
     assert!(accepts(&authenticator, &token).await);
     shutdown.cancel();
-    fresh.await.unwrap();
+    refreshing.await.unwrap();
 }
 
 #[tokio::test]
@@ -103,13 +103,15 @@ async fn unknown_key_ids_cause_no_more_than_one_read() {
 async fn answers_that_are_no_key_set_leave_the_gateway_unready() {
     let provider = Provider::default();
     let huge = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
-    for answer in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#, &huge] {
-        *provider.answer.lock().unwrap() = Some(answer.to_owned());
-        let url = provider.start().await;
-        let authenticator = Authenticator::new(jwks_config(KeySource::Url(url))).unwrap();
-        let refused = authenticator.authenticate(Some(&bearer(&rsa(), "one"))).await;
-        assert_eq!(refused, Err(AuthError::Unavailable));
-        assert!(!authenticator.ready());
+    for key_set in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#, &huge] {
+        *provider.answer.lock().unwrap() = Some(key_set.to_owned());
+        let source = KeySource::Url(provider.start().await);
+        let gateway = TestGateway::with(Options { auth: jwks_config(source), ..Options::default() }).await;
+        let hello = gateway.post(&json!({ "query": "{ hello }" }));
+        let (status, refused) = answer(hello.header("authorization", bearer(&rsa(), "one"))).await;
+        assert_eq!((status, code(&refused)), (503, "SERVICE_UNAVAILABLE"));
+        let (status, ready) = answer(gateway.http.get(gateway.url("/readyz"))).await;
+        assert_eq!((status, &ready["missing"]), (503, &json!(["signing keys"])));
     }
 }
 
@@ -124,10 +126,10 @@ async fn a_changed_file_is_read_again() {
     let other = EncodingKey::from_rsa_pem(OTHER_RSA).unwrap();
     publish(&rsa(), "one");
     let authenticator = Authenticator::new(jwks_config(KeySource::File(path.clone()))).unwrap();
-    let keys = authenticator.clone();
     let shutdown = CancellationToken::new();
-    let stop = shutdown.clone();
-    tokio::spawn(async move { keys.refresh_jwks(stop).await });
+    let (keys, stop) = (authenticator.clone(), shutdown.clone());
+    let condition = Readiness::new().condition("signing keys");
+    tokio::spawn(async move { keys.refresh_jwks(&condition, stop).await });
     assert!(accepts(&authenticator, &bearer(&rsa(), "one")).await);
 
     publish(&other, "two");
@@ -137,7 +139,7 @@ async fn a_changed_file_is_read_again() {
 }
 
 #[tokio::test]
-async fn without_keys_the_edge_is_not_ready_and_asks_to_come_back() {
+async fn without_keys_the_gateway_is_not_ready_and_asks_to_come_back() {
     let provider = Provider::default();
     let source = KeySource::Url(provider.start().await);
     let options = Options { auth: jwks_config(source), ..Options::default() };

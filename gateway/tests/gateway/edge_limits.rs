@@ -15,9 +15,13 @@ async fn documents_beyond_a_limit_are_too_complex() {
     let repeated = "id ".repeat(2500);
     let directives = "id @include(if: true) ".repeat(60);
     let long = "hello ".repeat(10_000);
+    // Measured from its middle first, the chain of fragments is not found to be too long while it is measured.
+    let chain: String = (0..40).map(|n| format!(" fragment F{n} on Query {{ ...F{} }}", n + 1)).collect();
+    let chain = format!("{{ ...F20 ...F0 }} {chain} fragment F40 on Query {{ hello }}");
     for (name, query) in [
         ("depth", deep),
         ("nesting", nested),
+        ("nested fragments", chain),
         ("aliases", format!("{{ node {{ {aliases} }} }}")),
         ("root fields", format!("{{ {roots} }}")),
         ("repeated fields", format!("{{ node {{ {repeated} }} }}")),

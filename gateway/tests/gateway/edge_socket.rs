@@ -164,22 +164,6 @@ async fn operations_of_one_socket_are_told_apart() {
 }
 
 #[tokio::test]
-async fn each_event_is_resolved_with_data_of_its_own() {
-    let gateway = TestGateway::start().await;
-    let mut socket = gateway.ready_socket().await;
-    socket.subscribe("s", "subscription { ticks { serial } }").await;
-    running(&gateway, 1).await;
-    let mut serials = Vec::new();
-    for tick in 0..3 {
-        gateway.inside.ticks.send(tick).unwrap();
-        let message = socket.next().await;
-        serials.push(message["payload"]["data"]["ticks"]["serial"].as_u64().unwrap());
-    }
-    serials.dedup();
-    assert_eq!(serials.len(), 3, "{serials:?}");
-}
-
-#[tokio::test]
 async fn operations_beyond_the_bound_are_refused_and_the_others_go_on() {
     let gateway = TestGateway::with_limits(|limits| limits.sockets.max_operations = 2).await;
     let mut socket = gateway.ready_socket().await;

@@ -1,28 +1,27 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` protocol
 //! (<https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>).
 //!
-//! One task reads and decides, one writes, and each operation has one. An operation waits for room
-//! in the socket's bounded queue before it asks its stream for more, so a slow peer slows its own
-//! streams down, costs no memory, and is still listened to.
+//! Each socket has one task that reads and decides, one that writes, and one for each operation. An operation waits for
+//! room in the socket's bounded send queue before it asks its stream for more, so that a slow client slows its own
+//! streams down, costs no memory, and its messages are still read.
 
-mod close;
-mod handshake;
-mod message;
 mod operations;
-mod outbox;
+mod protocol;
+mod send_queue;
 mod session;
 
 use std::sync::Arc;
 
 use async_graphql::Executor;
 use axum::{
-    extract::{WebSocketUpgrade, ws::WebSocket},
+    extract::WebSocketUpgrade,
     http::{HeaderMap, header},
     response::Response,
 };
 
-use self::{close::Close, session::Session};
-use super::{ErrorCode, Shared, engine::OVERLOAD_PAUSE, handler::Refusal};
+use self::{protocol::CloseCode, session::Session};
+use super::{Shared, error::HttpError};
+use crate::query::{ErrorCode, OVERLOAD_RETRY_AFTER};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -33,18 +32,20 @@ const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Room for control frames and framing beside the largest message.
 const WRITE_BUFFER_SLACK: usize = 64 * 1024;
 
-/// Messages up to this many times the limit are read, so that the peer hears why it is closed;
-/// larger ones cut the connection.
+/// Messages up to this many times the limit are read, so that the client receives the close code; larger ones cut the
+/// connection.
 const READ_PAST_LIMIT: usize = 4;
 
-/// Accepts a socket, where there is room for one more.
+/// Accepts a socket, if there is room for one more.
 pub(super) fn accept<E: Executor>(
     shared: Arc<Shared<E>>,
     mut upgrade: WebSocketUpgrade,
     headers: &HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, HttpError> {
     let permit = Arc::clone(&shared.sockets).try_acquire_owned().map_err(|_| {
-        ErrorCode::Overloaded.error("the gateway is at its limit of sockets").retry_after(OVERLOAD_PAUSE)
+        ErrorCode::Overloaded
+            .error("the gateway is at its limit of sockets")
+            .retry_after(OVERLOAD_RETRY_AFTER)
     })?;
     let speaks_protocol = upgrade.requested_protocols().any(|protocol| protocol == PROTOCOL);
     let offered = upgrade.requested_protocols().next().cloned();
@@ -69,21 +70,12 @@ pub(super) fn accept<E: Executor>(
     Ok(upgrade.on_upgrade(move |socket| {
         tracker.track_future(async move {
             let _permit = permit;
-            serve(socket, shared, authorization, speaks_protocol).await;
+            let session = Session::new(socket, shared, authorization);
+            if speaks_protocol {
+                session.run().await;
+            } else {
+                session.close(CloseCode::SubprotocolNotAcceptable).await;
+            }
         })
     }))
-}
-
-async fn serve<E: Executor>(
-    socket: WebSocket,
-    shared: Arc<Shared<E>>,
-    authorization: Option<String>,
-    speaks_protocol: bool,
-) {
-    let session = Session::new(socket, shared, authorization);
-    if speaks_protocol {
-        session.run().await;
-    } else {
-        session.close(Close::SubprotocolNotAcceptable).await;
-    }
 }

@@ -1,10 +1,14 @@
-//! One socket's conversation: handshake, operations, liveness, and how it ends.
+//! One socket: handshake, operations, liveness, and how it ends.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use async_graphql::Executor;
+use async_graphql::{Executor, Request};
 use axum::extract::ws::{Message, WebSocket};
-use futures::{StreamExt, future::pending, stream::SplitStream};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, pending},
+    stream::SplitStream,
+};
 use rand::RngExt;
 use serde_json::{Map, Value};
 use tokio::{
@@ -13,46 +17,45 @@ use tokio::{
 };
 
 use super::{
-    close::Close,
-    handshake::Handshake,
-    message::{ClientMessage, ServerMessage},
-    operations::{NotBegun, Operations, Run},
-    outbox::{Outbox, PeerOverrun, outbox},
+    operations::{OperationTask, Operations, StartError},
+    protocol::{ClientMessage, CloseCode, ServerMessage},
+    send_queue::{SendQueue, SlowClient, send_queue},
 };
-use crate::{
-    auth::{AuthError, Viewer},
-    http::{ErrorCode, Shared, engine::GraphqlRequest, outcome::GraphqlResult, trace::Trace},
-};
+use crate::auth::{AuthError, Viewer};
+use crate::http::Shared;
+use crate::query::{ErrorCode, Trace, request_errors};
 
-/// Sockets are closed spread over this time when the gateway stops, so that its clients don't all
-/// reach the next one in the same instant.
+/// Sockets are closed spread over this time when the gateway stops, so that its clients don't all reach the next
+/// gateway at once.
 const CLOSE_SPREAD: Duration = Duration::from_millis(500);
 
 /// No socket lives as long; timers don't reach much further.
 const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How a session ends.
-enum End {
-    /// We close the socket.
-    Close(Close),
-    /// The peer closes it, and waits for our answer.
-    ClosedByPeer,
-    /// The connection is lost, or as good as.
-    Gone,
+/// Why a session ends.
+enum CloseReason {
+    /// The gateway closes the socket.
+    Gateway(CloseCode),
+    /// The client closes the socket, and waits for the gateway's close frame.
+    Client,
+    /// The connection is lost, or as good as lost.
+    ConnectionLost,
 }
 
-type Flow = ControlFlow<End>;
-
-impl From<PeerOverrun> for End {
-    fn from(_: PeerOverrun) -> Self {
-        Self::Gone
-    }
+/// How far a socket has come in signing in. Messages are read all along.
+enum Handshake {
+    /// No `connection_init` yet.
+    Awaited,
+    /// The token is being checked.
+    Checking(BoxFuture<'static, Result<Option<Viewer>, AuthError>>),
+    /// Signed in, or let in without a token.
+    Done(Option<Viewer>),
 }
 
 pub(super) struct Session<E> {
     shared: Arc<Shared<E>>,
     input: SplitStream<WebSocket>,
-    outbox: Outbox,
+    send_queue: SendQueue,
     writer: JoinHandle<()>,
     handshake: Handshake,
     /// The upgrade's own `Authorization`, for clients whose `connection_init` has none.
@@ -60,188 +63,195 @@ pub(super) struct Session<E> {
     operations: Operations,
     tasks: JoinSet<()>,
     expires_at: Option<Instant>,
-    last_heard: Instant,
+    last_received: Instant,
 }
 
 impl<E: Executor> Session<E> {
     pub(super) fn new(socket: WebSocket, shared: Arc<Shared<E>>, authorization: Option<String>) -> Self {
         let (sink, input) = socket.split();
-        let (outbox, writer) = outbox(sink, shared.limits.sockets.outgoing_messages);
+        let (send_queue, writer) = send_queue(sink, shared.limits.sockets.outgoing_messages);
         Self {
             shared,
             input,
-            outbox,
+            send_queue,
             writer: tokio::spawn(writer.run()),
             handshake: Handshake::Awaited,
             authorization,
             operations: Operations::default(),
             tasks: JoinSet::new(),
             expires_at: None,
-            last_heard: Instant::now(),
+            last_received: Instant::now(),
         }
     }
 
-    /// Serves the socket until it is closed, by whichever side.
+    /// Serves the socket until the gateway or the client closes it.
     pub(super) async fn run(mut self) {
-        match self.converse().await {
-            End::Close(close) => self.close(close).await,
-            End::ClosedByPeer => self.part().await,
-            End::Gone => self.writer.abort(),
+        match self.serve().await {
+            CloseReason::Gateway(code) => self.close(code).await,
+            CloseReason::Client => self.drain().await,
+            CloseReason::ConnectionLost => self.writer.abort(),
         }
     }
 
-    async fn converse(&mut self) -> End {
+    async fn serve(&mut self) -> CloseReason {
         let limits = self.shared.limits.sockets.clone();
         let init_deadline = Instant::now() + limits.init_timeout;
         let mut pings = interval_at(Instant::now() + limits.ping_interval, limits.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = std::pin::pin!(stopping(&self.shared));
         loop {
+            let is_awaited = matches!(self.handshake, Handshake::Awaited);
             let flow = tokio::select! {
-                message = self.input.next() => self.heard(message),
-                checked = self.handshake.checked() => self.checked(checked),
-                () = sleep_until(init_deadline), if self.handshake.is_awaited() => {
-                    Flow::Break(End::Close(Close::InitTimeout))
-                }
-                () = reached(self.expires_at) => Flow::Break(End::Close(Close::TokenExpired)),
-                _ = pings.tick() => self.check_peer(limits.dead_after),
-                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => Flow::Continue(()),
-                _ = &mut self.writer => Flow::Break(End::Gone),
-                () = &mut stopping => Flow::Break(End::Close(Close::GoingAway)),
+                message = self.input.next() => self.on_message(message),
+                checked = self.handshake.checked() => self.on_checked(checked),
+                () = sleep_until(init_deadline), if is_awaited => close_with(CloseCode::InitTimeout),
+                () = reached(self.expires_at) => close_with(CloseCode::TokenExpired),
+                _ = pings.tick() => self.ping(limits.dead_after),
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => ControlFlow::Continue(()),
+                _ = &mut self.writer => ControlFlow::Break(CloseReason::ConnectionLost),
+                () = &mut stopping => close_with(CloseCode::GoingAway),
             };
-            if let Flow::Break(end) = flow {
-                return end;
+            if let ControlFlow::Break(reason) = flow {
+                return reason;
             }
         }
     }
 
-    fn heard(&mut self, message: Option<Result<Message, axum::Error>>) -> Flow {
-        self.last_heard = Instant::now();
+    fn on_message(&mut self, message: Option<Result<Message, axum::Error>>) -> ControlFlow<CloseReason> {
+        self.last_received = Instant::now();
         match message {
-            Some(Ok(Message::Text(text))) => self.heard_text(&text),
-            Some(Ok(Message::Binary(_))) => bad_request("messages are text, not binary"),
-            // Answered by the WebSocket layer.
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Flow::Continue(()),
-            Some(Ok(Message::Close(_))) => Flow::Break(End::ClosedByPeer),
-            Some(Err(error)) if is_too_big(&error) => Flow::Break(End::Close(Close::MessageTooBig)),
-            Some(Err(_)) | None => Flow::Break(End::Gone),
+            Some(Ok(Message::Text(text))) => self.on_text(&text),
+            Some(Ok(Message::Binary(_))) => {
+                close_with(CloseCode::BadRequest("messages are text, not binary"))
+            }
+            // The WebSocket layer answers pings.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => ControlFlow::Continue(()),
+            Some(Ok(Message::Close(_))) => ControlFlow::Break(CloseReason::Client),
+            Some(Err(error)) if is_too_big(&error) => close_with(CloseCode::MessageTooBig),
+            Some(Err(_)) | None => ControlFlow::Break(CloseReason::ConnectionLost),
         }
     }
 
-    fn heard_text(&mut self, text: &str) -> Flow {
+    fn on_text(&mut self, text: &str) -> ControlFlow<CloseReason> {
         if text.len() > self.shared.limits.sockets.max_message_bytes {
-            return Flow::Break(End::Close(Close::MessageTooBig));
+            return close_with(CloseCode::MessageTooBig);
         }
-        let message = match ClientMessage::parse(text) {
-            Ok(message) => message,
-            Err(reason) => return bad_request(reason),
-        };
-        match message {
-            ClientMessage::ConnectionInit { payload } => self.init(payload),
-            ClientMessage::Ping { payload } => self.say(&ServerMessage::Pong { payload }),
-            ClientMessage::Pong => Flow::Continue(()),
-            ClientMessage::Complete { id } => {
+        match ClientMessage::parse(text) {
+            Ok(ClientMessage::ConnectionInit { payload }) => self.on_init(payload),
+            Ok(ClientMessage::Ping { payload }) => self.send(&ServerMessage::Pong { payload }),
+            Ok(ClientMessage::Pong) => ControlFlow::Continue(()),
+            Ok(ClientMessage::Complete { id }) => {
                 self.operations.complete(&id);
-                Flow::Continue(())
+                ControlFlow::Continue(())
             }
-            ClientMessage::Subscribe { id, request } => match &self.handshake {
-                Handshake::Done(caller) => {
-                    let caller = caller.clone();
-                    self.subscribe(id, request, caller)
-                }
-                _ => Flow::Break(End::Close(Close::Unauthorized)),
-            },
+            Ok(ClientMessage::Subscribe { id, request }) => self.on_subscribe(id, *request),
+            Err(reason) => close_with(CloseCode::BadRequest(reason)),
         }
     }
 
-    fn init(&mut self, payload: Map<String, Value>) -> Flow {
-        if !self.handshake.is_awaited() {
-            return Flow::Break(End::Close(Close::TooManyInits));
+    /// Begins to check the token of a `connection_init` payload, or the token of the upgrade if the payload has none.
+    fn on_init(&mut self, mut payload: Map<String, Value>) -> ControlFlow<CloseReason> {
+        if !matches!(self.handshake, Handshake::Awaited) {
+            return close_with(CloseCode::TooManyInits);
         }
+        let of_payload = ["authorization", "Authorization"]
+            .into_iter()
+            .find_map(|name| payload.remove(name).filter(|value| !value.is_null()));
+        let authorization = match of_payload {
+            Some(Value::String(authorization)) => Some(authorization),
+            Some(_) => return close_with(CloseCode::BadRequest("authorization must be a string")),
+            None => self.authorization.take(),
+        };
         let authenticator = self.shared.authenticator.clone();
-        match Handshake::check(payload, self.authorization.take(), authenticator) {
-            Ok(handshake) => self.handshake = handshake,
-            Err(reason) => return bad_request(reason),
-        }
-        Flow::Continue(())
+        let check = async move { authenticator.authenticate(authorization.as_deref()).await };
+        self.handshake = Handshake::Checking(check.boxed());
+        ControlFlow::Continue(())
     }
 
-    fn checked(&mut self, checked: Result<Option<Viewer>, AuthError>) -> Flow {
+    fn on_checked(&mut self, checked: Result<Option<Viewer>, AuthError>) -> ControlFlow<CloseReason> {
         let caller = match checked {
             Ok(caller) => caller,
-            Err(AuthError::BadToken) => return Flow::Break(End::Close(Close::Forbidden)),
-            Err(AuthError::Unavailable) => return Flow::Break(End::Close(Close::TryAgainLater)),
+            Err(AuthError::BadToken) => return close_with(CloseCode::Forbidden),
+            Err(AuthError::Unavailable) => return close_with(CloseCode::TryAgainLater),
         };
         self.expires_at = caller
             .as_ref()
             .map(|viewer| Instant::now() + self.shared.authenticator.time_left(viewer).min(FAR_FUTURE));
         self.handshake = Handshake::Done(caller);
-        self.say(&ServerMessage::ConnectionAck)
+        self.send(&ServerMessage::ConnectionAck)
     }
 
-    fn subscribe(&mut self, id: String, request: GraphqlRequest, caller: Option<Viewer>) -> Flow {
-        let limits = &self.shared.limits.sockets;
-        let ended = match self.operations.begin(&id, limits.max_operations) {
-            Ok(ended) => ended,
-            Err(NotBegun::IdInUse) => {
-                return Flow::Break(End::Close(Close::SubscriberExists(id)));
-            }
-            Err(NotBegun::TooMany) => return self.refuse(&id, limits.max_operations),
+    fn on_subscribe(&mut self, id: String, request: Request) -> ControlFlow<CloseReason> {
+        let Handshake::Done(caller) = &self.handshake else {
+            return close_with(CloseCode::Unauthorized);
         };
-        let run = Run {
+        let limits = &self.shared.limits.sockets;
+        let ended = match self.operations.start(&id, limits.max_operations) {
+            Ok(ended) => ended,
+            Err(StartError::IdInUse) => return close_with(CloseCode::SubscriberExists(id)),
+            Err(StartError::TooMany) => {
+                let message = format!("this socket has {} operations under way", limits.max_operations);
+                let errors = request_errors(ErrorCode::RateLimited.error(message), &Trace::root());
+                return self.send(&ServerMessage::Error { id: &id, payload: &errors });
+            }
+        };
+        let task = OperationTask {
             id,
-            engine: self.shared.engine.clone(),
-            caller,
-            outbox: self.outbox.clone(),
+            executor: self.shared.executor.clone(),
+            caller: caller.clone(),
+            send_queue: self.send_queue.clone(),
             operations: self.operations.clone(),
             ended,
             max_message_bytes: limits.max_outgoing_bytes,
         };
-        self.tasks.spawn(run.run(request));
-        Flow::Continue(())
+        self.tasks.spawn(task.run(request));
+        ControlFlow::Continue(())
     }
 
-    fn refuse(&self, id: &str, limit: usize) -> Flow {
-        let error = ErrorCode::RateLimited.error(format!("this socket has {limit} operations under way"));
-        let result = GraphqlResult::request_error(error, Trace::root().id);
-        self.say(&ServerMessage::Error { id, payload: &result.errors })
-    }
-
-    fn check_peer(&mut self, dead_after: Duration) -> Flow {
-        if self.last_heard.elapsed() >= dead_after {
-            return Flow::Break(End::Gone);
+    fn ping(&mut self, dead_after: Duration) -> ControlFlow<CloseReason> {
+        if self.last_received.elapsed() >= dead_after {
+            return ControlFlow::Break(CloseReason::ConnectionLost);
         }
-        self.outbox.ping();
-        Flow::Continue(())
+        self.send_queue.ping();
+        ControlFlow::Continue(())
     }
 
-    fn say(&self, message: &ServerMessage<'_>) -> Flow {
-        match self.outbox.control(message) {
-            Ok(()) => Flow::Continue(()),
-            Err(overrun) => Flow::Break(overrun.into()),
+    /// Queues a message of the session itself; a client that doesn't read them is disconnected.
+    fn send(&self, message: &ServerMessage<'_>) -> ControlFlow<CloseReason> {
+        match self.send_queue.control(message) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(SlowClient) => ControlFlow::Break(CloseReason::ConnectionLost),
         }
     }
 
-    /// Ends the operations, writes a close frame, and waits, bounded, for the peer's.
-    pub(super) async fn close(mut self, close: Close) {
+    /// Ends the operations, writes a close frame, and waits, bounded, for the client's.
+    pub(super) async fn close(mut self, code: CloseCode) {
         self.tasks.abort_all();
-        let within = self.shared.limits.sockets.close_timeout;
-        self.outbox.close(&close, within).await;
-        self.part().await;
+        self.send_queue.close(&code, self.shared.limits.sockets.close_timeout).await;
+        self.drain().await;
     }
 
-    /// Reads until the peer has nothing more to say, bounded. The WebSocket layer's own answers are
-    /// written by reading.
-    async fn part(mut self) {
+    /// Reads until the client sends nothing more, bounded. The WebSocket layer writes its own answers while reading.
+    async fn drain(mut self) {
         let within = self.shared.limits.sockets.close_timeout;
-        let silence = async { while let Some(Ok(_)) = self.input.next().await {} };
-        let _ = tokio::time::timeout(within, silence).await;
+        let drained = async { while let Some(Ok(_)) = self.input.next().await {} };
+        let _ = tokio::time::timeout(within, drained).await;
         self.writer.abort();
     }
 }
 
-fn bad_request(reason: &'static str) -> Flow {
-    Flow::Break(End::Close(Close::BadRequest(reason.into())))
+impl Handshake {
+    /// Returns the outcome of checking a token, once; never ready while none is being checked.
+    async fn checked(&mut self) -> Result<Option<Viewer>, AuthError> {
+        match self {
+            Self::Checking(check) => check.await,
+            Self::Awaited | Self::Done(_) => pending().await,
+        }
+    }
+}
+
+fn close_with(code: CloseCode) -> ControlFlow<CloseReason> {
+    ControlFlow::Break(CloseReason::Gateway(code))
 }
 
 fn is_too_big(error: &axum::Error) -> bool {

@@ -2,13 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_graphql::{Executor, Request};
+use async_graphql::Executor;
 use futures::{SinkExt, StreamExt};
 use gateway::{
-    auth::{AuthConfig, Authenticator, Scopes, Viewer, mint},
+    auth::{AuthConfig, Authenticator, Scopes, mint},
     http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
 };
 use serde_json::{Value, json};
+use service_kit::{Liveness, Readiness};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -32,7 +33,8 @@ pub(crate) struct TestGateway {
 pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) auth: AuthConfig,
-    pub(crate) missing: Vec<String>,
+    pub(crate) readiness: Readiness,
+    pub(crate) liveness: Liveness,
     pub(crate) playground: Playground,
 }
 
@@ -41,7 +43,8 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             auth: AuthConfig::Mock { secret: SECRET.into() },
-            missing: Vec::new(),
+            readiness: Readiness::new(),
+            liveness: Liveness::new(),
             playground: Playground::default(),
         }
     }
@@ -77,13 +80,13 @@ impl TestGateway {
         let authenticator = Authenticator::new(options.auth).unwrap();
         let keys = authenticator.clone();
         let closing = lifecycle.closing.clone();
-        tokio::spawn(async move { keys.refresh_jwks(closing).await });
-        let missing = options.missing;
+        let signing_keys = options.readiness.condition("signing keys");
+        tokio::spawn(async move { keys.refresh_jwks(&signing_keys, closing).await });
         let router = GraphqlServer {
             executor,
-            data: Arc::new(|request: Request, caller: &Option<Viewer>| request.data(caller.clone())),
             authenticator,
-            readiness: Arc::new(move || missing.clone()),
+            readiness: options.readiness,
+            liveness: options.liveness,
             playground: options.playground,
             limits: options.limits,
             lifecycle: lifecycle.clone(),

@@ -1,16 +1,13 @@
-//! A schema with a field for everything that the edge has to deal with.
+//! A schema with a field for everything that the HTTP server has to deal with.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use async_graphql::{Context, Data, EmptyMutation, ID, Object, Schema, Subscription};
+use async_graphql::{Context, EmptyMutation, ID, Object, Schema, Subscription};
 use futures::{Stream, StreamExt, stream};
-use gateway::{
-    auth::Viewer,
-    http::{ErrorCode, PerExecution},
-};
+use gateway::{auth::Viewer, query::ErrorCode};
 use tokio::sync::broadcast;
 
 pub(crate) type Toy = Schema<Query, Mutation, Subscriptions>;
@@ -24,24 +21,15 @@ pub(crate) struct Inside {
     pub(crate) running: Arc<AtomicUsize>,
 }
 
-/// A number that no two executions share.
-struct Serial(u64);
-
 pub(crate) fn toy() -> (Toy, Arc<Inside>) {
     let inside = Arc::new(Inside {
         ticks: broadcast::channel(64).0,
         pulled: AtomicUsize::new(0),
         running: Arc::default(),
     });
-    let serial = AtomicU64::new(0);
     let schema = Schema::build(Query, Mutation, Subscriptions)
         .limit_complexity(1000)
         .data(Arc::clone(&inside))
-        .extension(PerExecution::new(move |_| {
-            let mut data = Data::default();
-            data.insert(Serial(serial.fetch_add(1, SeqCst)));
-            data
-        }))
         .finish();
     (schema, inside)
 }
@@ -141,11 +129,6 @@ pub(crate) struct Tick(i32);
 impl Tick {
     async fn value(&self) -> i32 {
         self.0
-    }
-
-    /// The number of this event's execution.
-    async fn serial(&self, ctx: &Context<'_>) -> u64 {
-        ctx.data_unchecked::<Serial>().0
     }
 
     async fn leaks(&self) -> async_graphql::Result<i32> {

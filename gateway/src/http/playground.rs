@@ -3,8 +3,6 @@
 //! Its files come from a CDN (or from `assets_url`), pinned by version and hash. Its own script is
 //! allowed by hash, and nothing else runs.
 
-mod assets;
-
 use std::sync::Arc;
 
 use axum::{
@@ -16,18 +14,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use self::assets::{Asset, CDN, SCRIPTS, STYLES};
-
-const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const PAGE: &str = include_str!("playground/page.html");
+const STYLE: &str = include_str!("playground/page.css");
+const SCRIPT: &str = include_str!("playground/page.js");
 
 /// What the page shows.
 #[derive(Clone)]
 pub struct Playground {
-    /// Where the files are, laid out like [`CDN`].
+    /// The base address of the files, laid out like [`CDN`].
     pub assets_url: String,
-    /// A token to fill in. Everybody who opens the page gets it: for mock mode only.
+    /// A token to fill in. Every browser that opens the page gets it: for mock mode only.
     pub token: Option<String>,
 }
 
@@ -61,13 +57,13 @@ struct Tab {
 
 const TABS: [Tab; 3] = [
     Tab {
-        query: include_str!("examples/create-order.graphql"),
-        variables: Some(include_str!("examples/create-order.json")),
+        query: include_str!("playground/examples/create-order.graphql"),
+        variables: Some(include_str!("playground/examples/create-order.json")),
     },
-    Tab { query: include_str!("examples/watch-orders.graphql"), variables: None },
+    Tab { query: include_str!("playground/examples/watch-orders.graphql"), variables: None },
     Tab {
-        query: include_str!("examples/my-orders.graphql"),
-        variables: Some(include_str!("examples/my-orders.json")),
+        query: include_str!("playground/examples/my-orders.graphql"),
+        variables: Some(include_str!("playground/examples/my-orders.json")),
     },
 ];
 
@@ -165,3 +161,63 @@ fn html_safe(text: &str) -> String {
 fn policy_safe(url: &str) -> String {
     url.replace(';', "%3B").replace(',', "%2C").replace(' ', "%20")
 }
+
+/// The base address of the files by default. It serves npm's files unchanged.
+pub const CDN: &str = "https://cdn.jsdelivr.net/npm";
+
+/// A file of an npm package. Browsers refuse it unless its bytes have this hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Asset {
+    /// The npm package.
+    pub package: &'static str,
+    /// The exact version.
+    pub version: &'static str,
+    /// The file's path inside the package.
+    pub path: &'static str,
+    /// Its SHA-384 as a subresource integrity value.
+    pub integrity: &'static str,
+}
+
+impl Asset {
+    /// The file's address below `base`, which has the layout of [`CDN`].
+    pub fn url(&self, base: &str) -> String {
+        let base = base.trim_end_matches('/');
+        format!("{base}/{}@{}/{}", self.package, self.version, self.path)
+    }
+}
+
+/// The page's style sheets.
+pub const STYLES: [Asset; 1] = [Asset {
+    package: "graphiql",
+    version: "4.1.2",
+    path: "graphiql.min.css",
+    integrity: "sha384-1el1QShFBnnXTx9x/Cprg82hZWKt0ry29OAYIXt05swbi0KcZDFoj0CWguMpopJr",
+}];
+
+/// The page's scripts, in the order they are loaded.
+pub const SCRIPTS: [Asset; 4] = [
+    Asset {
+        package: "react",
+        version: "18.3.1",
+        path: "umd/react.production.min.js",
+        integrity: "sha384-DGyLxAyjq0f9SPpVevD6IgztCFlnMF6oW/XQGmfe+IsZ8TqEiDrcHkMLKI6fiB/Z",
+    },
+    Asset {
+        package: "react-dom",
+        version: "18.3.1",
+        path: "umd/react-dom.production.min.js",
+        integrity: "sha384-gTGxhz21lVGYNMcdJOyq01Edg0jhn/c22nsx0kyqP0TxaV5WVdsSH1fSDUf5YJj1",
+    },
+    Asset {
+        package: "graphql-ws",
+        version: "6.0.6",
+        path: "umd/graphql-ws.min.js",
+        integrity: "sha384-L1uJSNgAjZOt7z6iPU+1qyztx98nQKw6uivIFC4oPZlOoimpFurLFG/Ysyo4BkAp",
+    },
+    Asset {
+        package: "graphiql",
+        version: "4.1.2",
+        path: "graphiql.min.js",
+        integrity: "sha384-9XdHu7ajgGJziD4J1zNBKQ842Q/+zZfDv+ib1eMhZWBH6hPAs806x+Jbcf0yNO6B",
+    },
+];

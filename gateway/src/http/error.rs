@@ -1,25 +1,23 @@
-//! Requests that never become an operation, and how each is told so.
+//! Requests that never become an operation, and the response to each.
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
 
-use super::{media::Media, reply::render};
-use crate::{
-    auth::AuthError,
-    http::{ErrorCode, GraphqlError, engine::OVERLOAD_PAUSE, outcome::GraphqlResult, trace::Trace},
-};
+use super::response::{ResponseFormat, respond_with};
+use crate::auth::AuthError;
+use crate::query::{ErrorCode, ExecutionResult, GraphqlError, OVERLOAD_RETRY_AFTER, Outcome, Trace};
 
-/// A refused request: a GraphQL error with a status that doesn't depend on the media type.
+/// A GraphQL error with a status that doesn't depend on the media type.
 #[derive(Debug)]
-pub(in crate::http) struct Refusal {
+pub(super) struct HttpError {
     status: StatusCode,
     error: GraphqlError,
     header: Option<(HeaderName, &'static str)>,
 }
 
-impl Refusal {
+impl HttpError {
     fn new(status: StatusCode, error: GraphqlError) -> Self {
         Self { status, error, header: None }
     }
@@ -36,7 +34,7 @@ impl Refusal {
 
     pub(super) fn not_acceptable() -> Self {
         let error = ErrorCode::BadUserInput
-            .error("answers are application/json or application/graphql-response+json, accept one of them");
+            .error("responses are application/json or application/graphql-response+json: accept one of them");
         Self::new(StatusCode::NOT_ACCEPTABLE, error)
     }
 
@@ -62,14 +60,14 @@ impl Refusal {
     }
 
     pub(super) fn payload_too_large(limit: usize) -> Self {
-        let error = ErrorCode::PayloadTooLarge.error(format!("the body is over {limit} bytes"));
+        let error = ErrorCode::PayloadTooLarge.error(format!("the body is larger than {limit} bytes"));
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, error)
     }
 
     pub(super) fn slow_body() -> Self {
         let error = ErrorCode::DeadlineExceeded
             .error("the body took too long to arrive")
-            .outcome(crate::http::Outcome::None)
+            .outcome(Outcome::None)
             .retryable(true);
         Self::new(StatusCode::REQUEST_TIMEOUT, error)
     }
@@ -83,9 +81,9 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
     }
 
-    pub(super) fn respond(self, media: Media, trace: &Trace) -> Response {
-        let result = GraphqlResult::request_error(self.error, trace.id);
-        let mut response = render(self.status, media, &result);
+    pub(super) fn respond(self, format: ResponseFormat, trace: &Trace) -> Response {
+        let result = ExecutionResult::request_error(self.error, trace);
+        let mut response = respond_with(self.status, result, format);
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
@@ -93,20 +91,20 @@ impl Refusal {
     }
 }
 
-/// Errors without a status of their own mean that the gateway can't serve just now.
-impl From<GraphqlError> for Refusal {
+/// An error without a status of its own means that the gateway can't serve the request at the moment.
+impl From<GraphqlError> for HttpError {
     fn from(error: GraphqlError) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 }
 
-impl From<AuthError> for Refusal {
+impl From<AuthError> for HttpError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::BadToken => Self::bad_token(),
             AuthError::Unavailable => ErrorCode::ServiceUnavailable
                 .error("tokens can't be checked at the moment")
-                .retry_after(OVERLOAD_PAUSE)
+                .retry_after(OVERLOAD_RETRY_AFTER)
                 .into(),
         }
     }

@@ -1,0 +1,138 @@
+//! HTTP responses: which of the two media types they have, their status and headers.
+
+use async_graphql_axum::GraphQLResponse;
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use crate::query::{ErrorCode, ExecutionResult, OVERLOAD_RETRY_AFTER};
+
+/// The media type of a response. It also decides the status of request errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResponseFormat {
+    /// `application/json`: 200 for every well-formed request, as old clients expect.
+    Json,
+    /// `application/graphql-response+json`: the status says whether the document was executed.
+    GraphqlResponse,
+}
+
+impl ResponseFormat {
+    /// Returns what the client prefers; `application/json` if it doesn't say, none if it accepts neither. Between equals
+    /// the newer type wins, which only clients that know it list.
+    pub(super) fn preferred(headers: &HeaderMap) -> Option<Self> {
+        let mut accepted = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter(|range| !range.trim().is_empty())
+            .peekable();
+        if accepted.peek().is_none() {
+            return Some(Self::Json);
+        }
+        let (mut json, mut graphql) = (0.0_f32, 0.0_f32);
+        for range in accepted {
+            let (name, quality) = quality(range);
+            match name.as_str() {
+                "application/graphql-response+json" => graphql = graphql.max(quality),
+                "application/json" | "application/*" | "*/*" => json = json.max(quality),
+                _ => {}
+            }
+        }
+        match (json > 0.0, graphql > 0.0) {
+            (false, false) => None,
+            (true, false) => Some(Self::Json),
+            (true, true) if json > graphql => Some(Self::Json),
+            (_, true) => Some(Self::GraphqlResponse),
+        }
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+        }
+    }
+}
+
+/// Returns a media range's name and its weight (RFC 9110, section 12.4.2).
+fn quality(range: &str) -> (String, f32) {
+    let mut parts = range.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let quality = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case("q"))
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(1.0);
+    (name, quality)
+}
+
+/// Returns the response to a request that was understood.
+pub(super) fn respond(result: ExecutionResult, format: ResponseFormat) -> Response {
+    let status = match &result {
+        ExecutionResult::Executed(_) => StatusCode::OK,
+        ExecutionResult::RequestError { errors } => match (errors.first().and_then(ErrorCode::of), format) {
+            (Some(ErrorCode::InternalServerError), _) => StatusCode::INTERNAL_SERVER_ERROR,
+            (Some(ErrorCode::DeadlineExceeded), _) => StatusCode::GATEWAY_TIMEOUT,
+            (Some(ErrorCode::Overloaded | ErrorCode::ServiceUnavailable), _) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            (_, ResponseFormat::Json) => StatusCode::OK,
+            (_, ResponseFormat::GraphqlResponse) => StatusCode::BAD_REQUEST,
+        },
+    };
+    respond_with(status, result, format)
+}
+
+/// Returns a response with this status. One that asks the client to come back later says when.
+pub(super) fn respond_with(status: StatusCode, result: ExecutionResult, format: ResponseFormat) -> Response {
+    let mut response = match result {
+        ExecutionResult::Executed(response) => GraphQLResponse::from(response).into_response(),
+        // GraphQLResponse always writes a `data` entry, which says that the document was executed.
+        ExecutionResult::RequestError { .. } => Json(result).into_response(),
+    };
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    // Responses differ by viewer and by media type; no cache may keep one for another viewer.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, OVERLOAD_RETRY_AFTER.as_secs().into());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_media_type_is_what_the_client_likes_best() {
+        let (json, graphql) = (Some(ResponseFormat::Json), Some(ResponseFormat::GraphqlResponse));
+        for (accept, expected) in [
+            ("", json),
+            ("*/*", json),
+            ("application/*", json),
+            ("application/json", json),
+            ("application/json; charset=utf-8", json),
+            ("application/graphql-response+json", graphql),
+            ("Application/GraphQL-Response+JSON; charset=utf-8", graphql),
+            ("application/json, application/graphql-response+json", graphql),
+            ("application/graphql-response+json, */*;q=0.5", graphql),
+            ("application/graphql-response+json;q=0.5, application/json", json),
+            ("application/graphql-response+json;q=0, */*", json),
+            ("text/html, */*;q=0.8", json),
+            ("text/html", None),
+            ("application/json;q=0", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(ResponseFormat::preferred(&headers), expected, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The protocol's messages and close codes.
+
+use std::borrow::Cow;
+
+use async_graphql::{Request, ServerError};
+use axum::extract::ws::CloseFrame;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::http::body;
+use crate::query::ExecutionResult;
+
+/// Clients choose ids; longer ones are refused.
+const MAX_ID_BYTES: usize = 256;
+
+/// A close frame's reason has room for 123 bytes (RFC 6455, section 5.5).
+const MAX_REASON_BYTES: usize = 123;
+
+/// What a client may send.
+#[derive(Debug)]
+pub(super) enum ClientMessage {
+    ConnectionInit { payload: Map<String, Value> },
+    Ping { payload: Option<Map<String, Value>> },
+    Pong,
+    Subscribe { id: String, request: Box<Request> },
+    Complete { id: String },
+}
+
+impl ClientMessage {
+    /// Reads a message; the error tells the client what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
+            return Err("a message must be a JSON object");
+        };
+        let Some(Value::String(kind)) = fields.remove("type") else {
+            return Err("a message must have a type");
+        };
+        let id = match fields.remove("id") {
+            Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => Ok(id),
+            _ => Err("id must be a string of 1 to 256 bytes"),
+        };
+        let payload = match fields.remove("payload") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(payload)) => Ok(Some(payload)),
+            Some(_) => Err("payload must be an object"),
+        };
+        match kind.as_str() {
+            "connection_init" => Ok(Self::ConnectionInit { payload: payload?.unwrap_or_default() }),
+            "ping" => Ok(Self::Ping { payload: payload? }),
+            "pong" => payload.map(|_| Self::Pong),
+            "complete" => Ok(Self::Complete { id: id? }),
+            "subscribe" => {
+                let id = id?;
+                let payload = payload?.ok_or("a subscribe message must have a payload")?;
+                Ok(Self::Subscribe { id, request: Box::new(body::from_json(payload)?) })
+            }
+            _ => Err("unknown message type"),
+        }
+    }
+}
+
+/// What the gateway sends.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ServerMessage<'a> {
+    ConnectionAck,
+    Pong {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<Map<String, Value>>,
+    },
+    Next {
+        id: &'a str,
+        payload: &'a ExecutionResult,
+    },
+    /// Ends the operation; carries the errors of a request that was not executed.
+    Error {
+        id: &'a str,
+        payload: &'a [ServerError],
+    },
+    Complete {
+        id: &'a str,
+    },
+}
+
+impl ServerMessage<'_> {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("messages are made of JSON's own types")
+    }
+}
+
+/// Why the gateway closes a socket.
+#[derive(Debug)]
+pub(super) enum CloseCode {
+    /// The gateway is stopping.
+    GoingAway,
+    /// A message over the limit.
+    MessageTooBig,
+    /// The keys to check a token with are missing; the same token may be accepted later.
+    TryAgainLater,
+    /// A message that is not one of the protocol's.
+    BadRequest(&'static str),
+    /// An operation before the handshake.
+    Unauthorized,
+    /// A token that is not valid.
+    Forbidden,
+    /// The token has ended.
+    TokenExpired,
+    /// The client offers none of the subprotocols that the gateway speaks.
+    SubprotocolNotAcceptable,
+    /// No `connection_init` in time.
+    InitTimeout,
+    /// An operation under an id that is in use.
+    SubscriberExists(String),
+    /// A second `connection_init`.
+    TooManyInits,
+}
+
+impl CloseCode {
+    pub(super) fn frame(&self) -> CloseFrame {
+        let (code, reason): (u16, Cow<'_, str>) = match self {
+            Self::GoingAway => (1001, "going away".into()),
+            Self::MessageTooBig => (1009, "message too big".into()),
+            Self::TryAgainLater => (1013, "try again later".into()),
+            Self::BadRequest(reason) => (4400, (*reason).into()),
+            Self::Unauthorized => (4401, "Unauthorized".into()),
+            Self::Forbidden => (4403, "Forbidden".into()),
+            Self::TokenExpired => (4403, "token expired".into()),
+            Self::SubprotocolNotAcceptable => (4406, "Subprotocol not acceptable".into()),
+            Self::InitTimeout => (4408, "Connection initialisation timeout".into()),
+            Self::SubscriberExists(id) => (4409, format!("Subscriber for {id} already exists").into()),
+            Self::TooManyInits => (4429, "Too many initialisation requests".into()),
+        };
+        let end = reason.floor_char_boundary(MAX_REASON_BYTES);
+        CloseFrame { code, reason: reason[..end].into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_cut_to_what_a_close_frame_holds() {
+        let frame = CloseCode::SubscriberExists("ü".repeat(200)).frame();
+        assert_eq!(frame.code, 4409);
+        assert!(frame.reason.len() <= MAX_REASON_BYTES);
+        assert!(frame.reason.starts_with("Subscriber for ü"));
+    }
+}

@@ -1,0 +1,336 @@
+//! Bounds on a document: on its tokens before it is parsed, on what it selects before it is executed.
+//!
+//! async-graphql bounds complexity and recursion. Its other limits count something else: depth without `__typename`,
+//! aliases over all operations of the document, directives for each field alone. It also resolves each spread anew, so
+//! that its own checks are only safe behind the bound on selections.
+
+use std::collections::HashMap;
+
+use async_graphql::{
+    Pos, ServerError,
+    parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet},
+};
+
+use super::ErrorCode;
+
+/// Bounds on a document.
+///
+/// Complexity is the schema's to weigh: give its builder `limit_complexity`.
+#[derive(Clone, Debug)]
+pub struct DocumentLimits {
+    /// Lexical tokens, counted before parsing.
+    pub max_tokens: usize,
+    /// How deep brackets may nest, counted before parsing: the parser recurses.
+    pub max_nesting: usize,
+    /// How deep fields may nest, fragments resolved. The standard introspection query needs 15.
+    pub max_depth: usize,
+    /// Fields of the operation's root type, fragments resolved.
+    pub max_root_fields: usize,
+    /// Aliases, fragments resolved.
+    pub max_aliases: usize,
+    /// Selections, fragments resolved. Fragments that spread fragments double with each level.
+    pub max_selections: usize,
+    /// Directives, fragments resolved.
+    pub max_directives: usize,
+    /// Bytes of document text whose parsed form is kept.
+    pub cache_bytes: u64,
+}
+
+impl Default for DocumentLimits {
+    fn default() -> Self {
+        Self {
+            max_tokens: 5000,
+            max_nesting: 64,
+            max_depth: 20,
+            max_root_fields: 20,
+            max_aliases: 50,
+            max_selections: 2000,
+            max_directives: 50,
+            cache_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Counts tokens and nested brackets without parsing.
+pub(super) fn check_tokens(text: &str, limits: &DocumentLimits) -> Result<(), ServerError> {
+    let too_complex = |what: &str, limit: usize| {
+        let error = ErrorCode::QueryTooComplex.error(format!("the document has more than {limit} {what}"));
+        Err(error.into())
+    };
+    let (mut tokens, mut nesting) = (0_usize, 0_usize);
+    let mut rest = text.as_bytes();
+    while let Some(&byte) = rest.first() {
+        let length = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xEF | 0xBB | 0xBF => {
+                rest = &rest[1..];
+                continue;
+            }
+            b'#' => {
+                let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+                rest = &rest[end.unwrap_or(rest.len())..];
+                continue;
+            }
+            b'"' => string_length(rest),
+            b'.' if rest.starts_with(b"...") => 3,
+            _ if is_word(byte) => rest.iter().take_while(|byte| is_word(**byte)).count(),
+            _ => 1,
+        };
+        match byte {
+            b'{' | b'[' | b'(' => nesting += 1,
+            b'}' | b']' | b')' => nesting = nesting.saturating_sub(1),
+            _ => {}
+        }
+        tokens += 1;
+        if tokens > limits.max_tokens {
+            return too_complex("tokens", limits.max_tokens);
+        }
+        if nesting > limits.max_nesting {
+            return too_complex("nested brackets", limits.max_nesting);
+        }
+        rest = &rest[length..];
+    }
+    Ok(())
+}
+
+/// Returns the length of the string at the start of `text`, quotes included; all of it if the string never ends.
+fn string_length(text: &[u8]) -> usize {
+    let (quote, escape): (&[u8], &[u8]) =
+        if text.starts_with(b"\"\"\"") { (b"\"\"\"", b"\\\"\"\"") } else { (b"\"", b"\\") };
+    let is_block = quote.len() == 3;
+    let mut at = quote.len();
+    while at < text.len() {
+        let rest = &text[at..];
+        if rest.starts_with(escape) {
+            at += if is_block { escape.len() } else { 2 };
+        } else if rest.starts_with(quote) {
+            return at + quote.len();
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// How many selection sets may stand inside one another before measuring stops: it recurses along them. async-graphql
+/// bounds the same, fragments counted wherever they are spread.
+const MAX_LEVELS: usize = 32;
+
+/// Checks what a document selects, with every fragment counted wherever it is spread.
+///
+/// Each fragment is measured once and its size added at each spread, so that measuring takes no longer than reading the
+/// document, however much the document would expand to.
+pub(super) fn check_shape(document: &ExecutableDocument, limits: &DocumentLimits) -> Result<(), ServerError> {
+    let mut measure = Measure { document, fragments: HashMap::new(), level: 0 };
+    for (_, operation) in document.operations.iter() {
+        let size = measure.selection_set(&operation.node.selection_set.node)?;
+        let bounds = [
+            ("nested fields", size.depth, limits.max_depth),
+            ("root fields", size.own_fields, limits.max_root_fields),
+            ("aliases", size.aliases, limits.max_aliases),
+            ("selections", size.selections, limits.max_selections),
+            ("directives", size.directives, limits.max_directives),
+        ];
+        if let Some((what, _, limit)) = bounds.iter().find(|(_, size, limit)| size > limit) {
+            let message = format!("the operation has more than {limit} {what}");
+            return Err(at(operation.pos, ErrorCode::QueryTooComplex, message));
+        }
+        // GraphQL, section 5.2.3.1. async-graphql would run them side by side.
+        if operation.node.ty == OperationType::Subscription && size.own_fields > 1 {
+            let message = "a subscription selects exactly one root field".into();
+            return Err(at(operation.pos, ErrorCode::GraphqlValidationFailed, message));
+        }
+    }
+    Ok(())
+}
+
+/// The size of a selection set with its fragments resolved. Sums saturate.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    depth: usize,
+    own_fields: usize,
+    aliases: usize,
+    selections: usize,
+    directives: usize,
+}
+
+impl Size {
+    /// Adds what stands inside the same selection set.
+    fn add(&mut self, other: Self) {
+        self.depth = self.depth.max(other.depth);
+        self.own_fields = self.own_fields.saturating_add(other.own_fields);
+        self.aliases = self.aliases.saturating_add(other.aliases);
+        self.selections = self.selections.saturating_add(other.selections);
+        self.directives = self.directives.saturating_add(other.directives);
+    }
+
+    /// Returns the size of a field with this selection set.
+    fn as_field(mut self, aliased: bool) -> Self {
+        self.depth = self.depth.saturating_add(1);
+        self.own_fields = 1;
+        self.aliases = self.aliases.saturating_add(usize::from(aliased));
+        self
+    }
+}
+
+struct Measure<'a> {
+    document: &'a ExecutableDocument,
+    /// None while a fragment is being measured: a spread of it then stands inside itself.
+    fragments: HashMap<&'a str, Option<Size>>,
+    level: usize,
+}
+
+impl<'a> Measure<'a> {
+    fn selection_set(&mut self, set: &'a SelectionSet) -> Result<Size, ServerError> {
+        if self.level > MAX_LEVELS {
+            let message = format!("the operation has more than {MAX_LEVELS} nested selection sets");
+            return Err(ErrorCode::QueryTooComplex.error(message).into());
+        }
+        self.level += 1;
+        let mut size = Size::default();
+        for selection in &set.items {
+            size.add(match &selection.node {
+                Selection::Field(field) if field.node.selection_set.node.items.is_empty() => {
+                    Size::default().as_field(field.node.alias.is_some())
+                }
+                Selection::Field(field) => {
+                    self.selection_set(&field.node.selection_set.node)?.as_field(field.node.alias.is_some())
+                }
+                Selection::InlineFragment(fragment) => {
+                    self.selection_set(&fragment.node.selection_set.node)?
+                }
+                Selection::FragmentSpread(spread) => {
+                    self.fragment(&spread.node.fragment_name.node, selection.pos)?
+                }
+            });
+            size.selections = size.selections.saturating_add(1);
+            size.directives = size.directives.saturating_add(selection.node.directives().len());
+        }
+        self.level -= 1;
+        Ok(size)
+    }
+
+    fn fragment(&mut self, name: &'a str, pos: Pos) -> Result<Size, ServerError> {
+        if let Some(known) = self.fragments.get(name) {
+            return known.ok_or_else(|| {
+                let message = format!("the fragment \"{name}\" spreads itself");
+                at(pos, ErrorCode::GraphqlValidationFailed, message)
+            });
+        }
+        // A spread of no fragment is left to validation, which names it well.
+        let Some(fragment) = self.document.fragments.get(name) else {
+            return Ok(Size::default());
+        };
+        self.fragments.insert(name, None);
+        let size = self.selection_set(&fragment.node.selection_set.node)?;
+        self.fragments.insert(name, Some(size));
+        Ok(size)
+    }
+}
+
+fn at(pos: Pos, code: ErrorCode, message: String) -> ServerError {
+    ServerError { locations: vec![pos], ..code.error(message).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+
+    use super::*;
+
+    fn code(text: &str, limits: DocumentLimits) -> Option<ErrorCode> {
+        let document = parse_query(text).expect("the test's document parses");
+        let error = check_shape(&document, &limits).err()?;
+        ErrorCode::of(&error)
+    }
+
+    #[test]
+    fn fragments_that_double_at_each_level_are_refused_quickly() {
+        let mut text = String::from("{ ...F0 ...F0 } fragment F60 on Query { a }");
+        for level in 0..60 {
+            let next = level + 1;
+            text += &format!(" fragment F{level} on Query {{ ...F{next} ...F{next} }}");
+        }
+        let limits = DocumentLimits::default();
+        assert_eq!(code(&text, limits), Some(ErrorCode::QueryTooComplex));
+    }
+
+    #[test]
+    fn a_long_chain_of_fragments_is_refused() {
+        let mut text = String::from("{ ...F0 } fragment F600 on Query { a }");
+        for level in 0..600 {
+            let next = level + 1;
+            text += &format!(" fragment F{level} on Query {{ ...F{next} }}");
+        }
+        let limits = DocumentLimits::default();
+        assert_eq!(code(&text, limits), Some(ErrorCode::QueryTooComplex));
+    }
+
+    #[test]
+    fn a_fragment_that_spreads_itself_is_invalid() {
+        let text = "{ ...A } fragment A on Query { ...B } fragment B on Query { a { ...A } }";
+        assert_eq!(code(text, DocumentLimits::default()), Some(ErrorCode::GraphqlValidationFailed));
+    }
+
+    #[test]
+    fn a_subscription_with_two_root_fields_is_invalid() {
+        for text in ["subscription { a b }", "subscription { ...F } fragment F on S { a b }"] {
+            assert_eq!(
+                code(text, DocumentLimits::default()),
+                Some(ErrorCode::GraphqlValidationFailed),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_bound_holds_at_its_value_and_not_beyond() {
+        let at_limit = DocumentLimits {
+            max_depth: 2,
+            max_root_fields: 2,
+            max_aliases: 1,
+            max_selections: 3,
+            max_directives: 1,
+            ..DocumentLimits::default()
+        };
+        assert_eq!(code("{ x: a { b } c @include(if: true) }", at_limit.clone()), None);
+        for beyond in [
+            "{ a { b { c } } }",
+            "{ a b c }",
+            "{ x: a y: b }",
+            "{ a { b c d } }",
+            "{ a @include(if: true) b @skip(if: false) }",
+        ] {
+            assert_eq!(code(beyond, at_limit.clone()), Some(ErrorCode::QueryTooComplex), "{beyond}");
+        }
+    }
+
+    fn passes(text: &str, max_tokens: usize, max_nesting: usize) -> bool {
+        let limits = DocumentLimits { max_tokens, max_nesting, ..DocumentLimits::default() };
+        check_tokens(text, &limits).is_ok()
+    }
+
+    #[test]
+    fn tokens_are_counted_without_blanks_commas_and_comments() {
+        let text = "query Q { a(x: 10, y: \"} \\\" {\") # comment { { {\n ...F }";
+        // query Q { a ( x : 10 y : "" ) ... F }
+        assert!(passes(text, 15, 2));
+        assert!(!passes(text, 14, 2));
+    }
+
+    #[test]
+    fn brackets_inside_strings_do_not_nest() {
+        assert!(passes(r#"{ a(x: """ {{{{ \""" {{ """) }"#, 100, 2));
+        assert!(!passes("{ a { b { c } } }", 100, 2));
+    }
+
+    #[test]
+    fn unfinished_strings_end_the_scan() {
+        for text in ["\"", "\"\"\"", "\"\\", "\"\"\"\\\"\"", "\"a"] {
+            assert!(passes(text, 100, 10), "{text}");
+        }
+    }
+}
