@@ -25,10 +25,7 @@ mod timer;
 mod broker;
 mod manual;
 
-mod lock;
-
 pub use broker::{EmbeddedBroker, Storage};
 pub use journal::{OpenError, integrity_check};
-pub use lock::{DataDirLock, LockError};
 pub use manual::ManualBroker;
 pub use queues::MAX_MESSAGE_BYTES;

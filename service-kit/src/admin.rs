@@ -1,9 +1,5 @@
 //! The endpoints for whoever runs the process: `/livez`, `/readyz` and `/metrics`, on a port of their own.
 
-mod desk;
-
-pub use desk::ADMIN_REQUEST_PATH;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

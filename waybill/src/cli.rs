@@ -7,9 +7,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use service_kit::config::with_defaults;
 use service_kit::runtime::report;
 
-use crate::operator::{Verdict, audit, dead_letters, doctor};
+use crate::operator::audit;
 use crate::tools::{import, stock};
-use crate::{health, token, up};
+use crate::{dead_letters, doctor, health, token, up};
 
 const NAME: &str = "waybill";
 
@@ -53,12 +53,12 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Command::Up(args) => service_kit::run(NAME, |shutdown| up::main(*args, shutdown)),
-        Command::Token(args) => ended("waybill token", token::run(&args).map(|()| Verdict::Fine)),
+        Command::Token(args) => ended("waybill token", token::run(&args).map(|()| ExitCode::SUCCESS)),
         Command::Stock(args) => brief("waybill stock", stock::run(args)),
         Command::Import(args) => brief("waybill import", import::run(args)),
-        Command::DeadLetters(args) => judging("waybill dead-letters", dead_letters::run(args)),
-        Command::Doctor(args) => judging("waybill doctor", doctor::run(args)),
-        Command::Audit(args) => judging("waybill audit", audit::run(args)),
+        Command::DeadLetters(args) => run_command("waybill dead-letters", dead_letters::run(args)),
+        Command::Doctor(args) => run_command("waybill doctor", doctor::run(args)),
+        Command::Audit(args) => run_command("waybill audit", audit::run(args)),
         Command::Health(args) => brief("waybill health", health::run(&args)),
     }
 }
@@ -110,24 +110,21 @@ fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<Os
     arguments
 }
 
-/// Runs a command that is over soon.
-fn brief(name: &str, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    judging(name, async { work.await.map(|()| Verdict::Fine) })
+/// Runs a command that ends well or not at all.
+fn brief(name: &str, command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    run_command(name, async { command.await.map(|()| ExitCode::SUCCESS) })
 }
 
-/// Runs a command that is over soon, and may end well without all being well.
-fn judging(name: &str, work: impl Future<Output = anyhow::Result<Verdict>>) -> ExitCode {
+/// Runs a command whose exit code says what it found.
+fn run_command(name: &str, command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => ended(name, runtime.block_on(work)),
+        Ok(runtime) => ended(name, runtime.block_on(command)),
         Err(error) => report(name, &anyhow::Error::new(error).context("cannot start a runtime")),
     }
 }
 
-fn ended(name: &str, result: anyhow::Result<impl Into<ExitCode>>) -> ExitCode {
-    match result {
-        Ok(ending) => ending.into(),
-        Err(error) => report(name, &error),
-    }
+fn ended(name: &str, result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| report(name, &error))
 }
 
 #[cfg(test)]

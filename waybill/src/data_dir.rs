@@ -1,15 +1,16 @@
-//! The folder in which `waybill up` keeps what it must not forget.
+//! The folder in which `waybill up` keeps its files: its lock, its secrets and its databases.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 use service_kit::config::{ConfigErrors, Secret};
 
-use crate::secret_file;
+/// Hexadecimal digits of a generated secret: 256 bits.
+const SECRET_DIGITS: usize = 64;
 
 /// Where the files are.
 #[derive(Args, Debug, Clone)]
@@ -21,12 +22,12 @@ pub(crate) struct DataDirArgs {
 }
 
 impl DataDirArgs {
-    /// The folder; what is wrong goes to `errors`.
+    /// Returns the folder; adds what is wrong to `errors`.
     pub(crate) fn check(&self, errors: &mut ConfigErrors) -> DataDir {
         if self.data_dir.as_os_str().is_empty() {
             errors.add("DATA_DIR", "empty; give the path of a folder");
         }
-        DataDir(self.data_dir.clone())
+        DataDir::new(self.data_dir.clone())
     }
 }
 
@@ -35,12 +36,40 @@ impl DataDirArgs {
 pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
-    /// Makes the folder, readable by its owner alone, unless it is there, and sees that files can be made in it.
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Creates the folder, readable by its owner alone, unless it exists, and checks that files can be created in it.
     pub(crate) fn prepare(&self) -> anyhow::Result<()> {
         let unusable = || format!("cannot use {} (DATA_DIR)", self.0.display());
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).with_context(unusable)?;
         let probe = self.0.join(".writable");
         fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(unusable)
+    }
+
+    /// Locks the folder, which has to exist, without waiting.
+    ///
+    /// The file stays when the lock is given up: removing it would let two processes lock two files of the same name.
+    pub(crate) fn lock(&self) -> Result<DataDirLock, LockError> {
+        let path = self.0.join("lock");
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { directory: self.0.clone(), pid: pid_in(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        write_pid(&mut file).map_err(failed)?;
+        Ok(DataDirLock { _file: file })
     }
 
     /// The folder itself.
@@ -58,35 +87,94 @@ impl DataDir {
         self.0.join(format!("{tables}.sqlite"))
     }
 
-    /// The secret that tokens are signed with where none was given.
+    /// The file in which the running process names the address of its admin endpoint.
+    pub(crate) fn admin_file(&self) -> PathBuf {
+        self.0.join("admin.json")
+    }
+
+    /// The file of the secret that tokens are signed with if none is configured.
     pub(crate) fn jwt_secret_file(&self) -> PathBuf {
         self.0.join("jwt-secret")
     }
 
-    /// That secret, made up at the first call.
+    /// Returns that secret, which the first call generates.
     pub(crate) fn jwt_secret(&self) -> anyhow::Result<Secret> {
-        let path = self.jwt_secret_file();
-        secret_file::read_or_make(&path).with_context(|| format!("cannot use {}", path.display()))
+        if let Some(secret) = self.known_jwt_secret()? {
+            return Ok(secret);
+        }
+        let (path, secret) = (self.jwt_secret_file(), random_secret());
+        write_secret(&path, secret.expose()).with_context(|| format!("cannot use {}", path.display()))?;
+        Ok(secret)
     }
 
-    /// That secret, if there is one.
+    /// Returns that secret, if there is one.
     pub(crate) fn known_jwt_secret(&self) -> anyhow::Result<Option<Secret>> {
         let path = self.jwt_secret_file();
-        match secret_file::read(&path) {
+        match read_secret(&path) {
             Ok(secret) => Ok(Some(secret)),
-            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
-
-    /// Where the running process says how the operator's commands reach it.
-    pub(crate) fn desk_file(&self) -> PathBuf {
-        self.0.join("desk.json")
-    }
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+/// The lock of a data folder, held until the value is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct DataDirLock {
+    _file: File,
+}
+
+/// Why the folder could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LockError {
+    #[error("{directory} is in use by {}", .pid.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
+    Held {
+        directory: PathBuf,
+        /// The process that holds the lock, if its file names one.
+        pid: Option<u32>,
+    },
+    #[error("{path} cannot be locked: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+fn pid_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.rewind()?;
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())
+}
+
+/// Generates a secret of 256 random bits.
+pub(crate) fn random_secret() -> Secret {
+    Secret::new(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()))
+}
+
+/// Writes `text` and a line break into the file, whole or not at all, readable by its owner alone from its first moment.
+pub(crate) fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let _ = fs::remove_file(&draft);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+fn read_secret(path: &Path) -> io::Result<Secret> {
+    let text = fs::read_to_string(path)?;
+    let text = text.trim();
+    if text.len() < SECRET_DIGITS {
+        let problem =
+            format!("it holds no secret of {SECRET_DIGITS} digits; delete it to have a new one made");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+    }
+    Ok(Secret::new(text))
 }
 
 #[cfg(test)]
@@ -95,28 +183,67 @@ mod tests {
 
     use super::*;
 
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
     #[test]
     fn the_folder_is_made_for_its_owner_alone() {
         let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("shops/main");
-        DataDir(folder.clone()).prepare().unwrap();
-        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        let folder = parent.path().join("systems/main");
+        DataDir::new(&folder).prepare().unwrap();
+        assert_eq!(mode(&folder), 0o700);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
 
     #[test]
     fn a_folder_that_cannot_be_is_named() {
-        let error = DataDir("/dev/null/waybill".into()).prepare().unwrap_err();
+        let error = DataDir::new("/dev/null/waybill").prepare().unwrap_err();
         assert!(format!("{error:#}").starts_with("cannot use /dev/null/waybill (DATA_DIR): "), "{error:#}");
     }
 
     #[test]
-    fn the_secret_is_made_once() {
+    fn a_data_directory_has_one_holder_who_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let data_dir = DataDir(folder.path().to_owned());
+        let data_dir = DataDir::new(folder.path());
+        let held = data_dir.lock().unwrap();
+        let error = data_dir.lock().unwrap_err();
+        assert!(matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id()));
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        drop(held);
+        data_dir.lock().unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_does_not_exist_is_an_error_with_its_path() {
+        let error = DataDir::new("/nowhere/at/all").lock().unwrap_err();
+        assert!(error.to_string().contains("/nowhere/at/all/lock"), "{error}");
+    }
+
+    #[test]
+    fn the_secret_is_made_once_and_readable_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(folder.path());
         assert!(data_dir.known_jwt_secret().unwrap().is_none());
         let secret = data_dir.jwt_secret().unwrap();
+        assert_eq!(secret.expose().len(), SECRET_DIGITS);
+        assert_eq!(mode(&data_dir.jwt_secret_file()), 0o600);
         assert_eq!(data_dir.jwt_secret().unwrap(), secret);
         assert_eq!(data_dir.known_jwt_secret().unwrap(), Some(secret));
+    }
+
+    #[test]
+    fn two_secrets_differ() {
+        assert_ne!(random_secret(), random_secret());
+    }
+
+    #[test]
+    fn a_file_that_was_emptied_signs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(folder.path());
+        fs::write(data_dir.jwt_secret_file(), "\n").unwrap();
+        let error = data_dir.jwt_secret().unwrap_err();
+        assert!(error.to_string().starts_with("cannot read "), "{error:#}");
+        assert!(format!("{error:#}").contains("it holds no secret of 64 digits"), "{error:#}");
     }
 }

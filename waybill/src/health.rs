@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use crate::http;
+use crate::admin::http_client;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Ask a process whether it is well
 ///
-/// Exits with 0 where the address answers 200 within five seconds, and with 1 and the reason where it doesn't.
+/// Exits with 0 if the address answers 200 within five seconds, and with 1 and the reason if it doesn't.
 #[derive(Args, Debug)]
 pub(crate) struct HealthArgs {
     /// Address of a health endpoint: /readyz or /livez of any process
@@ -19,11 +19,11 @@ pub(crate) struct HealthArgs {
     url: String,
 }
 
-/// Asks once.
+/// Runs the command.
 pub(crate) async fn run(args: &HealthArgs) -> anyhow::Result<()> {
     let url = &args.url;
     let response =
-        http::client(LIMIT)?.get(url).send().await.with_context(|| format!("no answer from {url}"))?;
+        http_client(LIMIT)?.get(url).send().await.with_context(|| format!("no answer from {url}"))?;
     let status = response.status();
     let body = response.text().await.unwrap_or_default();
     ensure!(status.is_success(), "{url} answers {status}: {body}");

@@ -1,18 +1,21 @@
-//! The command `waybill`: the whole system in one process, and the tools of whoever runs it.
+//! The command `waybill`: the whole system in one process, and the commands of its operator.
 
-mod backing;
 mod cli;
-mod data_dir;
-mod desk;
-mod health;
-mod http;
-mod operator;
 mod output;
-mod secret_file;
-mod shop;
-mod token;
-mod tools;
+
+mod data_dir;
+mod infrastructure;
+mod services;
 mod up;
+
+mod admin;
+mod dead_letters;
+mod doctor;
+mod operator;
+mod tools;
+
+mod health;
+mod token;
 
 use std::process::ExitCode;
 

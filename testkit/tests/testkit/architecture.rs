@@ -97,7 +97,7 @@ fn only_what_owns_tables_reaches_a_database() {
 
 #[test]
 fn only_the_gateway_and_the_admin_endpoints_serve_http() {
-    assert_only(["gateway", "service-kit"], "axum");
+    assert_only(["gateway", "service-kit", "waybill"], "axum");
 }
 
 #[test]

@@ -10,18 +10,17 @@ mod violation;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::ensure;
-use bus::topology::RetryDelays;
 use clap::Args;
 use schema::ids::OrderId;
 use service_kit::config::ConfigErrors;
 use tokio::time::Instant;
 
-use super::Verdict;
-use super::print::OutputArgs;
-use super::reach::{Reach, ReachArgs};
+use crate::admin::{AdminAddressArgs, AdminConnection};
+use crate::output::OutputArgs;
 use client_log::ClientLog;
 use reading::{Counts, Reading};
 use report::Report;
@@ -50,33 +49,33 @@ pub(crate) struct AuditArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    reach: ReachArgs,
+    address: AdminAddressArgs,
 }
 
 /// Runs the command.
-pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<Verdict> {
+pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     let mut errors = ConfigErrors::new();
-    let place = args.reach.check(&mut errors);
+    let address = args.address.check(&mut errors);
     let patience = errors.duration("PATIENCE", &args.patience, Duration::ZERO..=Duration::from_secs(3_600));
-    let (place, patience) = errors.finish((place, patience))?;
+    let (address, patience) = errors.finish((address, patience))?;
     let log = args.client_log.as_deref().map(ClientLog::read).transpose()?;
-    let reach = Reach::find(&place, RetryDelays(Vec::new())).await?;
-    let audited = audit(&reach, log.as_ref(), patience).await;
-    reach.leave().await;
+    let connection = address.connect().await?;
+    let audited = audit(&connection, log.as_ref(), patience).await;
+    connection.close().await;
     let (counts, violations) = audited?;
-    let verdict = if violations.is_empty() { Verdict::Fine } else { Verdict::Amiss };
+    let code = if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     args.output.print(&Report::of(counts, log.as_ref(), violations), report::text)?;
-    Ok(verdict)
+    Ok(code)
 }
 
 async fn audit(
-    reach: &Reach,
+    connection: &AdminConnection,
     log: Option<&ClientLog>,
     patience: Duration,
 ) -> anyhow::Result<(Counts, Vec<Violation>)> {
-    ensure!(reach.is_running(), "the shop is not running, so that there are no services to ask");
+    ensure!(connection.has_services(), "the shop is not running, so that there are no services to ask");
     let nothing_told = ClientLog::default();
-    let reading = Reading { reach, log: log.unwrap_or(&nothing_told) };
+    let reading = Reading { connection, log: log.unwrap_or(&nothing_told) };
     let deadline = Instant::now() + patience;
     let (counts, mut suspected) = reading.everything().await?;
     let unpublished = drained(&reading, deadline).await?;

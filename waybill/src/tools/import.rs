@@ -7,15 +7,11 @@ use clap::{Args, Subcommand};
 use schema::customer::Customer;
 use schema::domain_error::{DomainError, DomainResult};
 use schema::inventory_messages::{Adjust, PutProduct};
-use schema::pattern::{CUSTOMER_PUT, INVENTORY_PUT};
-use schema::product::Product;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::products::ProductRecord;
 use super::stock::{delivery_id, receive};
 use super::table::{self, Entry};
-use crate::desk::{Desk, DeskArgs};
+use crate::admin::{AdminConnection, SystemArgs};
 use crate::output;
 
 /// Records sent in one request.
@@ -52,7 +48,7 @@ struct ProductsArgs {
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
     #[command(flatten)]
-    desk: DeskArgs,
+    system: SystemArgs,
 }
 
 /// Put customers in
@@ -64,7 +60,7 @@ struct CustomersArgs {
     /// The .csv or .json file
     file: PathBuf,
     #[command(flatten)]
-    desk: DeskArgs,
+    system: SystemArgs,
 }
 
 /// Runs the command.
@@ -76,24 +72,24 @@ pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
 }
 
 async fn products(args: ProductsArgs) -> anyhow::Result<()> {
-    let shop = args.desk.check()?;
-    let entries: Vec<Entry<ProductRecord>> = table::read(&args.file, &shop.currency())?;
-    let desk = Desk::open(shop).await?;
-    let imported = put_products(&desk, &entries, args.id.as_deref()).await;
-    desk.close().await;
+    let system = args.system.check()?;
+    let entries: Vec<Entry<ProductRecord>> = table::read(&args.file, &system.currency())?;
+    let connection = system.connect().await?;
+    let imported = put_products(&connection, &entries, args.id.as_deref()).await;
+    connection.close().await;
     let units = imported?;
     output::print(&format!("{} products are in the catalogue; units counted in: {units}", entries.len()))
 }
 
 async fn put_products(
-    desk: &Desk,
+    connection: &AdminConnection,
     entries: &[Entry<ProductRecord>],
     delivery: Option<&str>,
 ) -> anyhow::Result<u64> {
     let mut units = 0;
     for batch in entries.chunks(BATCH) {
-        let products: Vec<&PutProduct> = batch.iter().map(|entry| &entry.value.product).collect();
-        let _: Vec<Product> = put(desk, INVENTORY_PUT, batch, &products).await?;
+        let products: Vec<PutProduct> = batch.iter().map(|entry| entry.value.product.clone()).collect();
+        accepted(batch, connection.put_products(products).await)?;
 
         let with_stock: Vec<&Entry<ProductRecord>> =
             batch.iter().filter(|entry| entry.value.quantity > 0).collect();
@@ -101,7 +97,9 @@ async fn put_products(
         if receipts.is_empty() {
             continue;
         }
-        for (entry, outcome) in with_stock.iter().zip(receive(desk, &receipts).await.context(AGAIN)?) {
+        for (entry, outcome) in
+            with_stock.iter().zip(receive(connection, receipts.clone()).await.context(AGAIN)?)
+        {
             outcome.into_result().map_err(|refusal| refused(entry.line, &refusal))?;
         }
         units += receipts.iter().map(|receipt| receipt.by.unsigned_abs()).sum::<u64>();
@@ -120,38 +118,33 @@ fn receipt(record: &ProductRecord, delivery: Option<&str>) -> Adjust {
 }
 
 async fn customers(args: CustomersArgs) -> anyhow::Result<()> {
-    let shop = args.desk.check()?;
+    let system = args.system.check()?;
     let entries: Vec<Entry<Customer>> = table::read(&args.file, &())?;
-    let desk = Desk::open(shop).await?;
-    let imported = put_customers(&desk, &entries).await;
-    desk.close().await;
+    let connection = system.connect().await?;
+    let imported = put_customers(&connection, &entries).await;
+    connection.close().await;
     imported?;
     output::print(&format!("{} customers are in", entries.len()))
 }
 
-async fn put_customers(desk: &Desk, entries: &[Entry<Customer>]) -> anyhow::Result<()> {
+async fn put_customers(connection: &AdminConnection, entries: &[Entry<Customer>]) -> anyhow::Result<()> {
     for batch in entries.chunks(BATCH) {
-        let customers: Vec<&Customer> = batch.iter().map(|entry| &entry.value).collect();
-        let _: Vec<Customer> = put(desk, CUSTOMER_PUT, batch, &customers).await?;
+        let customers: Vec<Customer> = batch.iter().map(|entry| entry.value.clone()).collect();
+        accepted(batch, connection.put_customers(customers).await)?;
     }
     Ok(())
 }
 
 const AGAIN: &str = "not everything was imported; import the file again, nothing is done twice";
 
-/// Sends one batch; a refusal is told with the line that it is about.
-async fn put<T, Q: Serialize + Sync, A: DeserializeOwned>(
-    desk: &Desk,
-    pattern: &str,
-    batch: &[Entry<T>],
-    items: &[Q],
-) -> anyhow::Result<Vec<A>> {
-    let outcomes: Vec<DomainResult<A>> = desk.ask(pattern, items).await.context(AGAIN)?;
+/// Checks that the service accepted every record of one batch; a refusal is reported with the line of its record.
+fn accepted<T, A>(batch: &[Entry<T>], answer: anyhow::Result<Vec<DomainResult<A>>>) -> anyhow::Result<()> {
+    let outcomes = answer.context(AGAIN)?;
     ensure!(outcomes.len() == batch.len(), "{} of {} records were answered", outcomes.len(), batch.len());
-    let answers = batch.iter().zip(outcomes);
-    answers
-        .map(|(entry, outcome)| outcome.into_result().map_err(|refusal| refused(entry.line, &refusal)))
-        .collect()
+    for (entry, outcome) in batch.iter().zip(outcomes) {
+        outcome.into_result().map_err(|refusal| refused(entry.line, &refusal))?;
+    }
+    Ok(())
 }
 
 fn refused(line: u64, refusal: &DomainError) -> anyhow::Error {

@@ -6,11 +6,10 @@ use schema::domain_error::DomainResult;
 use schema::ids::ProductId;
 use schema::inventory_messages::Adjust;
 use schema::limits::validate_text;
-use schema::pattern::INVENTORY_ADJUST;
 use schema::product::Product;
 use uuid::Uuid;
 
-use crate::desk::{Desk, DeskArgs};
+use crate::admin::{AdminConnection, SystemArgs};
 use crate::output;
 
 /// Units of one receipt at the most.
@@ -50,7 +49,7 @@ struct ReceiveArgs {
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
     #[command(flatten)]
-    desk: DeskArgs,
+    system: SystemArgs,
 }
 
 /// Runs the command.
@@ -65,23 +64,22 @@ pub(crate) async fn run(args: StockArgs) -> anyhow::Result<()> {
         by: args.quantity,
         reason: args.reason,
     };
-    let desk = Desk::open(args.desk.check()?).await?;
-    let received = receive(&desk, &[receipt]).await;
-    desk.close().await;
+    let connection = args.system.check()?.connect().await?;
+    let received = receive(&connection, vec![receipt]).await;
+    connection.close().await;
     let product = received?.pop().context("inventory-service answered nothing")?;
     let product = product.into_result().map_err(|refusal| anyhow!(refusal.message))?;
     output::print(&format!("{} ({}): {} available", product.id, product.name, product.available_quantity))
 }
 
 /// Brings everything in and answers each, in order.
-pub(super) async fn receive(desk: &Desk, receipts: &[Adjust]) -> anyhow::Result<Vec<DomainResult<Product>>> {
-    let products: Vec<DomainResult<Product>> = desk.ask(INVENTORY_ADJUST, receipts).await?;
-    ensure!(
-        products.len() == receipts.len(),
-        "inventory-service answered {} of {}",
-        products.len(),
-        receipts.len()
-    );
+pub(super) async fn receive(
+    connection: &AdminConnection,
+    receipts: Vec<Adjust>,
+) -> anyhow::Result<Vec<DomainResult<Product>>> {
+    let count = receipts.len();
+    let products = connection.adjust_stock(receipts).await?;
+    ensure!(products.len() == count, "inventory-service answered {} of {count}", products.len());
     Ok(products)
 }
 

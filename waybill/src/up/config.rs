@@ -5,8 +5,8 @@ use gateway::auth::AuthConfig;
 use gateway::config::{AuthArgs, HttpArgs};
 use service_kit::config::{AdminArgs, AdminConfig, ConfigErrors, DrainArgs, LogArgs, LogConfig};
 
-use crate::backing::{BackingArgs, BackingConfig};
-use crate::shop::{ServicesArgs, ServicesConfig};
+use crate::infrastructure::{InfrastructureArgs, InfrastructureConfig};
+use crate::services::{ServicesArgs, ServicesConfig};
 
 /// The defaults of this command where they differ from other processes'.
 pub(crate) const DEFAULTS: &[(&str, &str)] =
@@ -28,7 +28,7 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
-    backing: BackingArgs,
+    infrastructure: InfrastructureArgs,
     #[command(flatten)]
     services: ServicesArgs,
     #[command(flatten)]
@@ -53,7 +53,7 @@ Examples:
 #[derive(Debug, Clone)]
 pub(crate) struct UpConfig {
     pub(crate) admin: AdminConfig,
-    pub(crate) backing: BackingConfig,
+    pub(crate) infrastructure: InfrastructureConfig,
     pub(crate) services: ServicesConfig,
     pub(crate) gateway: gateway::Config,
     /// Whether the secret of `gateway` has to be found in DATA_DIR, or made there.
@@ -67,7 +67,7 @@ impl UpArgs {
     pub(crate) fn check(&self) -> Result<UpConfig, ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let admin = self.admin.check(&mut errors);
-        let backing = self.backing.check(&mut errors);
+        let infrastructure = self.infrastructure.check(&mut errors);
         let makes_secret = self.auth.lacks_secret();
         let auth = if makes_secret {
             AuthConfig::Mock { secret: String::new() }
@@ -75,13 +75,13 @@ impl UpArgs {
             self.auth.check(&mut errors)
         };
         let config = UpConfig {
-            services: self.services.check(&backing.bus, &mut errors),
-            gateway: self.http.check(&admin.host, auth, &backing.bus, &mut errors),
+            services: self.services.check(&infrastructure.bus, &mut errors),
+            gateway: self.http.check(&admin.host, auth, &infrastructure.bus, &mut errors),
             makes_secret,
             log: self.log.check(&mut errors),
             drain_delay: self.drain.check(&mut errors),
             admin,
-            backing,
+            infrastructure,
         };
         errors.finish(config)
     }

@@ -1,110 +1,114 @@
-//! `waybill up`: everything in one process.
+//! `waybill up`: the whole system in one process.
 
 mod config;
-mod welcome;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use bus::clock::SystemClock;
-use gateway::auth::AuthConfig;
+use gateway::auth::{AuthConfig, mint};
 use service_kit::admin::AdminServer;
 use service_kit::health::ReadinessHandle;
 use service_kit::{ExitStatus, ServiceContext, Shutdown, telemetry};
 
-use crate::backing::Backing;
-use crate::desk::{DeskKeeper, open_desk};
-use crate::operator::counter::Counter;
+use crate::admin::{AdminEndpoint, AdminService, reachable_address};
+use crate::infrastructure::Infrastructure;
 use crate::output;
-use crate::shop::{Parts, start_customers, start_inventory, start_orders};
+use crate::services::{StopOrder, start_customers, start_inventory, start_orders};
+use crate::token::{DEMO_CUSTOMER, DEMO_LIFETIME, DEMO_SCOPES};
 
 pub(crate) use config::{DEFAULTS, UpArgs};
 
 use config::UpConfig;
-use welcome::Welcome;
 
-/// How long the parts may take to find one another.
+/// How long the services may take to be ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs until told to end.
+/// Runs the command.
 pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<ExitStatus> {
     let mut config = args.check()?;
     telemetry::init("waybill", &config.log);
-    let lock = config.backing.lock()?;
+    let lock = config.infrastructure.lock()?;
     if config.makes_secret {
-        config.backing.data_dir.prepare()?;
-        let secret = config.backing.data_dir.jwt_secret()?.expose().to_owned();
+        config.infrastructure.data_dir.prepare()?;
+        let secret = config.infrastructure.data_dir.jwt_secret()?.expose().to_owned();
         config.gateway.auth = AuthConfig::Mock { secret };
     }
-    let host =
-        ServiceContext::new(Arc::new(SystemClock), shutdown.clone(), config.backing.bus.request_timeout);
-    // Before anybody can rpc: without conditions it would be ready.
+    let host = ServiceContext::new(
+        Arc::new(SystemClock),
+        shutdown.clone(),
+        config.infrastructure.bus.request_timeout,
+    );
+    // Before the admin server listens: without conditions the process would be ready.
     let started = host.readiness.condition("start");
-    let (admin, desk) = open_desk(AdminServer::new(host.readiness.clone(), host.liveness.clone()));
+    let endpoint = AdminEndpoint::new();
+    let admin = AdminServer::new(host.readiness.clone(), host.liveness.clone()).merge(endpoint.routes());
     let admin = admin.start(&config.admin).await?;
-    let backing = Backing::open(config.backing.clone(), Arc::clone(&host.clock), lock).await?;
-    let parts = Parts::of(&shutdown);
+    let infrastructure =
+        Infrastructure::open(config.infrastructure.clone(), Arc::clone(&host.clock), lock).await?;
+    let stop_order = StopOrder::new(&shutdown);
 
-    let shop = Shop { config: &config, backing: &backing, parts: &parts, host: &host };
-    let lived = shop.live(admin.address(), &desk, &started).await;
-    let stopped = parts.stop().await;
+    let system = System {
+        config: &config,
+        infrastructure: &infrastructure,
+        stop_order: &stop_order,
+        host: &host,
+        admin: admin.address(),
+    };
+    let served = system.serve(&endpoint, &started).await;
+    let stopped = stop_order.stop().await;
     shutdown.force();
-    backing.close().await;
-    lived?;
+    infrastructure.close().await;
+    served?;
     output::print(farewell(&stopped))?;
     Ok(stopped)
 }
 
-/// What a shop is made of while it is open.
-struct Shop<'a> {
+struct System<'a> {
     config: &'a UpConfig,
-    backing: &'a Backing,
-    parts: &'a Parts,
+    infrastructure: &'a Infrastructure,
+    stop_order: &'a StopOrder,
     host: &'a ServiceContext,
+    /// The address of the admin endpoints.
+    admin: SocketAddr,
 }
 
-impl Shop<'_> {
-    /// Opens, says so, and serves until the host has drained. Told to end while it is still opening, whatever that waits
-    /// for, it returns at once.
-    async fn live(
-        &self,
-        admin: SocketAddr,
-        desk: &DeskKeeper,
-        started: &ReadinessHandle,
-    ) -> anyhow::Result<()> {
+impl System<'_> {
+    /// Starts everything, says so, and serves until the host has drained. Returns at once if the shutdown begins during
+    /// the start, whatever the start waits for.
+    async fn serve(&self, endpoint: &AdminEndpoint, started: &ReadinessHandle) -> anyhow::Result<()> {
         let ServiceContext { shutdown, readiness, .. } = self.host;
-        let opening = shutdown.draining().run_until_cancelled(self.open(admin, desk));
-        let Some(gateway) = opening.await.transpose()? else { return Ok(()) };
+        let starting = shutdown.draining().run_until_cancelled(self.start(endpoint));
+        let Some(gateway) = starting.await.transpose()? else { return Ok(()) };
         started.set(true);
-        let welcome = Welcome::to(self.config, gateway, admin)?;
-        let opened = shutdown.draining().run_until_cancelled(self.ready()).await;
-        if let Some(ready) = opened {
+        let welcome = welcome(self.config, gateway, self.admin)?;
+        if let Some(ready) = shutdown.draining().run_until_cancelled(self.ready()).await {
             ready?;
-            output::print(&welcome.to_string())?;
+            output::print(&welcome)?;
         }
-        self.parts.drain(shutdown, readiness, self.config.drain_delay).await;
+        self.stop_order.drain(shutdown, readiness, self.config.drain_delay).await;
         Ok(())
     }
 
-    /// Starts every part; answers the gateway's address.
+    /// Starts every service and returns the gateway's address.
     ///
-    /// The gateway comes first, as its port is what is taken most often; until the others are there it isn't ready.
-    async fn open(&self, admin: SocketAddr, desk: &DeskKeeper) -> anyhow::Result<SocketAddr> {
-        let Self { config, backing, parts, host } = self;
-        let gateway = host.with_shutdown(&parts.gateway);
-        let transport = backing.transport("gateway", &gateway).await?;
+    /// The gateway comes first, as its port is the most likely to be taken; it isn't ready until the others are.
+    async fn start(&self, endpoint: &AdminEndpoint) -> anyhow::Result<SocketAddr> {
+        let Self { config, infrastructure, stop_order, host, .. } = self;
+        let gateway = host.with_shutdown(&stop_order.gateway);
+        let transport = infrastructure.transport("gateway", &gateway).await?;
         let address = gateway::Service::start(&config.gateway, &gateway, transport).await?;
-        let stock_and_customers = host.with_shutdown(&parts.stock_and_customers);
-        start_customers(&config.services, backing, &stock_and_customers).await?;
-        start_inventory(&config.services, backing, &stock_and_customers).await?;
-        start_orders(&config.services, backing, &host.with_shutdown(&parts.orders)).await?;
-        if backing.is_embedded() {
-            let transport = backing.transport("desk", host).await?;
-            let services = host.rpc_client("desk", &transport);
-            let counter = Counter::new(transport, services, backing.databases().await);
-            desk.open(Arc::new(counter), admin, &config.backing.data_dir)?;
+        let stock_and_customers = host.with_shutdown(&stop_order.stock_and_customers);
+        start_customers(&config.services, infrastructure, &stock_and_customers).await?;
+        start_inventory(&config.services, infrastructure, &stock_and_customers).await?;
+        start_orders(&config.services, infrastructure, &host.with_shutdown(&stop_order.orders)).await?;
+        if infrastructure.is_embedded() {
+            let transport = infrastructure.transport("admin", host).await?;
+            let services = host.rpc_client("admin", &transport);
+            let service = AdminService::new(transport, services, infrastructure.databases().await);
+            endpoint.open(service, self.admin, &config.infrastructure.data_dir)?;
         }
         Ok(address)
     }
@@ -116,6 +120,50 @@ impl Shop<'_> {
             anyhow!("not ready after {} s, missing: {missing}", START_LIMIT.as_secs())
         })
     }
+}
+
+/// What a new user needs: addresses, a token, an order to place and updates to watch.
+fn welcome(config: &UpConfig, gateway: SocketAddr, admin: SocketAddr) -> anyhow::Result<String> {
+    let (gateway, admin) = (reachable_address(gateway), reachable_address(admin));
+    let infrastructure = &config.infrastructure;
+    let broker = infrastructure.rabbitmq_url.as_ref().map_or("the embedded broker", |_| "RabbitMQ");
+    let database = infrastructure.database_url.as_ref().map_or("SQLite", |_| "DATABASE_URL");
+    let files = match infrastructure.is_kept_in_data_dir() {
+        true => format!(", in {}", infrastructure.data_dir.path().display()),
+        false => String::new(),
+    };
+    let (token_lines, bearer) = match &config.gateway.auth {
+        AuthConfig::Jwks { .. } => (String::new(), "$TOKEN".to_owned()),
+        AuthConfig::Mock { secret } => {
+            let scopes = DEMO_SCOPES.into_iter().collect();
+            let token = mint(secret, DEMO_CUSTOMER, scopes, DEMO_LIFETIME).context("cannot make a token")?;
+            let lines = format!(
+                "\nA token for {DEMO_CUSTOMER}, good for a day (`waybill token` makes more):\n\n{token}\n"
+            );
+            (lines, token)
+        }
+    };
+    Ok(format!(
+        r#"Waybill is up.
+
+  Playground  http://{gateway}/
+  GraphQL     http://{gateway}/graphql
+  Admin       http://{admin}/readyz
+  Kept by     {broker} and {database}{files}
+{token_lines}
+Place an order:
+
+curl http://{gateway}/graphql -H 'Content-Type: application/json' \
+  -H 'Authorization: Bearer {bearer}' \
+  -d '{{"query": "mutation {{ createOrder(input: {{ items: [{{ productId: \"PROD01\", quantity: 2 }}] }}) {{ order {{ id status totalAmount {{ amount currencyCode }} cursor }} userErrors {{ code message }} }} }}"}}'
+
+Watch orders, in the playground or with any client of the graphql-transport-ws protocol:
+
+subscription {{ orderUpdated {{ cursor kind previousStatus status order {{ id version totalAmount {{ amount }} }} }} }}
+
+Ctrl-C ends it; the next start goes on from here.
+"#
+    ))
 }
 
 fn farewell(ending: &ExitStatus) -> &'static str {

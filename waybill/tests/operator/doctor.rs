@@ -21,7 +21,7 @@ async fn behind_rabbitmq_it_sees_who_is_missing_what_is_refused_and_what_is_well
     let alone = operator.runs(&DOCTOR).await;
     assert_eq!(alone.code, 1, "{alone:?}");
     let found = findings(&alone);
-    let unconsumed = found.iter().filter(|(_, finding)| finding.starts_with("nobody consumes it")).count();
+    let unconsumed = found.iter().filter(|(_, finding)| finding.starts_with("it has no consumers")).count();
     let silent = found.iter().filter(|(_, finding)| finding.starts_with("it does not answer")).count();
     assert_eq!((unconsumed, silent, found.len()), (5, 3, 9), "{found:?}");
     assert!(

@@ -11,7 +11,7 @@ use bus::envelope;
 use bus::message::{Message, header};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{SharedTransport, Target};
-use embedded_broker::{DataDirLock, EmbeddedBroker, Storage};
+use embedded_broker::{EmbeddedBroker, Storage};
 use schema::ids::{CustomerId, OrderId};
 use schema::order_messages::{CreateOrder, Item};
 use schema::pattern::ORDER_CREATE;
@@ -105,7 +105,8 @@ pub(crate) async fn raw_publisher(url: &str, namespace: &str) -> SharedTransport
 
 /// Puts messages into the broker's file of a shop that isn't running.
 pub(crate) async fn publish_into_file(folder: &Path, messages: Vec<(Target, Message)>) {
-    let _lock = DataDirLock::acquire(folder).unwrap();
+    let lock = std::fs::File::create(folder.join("lock")).unwrap();
+    lock.try_lock().unwrap();
     let storage = Storage::File(folder.join("broker.sqlite"));
     let broker = EmbeddedBroker::open(storage, topology("waybill"), Arc::new(SystemClock)).await.unwrap();
     publish(&broker.transport("raw-publisher.1"), messages).await;

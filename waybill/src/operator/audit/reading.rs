@@ -8,14 +8,13 @@ use schema::ids::OrderId;
 use schema::inventory_messages::{AuditedReservation, StockAudit, StockAudited};
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::order_messages::{OrderAudit, OrderAudited};
-use schema::pattern::{INVENTORY_AUDIT, ORDER_AUDIT};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::client_log::ClientLog;
 use super::judge::{self, Facts};
 use super::violation::Violation;
-use crate::operator::reach::Reach;
+use crate::admin::AdminConnection;
 
 /// How long one page may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -35,7 +34,7 @@ pub(super) struct Counts {
 
 /// A system that is read, beside what its clients were told.
 pub(super) struct Reading<'a> {
-    pub(super) reach: &'a Reach,
+    pub(super) connection: &'a AdminConnection,
     pub(super) log: &'a ClientLog,
 }
 
@@ -78,10 +77,10 @@ impl Reading<'_> {
         for ids in order_ids.chunks(AGAIN_AT_ONCE) {
             let orders: Vec<OrderAudit> =
                 ids.iter().map(|id| OrderAudit { after: before(*id), limit: 1 }).collect();
-            let orders: Vec<OrderAudited> = self.reach.ask(ORDER_AUDIT, &orders, LIMIT).await?;
+            let orders = self.connection.audit_orders(orders, LIMIT).await?;
             let stock: Vec<StockAudit> =
                 ids.iter().map(|id| StockAudit { after: before(*id), limit: 1 }).collect();
-            let stock: Vec<StockAudited> = self.reach.ask(INVENTORY_AUDIT, &stock, LIMIT).await?;
+            let stock = self.connection.audit_stock(stock, LIMIT).await?;
             // Where there is no such order, its page begins with the next one.
             let orders = ids
                 .iter()
@@ -107,14 +106,12 @@ impl Reading<'_> {
     }
 
     async fn orders(&self, after: Option<OrderId>, limit: u32) -> anyhow::Result<OrderAudited> {
-        let pages: Vec<OrderAudited> =
-            self.reach.ask(ORDER_AUDIT, &[OrderAudit { after, limit }], LIMIT).await?;
+        let pages = self.connection.audit_orders(vec![OrderAudit { after, limit }], LIMIT).await?;
         pages.into_iter().next().context("order-service answered nothing")
     }
 
     async fn stock(&self, after: Option<OrderId>, limit: u32) -> anyhow::Result<StockAudited> {
-        let pages: Vec<StockAudited> =
-            self.reach.ask(INVENTORY_AUDIT, &[StockAudit { after, limit }], LIMIT).await?;
+        let pages = self.connection.audit_stock(vec![StockAudit { after, limit }], LIMIT).await?;
         pages.into_iter().next().context("inventory-service answered nothing")
     }
 }

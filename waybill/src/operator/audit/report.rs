@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::client_log::ClientLog;
 use super::reading::Counts;
 use super::violation::{Invariant, Violation};
-use crate::operator::print::{columns, counted, printable};
+use crate::output::{columns, counted, printable};
 
 const WITHOUT_A_LOG: [Invariant; 3] = [Invariant::I4, Invariant::I5, Invariant::I6];
 const BY_A_LOG: [Invariant; 3] = [Invariant::I1, Invariant::I2, Invariant::I3];

@@ -1,26 +1,175 @@
-//! How dead letters are told.
+//! `waybill dead-letters`: lists, shows, replays and discards dead letters.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
-use bus::dead_letters::{DeadLetter, PEEK_MAX};
+use bus::dead_letters::{DeadLetter, Handled, PEEK_MAX, Selection};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::operator::print::{brief, columns, counted, printable};
+use crate::admin::{AdminAddressArgs, DeadLetterAction, DeadLetterCommand};
+use crate::output::{OutputArgs, brief, columns, counted, printable};
 
 /// Characters of a reason in a list.
 const REASON_CHARS: usize = 80;
 
+/// Look at messages that were given up on, and send them back or discard them
+///
+/// A message that can't be handled, or not after all its retries, lies in its queue's dead-letter queue until somebody
+/// looks at it. Works on a running shop, on a stopped one (its broker's file in DATA_DIR is opened meanwhile), and with
+/// RABBITMQ_URL on that broker.
+#[derive(Args, Debug)]
+pub(crate) struct DeadLettersArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    List(ListArgs),
+    Show(ShowArgs),
+    Replay(ReplayArgs),
+    Discard(DiscardArgs),
+}
+
+/// Count them by queue and code, and list them
+#[derive(Args, Debug)]
+struct ListArgs {
+    /// Only those that failed with this code, such as UNDECODABLE
+    #[arg(long)]
+    code: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    address: AdminAddressArgs,
+}
+
+/// Print one with its headers, attempts, trace id and body
+#[derive(Args, Debug)]
+struct ShowArgs {
+    /// Its id, as `list` prints it
+    id: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    address: AdminAddressArgs,
+}
+
+/// Send some back to the queue that they came from, as if never tried
+///
+/// They keep their ids, so that an effect that did happen happens no second time.
+#[derive(Args, Debug)]
+struct ReplayArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    address: AdminAddressArgs,
+}
+
+/// Remove some for good
+#[derive(Args, Debug)]
+struct DiscardArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    address: AdminAddressArgs,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct WhichArgs {
+    /// Those of these ids
+    ids: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+    /// Those that failed with this code
+    #[arg(long)]
+    code: Option<String>,
+}
+
+impl WhichArgs {
+    fn selection(self) -> Selection {
+        match self.code {
+            Some(code) => Selection::Code(code),
+            None if self.all => Selection::All,
+            None => Selection::Ids(self.ids),
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: DeadLettersArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::List(args) => {
+            let selection = args.code.map_or(Selection::All, Selection::Code);
+            let listed = send(&args.address, DeadLetterAction::List, selection).await?;
+            args.output.print(&Listing::new(listed.letters), listing)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Show(args) => {
+            let selection = Selection::Ids(vec![args.id.clone()]);
+            let letters = send(&args.address, DeadLetterAction::List, selection).await?.letters;
+            let code = if letters.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            args.output.print(&Shown { id: args.id, letters }, shown)?;
+            Ok(code)
+        }
+        Command::Replay(args) => {
+            change(args.address, args.which, DeadLetterAction::Replay, args.output).await
+        }
+        Command::Discard(args) => {
+            change(args.address, args.which, DeadLetterAction::Discard, args.output).await
+        }
+    }
+}
+
+async fn change(
+    address: AdminAddressArgs,
+    which: WhichArgs,
+    action: DeadLetterAction,
+    output: OutputArgs,
+) -> anyhow::Result<ExitCode> {
+    let selection = which.selection();
+    let handled = send(&address, action, selection.clone()).await?;
+    let missing = missing(&selection, &handled.letters);
+    let done = if action == DeadLetterAction::Replay { "replayed" } else { "discarded" };
+    let change = Change { done, letters: handled.letters, missing, stopped: handled.stopped };
+    output.print(&change, changed)?;
+    let all_done = change.stopped.is_none() && change.missing.is_empty();
+    Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The requested ids that no letter has.
+fn missing(selection: &Selection, letters: &[DeadLetter]) -> Vec<String> {
+    let Selection::Ids(ids) = selection else { return Vec::new() };
+    ids.iter().filter(|id| letters.iter().all(|letter| letter.id != **id)).cloned().collect()
+}
+
+async fn send(
+    address: &AdminAddressArgs,
+    action: DeadLetterAction,
+    selection: Selection,
+) -> anyhow::Result<Handled> {
+    let connection = address.connect().await?;
+    let handled = connection.dead_letters(DeadLetterCommand { action, selection }).await;
+    connection.close().await;
+    handled
+}
+
 /// Dead letters and their counts.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Listing {
+struct Listing {
     counts: Vec<Count>,
     letters: Vec<DeadLetter>,
     /// Whether a queue holds so many that there may be more.
     cut_off: bool,
 }
 
-/// So many of one queue failed for one reason.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Count {
@@ -30,7 +179,7 @@ struct Count {
 }
 
 impl Listing {
-    pub(super) fn of(letters: Vec<DeadLetter>) -> Self {
+    fn new(letters: Vec<DeadLetter>) -> Self {
         let mut by_cause: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut by_queue: BTreeMap<&str, usize> = BTreeMap::new();
         for letter in &letters {
@@ -48,27 +197,27 @@ impl Listing {
     }
 }
 
-/// What became of asking for one.
+/// The letters of one id.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Shown {
-    pub(super) id: String,
-    pub(super) letters: Vec<DeadLetter>,
+struct Shown {
+    id: String,
+    letters: Vec<DeadLetter>,
 }
 
 /// What was replayed or discarded.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Change {
-    pub(super) done: &'static str,
-    pub(super) letters: Vec<DeadLetter>,
-    /// Ids that were asked for and not found.
-    pub(super) missing: Vec<String>,
+struct Change {
+    done: &'static str,
+    letters: Vec<DeadLetter>,
+    /// Requested ids that were not found.
+    missing: Vec<String>,
     /// Why it ended early, if it did.
-    pub(super) stopped: Option<String>,
+    stopped: Option<String>,
 }
 
-pub(super) fn listing(listing: &Listing) -> String {
+fn listing(listing: &Listing) -> String {
     if listing.letters.is_empty() {
         return "no dead letters".to_owned();
     }
@@ -100,7 +249,7 @@ fn row(letter: &DeadLetter) -> Vec<String> {
     ]
 }
 
-pub(super) fn shown(shown: &Shown) -> String {
+fn shown(shown: &Shown) -> String {
     if shown.letters.is_empty() {
         return format!("there is no dead letter {}", printable(&shown.id));
     }
@@ -128,7 +277,7 @@ fn letter(letter: &DeadLetter) -> String {
     format!("{}\nbody\n{}", lines.join("\n"), body(&letter.body))
 }
 
-/// As it was sent, laid out where it is JSON.
+/// The body as sent, indented if it is JSON.
 fn body(body: &str) -> String {
     let json =
         serde_json::from_str::<serde_json::Value>(body).and_then(|json| serde_json::to_string_pretty(&json));
@@ -136,7 +285,7 @@ fn body(body: &str) -> String {
     printable(&text).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn change(change: &Change) -> String {
+fn changed(change: &Change) -> String {
     let mut lines = vec![format!("{} {}", counted(change.letters.len(), "dead letter"), change.done)];
     lines.extend(
         change.letters.iter().map(|letter| format!("  {} ({})", printable(&letter.id), letter.queue)),
@@ -177,7 +326,7 @@ mod tests {
             dead("3", "b", "INTERNAL"),
             dead("4", "b", "X"),
         ];
-        let found = Listing::of(letters);
+        let found = Listing::new(letters);
         let counts: Vec<_> =
             found.counts.iter().map(|count| (&*count.queue, &*count.code, count.count)).collect();
         assert_eq!(counts, [("a", "INTERNAL", 1), ("b", "INTERNAL", 2), ("b", "X", 1)]);
@@ -187,7 +336,7 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\u{1b}'), "{text}");
-        assert_eq!(listing(&Listing::of(Vec::new())), "no dead letters");
+        assert_eq!(listing(&Listing::new(Vec::new())), "no dead letters");
     }
 
     #[test]
@@ -207,14 +356,14 @@ mod tests {
 
     #[test]
     fn what_was_not_done_is_said() {
-        let change = change(&Change {
+        let text = changed(&Change {
             done: "replayed",
             letters: vec![dead("1", "a", "INTERNAL")],
             missing: vec!["9".to_owned()],
             stopped: Some("2 was not replayed: the queue is full".to_owned()),
         });
         assert_eq!(
-            change,
+            text,
             "1 dead letter replayed\n  1 (a)\nthere is no dead letter 9\nstopped: 2 was not replayed: the queue is full"
         );
     }

@@ -1,4 +1,4 @@
-//! What a shop in one process stands on: a broker and databases, its own in DATA_DIR or others'.
+//! The broker and the databases of a system in one process: its own in DATA_DIR, or those of the URLs given.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use anyhow::{Context, anyhow};
 use bus::clock::Clock;
 use bus::transport::SharedTransport;
 use clap::Args;
-use embedded_broker::{DataDirLock, EmbeddedBroker, LockError, Storage};
+use embedded_broker::{EmbeddedBroker, Storage};
 use service_kit::config::{BusArgs, BusConfig, ConfigErrors, DatabaseArgs, Secret};
 use service_kit::{ServiceContext, broker};
 use store::Database;
 use tokio::sync::Mutex;
 
-use crate::data_dir::{DataDir, DataDirArgs};
+use crate::data_dir::{DataDir, DataDirArgs, DataDirLock, LockError};
 
-/// How long a broker or a database that doesn't answer is waited for: long enough for a restart, short enough for somebody
-/// who has mistyped an address.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the start waits for a broker or a database that doesn't answer: long enough for its restart, short enough to
+/// report a mistyped address soon.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where broker and databases are.
 #[derive(Args, Debug, Clone)]
-pub(crate) struct BackingArgs {
+pub(crate) struct InfrastructureArgs {
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
     #[command(flatten)]
@@ -31,9 +31,9 @@ pub(crate) struct BackingArgs {
     pub(crate) database: DatabaseArgs,
 }
 
-/// [`BackingArgs`], checked.
+/// [`InfrastructureArgs`], checked.
 #[derive(Debug, Clone)]
-pub(crate) struct BackingConfig {
+pub(crate) struct InfrastructureConfig {
     pub(crate) data_dir: DataDir,
     /// None: the embedded broker.
     pub(crate) rabbitmq_url: Option<Secret>,
@@ -42,10 +42,10 @@ pub(crate) struct BackingConfig {
     pub(crate) database_url: Option<Secret>,
 }
 
-impl BackingArgs {
-    /// The typed values; what is wrong goes to `errors`.
-    pub(crate) fn check(&self, errors: &mut ConfigErrors) -> BackingConfig {
-        BackingConfig {
+impl InfrastructureArgs {
+    /// Returns the typed values; adds what is wrong to `errors`.
+    pub(crate) fn check(&self, errors: &mut ConfigErrors) -> InfrastructureConfig {
+        InfrastructureConfig {
             data_dir: self.data_dir.check(errors),
             rabbitmq_url: self.bus.url(errors),
             bus: self.bus.check(errors),
@@ -54,19 +54,19 @@ impl BackingArgs {
     }
 }
 
-impl BackingConfig {
+impl InfrastructureConfig {
     /// Whether any of it is kept in DATA_DIR, which is then this process's alone.
     pub(crate) fn is_kept_in_data_dir(&self) -> bool {
         self.rabbitmq_url.is_none() || self.database_url.is_none()
     }
 
-    /// Makes DATA_DIR and locks it, where anything is kept in it.
+    /// Creates DATA_DIR and locks it, if anything is kept in it.
     pub(crate) fn lock(&self) -> anyhow::Result<Option<DataDirLock>> {
         if !self.is_kept_in_data_dir() {
             return Ok(None);
         }
         self.data_dir.prepare()?;
-        match DataDirLock::acquire(self.data_dir.path()) {
+        match self.data_dir.lock() {
             Ok(lock) => Ok(Some(lock)),
             Err(held @ LockError::Held { .. }) => Err(anyhow!(held).context("cannot use DATA_DIR")),
             Err(error) => Err(error.into()),
@@ -75,18 +75,18 @@ impl BackingConfig {
 }
 
 /// The broker and the databases in use.
-pub(crate) struct Backing {
-    config: BackingConfig,
+pub(crate) struct Infrastructure {
+    config: InfrastructureConfig,
     clock: Arc<dyn Clock>,
     broker: Option<EmbeddedBroker>,
     databases: Mutex<Vec<Database>>,
     _lock: Option<DataDirLock>,
 }
 
-impl Backing {
-    /// Opens the broker, if it is an embedded one; `lock` is [`BackingConfig::lock`]'s.
+impl Infrastructure {
+    /// Opens the broker, if it is an embedded one; `lock` is [`InfrastructureConfig::lock`]'s.
     pub(crate) async fn open(
-        config: BackingConfig,
+        config: InfrastructureConfig,
         clock: Arc<dyn Clock>,
         lock: Option<DataDirLock>,
     ) -> anyhow::Result<Self> {
@@ -106,21 +106,21 @@ impl Backing {
         self.broker.is_some()
     }
 
-    /// A connection to the broker for one part of this process.
+    /// Connects one part of this process to the broker.
     pub(crate) async fn transport(
         &self,
         part: &str,
         host: &ServiceContext,
     ) -> anyhow::Result<SharedTransport> {
         if let Some(broker) = &self.broker {
-            // It can't be away while this process is there.
+            // The embedded broker ends with this process alone, so that there is nothing to wait for.
             return Ok(broker.transport(&format!("{part}.{:08x}", rand::random::<u32>())));
         }
         let url = self.config.rabbitmq_url.as_ref().context("there is no broker")?;
-        broker::connect(part, url, &self.config.bus, PATIENCE, host).await
+        broker::connect(part, url, &self.config.bus, CONNECT_LIMIT, host).await
     }
 
-    /// The database of one service's tables.
+    /// Connects to the database of one service's tables.
     pub(crate) async fn database(&self, tables: &str) -> anyhow::Result<Database> {
         let (url, place) = match &self.config.database_url {
             Some(url) => (url.clone(), "the database (DATABASE_URL)".to_owned()),
@@ -130,7 +130,7 @@ impl Backing {
             }
         };
         let clock = Arc::clone(&self.clock);
-        let database = Database::connect_within(url.expose(), clock, PATIENCE)
+        let database = Database::connect_within(url.expose(), clock, CONNECT_LIMIT)
             .await
             .with_context(|| format!("cannot reach {place}"))?;
         self.databases.lock().await.push(database.clone());
@@ -142,13 +142,12 @@ impl Backing {
         self.databases.lock().await.clone()
     }
 
-    /// The clock that everything here goes by.
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
     }
 
-    /// Closes what was opened, once nothing uses it any more. Without it everything ends as in a crash: nothing that
-    /// was confirmed is lost, and the next start takes a little longer.
+    /// Closes broker and databases, which nothing may use any more. Without it they end as in a crash: nothing confirmed
+    /// is lost, and the next start takes a little longer.
     pub(crate) async fn close(self) {
         if let Some(broker) = &self.broker {
             broker.close().await;
@@ -161,7 +160,7 @@ impl Backing {
 
 /// The URL of a SQLite file.
 pub(crate) fn sqlite_url(file: &Path) -> Secret {
-    // What ends a URL's path, or begins an escape, may stand in a file's name.
+    // A file's name may contain what ends a URL's path or begins an escape.
     let path = file.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     Secret::new(format!("sqlite://{path}"))
 }

@@ -1,22 +1,23 @@
-//! How an examination is told.
+//! The report of a probe, as text or JSON.
 
 use serde::Serialize;
 
-use super::examined::{Examined, Role};
-use super::findings::Finding;
-use crate::operator::print::{columns, counted, printable};
+use super::checks::Finding;
+use super::probe::Snapshot;
+use crate::admin::QueueRole;
+use crate::output::{columns, counted, printable};
 
-/// What was seen, and what is wrong with it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) findings: Vec<Finding>,
-    pub(super) examined: Examined,
+    #[serde(rename = "examined")]
+    pub(super) snapshot: Snapshot,
 }
 
 pub(super) fn text(report: &Report) -> String {
-    let mut parts = vec![seen(&report.examined)];
-    if !report.examined.queues.is_empty() {
-        parts.push(queues(&report.examined));
+    let mut parts = vec![seen(&report.snapshot)];
+    if !report.snapshot.queues.is_empty() {
+        parts.push(queues(&report.snapshot));
     }
     parts.push(match report.findings.len() {
         0 => "all is well".to_owned(),
@@ -25,25 +26,25 @@ pub(super) fn text(report: &Report) -> String {
     parts.join("\n\n")
 }
 
-fn seen(examined: &Examined) -> String {
-    let well = examined.broker.is_well();
+fn seen(snapshot: &Snapshot) -> String {
+    let well = snapshot.broker.is_well();
     let mut rows = vec![row("broker", if well { "connected, topology as declared" } else { "see below" })];
-    match &examined.services {
-        None if examined.broker.unreachable.is_some() => {}
+    match &snapshot.services {
+        None if snapshot.broker.unreachable.is_some() => {}
         None => rows.push(row("services", "not running")),
         Some(services) => rows.extend(services.iter().map(|service| match &service.fault {
             None => row(&service.name, &format!("answers within {} ms", service.answered_in_ms.max(1))),
             Some(_) => row(&service.name, "does not answer"),
         })),
     }
-    if let Some(seen) = &examined.backlog {
+    if let Some(seen) = &snapshot.backlog {
         rows.push(row("outbox", &counted(usize::try_from(seen.outbox).unwrap_or(usize::MAX), "event")));
         rows.push(row(
             "pending",
             &counted(usize::try_from(seen.backlog.pending).unwrap_or(usize::MAX), "order"),
         ));
     }
-    rows.extend(examined.databases.iter().map(|database| {
+    rows.extend(snapshot.databases.iter().map(|database| {
         let tables: Vec<&str> = database.tables.iter().map(|tables| tables.of.as_str()).collect();
         match &database.fault {
             None => row(&database.name, &format!("tables of {}", tables.join(", "))),
@@ -53,15 +54,15 @@ fn seen(examined: &Examined) -> String {
     columns(&["CHECKED", "SEEN"], &rows)
 }
 
-fn queues(examined: &Examined) -> String {
-    let rows: Vec<Vec<String>> = examined
+fn queues(snapshot: &Snapshot) -> String {
+    let rows: Vec<Vec<String>> = snapshot
         .queues
         .iter()
         .filter_map(|queue| {
             let depth = queue.depth?;
             let consumers = match queue.role {
-                Role::Requests | Role::Work => depth.consumers.to_string(),
-                Role::Retry | Role::Dead => "-".to_owned(),
+                QueueRole::Requests | QueueRole::Work => depth.consumers.to_string(),
+                QueueRole::Retry | QueueRole::Dead => "-".to_owned(),
             };
             Some(vec![queue.name.clone(), depth.ready.to_string(), consumers])
         })

@@ -1,0 +1,229 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use bus::amqp::{AmqpConfig, AmqpTransport};
+use bus::clock::SystemClock;
+use bus::rpc_client::BusRpcClient;
+use bus::topology::{RetryDelays, Topology};
+use bus::transport::{LinkState, SharedTransport, Transport, TransportError};
+use clap::Args;
+use embedded_broker::{EmbeddedBroker, Storage};
+use schema::money::Currency;
+use service_kit::config::{ConfigErrors, Secret};
+use service_kit::{ServiceContext, Shutdown};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{AdminConnection, RunningProcess, Target};
+use super::server::AdminService;
+use crate::data_dir::{DataDir, DataDirArgs, DataDirLock, LockError};
+use crate::infrastructure::{Infrastructure, InfrastructureArgs, InfrastructureConfig};
+use crate::services::{ServicesArgs, ServicesConfig, StopOrder, start_customers, start_inventory};
+
+/// How long a broker may take to answer.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// How long services that are started on the files may take to be ready.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a request between services started on the files may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where the system is.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct AdminAddressArgs {
+    /// The broker, if it isn't the one in DATA_DIR: amqp://user:password@host:5672/vhost, or amqps://
+    #[arg(
+        long,
+        env = "RABBITMQ_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Message bus"
+    )]
+    rabbitmq_url: Option<Secret>,
+    /// Prefix of every exchange and queue
+    #[arg(
+        long,
+        env = "BUS_NAMESPACE",
+        default_value = "waybill",
+        value_name = "NAME",
+        help_heading = "Message bus"
+    )]
+    bus_namespace: String,
+    #[command(flatten)]
+    data_dir: DataDirArgs,
+}
+
+/// [`AdminAddressArgs`], checked.
+#[derive(Debug, Clone)]
+pub(crate) struct AdminAddress {
+    /// If there is one, the system is behind this broker; else it is in DATA_DIR.
+    pub(crate) rabbitmq_url: Option<Secret>,
+    pub(crate) namespace: String,
+    /// Declared with the rest of the topology. A command that doesn't look at retry queues declares none, so that it
+    /// creates none that the services don't have.
+    pub(crate) retry_delays: RetryDelays,
+    pub(crate) data_dir: DataDir,
+}
+
+impl AdminAddressArgs {
+    /// Returns the typed values; adds what is wrong to `errors`.
+    pub(crate) fn check(&self, errors: &mut ConfigErrors) -> AdminAddress {
+        AdminAddress {
+            rabbitmq_url: errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &["amqp", "amqps"]),
+            namespace: errors.name("BUS_NAMESPACE", &self.bus_namespace),
+            retry_delays: RetryDelays(Vec::new()),
+            data_dir: self.data_dir.check(errors),
+        }
+    }
+
+    /// Connects, for a command that takes no other configuration.
+    pub(crate) async fn connect(&self) -> anyhow::Result<AdminConnection> {
+        let mut errors = ConfigErrors::new();
+        let address = self.check(&mut errors);
+        errors.finish(address)?.connect().await
+    }
+}
+
+impl AdminAddress {
+    /// Connects to the system: behind the broker of RABBITMQ_URL; else to the process that holds DATA_DIR, or, if none
+    /// runs, to the broker's file there, without services.
+    pub(crate) async fn connect(self) -> anyhow::Result<AdminConnection> {
+        if let Some(url) = &self.rabbitmq_url {
+            return connect_to_broker(url, self.topology()).await;
+        }
+        let file = self.data_dir.broker();
+        ensure!(
+            file.exists(),
+            "there is no shop in {}; name its folder by DATA_DIR, or its broker by RABBITMQ_URL, or start one by \
+             `waybill up`",
+            self.data_dir.path().display()
+        );
+        let Some(lock) = lock_unless_running(&self.data_dir)? else {
+            return connect_to_process(&self.data_dir);
+        };
+        let broker =
+            EmbeddedBroker::open(Storage::File(file.clone()), self.topology(), Arc::new(SystemClock))
+                .await
+                .with_context(|| format!("cannot open {}", file.display()))?;
+        let service = AdminService::over_files(broker.transport("operator.tools"), self.data_dir);
+        let close = Box::pin(async move {
+            broker.close().await;
+            drop(lock);
+        });
+        Ok(AdminConnection::new(Target::ThisProcess(service), close))
+    }
+
+    fn topology(&self) -> Topology {
+        Topology::new(self.namespace.clone(), self.retry_delays.clone())
+    }
+}
+
+/// Which system, with what its services need to be started on its files.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct SystemArgs {
+    #[command(flatten)]
+    infrastructure: InfrastructureArgs,
+    #[command(flatten)]
+    services: ServicesArgs,
+}
+
+/// [`SystemArgs`], checked.
+pub(crate) struct SystemConfig {
+    infrastructure: InfrastructureConfig,
+    services: ServicesConfig,
+}
+
+impl SystemArgs {
+    /// Returns the typed values, or everything that is wrong with them.
+    pub(crate) fn check(&self) -> Result<SystemConfig, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let infrastructure = self.infrastructure.check(&mut errors);
+        let services = self.services.check(&infrastructure.bus, &mut errors);
+        errors.finish(SystemConfig { infrastructure, services })
+    }
+}
+
+impl SystemConfig {
+    pub(crate) fn currency(&self) -> Currency {
+        self.services.inventory.currency
+    }
+
+    /// Connects as [`AdminAddress::connect`] does; but if no process runs, it starts inventory-service and
+    /// customer-service on the files in DATA_DIR, which it creates if they don't exist.
+    pub(crate) async fn connect(self) -> anyhow::Result<AdminConnection> {
+        let Self { infrastructure, services } = self;
+        if let Some(url) = &infrastructure.rabbitmq_url {
+            return connect_to_broker(url, service_kit::broker::topology(&infrastructure.bus)).await;
+        }
+        infrastructure.data_dir.prepare()?;
+        let Some(lock) = lock_unless_running(&infrastructure.data_dir)? else {
+            return connect_to_process(&infrastructure.data_dir);
+        };
+        let infrastructure = Infrastructure::open(infrastructure, Arc::new(SystemClock), Some(lock)).await?;
+        let host = ServiceContext::new(infrastructure.clock(), Shutdown::new(), REQUEST_LIMIT);
+        let stop_order = StopOrder::new(&host.shutdown);
+        let service_host = host.with_shutdown(&stop_order.stock_and_customers);
+        start_inventory(&services, &infrastructure, &service_host).await?;
+        start_customers(&services, &infrastructure, &service_host).await?;
+        let ready = tokio::time::timeout(START_LIMIT, host.readiness.ready()).await;
+        ready.context("the services didn't start in time")?;
+        let transport = infrastructure.transport("waybill", &host).await?;
+        let services = host.rpc_client("waybill", &transport);
+        let service = AdminService::new(transport, services, infrastructure.databases().await);
+        let close = Box::pin(async move {
+            stop_order.stop().await;
+            host.shutdown.force();
+            infrastructure.close().await;
+        });
+        Ok(AdminConnection::new(Target::ThisProcess(service), close))
+    }
+}
+
+/// Locks DATA_DIR; answers none if a running process holds the lock.
+fn lock_unless_running(data_dir: &DataDir) -> anyhow::Result<Option<DataDirLock>> {
+    match data_dir.lock() {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Held { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn connect_to_process(data_dir: &DataDir) -> anyhow::Result<AdminConnection> {
+    let process = RunningProcess::find(data_dir)?;
+    Ok(AdminConnection::new(Target::RunningProcess(process), Box::pin(std::future::ready(()))))
+}
+
+/// A broker that refuses a declaration is connected to all the same, so that `doctor` can say so.
+async fn connect_to_broker(url: &Secret, topology: Topology) -> anyhow::Result<AdminConnection> {
+    let owner = format!("operator.{:08x}", rand::random::<u32>());
+    let transport = AmqpTransport::connect(AmqpConfig::new(url.expose(), owner, topology))
+        .map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
+    let transport: SharedTransport = Arc::new(transport);
+    wait_until_connected(&*transport).await?;
+    let stop = CancellationToken::new();
+    let services = BusRpcClient::start(Arc::clone(&transport), Arc::new(SystemClock), stop.clone());
+    let service = AdminService::new(Arc::clone(&transport), services, Vec::new());
+    let close = Box::pin(async move {
+        stop.cancel();
+        transport.close().await;
+    });
+    Ok(AdminConnection::new(Target::ThisProcess(service), close))
+}
+
+async fn wait_until_connected(transport: &dyn Transport) -> anyhow::Result<()> {
+    let deadline = Instant::now() + CONNECT_LIMIT;
+    loop {
+        match transport.declare().await {
+            Ok(()) | Err(TransportError::Refused(_)) => return Ok(()),
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(CONNECT_PAUSE).await,
+            Err(error) => {
+                let reason = match &*transport.link_state().borrow() {
+                    LinkState::Down(reason) => reason.clone(),
+                    LinkState::Up { .. } | LinkState::Blocked { .. } => error.to_string(),
+                };
+                bail!("cannot reach the broker (RABBITMQ_URL): {reason}");
+            }
+        }
+    }
+}

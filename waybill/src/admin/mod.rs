@@ -1,0 +1,151 @@
+//! Administers a system: typed requests, answered by the process that runs it, behind its broker, or from its files.
+//!
+//! [`connect`](AdminAddress::connect) finds the system and gives an [`AdminConnection`]. What it asks is executed by an
+//! [`AdminService`](server::AdminService): in this process over the broker or the files, or in the running process,
+//! whose [`AdminEndpoint`] takes the request over HTTP.
+
+mod client;
+mod connect;
+mod inspect;
+mod server;
+
+use bus::dead_letters::{Handled, Selection};
+use schema::customer::Customer;
+use schema::domain_error::DomainResult;
+use schema::inventory_messages::{Adjust, PutProduct, StockAudit, StockAudited};
+use schema::order_messages::{OrderAudit, OrderAudited};
+use schema::product::Product;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use client::{AdminConnection, http_client};
+pub(crate) use connect::{AdminAddress, AdminAddressArgs, SystemArgs};
+pub(crate) use inspect::database_at;
+pub(crate) use server::{AdminEndpoint, AdminService, reachable_address};
+
+/// What an operator's command asks of a system. This list is also all that the running process lets an operator do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum AdminRequest {
+    DeadLetters(DeadLetterCommand),
+    InspectBroker,
+    InspectQueues,
+    InspectDatabases,
+    PingCustomerService,
+    AuditOrders(Vec<OrderAudit>),
+    AuditStock(Vec<StockAudit>),
+    AdjustStock(Vec<Adjust>),
+    PutProducts(Vec<PutProduct>),
+    PutCustomers(Vec<Customer>),
+}
+
+/// The answer to the [`AdminRequest`] of each kind.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum AdminResponse {
+    DeadLetters(Handled),
+    Broker(BrokerStatus),
+    Queues(QueuesStatus),
+    Databases(Vec<DatabaseStatus>),
+    Pong,
+    Orders(Vec<OrderAudited>),
+    Stock(Vec<StockAudited>),
+    Products(Vec<DomainResult<Product>>),
+    Customers(Vec<DomainResult<Customer>>),
+}
+
+/// What to do with the selected dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeadLetterCommand {
+    pub(crate) action: DeadLetterAction,
+    pub(crate) selection: Selection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum DeadLetterAction {
+    List,
+    Replay,
+    Discard,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BrokerStatus {
+    /// Why there is no connection to it; nothing behind it is known then.
+    pub(crate) unreachable: Option<String>,
+    /// The declarations that it refuses, naming each queue and the argument that differs.
+    pub(crate) refused: Option<String>,
+    /// Why it accepts no publishing now.
+    pub(crate) blocked: Option<String>,
+    /// Any other error.
+    pub(crate) fault: Option<String>,
+}
+
+impl BrokerStatus {
+    pub(crate) fn is_well(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The queues of the topology, as far as the broker answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct QueuesStatus {
+    pub(crate) queues: Vec<QueueStatus>,
+    /// The last error of the broker about a queue.
+    pub(crate) fault: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct QueueStatus {
+    pub(crate) name: String,
+    pub(crate) role: QueueRole,
+    /// None if the queue doesn't exist.
+    pub(crate) depth: Option<QueueDepth>,
+}
+
+impl QueueStatus {
+    /// Whether a service should consume the queue, and none does.
+    pub(crate) fn lacks_consumers(&self) -> bool {
+        let unconsumed = self.depth.is_some_and(|depth| depth.consumers == 0);
+        unconsumed && matches!(self.role, QueueRole::Requests | QueueRole::Work)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum QueueRole {
+    Requests,
+    Work,
+    Retry,
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct QueueDepth {
+    pub(crate) ready: u64,
+    pub(crate) consumers: u32,
+}
+
+/// A database, under the name that the operator knows it by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DatabaseStatus {
+    pub(crate) name: String,
+    /// Why it doesn't answer.
+    pub(crate) fault: Option<String>,
+    /// The services whose tables it holds.
+    pub(crate) tables: Vec<TablesStatus>,
+    /// Milliseconds that its clock is ahead of the inspecting process's.
+    pub(crate) clock_ahead_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TablesStatus {
+    pub(crate) of: String,
+    pub(crate) pending_migrations: Vec<String>,
+}

@@ -1,0 +1,285 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bus::dead_letters::{self, Handled};
+use bus::deadline::Deadline;
+use bus::rpc_client::{RpcClient, request};
+use bus::transport::SharedTransport;
+use schema::customer::Customer;
+use schema::ids::CustomerId;
+use schema::pattern;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use service_kit::config::Secret;
+use store::Database;
+use tokio::sync::watch;
+
+use super::client::ProcessAddress;
+use super::{AdminRequest, AdminResponse, DeadLetterAction, DeadLetterCommand, inspect};
+use crate::data_dir::{self, DataDir};
+
+/// The path of the admin requests, below the address of the admin endpoints.
+pub(super) const ADMIN_PATH: &str = "/admin";
+/// Bytes of one request's body.
+const REQUEST_MAX_BYTES: usize = 4 << 20;
+/// How long a caller may have the process work on one request.
+const LIMIT_MAX: Duration = Duration::from_secs(60);
+
+/// One request over HTTP.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Call<R> {
+    pub(super) limit_ms: u64,
+    pub(super) request: R,
+}
+
+/// Executes admin requests over a broker, the services behind it and their databases.
+pub(crate) struct AdminService {
+    transport: SharedTransport,
+    services: Option<Arc<dyn RpcClient>>,
+    databases: Databases,
+}
+
+/// The databases within reach of an [`AdminService`].
+enum Databases {
+    Connected(Vec<Database>),
+    Files(DataDir),
+}
+
+impl AdminService {
+    /// In front of running services; `databases` are those that this process is connected to.
+    pub(crate) fn new(
+        transport: SharedTransport,
+        services: Arc<dyn RpcClient>,
+        databases: Vec<Database>,
+    ) -> Self {
+        Self { transport, services: Some(services), databases: Databases::Connected(databases) }
+    }
+
+    /// Over the files of a system that isn't running.
+    pub(super) fn over_files(transport: SharedTransport, data_dir: DataDir) -> Self {
+        Self { transport, services: None, databases: Databases::Files(data_dir) }
+    }
+
+    pub(super) fn has_services(&self) -> bool {
+        self.services.is_some()
+    }
+
+    /// Executes one request within `limit`.
+    pub(super) async fn execute(
+        &self,
+        request: AdminRequest,
+        limit: Duration,
+    ) -> anyhow::Result<AdminResponse> {
+        let executed = tokio::time::timeout(limit, self.dispatch(request, Deadline::after(limit))).await;
+        executed.unwrap_or_else(|_| Err(anyhow!("no answer within {}", humantime::format_duration(limit))))
+    }
+
+    async fn dispatch(&self, request: AdminRequest, deadline: Deadline) -> anyhow::Result<AdminResponse> {
+        use AdminResponse as Response;
+        Ok(match request {
+            AdminRequest::DeadLetters(command) => Response::DeadLetters(self.dead_letters(command).await?),
+            AdminRequest::InspectBroker => Response::Broker(inspect::broker(&self.transport).await),
+            AdminRequest::InspectQueues => Response::Queues(inspect::queues(&self.transport).await),
+            AdminRequest::InspectDatabases => Response::Databases(match &self.databases {
+                Databases::Connected(databases) => inspect::connected_databases(databases).await,
+                Databases::Files(data_dir) => inspect::database_files(data_dir).await,
+            }),
+            AdminRequest::PingCustomerService => {
+                let none: [CustomerId; 0] = [];
+                let _: Vec<Option<Customer>> = self.request(pattern::CUSTOMER_GET, &none, deadline).await?;
+                Response::Pong
+            }
+            AdminRequest::AuditOrders(pages) => {
+                Response::Orders(self.request(pattern::ORDER_AUDIT, &pages, deadline).await?)
+            }
+            AdminRequest::AuditStock(pages) => {
+                Response::Stock(self.request(pattern::INVENTORY_AUDIT, &pages, deadline).await?)
+            }
+            AdminRequest::AdjustStock(adjustments) => {
+                Response::Products(self.request(pattern::INVENTORY_ADJUST, &adjustments, deadline).await?)
+            }
+            AdminRequest::PutProducts(products) => {
+                Response::Products(self.request(pattern::INVENTORY_PUT, &products, deadline).await?)
+            }
+            AdminRequest::PutCustomers(customers) => {
+                Response::Customers(self.request(pattern::CUSTOMER_PUT, &customers, deadline).await?)
+            }
+        })
+    }
+
+    async fn dead_letters(&self, command: DeadLetterCommand) -> anyhow::Result<Handled> {
+        let DeadLetterCommand { action, selection } = command;
+        Ok(match action {
+            DeadLetterAction::List => {
+                let letters = dead_letters::list(&self.transport, &selection).await?;
+                Handled { letters, stopped: None }
+            }
+            DeadLetterAction::Replay => dead_letters::replay(&self.transport, &selection).await?,
+            DeadLetterAction::Discard => dead_letters::discard(&self.transport, &selection).await?,
+        })
+    }
+
+    async fn request<A: DeserializeOwned>(
+        &self,
+        pattern: &str,
+        data: &(impl Serialize + Sync + ?Sized),
+        deadline: Deadline,
+    ) -> anyhow::Result<A> {
+        let Some(services) = &self.services else { bail!("the services are not running") };
+        Ok(request(&**services, pattern, data, deadline).await?)
+    }
+}
+
+/// The running process's HTTP endpoint for [`AdminRequest`]s: from this machine alone, with a secret that stands in
+/// DATA_DIR. It refuses every request until [`AdminEndpoint::open`] is called.
+pub(crate) struct AdminEndpoint {
+    secret: Secret,
+    service: watch::Sender<Option<Arc<AdminService>>>,
+}
+
+#[derive(Clone)]
+struct Endpoint {
+    secret: Secret,
+    service: watch::Receiver<Option<Arc<AdminService>>>,
+}
+
+impl AdminEndpoint {
+    pub(crate) fn new() -> Self {
+        Self { secret: data_dir::random_secret(), service: watch::Sender::new(None) }
+    }
+
+    /// The endpoint's route, to be added to the process's admin endpoints.
+    pub(crate) fn routes(&self) -> Router {
+        let endpoint = Endpoint { secret: self.secret.clone(), service: self.service.subscribe() };
+        let route = post(answer).layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES)).with_state(endpoint);
+        Router::new().route(ADMIN_PATH, route)
+    }
+
+    /// Lets `service` execute requests from now on, and writes the endpoint's address and secret into DATA_DIR.
+    pub(crate) fn open(
+        &self,
+        service: AdminService,
+        bound: SocketAddr,
+        data_dir: &DataDir,
+    ) -> anyhow::Result<()> {
+        self.service.send_replace(Some(Arc::new(service)));
+        let at =
+            ProcessAddress { address: reachable_address(bound), secret: self.secret.expose().to_owned() };
+        let path = data_dir.admin_file();
+        let text = serde_json::to_string(&at).context("cannot serialise the admin address")?;
+        data_dir::write_secret(&path, &text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// The address by which a process of this machine reaches what listens on `bound`.
+pub(crate) fn reachable_address(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
+async fn answer(
+    State(endpoint): State<Endpoint>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Json(call): Json<Call<AdminRequest>>,
+) -> Response {
+    if !peer.ip().to_canonical().is_loopback() || !carries(&headers, &endpoint.secret) {
+        return error(StatusCode::FORBIDDEN, "not the operator");
+    }
+    match execute(&endpoint, call).await {
+        Ok(response) => Json(response).into_response(),
+        Err(reason) => error(StatusCode::BAD_GATEWAY, &format!("{reason:#}")),
+    }
+}
+
+async fn execute(endpoint: &Endpoint, call: Call<AdminRequest>) -> anyhow::Result<AdminResponse> {
+    let service = endpoint.service.borrow().clone();
+    let service = service.context("the process is still starting")?;
+    let limit = Duration::from_millis(call.limit_ms);
+    ensure!(limit <= LIMIT_MAX, "a request may take {} at most", humantime::format_duration(LIMIT_MAX));
+    service.execute(call.request, limit).await
+}
+
+fn error(status: StatusCode, reason: &str) -> Response {
+    (status, Json(json!({ "error": reason }))).into_response()
+}
+
+/// Whether the headers carry the secret; takes the same time wherever the two differ.
+fn carries(headers: &HeaderMap, secret: &Secret) -> bool {
+    let given = headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
+    let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
+    let wanted = secret.expose().as_bytes();
+    let differences = given.iter().zip(wanted).fold(0_u8, |found, (given, wanted)| found | (given ^ wanted));
+    !wanted.is_empty() && given.len() == wanted.len() && differences == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use bus::clock::SystemClock;
+    use bus::topology::{RetryDelays, Topology};
+    use embedded_broker::{EmbeddedBroker, Storage};
+    use service_kit::admin::AdminServer;
+    use service_kit::config::AdminConfig;
+    use service_kit::{Liveness, Readiness};
+
+    use super::*;
+    use crate::admin::client::{RunningProcess, Target};
+    use crate::admin::{AdminConnection, http_client};
+
+    #[tokio::test]
+    async fn the_endpoint_executes_requests_that_carry_its_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(folder.path());
+        let endpoint = AdminEndpoint::new();
+        let config = AdminConfig { host: "127.0.0.1".into(), port: 0 };
+        let admin = AdminServer::new(Readiness::new(), Liveness::new()).merge(endpoint.routes());
+        let admin = admin.start(&config).await.unwrap();
+        let client = http_client(LIMIT_MAX).unwrap();
+        let send = async |secret: &str, body: &str| {
+            let request = client.post(format!("http://{}{ADMIN_PATH}", admin.address())).bearer_auth(secret);
+            let request = request.header("content-type", "application/json").body(body.to_owned());
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        };
+        let secret = endpoint.secret.expose();
+        let inspect = r#"{"limitMs":5000,"request":"inspectQueues"}"#;
+        assert_eq!(
+            send(secret, inspect).await,
+            (502, r#"{"error":"the process is still starting"}"#.to_owned())
+        );
+
+        let topology = Topology::new("test", RetryDelays::default());
+        let broker = EmbeddedBroker::open(Storage::Memory, topology, Arc::new(SystemClock)).await.unwrap();
+        let service = AdminService::over_files(broker.transport("test.1"), data_dir.clone());
+        endpoint.open(service, admin.address(), &data_dir).unwrap();
+        let (status, body) = send(secret, inspect).await;
+        assert_eq!((status, body.starts_with(r#"{"queues":{"#)), (200, true), "{body}");
+        for wrong in ["", &secret[1..], &format!("{secret}0"), &secret.replace(&secret[..1], "x")] {
+            assert_eq!(send(wrong, inspect).await.0, 403, "{wrong:?}");
+        }
+        assert_eq!(send(secret, "no json").await.0, 400);
+        let (status, body) = send(secret, r#"{"limitMs":3600000,"request":"inspectQueues"}"#).await;
+        assert_eq!((status, body.as_str()), (502, r#"{"error":"a request may take 1m at most"}"#));
+
+        let process = RunningProcess::find(&data_dir).unwrap();
+        let connection =
+            AdminConnection::new(Target::RunningProcess(process), Box::pin(std::future::ready(())));
+        let names = connection.inspect_queues().await.unwrap().queues.into_iter().map(|queue| queue.name);
+        assert!(names.into_iter().any(|name| name == "test.order.commands"));
+        let refused = connection.put_products(Vec::new()).await.unwrap_err();
+        assert_eq!(refused.to_string(), "the services are not running");
+    }
+}

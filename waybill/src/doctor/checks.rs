@@ -1,0 +1,323 @@
+//! What is wrong in a snapshot, and what to do about it.
+
+use std::time::Duration;
+
+use schema::time::Timestamp;
+use serde::Serialize;
+
+use super::probe::{BacklogStatus, ServiceStatus, Snapshot};
+use crate::admin::{DatabaseStatus, QueueRole, QueueStatus};
+
+/// How long an event may wait to be published: several times what a relay's takeover takes.
+const OUTBOX_AGE_MAX: Duration = Duration::from_secs(30);
+/// How long an order may be PENDING before the operator should know.
+const PENDING_AGE_MAX: Duration = Duration::from_secs(60);
+/// Messages that wait for a service before it is called behind.
+const READY_MAX: u64 = 1_000;
+/// How far clocks may be apart: `x-deadline` refuses requests from where more is between them.
+const CLOCK_APART_MAX_MS: u64 = 1_000;
+
+/// One problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Finding {
+    /// What it is about.
+    pub(super) subject: String,
+    /// What is wrong.
+    pub(super) finding: String,
+    /// What to do.
+    pub(super) advice: String,
+}
+
+fn finding(subject: &str, finding: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { subject: subject.to_owned(), finding: finding.into(), advice: advice.into() }
+}
+
+/// Every problem, causes before their consequences.
+pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
+    let mut findings = broker(snapshot);
+    let running = snapshot.services.is_some();
+    if !running && snapshot.broker.unreachable.is_none() {
+        let advice = "start it with `waybill up`";
+        findings.push(finding("waybill", "it is not running", advice));
+    }
+    findings.extend(snapshot.databases.iter().flat_map(database));
+    findings.extend(snapshot.queues.iter().filter_map(|status| queue(status, running)));
+    findings.extend(snapshot.services.iter().flatten().filter_map(service));
+    findings.extend(snapshot.backlog.iter().flat_map(backlog));
+    findings
+}
+
+fn broker(snapshot: &Snapshot) -> Vec<Finding> {
+    let broker = &snapshot.broker;
+    let unreachable = broker.unreachable.iter().map(|reason| {
+        let advice = "see that it runs, and that address, user, password and virtual host are right";
+        finding("broker", reason, advice)
+    });
+    let refused = broker.refused.iter().flat_map(|refused| refused.split("; ")).map(|refused| {
+        let advice = "see that all processes have the same RETRY_DELAYS and version and that the user may configure \
+                      the namespace; else drain the queue, delete it, and it is declared anew within seconds";
+        finding("topology", format!("the broker refuses: {refused}"), advice)
+    });
+    let blocked = broker.blocked.iter().map(|reason| {
+        let advice =
+            "free memory or disk on the broker (`rabbitmqctl status` names the alarm); it goes on by itself";
+        finding("broker", format!("it has blocked publishing: {reason}"), advice)
+    });
+    let fault = broker
+        .fault
+        .iter()
+        .map(|fault| finding("broker", fault, "see the broker's log, and that it is not overloaded"));
+    unreachable.chain(refused).chain(blocked).chain(fault).collect()
+}
+
+fn queue(queue: &QueueStatus, running: bool) -> Option<Finding> {
+    let Some(depth) = queue.depth else {
+        let advice =
+            "see what the topology's findings say; a queue that vanished is declared at the next connect";
+        return Some(finding(&queue.name, "it is not there", advice));
+    };
+    match queue.role {
+        QueueRole::Requests | QueueRole::Work if running && queue.lacks_consumers() => {
+            let waiting = if depth.ready > 0 { format!(", and {} wait", depth.ready) } else { String::new() };
+            let advice = format!("start {}, or look at its /readyz", consumer(&queue.name));
+            Some(finding(&queue.name, format!("it has no consumers{waiting}"), advice))
+        }
+        QueueRole::Requests | QueueRole::Work if running && depth.ready > READY_MAX => {
+            let advice =
+                format!("look whether {} is slow, and start another copy of it", consumer(&queue.name));
+            Some(finding(&queue.name, format!("{} messages wait", depth.ready), advice))
+        }
+        QueueRole::Dead if depth.ready > 0 => {
+            let dead = if depth.ready == 1 {
+                "1 dead letter".to_owned()
+            } else {
+                format!("{} dead letters", depth.ready)
+            };
+            let advice = "`waybill dead-letters list` says why; mend the cause, then replay or discard them";
+            Some(finding(&queue.name, dead, advice))
+        }
+        QueueRole::Requests | QueueRole::Work | QueueRole::Retry | QueueRole::Dead => None,
+    }
+}
+
+/// The service whose queue it is: a queue's name begins with its word after the namespace.
+fn consumer(queue: &str) -> &'static str {
+    let owned_by = |word: &str| queue.ends_with(&format!(".{word}.requests"));
+    if owned_by("customer") {
+        "customer-service"
+    } else if owned_by("inventory") || queue.ends_with(".inventory.order-events") {
+        "inventory-service"
+    } else {
+        "order-service"
+    }
+}
+
+fn service(service: &ServiceStatus) -> Option<Finding> {
+    let fault = service.fault.as_ref()?;
+    let advice = format!(
+        "look at its /readyz, which names what is missing, and at its log, or start {}",
+        service.name
+    );
+    Some(finding(&service.name, format!("it does not answer: {fault}"), advice))
+}
+
+fn database(database: &DatabaseStatus) -> Vec<Finding> {
+    let name = &database.name;
+    if let Some(fault) = &database.fault {
+        let advice = "see that the server runs, and that address, user and password are right";
+        return vec![finding(name, format!("it does not answer: {fault}"), advice)];
+    }
+    let mut findings = Vec::new();
+    if database.tables.is_empty() {
+        let advice =
+            "start the services, which make their tables, or run `migrations`; or name another database";
+        findings.push(finding(name, "it holds no service's tables", advice));
+    }
+    for tables in &database.tables {
+        if !tables.pending_migrations.is_empty() {
+            let pending = tables.pending_migrations.join(", ");
+            let advice = format!("start this version's services, or run `migrations {}`", tables.of);
+            findings.push(finding(
+                name,
+                format!("migrations of {} are not applied: {pending}", tables.of),
+                advice,
+            ));
+        }
+    }
+    findings.extend(clock(name, database.clock_ahead_ms));
+    findings
+}
+
+fn backlog(seen: &BacklogStatus) -> Vec<Finding> {
+    let backlog = &seen.backlog;
+    let age = |since: Option<Timestamp>| since.map(|since| backlog.now.since(since)).unwrap_or_default();
+    let mut findings = Vec::new();
+    let unpublished_for = age(backlog.unpublished_since);
+    if unpublished_for > OUTBOX_AGE_MAX {
+        let waiting =
+            format!("{} events wait to be published, for {}", seen.outbox, whole_seconds(unpublished_for));
+        let advice = "order-service's log says what its relay fails at; events leave by themselves once that is mended";
+        findings.push(finding("outbox", waiting, advice));
+    }
+    let pending_for = age(backlog.pending_since);
+    if pending_for > PENDING_AGE_MAX {
+        let waiting =
+            format!("{} orders are PENDING, for up to {}", backlog.pending, whole_seconds(pending_for));
+        let advice =
+            "see that inventory-service and customer-service answer; orders are tried again by themselves";
+        findings.push(finding("pending orders", waiting, advice));
+    }
+    findings.extend(clock("order-service", seen.clock_ahead_ms));
+    findings
+}
+
+fn clock(name: &str, ahead_ms: i64) -> Option<Finding> {
+    let apart = ahead_ms.unsigned_abs();
+    (apart > CLOCK_APART_MAX_MS).then(|| {
+        let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+        let differ =
+            format!("its clock is {} {side} this machine's", whole_seconds(Duration::from_millis(apart)));
+        finding(
+            name,
+            differ,
+            "keep both machines' clocks by NTP: from 2 s on requests are refused as too late",
+        )
+    })
+}
+
+fn whole_seconds(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::order_messages::Backlog;
+
+    use super::*;
+    use crate::admin::{BrokerStatus, QueueDepth, TablesStatus};
+
+    fn well() -> Snapshot {
+        let queue = |name: &str, role, consumers| QueueStatus {
+            name: format!("waybill.{name}"),
+            role,
+            depth: Some(QueueDepth { ready: 0, consumers }),
+        };
+        let service = |name: &str| ServiceStatus { name: name.to_owned(), answered_in_ms: 3, fault: None };
+        let now: Timestamp = "2026-11-23T19:10:51.371Z".parse().unwrap();
+        Snapshot {
+            broker: BrokerStatus::default(),
+            queues: vec![
+                queue("customer.requests", QueueRole::Requests, 1),
+                queue("order.commands", QueueRole::Work, 2),
+                queue("order.commands.dead", QueueRole::Dead, 0),
+                queue("order.commands.retry.1s", QueueRole::Retry, 0),
+            ],
+            services: Some(vec![service("order-service"), service("customer-service")]),
+            backlog: Some(BacklogStatus {
+                outbox: 2,
+                backlog: Backlog {
+                    now,
+                    unpublished_since: Some(now.minus(Duration::from_secs(1))),
+                    pending: 1,
+                    pending_since: Some(now.minus(Duration::from_secs(5))),
+                },
+                clock_ahead_ms: -40,
+            }),
+            databases: vec![DatabaseStatus {
+                name: "DATABASE_URL".to_owned(),
+                fault: None,
+                tables: vec![TablesStatus { of: "orders".to_owned(), pending_migrations: Vec::new() }],
+                clock_ahead_ms: 12,
+            }],
+        }
+    }
+
+    #[test]
+    fn where_all_is_well_nothing_is_found() {
+        assert_eq!(findings(&well()), []);
+    }
+
+    #[test]
+    fn each_thing_that_is_not_well_is_found_alone_and_says_what_to_do() {
+        type Harm = fn(&mut Snapshot);
+        let cases: [(&str, &str, Harm); 15] = [
+            ("topology", "inequivalent arg 'x-max-length' for queue", |seen| {
+                let refused = "queue waybill.order.commands: inequivalent arg 'x-max-length' for queue";
+                seen.broker.refused = Some(refused.to_owned());
+            }),
+            ("broker", "blocked publishing: low on memory", |seen| {
+                seen.broker.blocked = Some("low on memory".to_owned());
+            }),
+            ("broker", "no answer", |seen| seen.broker.fault = Some("no answer".to_owned())),
+            ("waybill.order.commands", "not there", |seen| seen.queues[1].depth = None),
+            ("waybill.customer.requests", "it has no consumers, and 7 wait", |seen| {
+                seen.queues[0].depth = Some(QueueDepth { ready: 7, consumers: 0 });
+            }),
+            ("waybill.order.commands", "it has no consumers", |seen| {
+                seen.queues[1].depth = Some(QueueDepth { ready: 0, consumers: 0 });
+            }),
+            ("waybill.order.commands", "1001 messages wait", |seen| {
+                seen.queues[1].depth = Some(QueueDepth { ready: 1_001, consumers: 1 });
+            }),
+            ("waybill.order.commands.dead", "3 dead letters", |seen| {
+                seen.queues[2].depth = Some(QueueDepth { ready: 3, consumers: 0 });
+            }),
+            ("customer-service", "does not answer: no answer in time", |seen| {
+                seen.services.as_mut().unwrap()[1].fault = Some("no answer in time".to_owned());
+            }),
+            ("DATABASE_URL", "does not answer: refused", |seen| {
+                seen.databases[0].fault = Some("refused".to_owned());
+            }),
+            ("DATABASE_URL", "no service's tables", |seen| seen.databases[0].tables.clear()),
+            ("DATABASE_URL", "migrations of orders are not applied: m0002", |seen| {
+                seen.databases[0].tables[0].pending_migrations.push("m0002".to_owned());
+            }),
+            ("DATABASE_URL", "its clock is 3s ahead of this machine's", |seen| {
+                seen.databases[0].clock_ahead_ms = 3_000;
+            }),
+            ("outbox", "2 events wait to be published, for 5m", |seen| {
+                let backlog = &mut seen.backlog.as_mut().unwrap().backlog;
+                backlog.unpublished_since = Some(backlog.now.minus(Duration::from_secs(300)));
+            }),
+            ("pending orders", "1 orders are PENDING, for up to 2m", |seen| {
+                let backlog = &mut seen.backlog.as_mut().unwrap().backlog;
+                backlog.pending_since = Some(backlog.now.minus(Duration::from_secs(120)));
+            }),
+        ];
+        for (subject, part, harm) in cases {
+            let mut seen = well();
+            harm(&mut seen);
+            let found = findings(&seen);
+            let [only] = &found[..] else { panic!("{subject}, {part}: {found:?}") };
+            assert_eq!(only.subject, subject);
+            assert!(only.finding.contains(part), "{part} is not in {:?}", only.finding);
+            assert!(!only.advice.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_shop_that_is_not_running_is_one_finding_and_no_consumer_is_missed() {
+        let mut seen = well();
+        (seen.services, seen.backlog) = (None, None);
+        for queue in &mut seen.queues {
+            queue.depth = Some(QueueDepth { ready: 0, consumers: 0 });
+        }
+        let subjects: Vec<String> = findings(&seen).into_iter().map(|finding| finding.subject).collect();
+        assert_eq!(subjects, ["waybill"]);
+    }
+
+    #[test]
+    fn of_a_broker_that_is_not_reached_nothing_else_is_said() {
+        let found = findings(&Snapshot::unreachable("connection refused".to_owned()));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].subject.as_str(), found[0].finding.as_str()), ("broker", "connection refused"));
+    }
+
+    #[test]
+    fn every_refused_queue_is_a_finding_of_its_own() {
+        let mut seen = well();
+        seen.broker.refused = Some("queue a: differs; queue b: differs".to_owned());
+        assert_eq!(findings(&seen).len(), 2);
+    }
+}

@@ -1,0 +1,118 @@
+//! Asks a system about its broker, queues, services and databases, and judges nothing.
+
+use std::time::{Duration, Instant};
+
+use bus::clock::{Clock, SystemClock};
+use schema::inventory_messages::StockAudit;
+use schema::order_messages::{Backlog, OrderAudit};
+use serde::Serialize;
+
+use crate::admin::{AdminConnection, BrokerStatus, DatabaseStatus, QueueStatus};
+
+/// How long a service may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How often, and after which pause, queues without consumers are read again: a consumer that reconnects is away briefly.
+const CONSUMER_READS: u32 = 10;
+const CONSUMER_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a probe found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Snapshot {
+    pub(super) broker: BrokerStatus,
+    pub(super) queues: Vec<QueueStatus>,
+    /// None if the system isn't running.
+    pub(super) services: Option<Vec<ServiceStatus>>,
+    /// What order-service says about its outbox and its pending orders.
+    pub(super) backlog: Option<BacklogStatus>,
+    pub(super) databases: Vec<DatabaseStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceStatus {
+    pub(super) name: String,
+    pub(super) answered_in_ms: u64,
+    /// Why there is no answer.
+    pub(super) fault: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BacklogStatus {
+    /// Events not yet published.
+    pub(super) outbox: u64,
+    pub(super) backlog: Backlog,
+    /// Milliseconds that order-service's clock is ahead of this process's, half of the response's journey included.
+    pub(super) clock_ahead_ms: i64,
+}
+
+impl Snapshot {
+    /// The snapshot of a system whose broker can't be connected to.
+    pub(super) fn unreachable(reason: String) -> Self {
+        let broker = BrokerStatus { unreachable: Some(reason), ..BrokerStatus::default() };
+        Self { broker, ..Self::default() }
+    }
+}
+
+/// Probes everything behind the connection.
+pub(super) async fn probe(connection: &AdminConnection) -> anyhow::Result<Snapshot> {
+    // Queues first: inspecting the broker declares those that are missing.
+    let queues = connection.inspect_queues().await?;
+    let mut snapshot =
+        Snapshot { broker: connection.inspect_broker().await?, queues: queues.queues, ..Snapshot::default() };
+    snapshot.broker.fault = snapshot.broker.fault.or(queues.fault);
+    if connection.has_services() {
+        await_consumers(connection, &mut snapshot.queues).await;
+        let (orders, inventory, customers) = tokio::join!(
+            order_service(connection),
+            timed(
+                "inventory-service",
+                connection.audit_stock(vec![StockAudit { after: None, limit: 1 }], ANSWER_LIMIT)
+            ),
+            timed("customer-service", connection.ping_customer_service(ANSWER_LIMIT)),
+        );
+        snapshot.backlog = orders.1;
+        snapshot.services = Some(vec![orders.0, inventory.0, customers.0]);
+    }
+    snapshot.databases = connection.inspect_databases().await?;
+    Ok(snapshot)
+}
+
+/// Reads queues without consumers again until each has some, or no more reads are left.
+async fn await_consumers(connection: &AdminConnection, queues: &mut [QueueStatus]) {
+    for _ in 0..CONSUMER_READS {
+        if !queues.iter().any(QueueStatus::lacks_consumers) {
+            return;
+        }
+        if let Ok(read) = connection.inspect_queues().await {
+            for queue in queues.iter_mut().filter(|queue| queue.lacks_consumers()) {
+                let again = read.queues.iter().find(|again| again.name == queue.name);
+                queue.depth = again.and_then(|again| again.depth).or(queue.depth);
+            }
+        }
+        tokio::time::sleep(CONSUMER_PAUSE).await;
+    }
+}
+
+async fn order_service(connection: &AdminConnection) -> (ServiceStatus, Option<BacklogStatus>) {
+    let asked = SystemClock.now();
+    let asking = connection.audit_orders(vec![OrderAudit { after: None, limit: 1 }], ANSWER_LIMIT);
+    let (service, pages) = timed("order-service", asking).await;
+    let midway_ms = (asked.unix_ms() + SystemClock.now().unix_ms()) / 2;
+    let page = pages.and_then(|pages| pages.into_iter().next());
+    let backlog = page.and_then(|page| {
+        let backlog = page.backlog?;
+        let clock_ahead_ms = backlog.now.unix_ms() - midway_ms;
+        Some(BacklogStatus { outbox: page.outbox, clock_ahead_ms, backlog })
+    });
+    (service, backlog)
+}
+
+async fn timed<A>(name: &str, asking: impl Future<Output = anyhow::Result<A>>) -> (ServiceStatus, Option<A>) {
+    let began = Instant::now();
+    let answer = asking.await;
+    let answered_in_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let fault = answer.as_ref().err().map(|error| format!("{error:#}"));
+    (ServiceStatus { name: name.to_owned(), answered_in_ms, fault }, answer.ok())
+}
