@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::CustomerId;
+use crate::limits::{SHIPPING_ADDRESS_MAX_CHARS, validate_text};
+
+/// Characters of a customer's name, email address and phone number.
+const CONTACT_MAX_CHARS: usize = 200;
 
 /// A customer as customer-service knows them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,4 +24,21 @@ pub struct Customer {
     pub phone: Option<String>,
     /// Where orders go that name no address.
     pub shipping_address: String,
+}
+
+impl Customer {
+    /// The first thing that is out of bounds, if anything.
+    pub fn validate(&self) -> Option<DomainError> {
+        let phone = self.phone.as_deref().unwrap_or("none");
+        let texts = [
+            (self.name.as_str(), CONTACT_MAX_CHARS, false, "name"),
+            (&self.email, CONTACT_MAX_CHARS, false, "email"),
+            (phone, CONTACT_MAX_CHARS, false, "phone"),
+            (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
+        ];
+        texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
+            let message = validate_text(text, max_chars, multiline)?;
+            Some(DomainError::at(DomainErrorCode::InvalidInput, format!("{name} {message}"), [name]))
+        })
+    }
 }

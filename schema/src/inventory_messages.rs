@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::cursor::ProductCursor;
 use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::{OrderId, ProductId};
-use crate::limits::{PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, validate_text};
+use crate::limits::{PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, SEARCH_MAX_CHARS, validate_text};
 use crate::money::Money;
 use crate::order::Shortfall;
 use crate::order_messages::Item;
-use crate::page::Page;
+use crate::page::{Page, PageBounds};
 use crate::product::Product;
 
 /// Asks for a page of the catalogue, by id.
@@ -21,6 +22,19 @@ pub struct ListProducts {
     /// Which page, by [`crate::cursor::ProductCursor`]s.
     #[serde(default)]
     pub page: Page,
+}
+
+impl ListProducts {
+    /// Reads what to list; INVALID_INPUT also for a search that is blank or too long.
+    pub fn bounds(&self) -> Result<PageBounds<ProductCursor>, DomainError> {
+        let bounds = self.page.bounds(|text| ProductCursor::decode(text).ok())?;
+        match self.search.as_deref().and_then(|search| validate_text(search, SEARCH_MAX_CHARS, false)) {
+            Some(message) => {
+                Err(DomainError::at(DomainErrorCode::InvalidInput, format!("search {message}"), ["search"]))
+            }
+            None => Ok(bounds),
+        }
+    }
 }
 
 /// A page of the catalogue.

@@ -17,14 +17,12 @@ pub mod order;
 pub mod product;
 
 pub mod cursor;
-pub mod fingerprint;
 pub mod limits;
 
 pub mod domain_error;
 pub mod page;
 pub mod pattern;
 
-pub mod customer_messages;
 pub mod inventory_messages;
 pub mod order_events;
 pub mod order_messages;

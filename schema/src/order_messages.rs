@@ -3,18 +3,20 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::cursor::OrderCursor;
 use crate::domain_error::{DomainError, DomainErrorCode};
-use crate::ids::{CustomerId, OrderId, ProductId};
+use crate::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use crate::limits::{
-    IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_ITEMS, QUANTITY_MAX, SHIPPING_ADDRESS_MAX_CHARS, validate_text,
+    IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_ITEMS, QUANTITY_MAX, SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS,
+    validate_text,
 };
-use crate::order::{Order, OrderStatus};
+use crate::order::{LineItem, Order, OrderStatus};
 use crate::order_events::{EventKind, OrderEvent};
-use crate::page::Page;
+use crate::page::{Page, PageBounds};
 use crate::time::Timestamp;
 
 /// Whose orders are in reach. A message without it is refused, so that nobody forgets to ask.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OrderScope {
     /// `"any"`: only where the caller's scopes allow it.
     #[serde(rename = "any")]
@@ -69,41 +71,104 @@ pub struct CreateOrder {
 }
 
 impl CreateOrder {
-    /// Everything that is out of bounds, each with the path of the public input's field.
+    /// Returns everything that is out of bounds, each with the path of the public input's field.
     pub fn validate(&self) -> Vec<DomainError> {
-        let mut faults = Vec::new();
-        let mut fault = |code, message: String, field: &[&str]| {
+        let mut errors = Vec::new();
+        let mut add = |code, message: String, field: &[&str]| {
             let field = ["input"].iter().chain(field).copied();
-            faults.push(DomainError::at(code, message, field));
+            errors.push(DomainError::at(code, message, field));
         };
         if self.items.is_empty() || self.items.len() > ORDER_MAX_ITEMS {
             let message = format!("an order has 1 to {ORDER_MAX_ITEMS} items");
-            fault(DomainErrorCode::InvalidInput, message, &["items"]);
+            add(DomainErrorCode::InvalidInput, message, &["items"]);
         }
         let mut seen = std::collections::HashSet::new();
         for (index, item) in self.items.iter().take(ORDER_MAX_ITEMS).enumerate() {
             let index = index.to_string();
             if item.quantity < 1 || item.quantity > QUANTITY_MAX {
                 let message = format!("must be 1 to {QUANTITY_MAX}");
-                fault(DomainErrorCode::InvalidInput, message, &["items", &index, "quantity"]);
+                add(DomainErrorCode::InvalidInput, message, &["items", &index, "quantity"]);
             }
             if !seen.insert(&item.product_id) {
                 let message = format!("product {} appears more than once", item.product_id);
-                fault(DomainErrorCode::DuplicateProduct, message, &["items", &index, "productId"]);
+                add(DomainErrorCode::DuplicateProduct, message, &["items", &index, "productId"]);
             }
         }
-        let texts = [
+        errors.extend(input_texts([
             (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
             (&self.idempotency_key, IDEMPOTENCY_KEY_MAX_CHARS, false, "idempotencyKey"),
-        ];
-        for (text, max_chars, multiline, name) in texts {
-            let found = text.as_deref().and_then(|text| validate_text(text, max_chars, multiline));
-            if let Some(message) = found {
-                fault(DomainErrorCode::InvalidInput, message, &[name]);
-            }
+        ]));
+        if let Some(key) = &self.idempotency_key
+            && OrderId::for_idempotency_key(&self.customer_id, key) != self.order_id
+        {
+            let field = ["input", "idempotencyKey"];
+            errors.push(DomainError::at(
+                DomainErrorCode::InvalidInput,
+                "the key does not name this order",
+                field,
+            ));
         }
-        faults
+        errors
     }
+
+    /// The order as it is until order-service has checked customer and stock: PENDING, without prices.
+    pub fn pending_order(&self, version: u32, updated_at: Timestamp) -> Order {
+        let line_item = |item: &Item| LineItem {
+            id: line_item_id(self.order_id, &item.product_id),
+            product_id: item.product_id.clone(),
+            product_name: None,
+            quantity: item.quantity,
+            unit_price: None,
+        };
+        Order {
+            id: self.order_id,
+            customer_id: self.customer_id.clone(),
+            status: OrderStatus::Pending,
+            version,
+            fingerprint: request_fingerprint(&self.items, self.shipping_address.as_deref()),
+            line_items: self.items.iter().map(line_item).collect(),
+            total_amount: None,
+            shipping_address: self.shipping_address.clone(),
+            tracking_company: None,
+            tracking_number: None,
+            rejection: None,
+            created_at: self.placed_at,
+            updated_at,
+        }
+    }
+
+    /// Fails with IDEMPOTENCY_KEY_REUSED unless the stored order of this id came of the same input.
+    pub fn check_same_input(&self, stored: &Order) -> Result<(), DomainError> {
+        let fingerprint = request_fingerprint(&self.items, self.shipping_address.as_deref());
+        if stored.fingerprint == fingerprint && stored.customer_id == self.customer_id {
+            return Ok(());
+        }
+        let (code, field) = (DomainErrorCode::IdempotencyKeyReused, ["input", "idempotencyKey"]);
+        Err(DomainError::at(code, "the key was used with another input", field))
+    }
+}
+
+/// A digest of what an order asks for: the items, sorted by product, and the address as given.
+///
+/// An address that was left out differs from any address that was given, the customer's own
+/// included. Parts are length-prefixed, so that no two inputs read as the same bytes.
+pub fn request_fingerprint(items: &[Item], shipping_address: Option<&str>) -> String {
+    let mut sorted: Vec<&Item> = items.iter().collect();
+    sorted.sort_by(|a, b| a.product_id.cmp(&b.product_id));
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    };
+    part(&(sorted.len() as u64).to_be_bytes());
+    for item in sorted {
+        part(item.product_id.as_str().as_bytes());
+        part(&item.quantity.to_be_bytes());
+    }
+    if let Some(address) = shipping_address {
+        part(address.as_bytes());
+    }
+    format!("b3:{}", hasher.finalize().to_hex())
 }
 
 /// The answer to `order.create`, once its effect is committed.
@@ -116,7 +181,7 @@ pub struct OrderCreated {
 }
 
 /// Names an order within somebody's reach.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderRef {
     /// Which order.
@@ -126,7 +191,7 @@ pub struct OrderRef {
 }
 
 /// Asks for a page of orders, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ListOrders {
     /// Whose.
     pub owner: OrderScope,
@@ -136,6 +201,15 @@ pub struct ListOrders {
     /// Which page, by [`crate::cursor::OrderCursor`]s.
     #[serde(default)]
     pub page: Page,
+}
+
+impl ListOrders {
+    /// Reads what to list; CURSOR_INVALID for a cursor of orders beyond the scope.
+    pub fn bounds(&self) -> Result<PageBounds<OrderCursor>, DomainError> {
+        self.page.bounds(|text| {
+            OrderCursor::decode(text).ok().filter(|cursor| self.owner.includes(&cursor.customer_id))
+        })
+    }
 }
 
 /// A page of orders.
@@ -184,6 +258,28 @@ pub struct Changes {
     /// Under which number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking_number: Option<String>,
+}
+
+impl Changes {
+    /// Returns everything that is out of bounds, whatever the order, each with the path of the public input's field.
+    pub fn validate(&self) -> Vec<DomainError> {
+        input_texts([
+            (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
+            (&self.tracking_company, TRACKING_MAX_CHARS, false, "trackingCompany"),
+            (&self.tracking_number, TRACKING_MAX_CHARS, false, "trackingNumber"),
+        ])
+        .collect()
+    }
+}
+
+/// The errors of an input's texts: each with its most characters, whether it may have line breaks, and its field.
+fn input_texts<'a, const N: usize>(
+    texts: [(&'a Option<String>, usize, bool, &'static str); N],
+) -> impl Iterator<Item = DomainError> + use<'a, N> {
+    texts.into_iter().filter_map(|(text, max_chars, multiline, field)| {
+        let message = validate_text(text.as_deref()?, max_chars, multiline)?;
+        Some(DomainError::at(DomainErrorCode::InvalidInput, message, ["input", field]))
+    })
 }
 
 /// One step in an order's life.
@@ -333,4 +429,27 @@ pub struct AuditedOrder {
     pub items: Vec<Item>,
     /// Its events: version and status each, oldest first.
     pub steps: Vec<HistoryEntry>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(product_id: &str, quantity: u32) -> Item {
+        Item { product_id: product_id.parse().unwrap(), quantity }
+    }
+
+    #[test]
+    fn the_order_of_items_does_not_matter_and_everything_else_does() {
+        let first = request_fingerprint(&[item("A", 1), item("B", 2)], None);
+        assert_eq!(first, request_fingerprint(&[item("B", 2), item("A", 1)], None));
+        for other in [
+            request_fingerprint(&[item("A", 2), item("B", 1)], None),
+            request_fingerprint(&[item("A", 1)], None),
+            request_fingerprint(&[item("A", 1), item("B", 2)], Some("")),
+            request_fingerprint(&[item("A", 1), item("B", 2)], Some("1 Harbour Street")),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
 }

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cursor::InvalidCursor;
+use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
 
 /// Which page is asked for: `first` entries after a cursor, or `last` entries before one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Page {
     /// So many from the front. Not together with `last`.
@@ -24,27 +26,22 @@ pub struct Page {
 
 /// The end of the (bounded) list that a page is taken from, and how many entries it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slice {
-    /// So many from the front.
+enum Slice {
     First(u32),
-    /// So many from the back.
     Last(u32),
 }
 
-/// Why a page can't be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPage {
-    /// Both ends were asked for.
+enum InvalidPage {
     #[error("give first or last, not both")]
     BothEnds,
-    /// None or too many entries were asked for.
     #[error("first and last must be 1 to {PAGE_MAX}")]
     Size,
 }
 
 impl Page {
-    /// Which end and how many: the first 20 where nothing is said.
-    pub fn slice(&self) -> Result<Slice, InvalidPage> {
+    /// Which end and how many: the first 20 if nothing is said.
+    fn slice(&self) -> Result<Slice, InvalidPage> {
         let slice = match (self.first, self.last) {
             (Some(_), Some(_)) => return Err(InvalidPage::BothEnds),
             (None, Some(last)) => Slice::Last(last),
@@ -53,24 +50,60 @@ impl Page {
         let (Slice::First(size) | Slice::Last(size)) = slice;
         if (1..=PAGE_MAX).contains(&size) { Ok(slice) } else { Err(InvalidPage::Size) }
     }
+
+    /// Reads the page's cursors and size. `decode` answers none for a cursor that is not one of this list's.
+    ///
+    /// Fails with CURSOR_INVALID or INVALID_INPUT.
+    pub fn bounds<C>(&self, decode: impl Fn(&str) -> Option<C>) -> Result<PageBounds<C>, DomainError> {
+        let cursor = |text: &Option<String>, field| {
+            let cursor = text.as_deref().map(|text| decode(text).ok_or(InvalidCursor)).transpose();
+            cursor
+                .map_err(|error| DomainError::at(DomainErrorCode::CursorInvalid, error.to_string(), [field]))
+        };
+        let (after, before) = (cursor(&self.after, "after")?, cursor(&self.before, "before")?);
+        let slice = self.slice();
+        let slice =
+            slice.map_err(|error| DomainError::new(DomainErrorCode::InvalidInput, error.to_string()))?;
+        Ok(PageBounds { slice, after, before })
+    }
 }
 
-/// The entries of a page as rows were read for it: in reading order (from the front for `First`,
-/// from the back for `Last`), one more than asked for where there are more.
-///
-/// `bounded` says whether the reading began at a cursor, so that something lies behind it.
-pub fn cut<T>(slice: Slice, mut rows: Vec<T>, bounded: bool) -> CutPage<T> {
-    let (Slice::First(size) | Slice::Last(size)) = slice;
-    let more = rows.len() > size as usize;
-    rows.truncate(size as usize);
-    let (has_next_page, has_previous_page) = match slice {
-        Slice::First(_) => (more, bounded),
-        Slice::Last(_) => {
-            rows.reverse();
-            (bounded, more)
-        }
-    };
-    CutPage { rows, has_next_page, has_previous_page }
+/// What to read for a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageBounds<C> {
+    slice: Slice,
+    /// Only entries behind this one.
+    pub after: Option<C>,
+    /// Only entries before this one.
+    pub before: Option<C>,
+}
+
+impl<C> PageBounds<C> {
+    /// Whether to read from the front of the list.
+    pub fn reads_forwards(&self) -> bool {
+        matches!(self.slice, Slice::First(_))
+    }
+
+    /// How many rows to read: one more than the page has says that there is more.
+    pub fn limit(&self) -> u64 {
+        let (Slice::First(size) | Slice::Last(size)) = self.slice;
+        u64::from(size) + 1
+    }
+
+    /// The page that `rows` make, which were read from the front or the back, up to [`Self::limit`].
+    pub fn cut<T>(&self, mut rows: Vec<T>) -> CutPage<T> {
+        let (Slice::First(size) | Slice::Last(size)) = self.slice;
+        let more = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        let (has_next_page, has_previous_page) = match self.slice {
+            Slice::First(_) => (more, self.after.is_some()),
+            Slice::Last(_) => {
+                rows.reverse();
+                (self.before.is_some(), more)
+            }
+        };
+        CutPage { rows, has_next_page, has_previous_page }
+    }
 }
 
 /// A page's entries in the list's own order.
@@ -102,9 +135,11 @@ mod tests {
 
     #[test]
     fn one_row_too_many_says_that_there_is_more() {
-        let front = cut(Slice::First(2), vec![1, 2, 3], false);
+        let front = PageBounds { slice: Slice::First(2), after: None::<()>, before: None };
+        let front = front.cut(vec![1, 2, 3]);
         assert_eq!((front.rows, front.has_next_page, front.has_previous_page), (vec![1, 2], true, false));
-        let back = cut(Slice::Last(2), vec![3, 2, 1], true);
+        let back = PageBounds { slice: Slice::Last(2), after: None, before: Some(()) };
+        let back = back.cut(vec![3, 2, 1]);
         assert_eq!((back.rows, back.has_next_page, back.has_previous_page), (vec![2, 3], true, true));
     }
 }

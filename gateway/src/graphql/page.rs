@@ -16,44 +16,19 @@ pub(crate) struct PageInfo {
     pub(crate) end_cursor: Option<String>,
 }
 
-/// A page as it is asked for. Unlike the message's [`Page`] it can be the key of a loader.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct PageKey {
-    first: Option<u32>,
+/// A connection's arguments as a message. A negative size becomes 0, which is out of bounds as well.
+pub(crate) fn page(
+    first: Option<i32>,
     after: Option<String>,
-    last: Option<u32>,
+    last: Option<i32>,
     before: Option<String>,
+) -> Page {
+    let size = |size: Option<i32>| size.map(|size| u32::try_from(size).unwrap_or(0));
+    Page { first: size(first), after, last: size(last), before }
 }
 
-impl PageKey {
-    /// Checks a connection's arguments; `check_cursor` says whether a cursor belongs to the list.
-    pub(crate) fn new(
-        first: Option<i32>,
-        after: Option<String>,
-        last: Option<i32>,
-        before: Option<String>,
-        check_cursor: impl Fn(&str) -> Result<(), InvalidCursor>,
-    ) -> Result<Self, GraphqlError> {
-        // A negative size becomes 0, which is out of bounds as well.
-        let size = |size: Option<i32>| size.map(|size| u32::try_from(size).unwrap_or(0));
-        let (first, last) = (size(first), size(last));
-        for cursor in after.iter().chain(&before) {
-            check_cursor(cursor).map_err(|error| ErrorCode::CursorInvalid.error(error.to_string()))?;
-        }
-        let key = Self { first, after, last, before };
-        Page::from(key.clone()).slice().map_err(|error| ErrorCode::BadUserInput.error(error.to_string()))?;
-        Ok(key)
-    }
-}
-
-impl From<PageKey> for Page {
-    fn from(key: PageKey) -> Self {
-        Self { first: key.first, after: key.after, last: key.last, before: key.before }
-    }
-}
-
-/// What a service's refusal of a list means to a client.
-pub(crate) fn refused_list(refusal: &DomainError) -> GraphqlError {
+/// The error of a list that its check or its service has refused.
+pub(crate) fn list_error(refusal: &DomainError) -> GraphqlError {
     match refusal.code {
         DomainErrorCode::CursorInvalid => ErrorCode::CursorInvalid.error(InvalidCursor.to_string()),
         DomainErrorCode::CursorExpired => {

@@ -1,22 +1,20 @@
 use async_graphql::{Context, ID, Object};
-use schema::cursor::ProductCursor;
 use schema::domain_error::DomainResult;
 use schema::ids::CustomerId;
 use schema::inventory_messages::{ListProducts, ProductPage};
-use schema::limits::{SEARCH_MAX_CHARS, validate_text};
-use schema::page::Page;
+use schema::order_messages::OrderRef;
 use schema::pattern::INVENTORY_LIST;
 
 use super::customer::Customer;
 use super::fault::read_fault;
-use super::loading::{Loaders, OrderKey};
+use super::loading::Loaders;
 use super::nullable::{Nullable, nullable};
 use super::order::{Order, OrderConnection, OrderStatus, list_orders};
-use super::page::{PageKey, page_cost, refused_list};
+use super::page::{list_error, page, page_cost};
 use super::product::{Product, ProductConnection};
 use crate::auth::Scope;
 use crate::auth::Viewer;
-use crate::query::{ErrorCode, GraphqlError};
+use crate::query::GraphqlError;
 
 pub(crate) struct Query;
 
@@ -50,7 +48,7 @@ impl Query {
             let viewer = Viewer::from_context(ctx)?;
             viewer.require(Scope::OrdersRead)?;
             let Ok(order_id) = id.parse() else { return Ok(None) };
-            let key = OrderKey { order_id, reach: viewer.order_scope().into() };
+            let key = OrderRef { order_id, owner: viewer.order_scope() };
             Ok(ctx.data_unchecked::<Loaders>().order(key).await?.map(Order::from))
         })
         .await
@@ -97,13 +95,14 @@ impl Query {
         search: Option<String>,
     ) -> Nullable<ProductConnection> {
         nullable(async {
-            let check_cursor = |cursor: &str| ProductCursor::decode(cursor).map(drop);
-            let page = PageKey::new(first, after, last, before, check_cursor)?;
-            let question = ListProducts { search: checked_search(search)?, page: Page::from(page) };
+            // A blank search matches everything, as none does.
+            let search = search.filter(|search| !search.trim().is_empty());
+            let question = ListProducts { search, page: page(first, after, last, before) };
+            question.bounds().map_err(|error| list_error(&error))?;
             let backend = ctx.data_unchecked::<Loaders>().backend();
             let answer: DomainResult<ProductPage> =
                 backend.ask_one(INVENTORY_LIST, &question).await.map_err(|error| read_fault(&error))?;
-            let page = answer.into_result().map_err(|refusal| refused_list(&refusal))?;
+            let page = answer.into_result().map_err(|refusal| list_error(&refusal))?;
             Ok(Some(page.into()))
         })
         .await
@@ -112,13 +111,4 @@ impl Query {
 
 async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Customer>, GraphqlError> {
     Ok(ctx.data_unchecked::<Loaders>().customer(id).await?.map(Customer::from))
-}
-
-/// A blank search matches everything, as none does.
-fn checked_search(search: Option<String>) -> Result<Option<String>, GraphqlError> {
-    let Some(search) = search.filter(|search| !search.trim().is_empty()) else { return Ok(None) };
-    match validate_text(&search, SEARCH_MAX_CHARS, false) {
-        Some(fault) => Err(ErrorCode::BadUserInput.error(format!("search {fault}"))),
-        None => Ok(Some(search)),
-    }
 }

@@ -1,7 +1,6 @@
 use schema::ids::{CustomerId, OrderId};
 use schema::order_events::OrderEvent;
-
-use crate::orders::Reach;
+use schema::order_messages::OrderScope;
 
 /// Which events a subscriber wants, all of them within its reach.
 #[derive(Debug, Clone)]
@@ -9,7 +8,7 @@ pub(crate) enum Interest {
     /// Those of a customer's orders.
     Customer(CustomerId),
     /// Those of one order, if it is within reach; it need not exist yet.
-    Order(OrderId, Reach),
+    Order(OrderId, OrderScope),
 }
 
 /// What events are handed out by.
@@ -27,9 +26,9 @@ impl Interest {
         }
     }
 
-    pub(super) fn reach(&self) -> Reach {
+    pub(super) fn reach(&self) -> OrderScope {
         match self {
-            Self::Customer(customer_id) => Reach::Of(customer_id.clone()),
+            Self::Customer(customer_id) => OrderScope::Customer { customer_id: customer_id.clone() },
             Self::Order(_, reach) => reach.clone(),
         }
     }

@@ -3,7 +3,7 @@ use bus::heartbeat::Heartbeat;
 use metrics::Gauge;
 use schema::limits::REPLAY_MAX;
 use schema::order_events::OrderEvent;
-use schema::order_messages::ReplayFrom;
+use schema::order_messages::{OrderScope, ReplayFrom};
 use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
@@ -11,7 +11,7 @@ use super::replay::{ReplayError, replay};
 use super::seats::Seats;
 use super::sequence::{Scanned, Sequence};
 use super::{HubSettings, LiveSource};
-use crate::orders::{Backend, Reach};
+use crate::orders::Backend;
 
 /// Hears events live, replays what is missing, and tells the seats of each event once, in order.
 pub(super) struct Listener<L> {
@@ -130,7 +130,7 @@ impl<L: LiveSource> Listener<L> {
         &self,
         position: Option<i64>,
     ) -> Result<schema::order_messages::Replayed, ReplayError> {
-        replay(&self.backend, Reach::Anybody, None, position.map(ReplayFrom::Position), REPLAY_MAX).await
+        replay(&self.backend, OrderScope::Any, None, position.map(ReplayFrom::Position), REPLAY_MAX).await
     }
 
     fn retell(&mut self, event: OrderEvent) {

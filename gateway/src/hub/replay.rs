@@ -1,10 +1,10 @@
 use bus::rpc_client::RequestError;
 use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::OrderId;
-use schema::order_messages::{Replay, ReplayFrom, Replayed};
+use schema::order_messages::{OrderScope, Replay, ReplayFrom, Replayed};
 use schema::pattern::ORDER_REPLAY;
 
-use crate::orders::{Backend, Reach};
+use crate::orders::Backend;
 
 /// Why there is no page of past events.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,12 +23,12 @@ pub(crate) enum ReplayError {
 /// One page of the events after a point; without one, none, and where the head is.
 pub(super) async fn replay(
     backend: &Backend,
-    reach: Reach,
+    owner: OrderScope,
     order_id: Option<OrderId>,
     after: Option<ReplayFrom>,
     limit: u32,
 ) -> Result<Replayed, ReplayError> {
-    let question = Replay { owner: reach.into(), order_id, after, limit };
+    let question = Replay { owner, order_id, after, limit };
     let answer: DomainResult<Replayed> = backend.ask_one(ORDER_REPLAY, &question).await?;
     answer.into_result().map_err(ReplayError::Refused)
 }

@@ -1,7 +1,7 @@
-use schema::fingerprint::request_fingerprint;
 use schema::ids::{CustomerId, OrderId};
 use schema::order::{Order, OrderStatus};
 use schema::order_events::{EventKind, OrderEvent};
+use schema::order_messages::request_fingerprint;
 use std::sync::Arc;
 
 /// The creation of a customer's only order.

@@ -3,9 +3,7 @@
 
 mod backend;
 mod placing;
-mod reach;
 
 pub(crate) use backend::{Backend, Patience};
 pub use placing::SendCommand;
 pub(crate) use placing::{Placing, PlacingError, Progress};
-pub(crate) use reach::Reach;

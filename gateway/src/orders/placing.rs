@@ -7,10 +7,9 @@ use bus::deadline::Deadline;
 use bus::failure::Failure;
 use bus::ids::IdSource;
 use bus::transport::PublishError;
-use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
-use schema::fingerprint::request_fingerprint;
-use schema::ids::{CustomerId, OrderId, line_item_id};
-use schema::order::{LineItem, Order, OrderStatus};
+use schema::domain_error::{DomainError, DomainResult};
+use schema::ids::{CustomerId, OrderId};
+use schema::order::Order;
 use schema::order_messages::{CreateOrder, Item, OrderCreated, OrderRef, OrderScope};
 use schema::pattern::{ORDER_CREATE, ORDER_GET};
 use std::sync::Arc;
@@ -136,53 +135,25 @@ impl Placing {
 ///
 /// Only with a key may it have been there before; a fresh id has nothing to look up.
 async fn accepted(placement: &CreateOrder, backend: &Backend) -> Progress {
-    let pending = pending(placement);
+    let pending = placement.pending_order(0, placement.placed_at);
     if placement.idempotency_key.is_none() {
         return Progress::Accepted(pending);
     }
     let owner = OrderScope::Customer { customer_id: placement.customer_id.clone() };
     let order = OrderRef { order_id: placement.order_id, owner };
     match backend.hurried(READ_BACK_LIMIT).ask_one(ORDER_GET, &order).await {
-        Ok(Some::<Order>(stored)) if stored.fingerprint == pending.fingerprint => {
-            // An order is as old as the placement that made it.
-            let replayed = (stored.created_at != placement.placed_at).then_some(true);
-            Progress::Stored { order: stored, replayed }
-        }
-        Ok(Some(_)) => Progress::Refused(DomainError::at(
-            DomainErrorCode::IdempotencyKeyReused,
-            "the key was used with another input",
-            ["input", "idempotencyKey"],
-        )),
+        Ok(Some::<Order>(stored)) => match placement.check_same_input(&stored) {
+            Ok(()) => {
+                // An order is as old as the command that made it.
+                let replayed = (stored.created_at != placement.placed_at).then_some(true);
+                Progress::Stored { order: stored, replayed }
+            }
+            Err(refusal) => Progress::Refused(refusal),
+        },
         Ok(None) => Progress::Accepted(pending),
         Err(error) => {
             tracing::debug!(%error, "an accepted order could not be read back");
             Progress::Accepted(pending)
         }
-    }
-}
-
-/// The order as it is until order-service has taken it.
-fn pending(placement: &CreateOrder) -> Order {
-    let line_items = placement.items.iter().map(|item| LineItem {
-        id: line_item_id(placement.order_id, &item.product_id),
-        product_id: item.product_id.clone(),
-        product_name: None,
-        quantity: item.quantity,
-        unit_price: None,
-    });
-    Order {
-        id: placement.order_id,
-        customer_id: placement.customer_id.clone(),
-        status: OrderStatus::Pending,
-        version: 0,
-        fingerprint: request_fingerprint(&placement.items, placement.shipping_address.as_deref()),
-        line_items: line_items.collect(),
-        total_amount: None,
-        shipping_address: placement.shipping_address.clone(),
-        tracking_company: None,
-        tracking_number: None,
-        rejection: None,
-        created_at: placement.placed_at,
-        updated_at: placement.placed_at,
     }
 }

@@ -4,7 +4,6 @@
 //! expected, and does its status allow it.
 
 use schema::domain_error::{DomainError, DomainErrorCode};
-use schema::limits::{SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS, validate_text};
 use schema::order::{Order, OrderStatus};
 use schema::order_events::EventKind;
 use schema::order_messages::Changes;
@@ -43,19 +42,6 @@ pub enum Decision {
     NoOp,
     /// It may not be.
     Refused(DomainError),
-}
-
-/// What is out of bounds in the changes alone, whatever the order.
-pub fn fault(changes: &Changes) -> Option<DomainError> {
-    let texts = [
-        (&changes.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
-        (&changes.tracking_company, TRACKING_MAX_CHARS, false, "trackingCompany"),
-        (&changes.tracking_number, TRACKING_MAX_CHARS, false, "trackingNumber"),
-    ];
-    texts.into_iter().find_map(|(text, max_chars, multiline, field)| {
-        let message = validate_text(text.as_deref()?, max_chars, multiline)?;
-        Some(DomainError::at(DomainErrorCode::InvalidInput, message, ["input", field]))
-    })
 }
 
 /// Sets the given fields, all of them or none.
@@ -307,8 +293,8 @@ mod tests {
             (Changes { tracking_company: Some("a\0".to_owned()), ..Changes::default() }, "trackingCompany"),
             (Changes { tracking_number: Some("1".repeat(101)), ..Changes::default() }, "trackingNumber"),
         ] {
-            assert_eq!(fault(&changes).unwrap().field.unwrap(), ["input", field]);
+            assert_eq!(changes.validate()[0].field.clone().unwrap(), ["input", field]);
         }
-        assert_eq!(fault(&tracking()), None);
+        assert_eq!(tracking().validate(), []);
     }
 }

@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 
-use schema::fingerprint::request_fingerprint;
-use schema::ids::{ProductId, line_item_id};
+use schema::ids::ProductId;
 use schema::inventory_messages::ReservedItem;
 use schema::money::Money;
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
-use schema::order_messages::{CreateOrder, Item};
-use schema::time::Timestamp;
 
 /// Products named in one message to a customer.
 const NAMED_PRODUCTS: usize = 3;
@@ -45,32 +42,6 @@ pub enum Stock {
     },
     /// Nothing is held: the catalogue has no such products.
     Unknown(Vec<ProductId>),
-}
-
-/// The order as it is before anything is known of it: PENDING, without prices, in its first version.
-pub fn draft(placement: &CreateOrder, now: Timestamp) -> Order {
-    let line = |item: &Item| LineItem {
-        id: line_item_id(placement.order_id, &item.product_id),
-        product_id: item.product_id.clone(),
-        product_name: None,
-        quantity: item.quantity,
-        unit_price: None,
-    };
-    Order {
-        id: placement.order_id,
-        customer_id: placement.customer_id.clone(),
-        status: OrderStatus::Pending,
-        version: 1,
-        fingerprint: request_fingerprint(&placement.items, placement.shipping_address.as_deref()),
-        line_items: placement.items.iter().map(line).collect(),
-        total_amount: None,
-        shipping_address: placement.shipping_address.clone(),
-        tracking_company: None,
-        tracking_number: None,
-        rejection: None,
-        created_at: placement.placed_at,
-        updated_at: now,
-    }
 }
 
 /// The PENDING order as `finding` makes it: PROCESSING, REJECTED, or still PENDING. Its version and times stay.
@@ -178,6 +149,8 @@ fn plain(code: RejectionCode, message: String) -> Rejection {
 mod tests {
     use super::*;
     use schema::money::Currency;
+    use schema::order_messages::{CreateOrder, Item};
+    use schema::time::Timestamp;
 
     fn product(id: &str) -> ProductId {
         id.parse().unwrap()
@@ -215,7 +188,7 @@ mod tests {
     }
 
     fn placed(finding: &Finding) -> Order {
-        decide(draft(&placement(None), now()), finding)
+        decide(placement(None).pending_order(1, now()), finding)
     }
 
     #[test]
@@ -271,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_address_given_is_kept() {
-        let draft = draft(&placement(Some("2 Hill Road")), now());
+        let draft = placement(Some("2 Hill Road")).pending_order(1, now());
         assert_eq!(decide(draft, &found(None)).shipping_address.as_deref(), Some("2 Hill Road"));
     }
 

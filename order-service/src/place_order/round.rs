@@ -10,7 +10,7 @@ use store::{StoreError, retrying};
 use super::command::Command;
 use crate::backends::{Answer, Hurdle, Question, find_out};
 use crate::context::Context;
-use crate::domain::place::{decide, draft};
+use crate::domain::place::decide;
 use crate::orders::{NewOrder, Stored, find, keep};
 
 /// How often an id is looked at again because somebody else had it in hand, or had fenced it.
@@ -105,7 +105,7 @@ impl<'a> Rounds<'a> {
             };
             drafts.push(Draft {
                 command,
-                order: draft(&command.placement, now),
+                order: command.placement.pending_order(1, now),
                 attempt: fenced_attempt.map_or(FIRST_ATTEMPT, |attempt| attempt + 1),
                 over_fence: fenced_attempt.is_some(),
             });

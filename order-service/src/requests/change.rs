@@ -9,7 +9,7 @@ use store::failpoint::Failpoint;
 use store::{StoreError, advisory_lock, retrying};
 
 use crate::context::Context;
-use crate::domain::change::{cancel, delete, fault, update};
+use crate::domain::change::{cancel, delete, update};
 use crate::domain::{Changed, Decision};
 use crate::orders::{FirstAnswer, NewEvent, first_answer, lock, remember, save};
 
@@ -29,9 +29,9 @@ pub(super) async fn change(
 ) -> Result<Vec<DomainResult<Order>>, StoreError> {
     let mut outcomes = Vec::with_capacity(changes.len());
     for change in &changes {
-        let refused = (kind == Kind::Update).then(|| fault(&change.changes)).flatten();
-        let result = match refused {
-            Some(refusal) => Err(refusal),
+        let invalid = if kind == Kind::Update { change.changes.validate() } else { Vec::new() };
+        let result = match invalid.into_iter().next() {
+            Some(error) => Err(error),
             None => retrying(|| change_one(context, kind, change)).await?,
         };
         outcomes.push(result.into());

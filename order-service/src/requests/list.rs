@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use schema::cursor::OrderCursor;
-use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
+use schema::domain_error::DomainResult;
 use schema::order::{Order, OrderStatus};
 use schema::order_messages::{ListOrders, OrderPage, OrderScope};
-use schema::page::{Slice, cut};
+use schema::page::PageBounds;
 use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, Order as Direction, QueryFilter as _, QueryOrder as _,
@@ -25,7 +25,7 @@ pub(super) async fn list(
 ) -> Result<Vec<DomainResult<OrderPage>>, StoreError> {
     let mut pages = Vec::with_capacity(questions.len());
     for question in questions {
-        pages.push(match Bounds::of(&question) {
+        pages.push(match question.bounds() {
             Ok(bounds) => DomainResult::Done(page(context, &question, &bounds).await?),
             Err(refused) => DomainResult::Refused { refused },
         });
@@ -33,42 +33,11 @@ pub(super) async fn list(
     Ok(pages)
 }
 
-struct Bounds {
-    slice: Slice,
-    after: Option<OrderCursor>,
-    before: Option<OrderCursor>,
-}
-
-impl Bounds {
-    fn of(question: &ListOrders) -> Result<Self, DomainError> {
-        let page = &question.page;
-        let slice = page
-            .slice()
-            .map_err(|error| DomainError::new(DomainErrorCode::InvalidInput, error.to_string()))?;
-        let cursor = |text: &Option<String>, field: &str| {
-            let Some(text) = text else { return Ok(None) };
-            match OrderCursor::decode(text) {
-                Ok(cursor) if question.owner.includes(&cursor.customer_id) => Ok(Some(cursor)),
-                _ => {
-                    let message = "not a cursor of these orders";
-                    Err(DomainError::at(DomainErrorCode::CursorInvalid, message, [field]))
-                }
-            }
-        };
-        Ok(Self { slice, after: cursor(&page.after, "after")?, before: cursor(&page.before, "before")? })
-    }
-
-    fn size(&self) -> u64 {
-        let (Slice::First(size) | Slice::Last(size)) = self.slice;
-        size.into()
-    }
-
-    fn reads_forwards(&self) -> bool {
-        matches!(self.slice, Slice::First(_))
-    }
-}
-
-async fn page(context: &Context, question: &ListOrders, bounds: &Bounds) -> Result<OrderPage, StoreError> {
+async fn page(
+    context: &Context,
+    question: &ListOrders,
+    bounds: &PageBounds<OrderCursor>,
+) -> Result<OrderPage, StoreError> {
     let connection = context.database.read();
     let mut rows = Vec::new();
     // One bounded read of an index for each status: however rare it is, nothing else is scanned for it.
@@ -79,22 +48,20 @@ async fn page(context: &Context, question: &ListOrders, bounds: &Bounds) -> Resu
     if bounds.reads_forwards() {
         rows.reverse();
     }
-    // One more than asked for says that there is more.
-    rows.truncate(usize::try_from(bounds.size() + 1).expect("a page is bounded"));
-    let bounded = if bounds.reads_forwards() { bounds.after.is_some() } else { bounds.before.is_some() };
-    let page = cut(bounds.slice, rows, bounded);
+    rows.truncate(usize::try_from(bounds.limit()).expect("a page is bounded"));
+    let page = bounds.cut(rows);
     let orders: Vec<Order> =
         with_lines(connection, page.rows).await?.into_iter().map(|stored| stored.order).collect();
     Ok(OrderPage { orders, has_next_page: page.has_next_page, has_previous_page: page.has_previous_page })
 }
 
-fn base(question: &ListOrders, bounds: &Bounds) -> Select<order::Entity> {
+fn base(question: &ListOrders, bounds: &PageBounds<OrderCursor>) -> Select<order::Entity> {
     let direction = if bounds.reads_forwards() { Direction::Desc } else { Direction::Asc };
     let mut select = order::Entity::find()
         .filter(readable())
         .order_by(order::Column::CreatedAt, direction.clone())
         .order_by(order::Column::Id, direction)
-        .limit(bounds.size() + 1);
+        .limit(bounds.limit());
     if let OrderScope::Customer { customer_id } = &question.owner {
         select = select.filter(order::Column::CustomerId.eq(customer_id.as_str()));
     }

@@ -2,7 +2,6 @@
 
 use schema::customer::Customer;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
-use schema::fingerprint::request_fingerprint;
 use schema::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{
     Adjust, AuditedReservation, ListProducts, ProductPage, PutProduct, ReservationState, Reserve, Reserved,
@@ -11,6 +10,7 @@ use schema::inventory_messages::{
 use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::order_events::{EventKind, OrderEvent};
+use schema::order_messages::request_fingerprint;
 use schema::order_messages::{
     AuditedOrder, Backlog, Change, Changes, CreateOrder, HistoryEntry, Item, ListOrders, OrderAudit,
     OrderAudited, OrderCreated, OrderPage, OrderRef, OrderScope, Replay, ReplayFrom, Replayed, Settle,

@@ -3,10 +3,10 @@
 use async_graphql::dataloader::Loader;
 use schema::customer::Customer;
 use schema::domain_error::DomainResult;
-use schema::ids::{CustomerId, OrderId, ProductId};
-use schema::order::{Order, OrderStatus};
-use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef, OrderScope};
-use schema::page::Page;
+use schema::ids::{CustomerId, ProductId};
+use schema::order::Order;
+use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef};
+use schema::page::CutPage;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET, ORDER_HISTORY, ORDER_LIST};
 use schema::product::Product;
 use serde::Serialize;
@@ -16,8 +16,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::graphql::fault::read_fault;
-use crate::graphql::page::{PageKey, refused_list};
-use crate::orders::{Backend, Reach};
+use crate::graphql::page::list_error;
+use crate::orders::Backend;
 use crate::query::GraphqlError;
 
 impl Loader<CustomerId> for Backend {
@@ -40,79 +40,43 @@ impl Loader<ProductId> for Backend {
     }
 }
 
-/// An order, if it is within reach.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct OrderKey {
-    pub(crate) order_id: OrderId,
-    pub(crate) reach: Reach,
-}
-
-impl Loader<OrderKey> for Backend {
+impl Loader<OrderRef> for Backend {
     type Value = Option<Arc<Order>>;
     type Error = GraphqlError;
 
-    async fn load(&self, keys: &[OrderKey]) -> Result<HashMap<OrderKey, Self::Value>, GraphqlError> {
-        let question = |key: &OrderKey| OrderRef { order_id: key.order_id, owner: key.reach.clone().into() };
-        load_each(self, ORDER_GET, keys, question, |found: Option<Order>| found.map(Arc::new)).await
+    async fn load(&self, keys: &[OrderRef]) -> Result<HashMap<OrderRef, Self::Value>, GraphqlError> {
+        load_each(self, ORDER_GET, keys, OrderRef::clone, |found: Option<Order>| found.map(Arc::new)).await
     }
 }
 
-/// The history of an order that is at hand, and so within reach.
+/// The history of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct HistoryKey {
-    pub(crate) order_id: OrderId,
-    pub(crate) customer_id: CustomerId,
-}
+pub(crate) struct HistoryOf(pub(crate) OrderRef);
 
-impl Loader<HistoryKey> for Backend {
+impl Loader<HistoryOf> for Backend {
     type Value = Arc<Vec<HistoryEntry>>;
     type Error = GraphqlError;
 
-    async fn load(&self, keys: &[HistoryKey]) -> Result<HashMap<HistoryKey, Self::Value>, GraphqlError> {
-        let question = |key: &HistoryKey| OrderRef {
-            order_id: key.order_id,
-            owner: OrderScope::Customer { customer_id: key.customer_id.clone() },
-        };
-        load_each(self, ORDER_HISTORY, keys, question, Arc::new).await
+    async fn load(&self, keys: &[HistoryOf]) -> Result<HashMap<HistoryOf, Self::Value>, GraphqlError> {
+        load_each(self, ORDER_HISTORY, keys, |key: &HistoryOf| key.0.clone(), Arc::new).await
     }
 }
 
-/// A page of one customer's orders.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct ListKey {
-    pub(crate) customer_id: CustomerId,
-    pub(crate) statuses: Option<Vec<OrderStatus>>,
-    pub(crate) page: PageKey,
-}
-
-/// A page of orders that are shared rather than copied.
-#[derive(Debug)]
-pub(crate) struct OrderList {
-    pub(crate) orders: Vec<Arc<Order>>,
-    pub(crate) has_next_page: bool,
-    pub(crate) has_previous_page: bool,
-}
-
-impl Loader<ListKey> for Backend {
+impl Loader<ListOrders> for Backend {
     /// A refusal is about one list alone, a fault about all of them.
-    type Value = Result<Arc<OrderList>, GraphqlError>;
+    type Value = Result<Arc<CutPage<Arc<Order>>>, GraphqlError>;
     type Error = GraphqlError;
 
-    async fn load(&self, keys: &[ListKey]) -> Result<HashMap<ListKey, Self::Value>, GraphqlError> {
-        let question = |key: &ListKey| ListOrders {
-            owner: OrderScope::Customer { customer_id: key.customer_id.clone() },
-            statuses: key.statuses.clone(),
-            page: Page::from(key.page.clone()),
-        };
+    async fn load(&self, keys: &[ListOrders]) -> Result<HashMap<ListOrders, Self::Value>, GraphqlError> {
         let list = |page: DomainResult<OrderPage>| match page.into_result() {
-            Ok(page) => Ok(Arc::new(OrderList {
-                orders: page.orders.into_iter().map(Arc::new).collect(),
+            Ok(page) => Ok(Arc::new(CutPage {
+                rows: page.orders.into_iter().map(Arc::new).collect(),
                 has_next_page: page.has_next_page,
                 has_previous_page: page.has_previous_page,
             })),
-            Err(refusal) => Err(refused_list(&refusal)),
+            Err(refusal) => Err(list_error(&refusal)),
         };
-        load_each(self, ORDER_LIST, keys, question, list).await
+        load_each(self, ORDER_LIST, keys, ListOrders::clone, list).await
     }
 }
 

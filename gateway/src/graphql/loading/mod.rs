@@ -9,14 +9,14 @@ use schema::customer::Customer;
 use schema::ids::{CustomerId, ProductId};
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::order::Order;
-use schema::order_messages::HistoryEntry;
+use schema::order_messages::{HistoryEntry, ListOrders, OrderRef, OrderScope};
+use schema::page::CutPage;
 use schema::product::Product;
 use std::sync::Arc;
 
-pub(crate) use kinds::{ListKey, OrderKey, OrderList};
 pub(crate) use turns::Turns;
 
-use self::kinds::HistoryKey;
+use self::kinds::HistoryOf;
 use self::turns::Immediately;
 use crate::orders::Backend;
 use crate::query::GraphqlError;
@@ -45,19 +45,20 @@ impl Loaders {
         Ok(self.0.load_one(id).await?.flatten())
     }
 
-    pub(crate) async fn order(&self, key: OrderKey) -> Result<Option<Arc<Order>>, GraphqlError> {
+    pub(crate) async fn order(&self, key: OrderRef) -> Result<Option<Arc<Order>>, GraphqlError> {
         Ok(self.0.load_one(key).await?.flatten())
     }
 
     /// A page of orders.
-    pub(crate) async fn orders(&self, key: ListKey) -> Result<Arc<OrderList>, GraphqlError> {
+    pub(crate) async fn orders(&self, key: ListOrders) -> Result<Arc<CutPage<Arc<Order>>>, GraphqlError> {
         let list = self.0.load_one(key).await?;
         list.expect("a loader answers every key")
     }
 
     /// An order's changes so far, oldest first.
     pub(crate) async fn history(&self, order: &Order) -> Result<Arc<Vec<HistoryEntry>>, GraphqlError> {
-        let key = HistoryKey { order_id: order.id, customer_id: order.customer_id.clone() };
+        let owner = OrderScope::Customer { customer_id: order.customer_id.clone() };
+        let key = HistoryOf(OrderRef { order_id: order.id, owner });
         let history = self.0.load_one(key).await?;
         Ok(history.expect("a loader answers every key"))
     }
@@ -66,8 +67,8 @@ impl Loaders {
     pub(crate) fn forget(&self) {
         self.0.clear::<CustomerId>();
         self.0.clear::<ProductId>();
-        self.0.clear::<OrderKey>();
-        self.0.clear::<ListKey>();
-        self.0.clear::<HistoryKey>();
+        self.0.clear::<OrderRef>();
+        self.0.clear::<ListOrders>();
+        self.0.clear::<HistoryOf>();
     }
 }

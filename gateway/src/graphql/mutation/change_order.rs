@@ -3,7 +3,6 @@
 use async_graphql::{ID, InputObject, SimpleObject};
 use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::ids::OrderId;
-use schema::limits::{SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS, validate_text};
 use schema::order::Order as WireOrder;
 use schema::order_messages::{Change, Changes};
 use uuid::Uuid;
@@ -76,22 +75,13 @@ impl UpdateOrderInput {
     }
 
     pub(super) fn change(self, viewer: &Viewer, request_id: Uuid) -> Result<Change, Vec<DomainError>> {
-        let texts = [
-            (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
-            (&self.tracking_company, TRACKING_MAX_CHARS, false, "trackingCompany"),
-            (&self.tracking_number, TRACKING_MAX_CHARS, false, "trackingNumber"),
-        ];
-        let faults = texts.into_iter().filter_map(|(text, max_chars, multiline, name)| {
-            let message = validate_text(text.as_deref()?, max_chars, multiline)?;
-            Some(DomainError::at(DomainErrorCode::InvalidInput, message, ["input", name]))
-        });
-        let faults = faults.collect();
         let changes = Changes {
             status: self.status.map(Into::into),
             shipping_address: self.shipping_address,
             tracking_company: self.tracking_company,
             tracking_number: self.tracking_number,
         };
+        let faults = changes.validate();
         change(&self.id, self.expected_version, changes, faults, viewer, request_id)
     }
 }

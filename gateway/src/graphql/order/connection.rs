@@ -1,13 +1,15 @@
 use async_graphql::{Context, SimpleObject};
-use schema::cursor::{InvalidCursor, OrderCursor};
+use schema::cursor::OrderCursor;
 use schema::order as wire;
+use schema::order_messages::{ListOrders, OrderScope};
+use schema::page::CutPage;
 use std::sync::Arc;
 
 use super::{Order, OrderStatus};
 use crate::auth::Scope;
 use crate::auth::Viewer;
-use crate::graphql::loading::{ListKey, Loaders, OrderList};
-use crate::graphql::page::{PageInfo, PageKey};
+use crate::graphql::loading::Loaders;
+use crate::graphql::page::{PageInfo, list_error, page};
 use crate::query::GraphqlError;
 
 #[derive(SimpleObject)]
@@ -36,12 +38,13 @@ pub(crate) async fn list_orders(
     let viewer = Viewer::from_context(ctx)?;
     viewer.require(Scope::OrdersRead)?;
     let customer_id = viewer.default_to_caller(customer_id)?;
-    let page = PageKey::new(first, after, last, before, |cursor| match OrderCursor::decode(cursor)? {
-        cursor if cursor.customer_id == customer_id => Ok(()),
-        _ => Err(InvalidCursor),
-    })?;
-    let statuses = statuses.map(distinct);
-    let list = ctx.data_unchecked::<Loaders>().orders(ListKey { customer_id, statuses, page }).await?;
+    let list = ListOrders {
+        owner: OrderScope::Customer { customer_id },
+        statuses: statuses.map(distinct),
+        page: page(first, after, last, before),
+    };
+    list.bounds().map_err(|error| list_error(&error))?;
+    let list = ctx.data_unchecked::<Loaders>().orders(list).await?;
     Ok(OrderConnection::from(&*list))
 }
 
@@ -53,9 +56,9 @@ fn distinct(statuses: Vec<OrderStatus>) -> Vec<wire::OrderStatus> {
     statuses
 }
 
-impl From<&OrderList> for OrderConnection {
-    fn from(list: &OrderList) -> Self {
-        let edges: Vec<OrderEdge> = list.orders.iter().map(OrderEdge::from).collect();
+impl From<&CutPage<Arc<wire::Order>>> for OrderConnection {
+    fn from(list: &CutPage<Arc<wire::Order>>) -> Self {
+        let edges: Vec<OrderEdge> = list.rows.iter().map(OrderEdge::from).collect();
         let page_info = PageInfo {
             has_next_page: list.has_next_page,
             has_previous_page: list.has_previous_page,

@@ -7,18 +7,18 @@ use async_graphql::{Context, ID, Subscription as GraphqlSubscription};
 use futures::stream::{self, Stream};
 use schema::cursor::UpdateCursor;
 use schema::ids::OrderId;
+use schema::order_messages::OrderScope;
 use std::time::Duration;
 
 use self::resolution::{Operation, Resolved};
 use self::update::OrderUpdate;
 use super::loading::Loaders;
-use super::page::refused_list;
+use super::page::list_error;
 use crate::auth::Scope;
 use crate::auth::Viewer;
 use crate::backoff::Backoff;
 use crate::graphql::fault::read_fault;
 use crate::hub::{FollowError, Follower, Hub, Interest, ReplayError};
-use crate::orders::Reach;
 use crate::query::{ErrorCode, GraphqlError};
 
 pub(crate) struct Subscription;
@@ -76,7 +76,10 @@ fn interest(
     };
     let order_id: OrderId =
         order_id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("orderId is {error}")))?;
-    Ok(Interest::Order(order_id, customer.map_or_else(|| viewer.order_scope().into(), Reach::Of)))
+    Ok(Interest::Order(
+        order_id,
+        customer.map_or_else(|| viewer.order_scope(), |customer_id| OrderScope::Customer { customer_id }),
+    ))
 }
 
 /// A cursor that can't be one is refused here; whether the viewer may use it, order-service says.
@@ -115,7 +118,7 @@ fn follow_fault(error: FollowError) -> GraphqlError {
             ErrorCode::ServiceUnavailable.error("live updates were interrupted, resume after the last cursor")
         }
         FollowError::Replay(ReplayError::Request(error)) => read_fault(&error),
-        FollowError::Replay(ReplayError::Refused(refusal)) => refused_list(&refusal),
+        FollowError::Replay(ReplayError::Refused(refusal)) => list_error(&refusal),
         FollowError::Replay(ReplayError::Stuck) => {
             ErrorCode::ServiceUnavailable.error("earlier updates can't be had at the moment")
         }

@@ -3,17 +3,16 @@
 use schema::cursor::{OrderCursor, UpdateCursor};
 use schema::customer::Customer;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
-use schema::fingerprint::request_fingerprint;
 use schema::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{ListProducts, ProductPage};
 use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus};
 use schema::order_events::{EventKind, OrderEvent};
+use schema::order_messages::request_fingerprint;
 use schema::order_messages::{
     Change, CreateOrder, HistoryEntry, Item, ListOrders, OrderCreated, OrderPage, OrderRef, Replay,
     ReplayFrom, Replayed,
 };
-use schema::page::{Slice, cut};
 use schema::pattern::*;
 use schema::product::Product;
 use schema::time::Timestamp;
@@ -180,14 +179,9 @@ impl ServiceData {
     }
 
     fn list_orders(&self, question: &ListOrders) -> DomainResult<OrderPage> {
-        let slice = question.page.slice().unwrap();
-        let place = |cursor: &Option<String>| {
-            cursor
-                .as_deref()
-                .map(|cursor| OrderCursor::decode(cursor).unwrap())
-                .map(|c| (c.created_at, c.order_id))
-        };
-        let (after, before) = (place(&question.page.after), place(&question.page.before));
+        let bounds = question.bounds().unwrap();
+        let place = |cursor: &Option<OrderCursor>| cursor.as_ref().map(|c| (c.created_at, c.order_id));
+        let (after, before) = (place(&bounds.after), place(&bounds.before));
         let statuses = question.statuses.as_ref();
         let mut rows: Vec<Order> = self
             .orders
@@ -199,14 +193,10 @@ impl ServiceData {
             .cloned()
             .collect();
         rows.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id)));
-        let bounded = match slice {
-            Slice::First(_) => after.is_some(),
-            Slice::Last(_) => {
-                rows.reverse();
-                before.is_some()
-            }
-        };
-        let page = cut(slice, rows, bounded);
+        if !bounds.reads_forwards() {
+            rows.reverse();
+        }
+        let page = bounds.cut(rows);
         DomainResult::Done(OrderPage {
             orders: page.rows,
             has_next_page: page.has_next_page,
@@ -222,7 +212,7 @@ impl ServiceData {
                 .is_none_or(|search| product.name.to_lowercase().contains(&search.to_lowercase()))
         };
         let rows = self.products.values().filter(matching).cloned().collect();
-        let page = cut(question.page.slice().unwrap(), rows, false);
+        let page = question.bounds().unwrap().cut(rows);
         ProductPage {
             products: page.rows,
             has_next_page: page.has_next_page,
