@@ -23,4 +23,4 @@ mod warm_up;
 
 pub use backoff::Backoff;
 pub use config::Config;
-pub use service::Service;
+pub use service::start;

@@ -3,13 +3,13 @@
 use service_kit::{ExitStatus, Shutdown, serve};
 
 use crate::config::Arguments;
-use crate::service::Service;
+use crate::service::start;
 
 /// Runs until told to end.
 pub async fn main(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<ExitStatus> {
     let (process, config) = arguments.check()?;
     serve("gateway", &process, shutdown, async |host, transport| {
-        Service::start(&config, host, transport).await.map(drop)
+        start(&config, host, transport).await.map(drop)
     })
     .await
 }

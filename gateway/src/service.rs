@@ -28,67 +28,58 @@ const PLAYGROUND_CUSTOMER: &str = "CUST01";
 const PLAYGROUND_SCOPES: [Scope; 3] = [Scope::OrdersRead, Scope::OrdersWrite, Scope::OrdersFulfil];
 const PLAYGROUND_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What runs the gateway.
-pub struct Service;
+/// Listens, and serves as tasks of the host; answers the address taken.
+///
+/// It is ready once every backend has answered, or a while has passed; the broker's condition is its caller's.
+/// Once it is told to stop, connections end, sockets are closed with 1001, and what has begun is finished.
+pub async fn start(
+    config: &Config,
+    host: &ServiceContext,
+    transport: SharedTransport,
+) -> anyhow::Result<SocketAddr> {
+    let ServiceContext { clock, shutdown, readiness, liveness } = host;
+    let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(clock))?;
+    authenticator.read_key_file().await?;
+    let playground = playground(&config.auth)?;
+    let listener = TcpListener::bind((config.host.as_str(), config.port))
+        .await
+        .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
+    let address = listener.local_addr().context("cannot tell the port taken")?;
 
-impl Service {
-    /// Listens, and serves as tasks of the host; answers the address taken.
-    ///
-    /// It is ready once every backend has answered, or a while has passed; the broker's condition is its caller's.
-    /// Once it is told to stop, connections end, sockets are closed with 1001, and what has begun is finished.
-    pub async fn start(
-        config: &Config,
-        host: &ServiceContext,
-        transport: SharedTransport,
-    ) -> anyhow::Result<SocketAddr> {
-        let ServiceContext { clock, shutdown, readiness, liveness } = host;
-        let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(clock))?;
-        authenticator.read_key_file().await?;
-        let playground = playground(&config.auth)?;
-        let listener = TcpListener::bind((config.host.as_str(), config.port))
-            .await
-            .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
-        let address = listener.local_addr().context("cannot tell the port taken")?;
-
-        let rpc_client = host.rpc_client("gateway", &transport);
-        let api = Api::new(ApiSettings {
-            rpc: rpc_client.clone(),
-            commands: Arc::new(Commands::new(rpc_client.clone(), WorkQueue::OrderCommands)),
-            clock: Arc::clone(clock),
-            ids: Arc::new(SystemIds),
-            request_timeout: config.request_timeout,
-            create_order_wait: config.create_order_wait,
-            hub: HubSettings::default(),
-            update_patience: UpdatePatience::default(),
-        });
-        let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
-        let router = GraphqlServer {
-            executor: api.clone(),
-            authenticator: authenticator.clone(),
-            readiness: readiness.clone(),
-            liveness: liveness.clone(),
-            playground,
-            limits: limits(config),
-            lifecycle: lifecycle.clone(),
-        }
-        .router();
-
-        let stopping = shutdown.stopping();
-        let updates =
-            (api.clone(), EventSubscription::new(transport), host.heartbeat("gateway updates", &[]));
-        let stop = stopping.clone();
-        shutdown.spawn(
-            "gateway updates",
-            async move { updates.0.tell_updates(updates.1, updates.2, stop).await },
-        );
-        let keys = (readiness.condition("signing keys"), stopping.clone());
-        shutdown
-            .spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys.0, keys.1).await });
-        host.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
-        shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
-        tracing::info!(%address, "the gateway listens");
-        Ok(address)
+    let rpc_client = host.rpc_client("gateway", &transport);
+    let api = Api::new(ApiSettings {
+        rpc: rpc_client.clone(),
+        commands: Arc::new(Commands::new(rpc_client.clone(), WorkQueue::OrderCommands)),
+        clock: Arc::clone(clock),
+        ids: Arc::new(SystemIds),
+        request_timeout: config.request_timeout,
+        create_order_wait: config.create_order_wait,
+        hub: HubSettings::default(),
+        update_patience: UpdatePatience::default(),
+    });
+    let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
+    let router = GraphqlServer {
+        executor: api.clone(),
+        authenticator: authenticator.clone(),
+        readiness: readiness.clone(),
+        liveness: liveness.clone(),
+        playground,
+        limits: limits(config),
+        lifecycle: lifecycle.clone(),
     }
+    .router();
+
+    let stopping = shutdown.stopping();
+    let updates = (api.clone(), EventSubscription::new(transport), host.heartbeat("gateway updates", &[]));
+    let stop = stopping.clone();
+    shutdown
+        .spawn("gateway updates", async move { updates.0.tell_updates(updates.1, updates.2, stop).await });
+    let keys = (readiness.condition("signing keys"), stopping.clone());
+    shutdown.spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys.0, keys.1).await });
+    host.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
+    shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
+    tracing::info!(%address, "the gateway listens");
+    Ok(address)
 }
 
 fn limits(config: &Config) -> Limits {

@@ -99,7 +99,7 @@ impl System<'_> {
         let Self { config, infrastructure, stop_order, host, .. } = self;
         let gateway = host.with_shutdown(&stop_order.gateway);
         let transport = infrastructure.transport("gateway", &gateway).await?;
-        let address = gateway::Service::start(&config.gateway, &gateway, transport).await?;
+        let address = gateway::start(&config.gateway, &gateway, transport).await?;
         let stock_and_customers = host.with_shutdown(&stop_order.stock_and_customers);
         start_customers(&config.services, infrastructure, &stock_and_customers).await?;
         start_inventory(&config.services, infrastructure, &stock_and_customers).await?;

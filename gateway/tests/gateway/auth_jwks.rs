@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    edge_tokens::{OTHER_RSA, claims, jwks_config, public, rsa, sign},
+    auth_tokens::{OTHER_RSA, claims, jwks_config, public, rsa, sign},
     kit::{Options, TestGateway, answer, code},
 };
 
