@@ -1,17 +1,21 @@
 //! What tests stand on: private servers that leave nothing behind, programs under test, and waiting for conditions.
 
 mod eventually;
+mod graphql;
 mod guard;
 mod port;
 mod postgres;
 mod process;
+mod program;
 mod rabbitmq;
 mod shared;
 
 pub use eventually::{Probe, WAIT_LIMIT, eventually, eventually_within};
+pub use graphql::{GraphQlClient, GraphQlSocket, Received, Reply, http_client, refused_connection, reply};
 pub use port::free_port;
 pub use postgres::Postgres;
-pub use process::{Process, workspace_program};
+pub use process::Process;
+pub use program::{Finished, Program, workspace_program};
 pub use rabbitmq::RabbitMq;
 pub use rustix::process::Signal;
 pub use shared::{POSTGRES_VARIABLE, RABBITMQ_VARIABLE, postgres_database, rabbitmq_url, unique};

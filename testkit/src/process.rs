@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -30,17 +29,6 @@ pub struct Process {
     lines: Arc<Mutex<VecDeque<String>>>,
     collectors: [JoinHandle<()>; 2],
     leash: Child,
-}
-
-/// The path of a program of this workspace, built beside the test that asks for it.
-///
-/// A test build makes only its own package's programs; `cargo build --workspace` makes all.
-pub fn workspace_program(name: &str) -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.ancestors().find(|folder| folder.ends_with("deps")).and_then(|deps| deps.parent());
-    let program = folder.context("this is no test in a target folder")?.join(name);
-    ensure!(program.exists(), "{} is missing: run `cargo build --workspace`", program.display());
-    Ok(program)
 }
 
 impl Process {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::kit::{Socket, TestGateway};
+use crate::kit::TestGateway;
 
 fn next(id: &str, data: Value) -> Value {
     json!({ "type": "next", "id": id, "payload": { "data": data } })
@@ -191,7 +191,7 @@ async fn a_result_too_large_for_a_message_ends_its_operation() {
 #[tokio::test]
 async fn a_lost_connection_ends_its_operations() {
     let gateway = TestGateway::start().await;
-    let mut socket: Socket = gateway.ready_socket().await;
+    let mut socket = gateway.ready_socket().await;
     socket.subscribe("1", "subscription { ticks { value } }").await;
     running(&gateway, 1).await;
     drop(socket);

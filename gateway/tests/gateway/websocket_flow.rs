@@ -62,7 +62,7 @@ async fn a_client_that_asks_without_reading_is_let_go() {
     let mut socket = gateway.ready_socket().await;
     let payload = "x".repeat(100 * 1024);
     let ping = json!({ "type": "ping", "payload": { "x": payload } }).to_string();
-    let flood = async { while socket.0.send(Message::text(ping.clone())).await.is_ok() {} };
+    let flood = async { while socket.stream.send(Message::text(ping.clone())).await.is_ok() {} };
     tokio::time::timeout(WAIT_LIMIT, flood).await.expect("the client is let go");
 }
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use gateway::auth::{Scopes, mint};
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{GraphQlSocket, eventually};
 use tokio_tungstenite::tungstenite::{Error, Message, http::StatusCode};
 
-use crate::kit::{SECRET, Socket, TestGateway, token};
+use crate::kit::{SECRET, TestGateway, token};
 
-async fn whoami(socket: &mut Socket) -> Value {
+async fn whoami(socket: &mut GraphQlSocket) -> Value {
     socket.subscribe("who", "{ whoami }").await;
     let next = socket.next().await;
     assert_eq!(socket.next().await, json!({ "type": "complete", "id": "who" }));
@@ -30,7 +30,7 @@ async fn the_token_comes_in_the_init_payload_or_with_the_upgrade() {
         (Some("Bearer bad".into()), json!({ "authorization": bearer("CUST01") }), json!("CUST01")),
     ] {
         let protocol = Some("graphql-transport-ws");
-        let mut socket = gateway.socket_with(protocol, header.as_deref()).await;
+        let mut socket = gateway.try_socket(protocol, header.as_deref()).await.unwrap();
         socket.init(payload.clone()).await;
         assert_eq!(whoami(&mut socket).await, expected, "{header:?} {payload}");
     }
@@ -55,7 +55,7 @@ async fn a_bad_token_closes_with_4403() {
         assert_eq!(socket.closed().await, (4403, "Forbidden".into()), "{bad}");
     }
     let protocol = Some("graphql-transport-ws");
-    let mut socket = gateway.socket_with(protocol, Some("Bearer bad")).await;
+    let mut socket = gateway.try_socket(protocol, Some("Bearer bad")).await.unwrap();
     socket.send(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.closed().await.0, 4403);
 }
@@ -87,7 +87,7 @@ async fn an_operation_before_the_handshake_closes_with_4401() {
 async fn another_subprotocol_is_accepted_and_closed_with_4406() {
     let gateway = TestGateway::start().await;
     for protocol in [None, Some("graphql-ws"), Some("soap")] {
-        let mut socket = gateway.socket_with(protocol, None).await;
+        let mut socket = gateway.try_socket(protocol, None).await.unwrap();
         assert_eq!(socket.closed().await, (4406, "Subprotocol not acceptable".into()), "{protocol:?}");
     }
 }
@@ -158,7 +158,7 @@ async fn binary_messages_close_with_4400_and_large_ones_with_1009() {
     use futures::SinkExt;
     let gateway = TestGateway::start().await;
     let mut socket = gateway.ready_socket().await;
-    socket.0.send(Message::binary(b"{}".to_vec())).await.unwrap();
+    socket.stream.send(Message::binary(b"{}".to_vec())).await.unwrap();
     assert_eq!(socket.closed().await.0, 4400);
 
     let mut socket = gateway.ready_socket().await;
@@ -179,7 +179,7 @@ async fn sockets_beyond_the_bound_are_refused_until_one_closes() {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("a second socket was accepted"),
     }
-    first.0.close(None).await.unwrap();
+    first.stream.close(None).await.unwrap();
     eventually("there is room again", async || gateway.try_socket(protocol, None).await.is_ok()).await;
 }
 

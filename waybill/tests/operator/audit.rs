@@ -1,12 +1,12 @@
 use std::path::Path;
 
 use serde_json::Value;
-use testkit::{Postgres, eventually, rabbitmq_url, unique};
+use testkit::{Finished, Postgres, eventually, rabbitmq_url, unique};
 
-use crate::kit::{Operator, Ran, order, publish, publish_into_file, raw_publisher, to_commands};
+use crate::kit::{Operator, order, publish, publish_into_file, raw_publisher, to_commands};
 
 /// Each promise broken, and how often.
-fn broken(ran: &Ran) -> Vec<(String, i64)> {
+fn broken(ran: &Finished) -> Vec<(String, i64)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let promises = ran.json()["promises"].as_array().unwrap().clone();
     let counts =

@@ -1,9 +1,9 @@
-use testkit::{RabbitMq, postgres_database, unique};
+use testkit::{Finished, RabbitMq, postgres_database, unique};
 
-use crate::kit::{Operator, Ran};
+use crate::kit::Operator;
 
 /// What each finding is about, and what it says.
-fn findings(ran: &Ran) -> Vec<(String, String)> {
+fn findings(ran: &Finished) -> Vec<(String, String)> {
     let findings = ran.json()["findings"].as_array().unwrap().clone();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     findings.iter().map(|finding| (text(&finding["subject"]), text(&finding["finding"]))).collect()

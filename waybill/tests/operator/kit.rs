@@ -1,7 +1,6 @@
-//! A shop, its operator, and whoever sends it messages past the gateway.
+//! The operator of a system, and a publisher that sends messages past the gateway.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,43 +14,21 @@ use embedded_broker::{EmbeddedBroker, Storage};
 use schema::ids::{CustomerId, OrderId};
 use schema::order_messages::{CreateOrder, Item};
 use schema::pattern::ORDER_CREATE;
-use serde_json::Value;
-use testkit::Process;
+use testkit::{Finished, Process, Program};
 
-/// How long a tool may take before the test gives it up.
-const TOOL_LIMIT: Duration = Duration::from_secs(120);
 const PUBLISH_LIMIT: Duration = Duration::from_secs(30);
 
-/// What every program of one shop is told.
+/// The environment of every command on one system.
 #[derive(Debug, Clone)]
 pub(crate) struct Operator(pub(crate) Vec<(&'static str, String)>);
 
-/// What a tool did.
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-}
-
-impl std::fmt::Debug for Ran {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "exit code {}\n{}\n{}", self.code, self.stdout, self.stderr)
-    }
-}
-
 impl Operator {
-    /// Of the shop in this folder.
+    /// The operator of the system in this folder.
     pub(crate) fn of_folder(folder: &Path) -> Self {
         Self(vec![("DATA_DIR", folder.display().to_string())])
     }
 
-    /// Of the shop behind this broker.
+    /// The operator of the system behind this broker.
     pub(crate) fn of_broker(url: &str, namespace: &str) -> Self {
         let nowhere = "/nowhere/at/all".to_owned();
         Self(vec![
@@ -61,37 +38,29 @@ impl Operator {
         ])
     }
 
-    /// Knowing one thing more.
+    /// The same operator with one more variable.
     pub(crate) fn with(&self, variable: &'static str, value: &str) -> Self {
         let mut known = self.clone();
         known.0.push((variable, value.to_owned()));
         known
     }
 
-    /// Runs a tool to its end.
-    pub(crate) async fn runs(&self, arguments: &[&str]) -> Ran {
-        let mut command = tokio::process::Command::from(self.command(arguments));
-        let running = tokio::time::timeout(TOOL_LIMIT, command.kill_on_drop(true).output());
-        let output = running.await.unwrap_or_else(|_| panic!("{arguments:?} didn't end")).unwrap();
-        Ran {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+    /// Runs a command until it exits.
+    pub(crate) async fn runs(&self, arguments: &[&str]) -> Finished {
+        self.program(arguments).run().await
     }
 
-    /// Starts the shop, and waits until it is ready.
+    /// Starts `waybill up`; returns when it is ready.
     pub(crate) async fn opens_shop(&self) -> Process {
-        let told = self.with("PORT", "0").with("ADMIN_PORT", "0").with("LOG_FORMAT", "json");
-        let shop = Process::spawn(&mut told.command(&["up"])).unwrap();
+        let up = self.program(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0").with("LOG_FORMAT", "json");
+        let shop = up.start();
         shop.line("Waybill is up").await.unwrap();
         shop
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
-        command.args(arguments).env_clear().envs(self.0.iter().cloned());
-        command
+    fn program(&self, arguments: &[&str]) -> Program {
+        let program = Program::new(env!("CARGO_BIN_EXE_waybill"), arguments);
+        self.0.iter().fold(program, |program, (variable, value)| program.with(variable, value))
     }
 }
 
@@ -103,7 +72,7 @@ pub(crate) async fn raw_publisher(url: &str, namespace: &str) -> SharedTransport
     Arc::new(transport)
 }
 
-/// Puts messages into the broker's file of a shop that isn't running.
+/// Publishes messages into the embedded broker's file while no process runs.
 pub(crate) async fn publish_into_file(folder: &Path, messages: Vec<(Target, Message)>) {
     let lock = std::fs::File::create(folder.join("lock")).unwrap();
     lock.try_lock().unwrap();
@@ -120,7 +89,7 @@ pub(crate) async fn publish(transport: &SharedTransport, messages: Vec<(Target, 
     }
 }
 
-/// The queues that services have where nobody says otherwise.
+/// The topology of the default retry delays.
 pub(crate) fn topology(namespace: &str) -> Topology {
     Topology::new(namespace, RetryDelays::default())
 }
@@ -135,7 +104,7 @@ pub(crate) fn to_dead_commands(namespace: &str) -> Target {
     Target::DeadLetter(topology(namespace).dead(WorkQueue::OrderCommands))
 }
 
-/// A message that nobody can read.
+/// A message that isn't JSON.
 pub(crate) fn poison(id: &str) -> Message {
     let mut message = Message {
         body: "no \u{1b}json".into(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Shop, on_both};
+use crate::kit::{Gateway, on_both};
 
 on_both!(
     orders_out_of_bounds_are_refused_and_not_stored,
@@ -16,8 +16,8 @@ fn item(product: &str, quantity: Value) -> Value {
     json!({ "productId": product, "quantity": quantity })
 }
 
-async fn orders_out_of_bounds_are_refused_and_not_stored(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn orders_out_of_bounds_are_refused_and_not_stored(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let mug = || item("PROD01", json!(1));
     let many: Vec<Value> = (0..101).map(|number| item(&format!("P{number}"), json!(1))).collect();
     let long = |length: usize| "é".repeat(length);
@@ -137,8 +137,8 @@ async fn orders_out_of_bounds_are_refused_and_not_stored(shop: Shop) {
     assert!(customer.lists().await.is_empty(), "nothing was stored");
 }
 
-async fn changes_out_of_bounds_are_refused_and_not_stored(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn changes_out_of_bounds_are_refused_and_not_stored(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.has_ordered(&[("PROD01", 1)]).await;
     let id = order["id"].as_str().unwrap();
     for (change, field) in [
@@ -176,10 +176,10 @@ async fn changes_out_of_bounds_are_refused_and_not_stored(shop: Shop) {
     assert_eq!(customer.reads(id).await, order, "nothing has changed");
 }
 
-async fn pages_and_cursors_out_of_bounds_are_refused(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn pages_and_cursors_out_of_bounds_are_refused(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.has_ordered(&[("PROD01", 1)]).await;
-    let others = shop.customer("CUST02");
+    let others = gateway.customer("CUST02");
     others.has_ordered(&[("PROD01", 1)]).await;
     let foreign =
         others.asks("{ orders { edges { cursor } } }", json!({})).await["edges"][0]["cursor"].clone();
@@ -212,8 +212,8 @@ async fn pages_and_cursors_out_of_bounds_are_refused(shop: Shop) {
     }
 }
 
-async fn ids_that_name_nothing_are_told_so(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn ids_that_name_nothing_are_told_so(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let absent = "019ab1f0-7b2a-7c3d-8e4f-5a6b7c8d9e0f";
     for id in [
         absent,
@@ -236,8 +236,8 @@ async fn ids_that_name_nothing_are_told_so(shop: Shop) {
     assert_eq!(updates.code().await, "BAD_USER_INPUT");
 }
 
-async fn whatever_is_in_bounds_comes_back_as_it_was(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn whatever_is_in_bounds_comes_back_as_it_was(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     for address in [
         "'; DROP TABLE orders; --",
         "Straße 1\n東京\t🚚",

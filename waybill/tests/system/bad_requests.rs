@@ -1,8 +1,9 @@
 //! Requests that are no GraphQL, or too much of it.
 
-use serde_json::{Value, json};
+use reqwest::Method;
+use serde_json::json;
 
-use crate::kit::{Shop, on_both};
+use crate::kit::{Gateway, on_both};
 
 on_both!(
     what_is_no_request_is_refused_with_a_code_and_a_status,
@@ -11,8 +12,8 @@ on_both!(
     a_socket_that_breaks_the_protocol_is_closed_with_a_code
 );
 
-async fn what_is_no_request_is_refused_with_a_code_and_a_status(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn what_is_no_request_is_refused_with_a_code_and_a_status(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     for (body, status, code) in [
         ("", 400, "BAD_USER_INPUT"),
         ("no json", 400, "BAD_USER_INPUT"),
@@ -40,25 +41,26 @@ async fn what_is_no_request_is_refused_with_a_code_and_a_status(shop: Shop) {
     );
     let broken = customer.posts(&b"{\"query\": \"{ me { id } }\xff\"}"[..]).await;
     assert_eq!((broken.status, broken.code()), (400, Some("BAD_USER_INPUT")), "bytes that are no text");
-    let form = shop
-        .post("query={me{id}}")
+    let form = gateway
+        .request(Method::POST, "/graphql")
         .header("content-type", "application/x-www-form-urlencoded")
+        .body("query={me{id}}")
         .send()
         .await
         .unwrap();
     assert_eq!(form.status(), 415);
 }
 
-async fn ten_megabytes_are_refused(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn ten_megabytes_are_refused(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let padding = "x".repeat(10 << 20);
     let reply = customer.sends("{ me { id } }", json!({ "padding": padding })).await;
     assert_eq!((reply.status, reply.code()), (413, Some("PAYLOAD_TOO_LARGE")), "{:#}", reply.body);
     assert_eq!(customer.asks("{ me { id } }", json!({})).await["id"], "CUST01", "and the gateway serves on");
 }
 
-async fn documents_that_ask_for_too_much_are_refused(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn documents_that_ask_for_too_much_are_refused(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let deep =
         format!("{{ me {}{{ id }}{} }}", "{ orders { nodes { customer ".repeat(10), "} } }".repeat(10));
     let wide = format!("{{ {} }}", (0..200).map(|n| format!("a{n}: me {{ id }} ")).collect::<String>());
@@ -72,28 +74,25 @@ async fn documents_that_ask_for_too_much_are_refused(shop: Shop) {
     }
 }
 
-async fn a_socket_that_breaks_the_protocol_is_closed_with_a_code(shop: Shop) {
+async fn a_socket_that_breaks_the_protocol_is_closed_with_a_code(gateway: Gateway) {
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": "subscription { orderUpdated { kind } }" } });
     for (message, code) in
         [(subscribe, 4401), (json!("no message"), 4400), (json!({ "type": "nothing" }), 4400)]
     {
-        let mut socket = shop.socket().await;
-        socket.says(message.clone()).await;
-        assert_eq!(socket.close_code().await, Some(code), "{message}");
+        let mut socket = gateway.socket().await;
+        socket.send(message.clone()).await;
+        assert_eq!(socket.closed().await.0, code, "{message}");
     }
 }
 
-/// A stranger's probe of everything that looks like a door.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_internal_is_behind_the_public_port() {
     let mut process = crate::kit::OneProcess::new();
-    let shop = process.open().await;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let gateway = process.start().await;
     for path in ["/metrics", "/admin", "/.env", "/../jwt-secret", "/graphql/../metrics"] {
-        let reply = http.get(format!("http://{}{path}", shop.address())).send().await.unwrap();
+        let reply = gateway.request(Method::GET, path).send().await.unwrap();
         assert_eq!(reply.status(), 404, "{path}");
     }
-    let status: Value =
-        http.get(format!("http://{}/readyz", shop.address())).send().await.unwrap().json().await.unwrap();
-    assert_eq!(status["missing"], json!([]));
+    let status = testkit::reply(gateway.request(Method::GET, "/readyz")).await.unwrap();
+    assert_eq!(status.body["missing"], json!([]));
 }

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{FourProcesses, OneProcess, Program, text};
+use crate::kit::{FourProcesses, OneProcess, waybill};
 
 #[tokio::test]
 async fn help_tells_what_there_is() {
-    let help = Program::waybill(["--help"]).prints().await;
+    let help = waybill(&["--help"]).prints().await;
     for command in ["up", "token", "stock", "import"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
     }
-    let up = Program::waybill(["up", "--help"])
+    let up = waybill(&["up", "--help"])
         .with("JWT_SECRET", "hunter2")
         .with("RABBITMQ_URL", "amqp://me:hunter2@b")
         .prints()
@@ -29,7 +29,7 @@ async fn help_tells_what_there_is() {
         assert!(up.contains(&format!("[env: {variable}")), "{variable}\n{up}");
     }
     assert!(!up.contains("hunter2"), "{up}");
-    let token = Program::waybill(["token", "--help"]).prints().await;
+    let token = waybill(&["token", "--help"]).prints().await;
     assert!(
         token.contains("--customer") && token.contains("--scope") && token.contains("--expires-in"),
         "{token}"
@@ -39,9 +39,9 @@ async fn help_tells_what_there_is() {
 #[tokio::test]
 async fn a_token_needs_a_secret_and_says_where_from() {
     let folder = tempfile::tempdir().unwrap();
-    let output = Program::waybill(["token"]).with("DATA_DIR", folder.path().to_str().unwrap()).run().await;
-    let stderr = text(&output.stderr);
-    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    let output = waybill(&["token"]).with("DATA_DIR", folder.path().to_str().unwrap()).run().await;
+    let stderr = output.stderr;
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
     assert!(stderr.contains("JWT_SECRET") && stderr.contains("jwt-secret"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
@@ -49,7 +49,7 @@ async fn a_token_needs_a_secret_and_says_where_from() {
 #[tokio::test]
 async fn a_token_says_what_it_was_asked_to_say() {
     let arguments = ["token", "--customer", "CUST02", "--scope", "orders:read", "--scope", "orders:all"];
-    let printed = Program::waybill(arguments).with("JWT_SECRET", "s").prints().await;
+    let printed = waybill(&arguments).with("JWT_SECRET", "s").prints().await;
     assert_eq!(printed.trim().lines().count(), 1, "the token alone");
     let claims = printed.split('.').nth(1).unwrap();
     let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).unwrap();
@@ -61,8 +61,8 @@ async fn a_token_says_what_it_was_asked_to_say() {
         ["token", "--expires-in", "soon"],
         ["token", "--customer", ""],
     ] {
-        let output = Program::waybill(arguments).with("JWT_SECRET", "s").run().await;
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let output = waybill(&arguments).with("JWT_SECRET", "s").run().await;
+        assert_eq!(output.code, 2, "{arguments:?}");
     }
 }
 
@@ -74,24 +74,24 @@ async fn a_stopped_shop_takes_deliveries_and_a_running_one_too() {
     let catalogue = process.data_dir().join("tea.csv");
     std::fs::write(&catalogue, CATALOGUE).unwrap();
     let file = catalogue.to_str().unwrap();
-    let printed = process.waybill(["import", "products", file]).prints().await;
+    let printed = process.waybill(&["import", "products", file]).prints().await;
     assert!(printed.contains("2 products"), "{printed}");
 
-    let shop = process.open().await;
-    let stranger = shop.stranger();
-    let pot = stranger.looks_at("TEA02").await;
+    let gateway = process.start().await;
+    let client = gateway.anonymous();
+    let pot = client.looks_at("TEA02").await;
     assert_eq!((&pot["unitPrice"]["amount"], &pot["availableQuantity"]), (&json!("64.00"), &json!(0)));
-    assert_eq!(stranger.looks_at("TEA01").await["availableQuantity"], 12);
-    assert_eq!(stranger.looks_at("PROD01").await, Value::Null, "nothing was seeded");
+    assert_eq!(client.looks_at("TEA01").await["availableQuantity"], 12);
+    assert_eq!(client.looks_at("PROD01").await, Value::Null, "nothing was seeded");
 
-    // The same again, into the running shop: opening stock comes in once, a delivery once for its name.
-    process.waybill(["import", "products", file]).prints().await;
-    assert_eq!(stranger.looks_at("TEA01").await["availableQuantity"], 12);
+    // The same again, into the running system: opening stock comes in once, a delivery once for its name.
+    process.waybill(&["import", "products", file]).prints().await;
+    assert_eq!(client.looks_at("TEA01").await["availableQuantity"], 12);
     for _ in 0..2 {
-        process.waybill(["stock", "receive", "TEA01", "5", "--id", "monday"]).prints().await;
+        process.waybill(&["stock", "receive", "TEA01", "5", "--id", "monday"]).prints().await;
     }
-    assert_eq!(stranger.looks_at("TEA01").await["availableQuantity"], 17);
-    let printed = process.waybill(["stock", "receive", "TEA01", "3"]).prints().await;
+    assert_eq!(client.looks_at("TEA01").await["availableQuantity"], 17);
+    let printed = process.waybill(&["stock", "receive", "TEA01", "3"]).prints().await;
     assert_eq!(printed.trim(), "TEA01 (Green tea): 20 available");
 
     let customers = process.data_dir().join("customers.json");
@@ -100,25 +100,25 @@ async fn a_stopped_shop_takes_deliveries_and_a_running_one_too() {
         r#"[{"id": "ADA", "name": "Ada", "email": "ada@example.org", "shippingAddress": "1 Quay"}]"#,
     )
     .unwrap();
-    process.waybill(["import", "customers", customers.to_str().unwrap()]).prints().await;
-    let order = shop.customer("ADA").has_ordered(&[("TEA01", 2)]).await;
+    process.waybill(&["import", "customers", customers.to_str().unwrap()]).prints().await;
+    let order = gateway.customer("ADA").has_ordered(&[("TEA01", 2)]).await;
     assert_eq!(
         (&order["shippingAddress"], &order["totalAmount"]["amount"]),
         (&json!("1 Quay"), &json!("37.00"))
     );
-    process.close().await;
+    process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn services_behind_a_broker_take_deliveries() {
     let mut processes = FourProcesses::new().await;
-    let shop = processes.open().await;
-    let before = shop.stranger().looks_at("PROD01").await["availableQuantity"].as_i64().unwrap();
-    processes.waybill(["stock", "receive", "PROD01", "7"]).prints().await;
-    assert_eq!(shop.stranger().looks_at("PROD01").await["availableQuantity"], before + 7);
-    let output = processes.waybill(["stock", "receive", "NOPE", "7"]).run().await;
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("NOPE"), "{}", text(&output.stderr));
+    let gateway = processes.start().await;
+    let before = gateway.anonymous().looks_at("PROD01").await["availableQuantity"].as_i64().unwrap();
+    processes.waybill(&["stock", "receive", "PROD01", "7"]).prints().await;
+    assert_eq!(gateway.anonymous().looks_at("PROD01").await["availableQuantity"], before + 7);
+    let output = processes.waybill(&["stock", "receive", "NOPE", "7"]).run().await;
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("NOPE"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -130,11 +130,11 @@ async fn a_file_with_mistakes_changes_nothing_and_every_mistake_is_told() {
         "id,name,description,price,quantity\nA,Tea,Green,1.999,1\n,Tea,Green,2,1\nC,,Green,2,-1\n",
     )
     .unwrap();
-    let output = process.waybill(["import", "products", file.to_str().unwrap()]).run().await;
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
+    let output = process.waybill(&["import", "products", file.to_str().unwrap()]).run().await;
+    let stderr = output.stderr;
+    assert_eq!(output.code, 1);
     for line in ["line 2: price", "line 3: id is missing", "line 4: "] {
         assert!(stderr.contains(line), "{line}\n{stderr}");
     }
-    assert!(!process.data_dir().join("inventory.sqlite").exists(), "the shop wasn't even opened");
+    assert!(!process.data_dir().join("inventory.sqlite").exists(), "the import began");
 }

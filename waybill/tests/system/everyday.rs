@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Shop, on_both, times};
+use crate::kit::{Gateway, on_both};
 
 on_both!(
     an_order_is_placed_watched_and_delivered,
@@ -13,8 +13,8 @@ on_both!(
     the_catalogue_is_open_to_strangers
 );
 
-async fn an_order_is_placed_watched_and_delivered(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn an_order_is_placed_watched_and_delivered(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let mut updates = customer.subscribes().await;
     let (first, second) = (customer.looks_at("PROD01").await, customer.looks_at("PROD02").await);
 
@@ -62,8 +62,8 @@ async fn an_order_is_placed_watched_and_delivered(shop: Shop) {
     );
 }
 
-async fn an_order_reads_back_with_its_customer_and_products(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn an_order_reads_back_with_its_customer_and_products(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.has_ordered(&[("PROD03", 1), ("PROD04", 3)]).await;
     let query = "query($id: ID!) { order(id: $id) { customer { id name email shippingAddress } shippingAddress \
                  lineItems { quantity productName unitPrice { amount } totalPrice { amount } \
@@ -84,8 +84,8 @@ async fn an_order_reads_back_with_its_customer_and_products(shop: Shop) {
     }
 }
 
-async fn a_key_names_one_order(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn a_key_names_one_order(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let input = json!({ "items": [{ "productId": "PROD05", "quantity": 1 }], "idempotencyKey": "cart-7" });
     let first = customer.creates(input.clone()).await;
     assert_eq!(first["replayed"], false, "{first:#}");
@@ -97,13 +97,13 @@ async fn a_key_names_one_order(shop: Shop) {
     let reused = customer.creates(other).await;
     assert_eq!(reused["userErrors"][0]["code"], "IDEMPOTENCY_KEY_REUSED", "{reused:#}");
     assert_eq!(reused["order"], Value::Null);
-    let theirs = shop.customer("CUST02").creates(input).await;
+    let theirs = gateway.customer("CUST02").creates(input).await;
     assert_ne!(theirs["order"]["id"], first["order"]["id"], "a key is the customer's own");
     assert_eq!(customer.lists().await.len(), 1);
 }
 
-async fn an_order_can_be_withdrawn_and_deleted(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn an_order_can_be_withdrawn_and_deleted(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let before = customer.looks_at("PROD06").await["availableQuantity"].as_i64().unwrap();
     let order = customer.has_ordered(&[("PROD06", 4)]).await;
     let id = order["id"].as_str().unwrap();
@@ -124,8 +124,8 @@ async fn an_order_can_be_withdrawn_and_deleted(shop: Shop) {
     assert_eq!(customer.reads(id).await, Value::Null);
 }
 
-async fn orders_are_paged_both_ways_while_others_are_placed(shop: Shop) {
-    let customer = shop.customer("CUST02");
+async fn orders_are_paged_both_ways_while_others_are_placed(gateway: Gateway) {
+    let customer = gateway.customer("CUST02");
     let mut placed = Vec::new();
     for _ in 0..5 {
         placed.push(customer.has_ordered(&[("PROD01", 1)]).await["id"].clone());
@@ -150,14 +150,26 @@ async fn orders_are_paged_both_ways_while_others_are_placed(shop: Shop) {
     assert_eq!(ids(&back), placed[..2]);
 }
 
-async fn the_catalogue_is_open_to_strangers(shop: Shop) {
-    let stranger = shop.stranger();
+async fn the_catalogue_is_open_to_strangers(gateway: Gateway) {
+    let client = gateway.anonymous();
     let query = "query($search: String) { products(first: 100, search: $search) { nodes { id name availableQuantity \
                  unitPrice { amount currencyCode } } } }";
-    let all = stranger.asks(query, json!({})).await;
+    let all = client.asks(query, json!({})).await;
     let products = all["nodes"].as_array().unwrap();
     assert!(products.len() >= 24, "{}", products.len());
     let name = products[0]["name"].as_str().unwrap().to_uppercase();
-    let found = stranger.asks(query, json!({ "search": name })).await;
+    let found = client.asks(query, json!({ "search": name })).await;
     assert_eq!(found["nodes"][0]["id"], products[0]["id"]);
+}
+
+/// The sum of these quantities at these prices, in decimal with two digits.
+fn times(amounts: &[(&str, u32)]) -> String {
+    let cents: u64 = amounts.iter().map(|(amount, quantity)| cents(amount) * u64::from(*quantity)).sum();
+    format!("{}.{:02}", cents / 100, cents % 100)
+}
+
+fn cents(amount: &str) -> u64 {
+    let (whole, fraction) = amount.split_once('.').unwrap();
+    assert_eq!(fraction.len(), 2, "{amount}");
+    whole.parse::<u64>().unwrap() * 100 + fraction.parse::<u64>().unwrap()
 }

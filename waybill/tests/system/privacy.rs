@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Shop, Token, on_both};
+use crate::kit::{Gateway, Token, on_both};
 
 on_both!(
     anothers_order_is_not_there,
@@ -13,8 +13,8 @@ on_both!(
     strangers_get_nothing_of_orders
 );
 
-async fn anothers_order_is_not_there(shop: Shop) {
-    let (owner, other) = (shop.customer("CUST01"), shop.customer("CUST02"));
+async fn anothers_order_is_not_there(gateway: Gateway) {
+    let (owner, other) = (gateway.customer("CUST01"), gateway.customer("CUST02"));
     let order = owner.has_ordered(&[("PROD01", 1)]).await;
     let id = order["id"].as_str().unwrap();
 
@@ -38,9 +38,9 @@ async fn anothers_order_is_not_there(shop: Shop) {
     assert_eq!(owner.reads(id).await, order);
 }
 
-async fn anothers_record_is_forbidden(shop: Shop) {
-    let other = shop.customer("CUST02");
-    let order = shop.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
+async fn anothers_record_is_forbidden(gateway: Gateway) {
+    let other = gateway.customer("CUST02");
+    let order = gateway.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
     for query in [
         r#"{ customer(id: "CUST01") { name } }"#,
         r#"{ customer(id: "CUST01") { orders { nodes { id } } } }"#,
@@ -54,8 +54,8 @@ async fn anothers_record_is_forbidden(shop: Shop) {
     assert_eq!(mine["id"], "CUST02");
 }
 
-async fn anothers_updates_are_not_told(shop: Shop) {
-    let (owner, other) = (shop.customer("CUST01"), shop.customer("CUST02"));
+async fn anothers_updates_are_not_told(gateway: Gateway) {
+    let (owner, other) = (gateway.customer("CUST01"), gateway.customer("CUST02"));
     let order = owner.has_ordered(&[("PROD01", 1)]).await;
     let id = order["id"].as_str().unwrap();
     let mut by_order = other.subscribes_to(&format!("(orderId: \"{id}\")")).await;
@@ -74,14 +74,14 @@ async fn anothers_updates_are_not_told(shop: Shop) {
     owner.updates(json!({ "id": id, "shippingAddress": "3 Quay" })).await;
     other.updates(json!({ "id": mine["id"], "shippingAddress": "4 Quay" })).await;
     assert_eq!(yardstick.next().await["orderId"], mine["id"]);
-    assert!(by_order.said_nothing().await, "it was told of another's order");
+    assert!(by_order.is_silent().await, "it was told of another's order");
 }
 
-async fn a_warehouse_reaches_everybody(shop: Shop) {
-    let order = shop.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
+async fn a_warehouse_reaches_everybody(gateway: Gateway) {
+    let order = gateway.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
     let id = order["id"].as_str().unwrap();
-    let warehouse =
-        shop.bearer(Token::with_scopes("DESK", "orders:read orders:write orders:fulfil orders:all"));
+    let warehouse = gateway
+        .bearer(&Token::with_scopes("DESK", "orders:read orders:write orders:fulfil orders:all").sign());
     assert_eq!(warehouse.reads(id).await, order);
     let listed = warehouse.asks(r#"{ orders(customerId: "CUST01") { nodes { id } } }"#, json!({})).await;
     assert_eq!(listed["nodes"][0]["id"], id);
@@ -91,8 +91,8 @@ async fn a_warehouse_reaches_everybody(shop: Shop) {
     assert_eq!(updates.next().await["orderId"], id);
 }
 
-async fn a_scope_allows_what_it_says_and_no_more(shop: Shop) {
-    let order = shop.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
+async fn a_scope_allows_what_it_says_and_no_more(gateway: Gateway) {
+    let order = gateway.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
     let id = &order["id"];
     let create = "mutation { createOrder(input: { items: [{ productId: \"PROD01\", quantity: 1 }] }) { order { id } } }";
     let cancel = "mutation($id: ID!) { cancelOrder(input: { id: $id }) { order { id } } }";
@@ -106,7 +106,7 @@ async fn a_scope_allows_what_it_says_and_no_more(shop: Shop) {
         ("orders:fulfil", &[create, cancel]),
         ("orders:all", &[create, cancel, ship]),
     ] {
-        let caller = shop.bearer(Token::with_scopes("CUST01", scopes));
+        let caller = gateway.bearer(&Token::with_scopes("CUST01", scopes).sign());
         for query in forbidden {
             let reply = caller.sends(query, json!({ "id": id })).await;
             assert_eq!(
@@ -117,12 +117,12 @@ async fn a_scope_allows_what_it_says_and_no_more(shop: Shop) {
             );
         }
     }
-    assert_eq!(shop.customer("CUST01").lists().await, [order]);
+    assert_eq!(gateway.customer("CUST01").lists().await, [order]);
 }
 
-async fn strangers_get_nothing_of_orders(shop: Shop) {
-    let order = shop.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
-    let stranger = shop.stranger();
+async fn strangers_get_nothing_of_orders(gateway: Gateway) {
+    let order = gateway.customer("CUST01").has_ordered(&[("PROD01", 1)]).await;
+    let client = gateway.anonymous();
     for query in [
         "query($id: ID!) { order(id: $id) { id } }",
         "query($id: ID!) { __typename orders { nodes { id } } other: order(id: $id) { id } }",
@@ -130,8 +130,8 @@ async fn strangers_get_nothing_of_orders(shop: Shop) {
         "query { customer(id: \"CUST01\") { id } }",
         "mutation($id: ID!) { cancelOrder(input: { id: $id }) { order { id } } }",
     ] {
-        let reply = stranger.sends(query, json!({ "id": order["id"] })).await;
+        let reply = client.sends(query, json!({ "id": order["id"] })).await;
         assert_eq!((reply.status, reply.code()), (200, Some("UNAUTHENTICATED")), "{query} {:#}", reply.body);
     }
-    assert_eq!(stranger.subscribes().await.code().await, "UNAUTHENTICATED");
+    assert_eq!(client.subscribes().await.code().await, "UNAUTHENTICATED");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Shop, on_both};
+use crate::kit::{Gateway, on_both};
 
 on_both!(
     a_wrong_transition_is_refused,
@@ -13,8 +13,8 @@ on_both!(
     shipping_needs_a_tracking_number
 );
 
-async fn a_wrong_transition_is_refused(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn a_wrong_transition_is_refused(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.has_ordered(&[("PROD01", 1)]).await;
     let refused = customer.updates(json!({ "id": order["id"], "status": "DELIVERED" })).await;
     assert_eq!(refused["userErrors"][0]["code"], "INVALID_TRANSITION", "{refused:#}");
@@ -26,8 +26,8 @@ async fn a_wrong_transition_is_refused(shop: Shop) {
     assert_eq!(customer.reads(order["id"].as_str().unwrap()).await["version"], 2);
 }
 
-async fn a_stale_version_is_refused(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn a_stale_version_is_refused(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.has_ordered(&[("PROD01", 1)]).await;
     let id = &order["id"];
     let moved =
@@ -41,16 +41,16 @@ async fn a_stale_version_is_refused(shop: Shop) {
     assert_eq!(customer.reads(id.as_str().unwrap()).await["shippingAddress"], "2 Quay");
 }
 
-async fn an_unknown_product_makes_a_rejected_order(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn an_unknown_product_makes_a_rejected_order(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.places_order(&[("PROD01", 1), ("NOPE", 1)]).await;
     assert_eq!(order["status"], "REJECTED", "{order:#}");
     assert_eq!(order["rejection"]["code"], "UNKNOWN_PRODUCT");
     assert_eq!(order["totalAmount"], Value::Null);
 }
 
-async fn too_much_stock_makes_a_rejected_order_with_its_shortfalls(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn too_much_stock_makes_a_rejected_order_with_its_shortfalls(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let available = customer.looks_at("PROD07").await["availableQuantity"].clone();
     let order = customer.places_order(&[("PROD01", 1), ("PROD07", 10_000)]).await;
     assert_eq!(order["rejection"]["code"], "OUT_OF_STOCK", "{order:#}");
@@ -62,16 +62,16 @@ async fn too_much_stock_makes_a_rejected_order_with_its_shortfalls(shop: Shop) {
     assert_eq!(customer.looks_at("PROD07").await["availableQuantity"], available, "nothing is held");
 }
 
-async fn an_unknown_customer_makes_a_rejected_order(shop: Shop) {
-    let order = shop.customer("NOBODY").places_order(&[("PROD01", 1)]).await;
+async fn an_unknown_customer_makes_a_rejected_order(gateway: Gateway) {
+    let order = gateway.customer("NOBODY").places_order(&[("PROD01", 1)]).await;
     assert_eq!(
         (&order["status"], &order["rejection"]["code"]),
         (&json!("REJECTED"), &json!("UNKNOWN_CUSTOMER"))
     );
 }
 
-async fn shipping_needs_a_tracking_number(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn shipping_needs_a_tracking_number(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.has_ordered(&[("PROD01", 1)]).await;
     let bare = customer.updates(json!({ "id": order["id"], "status": "SHIPPED" })).await;
     assert_eq!(bare["userErrors"][0]["code"], "INVALID_INPUT", "{bare:#}");

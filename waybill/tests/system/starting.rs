@@ -3,24 +3,26 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::kit::{OneProcess, Program, text};
+use testkit::Program;
+
+use crate::kit::{OneProcess, program, waybill};
 
 struct Failure {
-    code: Option<i32>,
+    code: i32,
     message: String,
 }
 
 async fn fails(program: Program) -> Failure {
     let output = program.with("RUST_LOG", "error").run().await;
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    let (stdout, stderr) = (output.stdout, output.stderr);
     assert_eq!(stdout, "", "nothing is promised");
     assert!(!stderr.contains("panicked"), "{stderr}");
-    Failure { code: output.status.code(), message: stderr }
+    Failure { code: output.code, message: stderr }
 }
 
 fn up(data_dir: &Path) -> Program {
     let data_dir = data_dir.to_str().unwrap();
-    Program::waybill(["up"]).with("DATA_DIR", data_dir).with("PORT", "0").with("ADMIN_PORT", "0")
+    waybill(&["up"]).with("DATA_DIR", data_dir).with("PORT", "0").with("ADMIN_PORT", "0")
 }
 
 #[tokio::test]
@@ -30,7 +32,7 @@ async fn a_taken_port_is_told() {
     for variable in ["PORT", "ADMIN_PORT"] {
         let folder = tempfile::tempdir().unwrap();
         let failure = fails(up(folder.path()).with(variable, &port)).await;
-        assert_eq!(failure.code, Some(1));
+        assert_eq!(failure.code, 1);
         let expected = format!("waybill: cannot listen on 127.0.0.1:{port} ({variable}): ");
         assert!(failure.message.starts_with(&expected), "{}", failure.message);
         assert_eq!(failure.message.lines().count(), 1, "{}", failure.message);
@@ -44,24 +46,24 @@ async fn a_folder_that_cannot_be_used_is_told() {
     std::fs::write(&file, "").unwrap();
     let below = file.join("data");
     let failure = fails(up(&below)).await;
-    assert_eq!(failure.code, Some(1));
+    assert_eq!(failure.code, 1);
     let expected = format!("waybill: cannot use {} (DATA_DIR): ", below.display());
     assert!(failure.message.starts_with(&expected), "{}", failure.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_in_use_is_told() {
-    let mut shop = OneProcess::new();
-    shop.open().await;
-    let failure = fails(up(shop.data_dir())).await;
-    assert_eq!(failure.code, Some(1));
+    let mut process = OneProcess::new();
+    process.start().await;
+    let failure = fails(up(process.data_dir())).await;
+    assert_eq!(failure.code, 1);
     assert!(
-        failure.message.contains(&format!("in use by process {}", shop.process().id())),
+        failure.message.contains(&format!("in use by process {}", process.process().id())),
         "{}",
         failure.message
     );
     assert!(failure.message.contains("DATA_DIR"), "{}", failure.message);
-    shop.close().await;
+    process.stop().await;
 }
 
 #[tokio::test]
@@ -72,7 +74,7 @@ async fn a_file_without_signing_keys_is_told() {
     for (file, reason) in [(missing, "No such file or directory"), (empty, "no usable key")] {
         let program = up(folder.path()).with("AUTH_MODE", "jwks").with("JWKS_FILE", file.to_str().unwrap());
         let failure = fails(program.with("JWT_ISSUER", "https://id").with("JWT_AUDIENCE", "shop")).await;
-        assert_eq!(failure.code, Some(1), "{}", failure.message);
+        assert_eq!(failure.code, 1, "{}", failure.message);
         let expected = format!("waybill: cannot use {} (JWKS_FILE): ", file.display());
         assert!(failure.message.starts_with(&expected), "{}", failure.message);
         assert!(failure.message.contains(reason), "{}", failure.message);
@@ -88,7 +90,7 @@ async fn a_file_that_is_no_database_is_told() {
     )
     .unwrap();
     let failure = fails(up(folder.path())).await;
-    assert_eq!(failure.code, Some(1));
+    assert_eq!(failure.code, 1);
     assert!(failure.message.contains("orders"), "{}", failure.message);
 }
 
@@ -107,7 +109,7 @@ async fn a_broker_or_a_database_that_does_not_answer_is_told_within_a_while() {
     let trying = cases.into_iter().map(async |(variable, url, named)| {
         let folder = tempfile::tempdir().unwrap();
         let failure = fails(up(folder.path()).with(variable, url)).await;
-        assert_eq!(failure.code, Some(1), "{}", failure.message);
+        assert_eq!(failure.code, 1, "{}", failure.message);
         assert!(failure.message.contains(&format!("cannot reach {named}: ")), "{}", failure.message);
         assert!(!failure.message.contains("hunter2"), "{}", failure.message);
     });
@@ -141,7 +143,7 @@ async fn every_mistake_in_the_configuration_is_told_at_once() {
     let program = up(&data_dir);
     let failure =
         fails(mistakes.iter().fold(program, |program, (name, value)| program.with(name, *value))).await;
-    assert_eq!(failure.code, Some(2), "{}", failure.message);
+    assert_eq!(failure.code, 2, "{}", failure.message);
     for (name, _) in mistakes {
         assert_eq!(
             failure.message.matches(&format!("\n  {name} (--")).count(),
@@ -162,17 +164,15 @@ async fn each_program_tells_what_it_lacks() {
         ("customer-service", &["RABBITMQ_URL", "DATABASE_URL"]),
         ("inventory-service", &["RABBITMQ_URL", "DATABASE_URL"]),
     ] {
-        let failure = fails(Program::named(name).with("PREFETCH", "none")).await;
-        assert_eq!(failure.code, Some(2), "{name} {}", failure.message);
+        let failure = fails(program(name).with("PREFETCH", "none")).await;
+        assert_eq!(failure.code, 2, "{name} {}", failure.message);
         for variable in lacking.iter().chain(&["PREFETCH"]) {
             assert!(failure.message.contains(&format!("\n  {variable} (--")), "{name} {}", failure.message);
         }
     }
-    let secretless =
-        Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "mock");
+    let secretless = program("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "mock");
     assert!(fails(secretless).await.message.contains("\n  JWT_SECRET (--"));
-    let keyless =
-        Program::named("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "jwks");
+    let keyless = program("gateway").with("RABBITMQ_URL", "amqp://127.0.0.1").with("AUTH_MODE", "jwks");
     let message = fails(keyless).await.message;
     for variable in ["JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"] {
         assert!(message.contains(variable), "{message}");
@@ -181,20 +181,20 @@ async fn each_program_tells_what_it_lacks() {
 
 #[tokio::test]
 async fn a_word_that_is_no_command_is_told() {
-    let output = Program::waybill(["upp"]).run().await;
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("'up'"), "{}", text(&output.stderr));
+    let output = waybill(&["upp"]).run().await;
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("'up'"), "{}", output.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_and_sigterm_end_it_in_order_and_it_says_so() {
     for signal in [testkit::Signal::INT, testkit::Signal::TERM] {
-        let mut shop = OneProcess::new();
-        shop.open().await;
-        shop.process().signal(signal).unwrap();
-        let status = shop.process().ended().await.unwrap();
+        let mut process = OneProcess::new();
+        process.start().await;
+        process.process().signal(signal).unwrap();
+        let status = process.process().ended().await.unwrap();
         assert!(status.success(), "{signal:?} {status}");
-        let output = shop.process().output();
+        let output = process.process().output();
         assert!(output.iter().any(|line| line.starts_with("Waybill has stopped")), "{output:#?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Customer, Shop, on_both};
+use crate::kit::{Customer, Gateway, on_both};
 
 on_both!(
     an_orders_own_cursor_is_a_place_to_start_from,
@@ -21,8 +21,8 @@ fn addresses(updates: &[Value]) -> Vec<&str> {
     updates.iter().map(|update| update["order"]["shippingAddress"].as_str().unwrap()).collect()
 }
 
-async fn an_orders_own_cursor_is_a_place_to_start_from(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn an_orders_own_cursor_is_a_place_to_start_from(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let input = json!({ "items": [{ "productId": "PROD01", "quantity": 1 }] });
     let accepted = customer.creates_without_waiting(input).await["order"].clone();
     let cursor = accepted["cursor"].as_str().unwrap();
@@ -39,18 +39,15 @@ async fn an_orders_own_cursor_is_a_place_to_start_from(shop: Shop) {
     assert_eq!((&live["version"], &live["order"]["shippingAddress"]), (&json!(3), &json!("2 Quay")));
 }
 
-async fn a_dropped_socket_resumes_with_exactly_what_it_missed(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn a_dropped_socket_resumes_with_exactly_what_it_missed(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let order = customer.has_ordered(&[("PROD01", 1)]).await;
     let id = &order["id"];
     let mut updates = customer.subscribes().await;
     moves(&customer, id, "1 Quay").await;
     // The order's beginning may be told to those who came right after it.
     let last_seen =
-        updates.version(1 + u32::try_from(order["version"].as_u64().unwrap()).unwrap()).await["cursor"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        updates.version(1 + order["version"].as_u64().unwrap()).await["cursor"].as_str().unwrap().to_owned();
     updates.loses_its_connection();
 
     for address in ["2 Quay", "3 Quay", "4 Quay"] {
@@ -63,10 +60,10 @@ async fn a_dropped_socket_resumes_with_exactly_what_it_missed(shop: Shop) {
     assert_eq!(addresses(&[resumed.next().await]), ["5 Quay"]);
 }
 
-async fn an_order_that_does_not_exist_yet_can_be_followed(shop: Shop) {
-    let customer = shop.customer("CUST01");
+async fn an_order_that_does_not_exist_yet_can_be_followed(gateway: Gateway) {
+    let customer = gateway.customer("CUST01");
     let input = json!({ "items": [{ "productId": "PROD01", "quantity": 1 }], "idempotencyKey": "soon" });
-    // The key names the order's id before there is one; a probe in another shop's place shows which.
+    // The idempotency key determines the order's id before the order exists.
     let id = schema::ids::OrderId::for_idempotency_key(&"CUST01".parse().unwrap(), "soon").to_string();
     let mut updates = customer.subscribes_to(&format!("(orderId: \"{id}\")")).await;
     customer.has_ordered(&[("PROD01", 1)]).await;
@@ -75,10 +72,10 @@ async fn an_order_that_does_not_exist_yet_can_be_followed(shop: Shop) {
     assert_eq!((&update["orderId"], &update["kind"]), (&json!(id), &json!("CREATED")), "{update:#}");
 }
 
-async fn a_foreign_or_broken_cursor_is_refused(shop: Shop) {
-    let theirs = shop.customer("CUST02").has_ordered(&[("PROD01", 1)]).await;
+async fn a_foreign_or_broken_cursor_is_refused(gateway: Gateway) {
+    let theirs = gateway.customer("CUST02").has_ordered(&[("PROD01", 1)]).await;
     let foreign = theirs["cursor"].as_str().unwrap();
-    let customer = shop.customer("CUST01");
+    let customer = gateway.customer("CUST01");
     for cursor in [foreign, "", "AAAA", "not a cursor", &"A".repeat(2_000)] {
         let mut updates = customer.subscribes_to(&format!("(after: \"{cursor}\")")).await;
         assert_eq!(updates.code().await, "CURSOR_INVALID", "{cursor:?}");

@@ -190,7 +190,7 @@ impl Cluster {
         let scopes = scopes.iter().map(|scope| scope.parse()).collect::<Result<_, _>>();
         let lifetime = std::time::Duration::from_secs(24 * 60 * 60);
         let token = gateway::auth::mint(SECRET, customer, scopes.context("a scope is misspelt")?, lifetime)?;
-        Ok(Api::new(customer, self.gateways.clone(), token))
+        Ok(Api::new(customer, &self.gateways, &token))
     }
 
     /// A connection of the test's own to the private broker, which declares what the processes declare. Connected.

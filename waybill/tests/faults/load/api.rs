@@ -1,17 +1,17 @@
-//! The public API as a client uses it: what was asked, and what the answer says was done.
+//! The public API as a customer's client uses it: sends mutations and reads off the answer whether they were done.
 
-use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use testkit::{GraphQlClient, http_client, refused_connection};
 use uuid::Uuid;
 
-/// How long a client waits for an answer before it takes the outcome for unknown.
-const WAIT_LIMIT: Duration = Duration::from_secs(20);
+/// How long a client waits for an answer before it counts the outcome as unknown.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 const CREATE: &str = "mutation ($input: CreateOrderInput!, $wait: Boolean!) {
     createOrder(input: $input, wait: $wait) {
@@ -67,40 +67,35 @@ pub(crate) enum Outcome {
     Unknown(String),
 }
 
-/// One customer's client. Clones share which gateway is tried next.
+/// One customer's client of all gateways. Clones share which gateway is next.
 #[derive(Clone)]
 pub(crate) struct Api {
     customer: String,
-    gateways: Vec<String>,
-    token: String,
+    gateways: Vec<GraphQlClient>,
     turn: Arc<AtomicUsize>,
 }
 
 /// The HTTP client of the tests.
 pub(crate) fn http() -> &'static reqwest::Client {
     static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(2));
-        client.timeout(WAIT_LIMIT).build().unwrap()
+        http_client().connect_timeout(Duration::from_secs(2)).timeout(ANSWER_LIMIT).build().unwrap()
     });
     &CLIENT
 }
 
 impl Api {
-    pub(crate) fn new(customer: &str, gateways: Vec<String>, token: String) -> Self {
-        Self { customer: customer.to_owned(), gateways, token, turn: Arc::default() }
+    pub(crate) fn new(customer: &str, gateways: &[String], token: &str) -> Self {
+        let client = |address: &String| GraphQlClient::over(http().clone(), address).with_token(token);
+        let gateways = gateways.iter().map(client).collect();
+        Self { customer: customer.to_owned(), gateways, turn: Arc::default() }
     }
 
     pub(crate) fn customer(&self) -> &str {
         &self.customer
     }
 
-    pub(crate) fn token(&self) -> &str {
-        &self.token
-    }
-
-    /// The gateway whose turn it is, `host:port`.
-    pub(crate) fn gateway(&self) -> &str {
+    /// The next gateway, in rotation.
+    pub(crate) fn gateway(&self) -> &GraphQlClient {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         &self.gateways[turn % self.gateways.len()]
     }
@@ -164,16 +159,9 @@ impl Api {
 
     async fn send(&self, document: &str, variables: &Value) -> Result<Value, Unsent> {
         for _ in 0..self.gateways.len() {
-            let url = format!("http://{}/graphql", self.gateway());
-            let request = http()
-                .post(url)
-                .bearer_auth(&self.token)
-                .json(&json!({ "query": document, "variables": variables }));
-            match request.send().await {
-                Ok(answer) => {
-                    return answer.json().await.map_err(|error| Unsent::Broken(format!("{error:?}")));
-                }
-                Err(error) if error.is_connect() => {}
+            match self.gateway().execute(document, variables).await {
+                Ok(reply) => return Ok(reply.body),
+                Err(error) if refused_connection(&error) => {}
                 Err(error) => return Err(Unsent::Broken(format!("{error:?}"))),
             }
         }

@@ -1,16 +1,13 @@
-//! A subscriber that drops its connection now and then, comes back with its last cursor, and writes down what it saw.
+//! A subscriber that drops its connection now and then, resumes from its last cursor, and records what it receives.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use testkit::Received;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use uuid::Uuid;
 
 use super::Api;
@@ -18,10 +15,10 @@ use super::Api;
 const UPDATES: &str = "subscription ($after: String) {
     orderUpdated(after: $after) { cursor kind orderId version status previousStatus } }";
 
-/// How long one connection is used at the most.
+/// How long one connection is used.
 const LIFETIME_MS: std::ops::Range<u64> = 2_000..10_000;
-/// How long a step of the handshake may take before the subscriber tries another connection.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long opening and initialising a connection may take before the subscriber tries another one.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
 /// One update, as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,36 +75,15 @@ async fn follow(api: Api, mut cursor: String, notes: Arc<Mutex<Notes>>) {
 }
 
 async fn connection(api: &Api, cursor: &mut String, notes: &Mutex<Notes>) -> Result<()> {
-    let mut request = format!("ws://{}/graphql", api.gateway()).into_client_request()?;
-    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse()?);
-    let (mut socket, _) = timeout(HANDSHAKE, connect_async(request)).await??;
-    let init = json!({ "type": "connection_init", "payload": { "authorization": format!("Bearer {}", api.token()) } });
-    socket.send(text(&init)).await?;
-    loop {
-        match timeout(HANDSHAKE, socket.next()).await? {
-            Some(Ok(Message::Text(message))) => {
-                let message: Value = serde_json::from_str(&message)?;
-                if message["type"] == "connection_ack" {
-                    break;
-                }
-            }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            _ => bail!("no connection_ack"),
-        }
-    }
-    let subscribe = json!({
-        "type": "subscribe", "id": "updates", "payload": { "query": UPDATES, "variables": { "after": cursor } },
-    });
-    socket.send(text(&subscribe)).await?;
+    let mut socket = timeout(HANDSHAKE_LIMIT, api.gateway().connect()).await??;
+    socket.try_subscribe("updates", UPDATES, &json!({ "after": cursor })).await?;
     notes.lock().unwrap().connections += 1;
 
     let end = Instant::now() + Duration::from_millis(rand::random_range(LIFETIME_MS));
-    while let Ok(Some(message)) = timeout_at(end, socket.next()).await {
-        let Message::Text(message) = message? else { continue };
-        let message: Value = serde_json::from_str(&message)?;
+    while let Ok(received) = timeout_at(end, socket.try_receive()).await {
+        let Received::Message(message) = received? else { return Ok(()) };
         match message["type"].as_str() {
             Some("next") => note(&message["payload"], cursor, notes)?,
-            Some("ping") => socket.send(text(&json!({ "type": "pong" }))).await?,
             Some("error") => return complain(&message["payload"][0], notes),
             Some("complete") => return Ok(()),
             _ => {}
@@ -142,8 +118,4 @@ fn complain(error: &Value, notes: &Mutex<Notes>) -> Result<()> {
         }
     }
     bail!("the subscription ended: {error}")
-}
-
-fn text(message: &Value) -> Message {
-    Message::text(message.to_string())
 }

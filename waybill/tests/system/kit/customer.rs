@@ -1,9 +1,11 @@
-//! Somebody who orders.
+//! The gateway as its clients meet it, and the customers who order through it.
 
+use reqwest::{Body, Method, RequestBuilder};
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{GraphQlClient, GraphQlSocket, Reply, WAIT_LIMIT, eventually};
 
-use super::{Shop, Updates};
+use super::Updates;
+use super::token::Token;
 
 /// Everything about an order that the API shows without asking another service.
 pub(crate) const ORDER_FIELDS: &str = "id status customerId version cursor createdAt updatedAt shippingAddress \
@@ -11,61 +13,62 @@ pub(crate) const ORDER_FIELDS: &str = "id status customerId version cursor creat
     lineItems { id productId productName quantity unitPrice { amount currencyCode } totalPrice { amount } } \
     rejection { code message shortfalls { productId requested available } }";
 
-/// A caller of the API.
+/// A gateway that is ready.
 #[derive(Debug, Clone)]
-pub(crate) struct Customer {
-    shop: Shop,
-    token: Option<String>,
-}
+pub(crate) struct Gateway(GraphQlClient);
 
-/// An answer: its status and its JSON.
-#[derive(Debug, Clone)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
-}
-
-impl Reply {
-    /// The data, of an answer that has no errors.
-    #[track_caller]
-    pub(crate) fn data(self) -> Value {
-        assert!(self.body.get("errors").is_none(), "{:#}", self.body);
-        self.body["data"].clone()
+impl Gateway {
+    pub(crate) fn at(address: &str) -> Self {
+        Self(GraphQlClient::new(address))
     }
 
-    /// The code of the first error.
-    pub(crate) fn code(&self) -> Option<&str> {
-        self.body["errors"][0]["extensions"]["code"].as_str()
+    /// Host and port.
+    pub(crate) fn address(&self) -> &str {
+        self.0.address()
+    }
+
+    /// A customer who may read, place and fulfil orders of their own.
+    pub(crate) fn customer(&self, id: &str) -> Customer {
+        self.bearer(&Token::of(id).sign())
+    }
+
+    /// A client with any token, or with a text that is none.
+    pub(crate) fn bearer(&self, token: &str) -> Customer {
+        Customer(self.0.with_token(token))
+    }
+
+    /// A client without a token.
+    pub(crate) fn anonymous(&self) -> Customer {
+        Customer(self.0.clone())
+    }
+
+    /// A request without a token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.0.request(method, path)
+    }
+
+    /// A socket that has not sent `connection_init`.
+    pub(crate) async fn socket(&self) -> GraphQlSocket {
+        self.0.socket().await.unwrap()
     }
 }
+
+/// A client of the API.
+#[derive(Debug, Clone)]
+pub(crate) struct Customer(GraphQlClient);
 
 impl Customer {
-    pub(super) fn new(shop: Shop, token: Option<String>) -> Self {
-        Self { shop, token }
-    }
-
     /// Sends a document and its variables.
     pub(crate) async fn sends(&self, query: &str, variables: Value) -> Reply {
-        self.posts(json!({ "query": query, "variables": variables }).to_string()).await
+        self.0.execute(query, &variables).await.unwrap()
     }
 
     /// Sends any body.
-    pub(crate) async fn posts(&self, body: impl Into<reqwest::Body>) -> Reply {
-        let mut request = self
-            .shop
-            .post(body)
-            .header("content-type", "application/json")
-            .header("accept", "application/graphql-response+json");
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
-        let text = response.text().await.unwrap();
-        Reply { status, body: serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: {text}")) }
+    pub(crate) async fn posts(&self, body: impl Into<Body>) -> Reply {
+        testkit::reply(self.0.post(body)).await.unwrap()
     }
 
-    /// Sends what must be answered without errors, and answers the one field asked for.
+    /// Sends a document with one root field, which must be answered without errors; returns the field's value.
     pub(crate) async fn asks(&self, query: &str, variables: Value) -> Value {
         let data = self.sends(query, variables).await.data();
         let fields = data.as_object().unwrap();
@@ -73,12 +76,12 @@ impl Customer {
         fields.values().next().unwrap().clone()
     }
 
-    /// Orders what the input says and answers the payload.
+    /// Places the input's order; returns the payload.
     pub(crate) async fn creates(&self, input: Value) -> Value {
         self.creates_with(json!({ "input": input })).await
     }
 
-    /// Orders without waiting for the outcome, and answers the payload.
+    /// Places the input's order without waiting for its outcome; returns the payload.
     pub(crate) async fn creates_without_waiting(&self, input: Value) -> Value {
         self.creates_with(json!({ "input": input, "wait": false })).await
     }
@@ -91,30 +94,30 @@ impl Customer {
         self.asks(&query, variables).await
     }
 
-    /// Orders so many of each product, which must be accepted, and answers the order as it is then.
+    /// Places an order of these quantities, which must be accepted; returns the order as it is answered.
     pub(crate) async fn places_order(&self, items: &[(&str, u32)]) -> Value {
         let payload = self.creates(json!({ "items": self::items(items) })).await;
         assert_eq!(payload["userErrors"], json!([]), "{payload:#}");
         payload["order"].clone()
     }
 
-    /// Orders so many of each product and sees the order PROCESSING.
+    /// Places an order of these quantities; returns it once it is PROCESSING.
     pub(crate) async fn has_ordered(&self, items: &[(&str, u32)]) -> Value {
         let order = self.places_order(items).await;
         self.sees_status(order["id"].as_str().unwrap(), "PROCESSING").await
     }
 
-    /// Changes an order and answers the payload.
+    /// Updates an order; returns the payload.
     pub(crate) async fn updates(&self, input: Value) -> Value {
         self.changes("updateOrder", "UpdateOrderInput", input).await
     }
 
-    /// Withdraws an order and answers the payload.
+    /// Cancels an order; returns the payload.
     pub(crate) async fn cancels(&self, input: Value) -> Value {
         self.changes("cancelOrder", "CancelOrderInput", input).await
     }
 
-    /// Deletes an order and answers the payload.
+    /// Deletes an order; returns the payload.
     pub(crate) async fn deletes(&self, input: Value) -> Value {
         let query = "mutation($input: DeleteOrderInput!) { deleteOrder(input: $input) { \
                      deletedOrderId userErrors { code message field } } }";
@@ -135,7 +138,7 @@ impl Customer {
         self.asks(&query, json!({ "id": id })).await
     }
 
-    /// All of one's own orders, newest first, up to a hundred.
+    /// The customer's own orders, newest first, up to a hundred.
     pub(crate) async fn lists(&self) -> Vec<Value> {
         let query = format!("{{ orders(first: 100) {{ nodes {{ {ORDER_FIELDS} }} }} }}");
         self.asks(&query, json!({})).await["nodes"].as_array().unwrap().clone()
@@ -147,7 +150,7 @@ impl Customer {
         self.asks(query, json!({ "id": product })).await
     }
 
-    /// Waits until the order has the status, and answers it as it is then.
+    /// Waits until the order has the status; returns it.
     pub(crate) async fn sees_status(&self, id: &str, status: &str) -> Value {
         eventually(&format!("order {id} is {status}"), async || {
             let order = self.reads(id).await;
@@ -156,7 +159,7 @@ impl Customer {
         .await
     }
 
-    /// Waits until the order is PROCESSING, whatever is answered until order-service is back.
+    /// Waits until the order is PROCESSING; errors are retried until order-service is back.
     pub(crate) async fn sees_processing_despite_faults(&self, id: &str) {
         let query = "query($id: ID!) { order(id: $id) { status } }";
         eventually(&format!("order {id} is PROCESSING"), async || {
@@ -166,7 +169,7 @@ impl Customer {
         .await;
     }
 
-    /// Waits until so many units are available.
+    /// Waits until this quantity of the product is available.
     pub(crate) async fn sees_available(&self, product: &str, units: i64) {
         eventually(&format!("{units} of {product} are available"), async || {
             let product = self.looks_at(product).await;
@@ -175,20 +178,20 @@ impl Customer {
         .await;
     }
 
-    /// Follows one's own orders from now on.
+    /// Subscribes to the customer's own orders from now on.
     pub(crate) async fn subscribes(&self) -> Updates {
         self.subscribes_to("").await
     }
 
-    /// Follows what the arguments of orderUpdated say, such as `(orderId: "...")`.
+    /// Subscribes to orderUpdated with arguments such as `(orderId: "...")`.
     pub(crate) async fn subscribes_to(&self, arguments: &str) -> Updates {
-        let mut socket = self.shop.socket().await;
-        socket.signs_in(self.token.as_deref()).await;
-        socket.subscribes(arguments).await
+        let socket =
+            tokio::time::timeout(WAIT_LIMIT, self.0.connect()).await.expect("connects in time").unwrap();
+        Updates::subscribe(socket, arguments).await
     }
 }
 
-/// Items as an input has them.
+/// The `items` of an input.
 pub(crate) fn items(items: &[(&str, u32)]) -> Value {
     items.iter().map(|(product, quantity)| json!({ "productId": product, "quantity": quantity })).collect()
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use testkit::{Process, free_port, postgres_database, rabbitmq_url, unique};
+use testkit::{Process, Program, free_port, postgres_database, rabbitmq_url, unique};
 
-use super::program::{Program, SECRET, ends_well};
-use super::{Shop, StockBook};
+use super::program::{SECRET, ends_well, program, waybill};
+use super::{Gateway, StockTables};
 
 const PROGRAMS: [&str; 4] = ["gateway", "order-service", "customer-service", "inventory-service"];
 
-/// A shop in four processes, with a namespace and a database of its own.
+/// The system in four processes, with a namespace and a database of its own.
 pub(crate) struct FourProcesses {
     rabbitmq_url: String,
     database_url: String,
@@ -20,20 +20,20 @@ pub(crate) struct FourProcesses {
 }
 
 impl FourProcesses {
-    /// A shop that has never been open.
+    /// A system that has never run.
     pub(crate) async fn new() -> Self {
         Self {
             rabbitmq_url: rabbitmq_url().await,
             database_url: postgres_database().await,
-            namespace: unique("shop"),
+            namespace: unique("system"),
             gateway_port: free_port(),
             admin_ports: PROGRAMS.iter().map(|program| (*program, free_port())).collect(),
             running: BTreeMap::new(),
         }
     }
 
-    /// Opens the shop: every process at once, in whatever order they get to it.
-    pub(crate) async fn open(&mut self) -> Shop {
+    /// Starts all processes at once; returns when each is ready.
+    pub(crate) async fn start(&mut self) -> Gateway {
         for program in PROGRAMS {
             self.running.insert(program, self.program(program).start());
         }
@@ -42,17 +42,17 @@ impl FourProcesses {
         }
         let address = format!("127.0.0.1:{}", self.gateway_port);
         self.running["gateway"].answers(&address, "/readyz").await.unwrap();
-        Shop::at(&address)
+        Gateway::at(&address)
     }
 
-    /// Starts one process again, and waits until it is ready.
-    pub(crate) async fn start(&mut self, program: &'static str) {
+    /// Starts one process again; returns when it is ready.
+    pub(crate) async fn start_program(&mut self, program: &'static str) {
         self.running.insert(program, self.program(program).start());
         self.ready(program).await;
     }
 
-    /// Another copy of each process, beside those that run; answers the second gateway's shop.
-    pub(crate) async fn open_copies(&self) -> (Shop, Vec<Process>) {
+    /// Starts another copy of each process; returns the second gateway and the copies.
+    pub(crate) async fn start_copies(&self) -> (Gateway, Vec<Process>) {
         let gateway_port = free_port();
         let mut copies = Vec::new();
         for name in PROGRAMS {
@@ -62,11 +62,11 @@ impl FourProcesses {
             process.answers(&format!("127.0.0.1:{admin_port}"), "/readyz").await.unwrap();
             copies.push(process);
         }
-        (Shop::at(&format!("127.0.0.1:{gateway_port}")), copies)
+        (Gateway::at(&format!("127.0.0.1:{gateway_port}")), copies)
     }
 
-    /// Where the broker and the database are, as `waybill up` is told.
-    pub(crate) fn backing(&self) -> [(&'static str, &str); 3] {
+    /// The variables with which `waybill up` uses the same broker and database.
+    pub(crate) fn infrastructure(&self) -> [(&'static str, &str); 3] {
         [
             ("RABBITMQ_URL", &self.rabbitmq_url),
             ("DATABASE_URL", &self.database_url),
@@ -74,26 +74,26 @@ impl FourProcesses {
         ]
     }
 
-    /// Ends one process in the ordinary way, which must end well.
-    pub(crate) async fn stop(&mut self, program: &str) {
+    /// Terminates one process, which must exit with code 0.
+    pub(crate) async fn stop_program(&mut self, program: &str) {
         ends_well(&self.running.remove(program).expect("it is running")).await;
     }
 
-    /// Closes the shop in the ordinary way, gateway first, which must end well.
-    pub(crate) async fn close(&mut self) {
+    /// Terminates all processes, the gateway first; each must exit with code 0.
+    pub(crate) async fn stop(&mut self) {
         for program in PROGRAMS {
-            self.stop(program).await;
+            self.stop_program(program).await;
         }
     }
 
-    /// `waybill` with these arguments, in this shop.
-    pub(crate) fn waybill<const N: usize>(&self, arguments: [&str; N]) -> Program {
-        self.in_this_shop(Program::waybill(arguments))
+    /// `waybill` with these arguments, over the same broker.
+    pub(crate) fn waybill(&self, arguments: &[&str]) -> Program {
+        self.over_broker(waybill(arguments))
     }
 
     /// inventory-service's tables.
-    pub(crate) fn stock_book(&self) -> StockBook {
-        StockBook::of(self.database_url.clone())
+    pub(crate) fn stock_tables(&self) -> StockTables {
+        StockTables::at(self.database_url.clone())
     }
 
     async fn ready(&self, program: &str) {
@@ -102,8 +102,7 @@ impl FourProcesses {
     }
 
     fn program(&self, name: &str) -> Program {
-        let program =
-            self.in_this_shop(Program::named(name)).with("ADMIN_PORT", self.admin_ports[name].to_string());
+        let program = self.over_broker(program(name)).with("ADMIN_PORT", self.admin_ports[name].to_string());
         if name == "gateway" {
             return program
                 .with("PORT", self.gateway_port.to_string())
@@ -113,7 +112,7 @@ impl FourProcesses {
         program.with("DATABASE_URL", &self.database_url)
     }
 
-    fn in_this_shop(&self, program: Program) -> Program {
+    fn over_broker(&self, program: Program) -> Program {
         program.with("RABBITMQ_URL", &self.rabbitmq_url).with("BUS_NAMESPACE", &self.namespace)
     }
 }

@@ -1,24 +1,20 @@
-//! A shop that is open for a test, and the people in it.
+//! The system that runs for a test, its clients and its tables.
 
 mod customer;
 mod four_processes;
-mod money;
 mod one_process;
 mod program;
-mod shop;
-mod socket;
-mod stock_book;
+mod stock_tables;
 mod token;
+mod updates;
 
-pub(crate) use customer::{Customer, items};
+pub(crate) use customer::{Customer, Gateway, items};
 pub(crate) use four_processes::FourProcesses;
-pub(crate) use money::times;
 pub(crate) use one_process::OneProcess;
-pub(crate) use program::{Program, text};
-pub(crate) use shop::Shop;
-pub(crate) use socket::{Said, Socket, Updates};
-pub(crate) use stock_book::{Books, StockBook};
+pub(crate) use program::{program, waybill};
+pub(crate) use stock_tables::{Stock, StockTables};
 pub(crate) use token::Token;
+use updates::Updates;
 
 /// Runs each scenario once in one process and once in four.
 macro_rules! on_both {
@@ -28,9 +24,9 @@ macro_rules! on_both {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $scenario() {
                     let mut process = $crate::kit::OneProcess::new();
-                    let shop = process.open().await;
-                    super::$scenario(shop).await;
-                    process.close().await;
+                    let gateway = process.start().await;
+                    super::$scenario(gateway).await;
+                    process.stop().await;
                 }
             )+
         }
@@ -40,9 +36,9 @@ macro_rules! on_both {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $scenario() {
                     let mut processes = $crate::kit::FourProcesses::new().await;
-                    let shop = processes.open().await;
-                    super::$scenario(shop).await;
-                    processes.close().await;
+                    let gateway = processes.start().await;
+                    super::$scenario(gateway).await;
+                    processes.stop().await;
                 }
             )+
         }

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use testkit::Process;
+use testkit::{Process, Program};
 
-use super::program::{Program, SECRET, ends_well};
-use super::{Shop, StockBook};
+use super::program::{SECRET, ends_well, waybill};
+use super::{Gateway, StockTables};
 
-/// A shop in one process, and the folder of its files.
+/// The system in one process, and the folder of its files.
 pub(crate) struct OneProcess {
     folder: TempDir,
     settings: Vec<(String, String)>,
@@ -16,7 +16,7 @@ pub(crate) struct OneProcess {
 }
 
 impl OneProcess {
-    /// A shop that has never been open.
+    /// A system that has never run.
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), process: None }
     }
@@ -33,43 +33,42 @@ impl OneProcess {
         self.folder.path()
     }
 
-    /// `waybill` with these arguments, in this shop.
-    pub(crate) fn waybill<const N: usize>(&self, arguments: [&str; N]) -> Program {
-        let program = Program::waybill(arguments)
-            .with("DATA_DIR", self.data_dir().to_str().unwrap())
-            .with("JWT_SECRET", SECRET);
+    /// `waybill` with these arguments and the system's settings.
+    pub(crate) fn waybill(&self, arguments: &[&str]) -> Program {
+        let program =
+            waybill(arguments).with("DATA_DIR", self.data_dir().to_str().unwrap()).with("JWT_SECRET", SECRET);
         self.settings.iter().fold(program, |program, (variable, value)| program.with(variable, value))
     }
 
-    /// Opens the shop, for the first time or again.
-    pub(crate) async fn open(&mut self) -> Shop {
-        let process = self.waybill(["up"]).with("PORT", "0").with("ADMIN_PORT", "0").start();
+    /// Starts the process; returns when it is ready.
+    pub(crate) async fn start(&mut self) -> Gateway {
+        let process = self.waybill(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0").start();
         let line = process.line("  GraphQL").await.unwrap();
         let address = line.split("://").nth(1).and_then(|rest| rest.split('/').next());
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
         process.answers(&address, "/readyz").await.unwrap();
         self.process = Some(process);
-        Shop::at(&address)
+        Gateway::at(&address)
     }
 
     /// The running process.
     pub(crate) fn process(&self) -> &Process {
-        self.process.as_ref().expect("the shop is open")
+        self.process.as_ref().expect("the process runs")
     }
 
-    /// Closes the shop in the ordinary way, which must end well.
-    pub(crate) async fn close(&mut self) {
-        ends_well(&self.process.take().expect("the shop is open")).await;
+    /// Terminates the process, which must exit with code 0.
+    pub(crate) async fn stop(&mut self) {
+        ends_well(&self.process.take().expect("the process runs")).await;
     }
 
-    /// Ends the process where it stands.
+    /// Kills the process with SIGKILL.
     pub(crate) async fn crash(&mut self) {
         self.process().kill().await.unwrap();
         self.process = None;
     }
 
     /// inventory-service's tables.
-    pub(crate) fn stock_book(&self) -> StockBook {
-        StockBook::of(format!("sqlite://{}?mode=ro", self.data_dir().join("inventory.sqlite").display()))
+    pub(crate) fn stock_tables(&self) -> StockTables {
+        StockTables::at(format!("sqlite://{}?mode=ro", self.data_dir().join("inventory.sqlite").display()))
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens, good ones and bad ones.
+//! Tokens, valid and invalid.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// A token as `waybill token` makes them.
+    /// The claims of a token of `waybill token`.
     pub(crate) fn of(customer: &str) -> Self {
         Self::with_scopes(customer, "orders:read orders:write orders:fulfil")
     }
@@ -43,13 +43,13 @@ impl Token {
         self
     }
 
-    /// The token as it is sent.
+    /// The signed token.
     pub(crate) fn sign(&self) -> String {
         let key = EncodingKey::from_secret(self.secret.as_bytes());
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &self.claims, &key).unwrap()
     }
 
-    /// The claims under a header that says nobody has to sign.
+    /// The claims under a header that declares the token unsigned.
     pub(crate) fn unsigned(&self) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         format!("{}.{}.", part(&json!({ "alg": "none", "typ": "JWT" })), part(&self.claims))

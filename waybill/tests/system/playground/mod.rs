@@ -43,9 +43,9 @@ async fn shows(window: &Window, parts: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_mutation_is_run_by_clicking_and_its_update_is_seen() {
     let mut process = OneProcess::new();
-    let shop = process.open().await;
+    let gateway = process.start().await;
     let files = npm::Files::fetch().await;
-    let chromium = Chromium::start(shop.address(), files).await;
+    let chromium = Chromium::start(gateway.address(), files).await;
 
     let watching = chromium.opens("/").await;
     watching.waits_for(&format!("document.querySelector('{EXECUTE}')")).await;
@@ -60,7 +60,7 @@ async fn the_example_mutation_is_run_by_clicking_and_its_update_is_seen() {
     executes(&ordering).await;
     shows(&ordering, &["createOrder", "PROCESSING", "totalAmount"]).await;
 
-    let order = &shop.customer("CUST01").lists().await[0];
+    let order = &gateway.customer("CUST01").lists().await[0];
     let id = order["id"].as_str().unwrap();
     shows(&watching, &["orderUpdated", "CREATED", "PROCESSING", id]).await;
 
@@ -74,5 +74,5 @@ async fn the_example_mutation_is_run_by_clicking_and_its_update_is_seen() {
             "the page ran without an error or a request elsewhere"
         );
     }
-    process.close().await;
+    process.stop().await;
 }

@@ -1,10 +1,10 @@
-//! inventory-service's tables, seen from outside.
+//! inventory-service's tables, read past the service.
 
 use sea_orm::{ConnectionTrait as _, Database, Statement};
 
 /// What the tables say of a product.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Books {
+pub(crate) struct Stock {
     /// The product's own row.
     pub(crate) on_hand: i64,
     pub(crate) reserved: i64,
@@ -15,25 +15,24 @@ pub(crate) struct Books {
     pub(crate) held: i64,
 }
 
-impl Books {
-    /// So many on hand, and so many of them reserved, by every account.
-    pub(crate) fn agreeing_on(on_hand: i64, reserved: i64) -> Self {
+impl Stock {
+    /// Stock on which the product's row, the ledger and the reservations agree.
+    pub(crate) fn consistent(on_hand: i64, reserved: i64) -> Self {
         Self { on_hand, reserved, ledger_on_hand: on_hand, ledger_reserved: reserved, held: reserved }
     }
 }
 
-/// The books of a shop.
-pub(crate) struct StockBook {
+pub(crate) struct StockTables {
     url: String,
 }
 
-impl StockBook {
-    pub(super) fn of(url: String) -> Self {
+impl StockTables {
+    pub(super) fn at(url: String) -> Self {
         Self { url }
     }
 
-    /// What they say of a product.
-    pub(crate) async fn on(&self, product: &str) -> Books {
+    /// What the tables say of a product.
+    pub(crate) async fn stock_of(&self, product: &str) -> Stock {
         let database = Database::connect(&self.url).await.unwrap();
         let sum = |what: &str, of: &str| {
             format!(
@@ -51,9 +50,9 @@ impl StockBook {
              FROM products WHERE id = '{product}'"
         );
         let statement = Statement::from_string(database.get_database_backend(), sql);
-        let row = database.query_one_raw(statement).await.unwrap().expect("the product is in the books");
+        let row = database.query_one_raw(statement).await.unwrap().expect("the product has a row");
         let number = |column: &str| row.try_get::<i64>("", column).unwrap();
-        let books = Books {
+        let stock = Stock {
             on_hand: number("on_hand"),
             reserved: number("reserved"),
             ledger_on_hand: number("ledger_on_hand"),
@@ -61,6 +60,6 @@ impl StockBook {
             held: number("held"),
         };
         database.close().await.unwrap();
-        books
+        stock
     }
 }
