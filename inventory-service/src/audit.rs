@@ -1,4 +1,4 @@
-//! The facts that an operator's audit compares.
+//! The facts about stock that an operator's audit compares.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,9 @@ use store::StoreError;
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
-use crate::storage::state;
-use crate::storage::tables::{reservation, reservation_line};
+use crate::tables::{parse_product_id, parse_state, reservation, reservation_line};
 
-/// Products whose row, ledger and held reservations disagree. One statement, so that it sees one moment.
+/// Selects products whose row, ledger and held reservations disagree; one statement, so that it reads one snapshot.
 const MISMATCHES: &str = "
 SELECT p.id, p.on_hand, p.reserved,
        CAST(COALESCE(m.on_hand, 0) AS BIGINT) AS ledger_on_hand,
@@ -36,7 +35,7 @@ ORDER BY p.id
 LIMIT 500";
 
 impl Inventory {
-    /// The products whose books don't add up (on the first page alone) and a page of reservations.
+    /// Returns a page of reservations, and on the first page the products whose stock does not add up.
     pub async fn audit(&self, audit: &StockAudit) -> Result<StockAudited, StoreError> {
         let mismatches = if audit.after.is_none() { self.mismatches().await? } else { Vec::new() };
         let limit = (audit.limit as usize).clamp(1, REQUEST_MAX_ITEMS);
@@ -51,7 +50,7 @@ impl Inventory {
         let reservation = |row: reservation::Model| {
             Ok(AuditedReservation {
                 order_id: OrderId(row.order_id),
-                state: state(&row.state)?,
+                state: parse_state(&row.state)?,
                 version: u32::try_from(row.version).unwrap_or(u32::MAX),
                 items: items.remove(&row.order_id).unwrap_or_default(),
             })
@@ -78,12 +77,9 @@ impl Inventory {
             .await?;
         let mut items: HashMap<Uuid, Vec<Item>> = HashMap::new();
         for line in lines {
-            let product_id = line
-                .product_id
-                .parse()
-                .map_err(|error| StoreError::Data(format!("a line's product: {error}")))?;
             let quantity = u32::try_from(line.quantity).unwrap_or(u32::MAX);
-            items.entry(line.order_id).or_default().push(Item { product_id, quantity });
+            let item = Item { product_id: parse_product_id(line.product_id)?, quantity };
+            items.entry(line.order_id).or_default().push(item);
         }
         Ok(items)
     }

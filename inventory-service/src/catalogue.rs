@@ -13,8 +13,7 @@ use sea_orm::{
 use store::StoreError;
 
 use crate::inventory::Inventory;
-use crate::storage::product as read_product;
-use crate::storage::tables::product;
+use crate::tables::product;
 
 impl Inventory {
     /// The products of these ids, in the order asked; nothing for an id that the catalogue doesn't have.
@@ -71,5 +70,5 @@ fn escape(search: &str) -> String {
 }
 
 fn products(rows: Vec<product::Model>) -> Result<Vec<Product>, StoreError> {
-    rows.into_iter().map(|row| Ok(read_product(row)?.to_product())).collect()
+    rows.into_iter().map(|row| Ok(row.into_product()?.to_product())).collect()
 }

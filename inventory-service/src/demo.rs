@@ -1,4 +1,4 @@
-//! The demo's catalogue: what an empty shop starts with.
+//! The demo's catalogue, which an empty database is seeded with.
 
 use schema::domain_error::DomainError;
 use schema::inventory_messages::{Adjust, PutProduct};
@@ -8,14 +8,14 @@ use store::StoreError;
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
-use crate::stock::Book;
-use crate::storage::tables::product;
-use crate::storage::{Scope, transact};
+use crate::stock::UnitOfWork;
+use crate::tables::product;
+use crate::unit_of_work::{LockSet, transact};
 
-/// The space of the ids of the first deliveries, which are derived so that copies that start at once make them once.
+/// The namespace of the first deliveries' ids, which are derived so that copies that start together make them once.
 const FIRST_DELIVERIES: Uuid = Uuid::from_u128(0x5b0f_7a51_3f0e_4d0e_9f57_0f1d_1a9e_0001);
 
-/// Name, description, price in minor units, units on the shelf; PROD01 and on.
+/// Name, description, price in minor units, units on hand; PROD01 and on.
 #[rustfmt::skip]
 const PRODUCTS: [(&str, &str, i64, i64); 28] = [
     ("Enamel mug", "Holds 350 ml, survives campfires and dishwashers alike.", 1450, 5_000),
@@ -49,24 +49,24 @@ const PRODUCTS: [(&str, &str, i64, i64); 28] = [
 ];
 
 impl Inventory {
-    /// Fills an empty catalogue with the demo's products, and the shelves through the ledger.
+    /// Fills an empty catalogue with the demo's products, and their stock through the ledger.
     pub async fn seed_demo(&self) -> Result<(), StoreError> {
         if product::Entity::find().count(self.database.read()).await? > 0 {
             return Ok(());
         }
         let (products, deliveries) = (products(self.currency), first_deliveries());
-        let scope = Scope {
+        let locks = LockSet {
             products: products.iter().map(|product| product.id.clone()).collect(),
             adjustments: deliveries.iter().map(|delivery| delivery.adjustment_id).collect(),
-            ..Scope::default()
+            ..LockSet::default()
         };
-        let fill = |book: &mut Book| {
-            products.iter().try_for_each(|product| book.put(product, self.currency).map(drop))?;
-            deliveries.iter().try_for_each(|delivery| book.adjust(delivery).map(drop))
+        let fill = |work: &mut UnitOfWork| {
+            products.iter().try_for_each(|product| work.put(product, self.currency).map(drop))?;
+            deliveries.iter().try_for_each(|delivery| work.adjust(delivery).map(drop))
         };
-        let filled: Result<(), DomainError> = transact(self, &scope, fill).await?;
+        let filled: Result<(), DomainError> = transact(self, &locks, fill).await?;
         filled.expect("the demo's products and deliveries are within bounds");
-        tracing::info!(products = PRODUCTS.len(), "the catalogue has the demo's products");
+        tracing::info!(products = PRODUCTS.len(), "catalogue seeded with the demo's products");
         Ok(())
     }
 }

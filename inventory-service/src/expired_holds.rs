@@ -1,4 +1,5 @@
-//! Asking order-service what became of the orders that stock is held for. No clock releases stock; it only asks.
+//! Asks order-service about orders whose holds have gone without a report for too long. No clock releases stock: only
+//! order-service's answer does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,86 +21,77 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
-use crate::storage::tables::reservation::{Column, Entity};
+use crate::tables::reservation::{Column, Entity, Model};
 
-/// Holds asked about in one request.
+/// Holds of one request.
 const BATCH: u64 = 100;
-/// The longest pause between two looks for holds to ask about.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// The pause between two looks for expired holds is a quarter of the hold time, within these limits.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Asks about holds that have been unheard of for too long.
+/// Settles holds that have gone without a report for too long.
 #[derive(Clone)]
 pub struct SettleExpiredHolds {
-    /// Whose holds.
     pub inventory: Inventory,
-    /// Asks order-service.
+    /// Calls order-service.
     pub rpc: Arc<dyn RpcClient>,
-    /// How long an answer is waited for.
+    /// How long order-service may take to answer.
     pub timeout: Duration,
 }
 
-/// Why holds could not be settled now. They stay as they are and are asked about again.
+/// Why holds could not be settled. They stay as they are and are settled later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettleError {
-    /// Our own database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Order-service gave no answer.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// Order-service gave no answer for each question.
-    #[error("order-service gave {answers} answers to {questions} questions")]
-    Mismatch {
-        /// Holds asked about.
-        questions: usize,
-        /// Answers.
-        answers: usize,
-    },
+    #[error("order-service gave {answers} answers about {holds} holds")]
+    Mismatch { holds: usize, answers: usize },
 }
 
 impl SettleExpiredHolds {
-    /// Asks about the holds that are due, a bounded number, and applies the answers. Says how many were asked about.
+    /// Asks about a bounded number of expired holds and applies the answers; returns the number of holds.
     ///
-    /// A hold is put off for one hold time before it is asked about: several copies don't ask the same, and what is
-    /// not answered is asked again then. No transaction is open while the answer is awaited.
+    /// Each hold is first postponed by one hold time, so that no other copy asks about it, and a hold without an answer
+    /// is asked about again then. No transaction is open during the request.
     pub async fn tick(&self, now: Timestamp) -> Result<usize, SettleError> {
-        let questions = self.claim(now).await?;
-        if questions.is_empty() {
+        let holds = self.claim(now).await?;
+        if holds.is_empty() {
             return Ok(0);
         }
         let deadline = Deadline::after(self.timeout);
-        let answers: Vec<Settled> = request(&*self.rpc, ORDER_SETTLE, &questions, deadline).await?;
-        if answers.len() != questions.len() {
-            return Err(SettleError::Mismatch { questions: questions.len(), answers: answers.len() });
+        let answers: Vec<Settled> = request(&*self.rpc, ORDER_SETTLE, &holds, deadline).await?;
+        let settled = holds.len();
+        if answers.len() != settled {
+            return Err(SettleError::Mismatch { holds: settled, answers: answers.len() });
         }
         let voided = answers.iter().filter(|answer| **answer == Settled::Void).count();
-        let asked = questions.len();
         if voided > 0 {
             self.inventory.failpoints.hit(Failpoint::AfterVoidBeforeRelease).await;
         }
-        self.inventory.settle(&questions.into_iter().zip(answers).collect::<Vec<_>>()).await?;
-        metrics::counter!("waybill_holds_settled_total").increment(asked as u64);
+        self.inventory.settle(&holds.into_iter().zip(answers).collect::<Vec<_>>()).await?;
+        metrics::counter!("waybill_holds_settled_total").increment(settled as u64);
         if voided > 0 {
-            tracing::info!(asked, voided, "stock that no order came for is free again");
+            tracing::info!(settled, voided, "released holds that no order came of");
         }
-        Ok(asked)
+        Ok(settled)
     }
 
     /// Ticks by the database's clock until `stop`.
     pub async fn run(self, heartbeat: Heartbeat, stop: CancellationToken) {
-        let pause = (self.inventory.hold_time.0 / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let pause = (self.inventory.hold_time.0 / 4).clamp(PAUSE_MIN, PAUSE_MAX);
         while !stop.is_cancelled() {
             heartbeat.beat();
-            let asked = match self.inventory.database.now().await {
+            let settled = match self.inventory.database.now().await {
                 Ok(now) => self.tick(now).await,
                 Err(error) => Err(error.into()),
             };
-            match asked {
+            match settled {
                 // There may be more.
-                Ok(asked) if asked as u64 == BATCH => continue,
+                Ok(settled) if settled as u64 == BATCH => continue,
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "holds could not be settled"),
+                Err(error) => tracing::warn!(%error, "cannot settle expired holds"),
             }
             stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
@@ -128,7 +120,7 @@ impl SettleExpiredHolds {
             Ok(update.exec_with_returning(database.write()).await?)
         })
         .await?;
-        let settle = |row: crate::storage::tables::reservation::Model| Settle {
+        let settle = |row: Model| Settle {
             order_id: OrderId(row.order_id),
             attempt: u32::try_from(row.attempt).unwrap_or(u32::MAX),
         };

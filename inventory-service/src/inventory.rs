@@ -1,6 +1,4 @@
-//! What inventory-service does with its database, one plain function a message.
-
-use std::collections::BTreeSet;
+//! The operations of inventory-service on its database, one function for each kind of message.
 
 use schema::domain_error::DomainError;
 use schema::ids::OrderId;
@@ -11,118 +9,117 @@ use schema::product::Product;
 use store::failpoint::{Failpoint, Failpoints};
 use store::{Database, StoreError};
 
-use crate::stock::{Book, Followed, Heard, HoldTime};
-use crate::storage::{Scope, transact};
+use crate::stock::{HoldTime, Reconciled, ReportedState, UnitOfWork};
+use crate::unit_of_work::{LockSet, transact};
 
-/// Items of the reservations that one transaction decides on, at the most: it bounds how long product rows stay
-/// locked, and how many values a statement takes.
+/// Items of the reservations that one transaction decides: bounds how long product rows stay locked, and how many values
+/// a statement takes.
 const ITEMS_PER_TRANSACTION: usize = 2_000;
 
-/// The stock of one shop, in its database. Cloning shares it.
+/// Products and their stock, in the database. Cloning shares it.
 #[derive(Clone)]
 pub struct Inventory {
-    /// Where it is kept.
+    /// The database of inventory-service, migrated.
     pub database: Database,
-    /// What prices are in.
+    /// The currency of all prices.
     pub currency: Currency,
-    /// How long a hold may be unheard of before it is asked about.
+    /// How long a hold may go without a report before order-service is asked about it.
     pub hold_time: HoldTime,
-    /// Where a test may stop it.
+    /// Where a test may stop the service.
     pub failpoints: Failpoints,
 }
 
 impl Inventory {
-    /// Holds stock for orders, one after the other, each wholly or not at all.
+    /// Holds stock for orders, one after the other, for each all of its items or none.
     ///
-    /// Idempotent: what was held under the same attempt is answered again. Orders with many items are spread over
-    /// several transactions, so that an error may come after some orders hold their stock.
+    /// Idempotent: what was held under the same attempt is answered again. Large batches take several transactions, so
+    /// that some orders may hold their stock when an error is returned.
     pub async fn reserve(&self, requests: &[Reserve]) -> Result<Vec<Reserved>, StoreError> {
         let mut answers = Vec::with_capacity(requests.len());
         for part in parts(requests) {
-            let scope = Scope {
+            let locks = LockSet {
                 orders: part.iter().map(|request| request.order_id).collect(),
                 products: part
                     .iter()
                     .flat_map(|request| request.items.iter().map(|item| item.product_id.clone()))
                     .collect(),
-                ..Scope::default()
+                ..LockSet::default()
             };
-            let decide =
-                |book: &mut Book| -> Vec<_> { part.iter().map(|request| book.reserve(request)).collect() };
-            answers.extend(transact(self, &scope, decide).await?);
+            let decide = |work: &mut UnitOfWork| -> Vec<_> {
+                part.iter().map(|request| work.reserve(request)).collect()
+            };
+            answers.extend(transact(self, &locks, decide).await?);
         }
         count(&answers);
         self.failpoints.hit(Failpoint::AfterHoldBeforeReply).await;
         Ok(answers)
     }
 
-    /// Brings orders' stock to what their newest states call for.
-    pub async fn follow(&self, news: &[Heard]) -> Result<Vec<Followed>, StoreError> {
-        let wanted = news.iter().filter_map(|heard| heard.wanted.as_ref());
-        let scope = Scope {
-            orders: news.iter().map(|heard| heard.order_id).collect(),
-            products: wanted
-                .flat_map(|wanted| wanted.items.iter().map(|item| item.product_id.clone()))
+    /// Brings orders' stock to what their newest states require.
+    pub async fn reconcile(&self, states: &[ReportedState]) -> Result<Vec<Reconciled>, StoreError> {
+        let desired = states.iter().filter_map(|state| state.desired.as_ref());
+        let locks = LockSet {
+            orders: states.iter().map(|state| state.order_id).collect(),
+            products: desired
+                .flat_map(|desired| desired.items.iter().map(|item| item.product_id.clone()))
                 .collect(),
-            ..Scope::default()
+            ..LockSet::default()
         };
-        let decide = |book: &mut Book| -> Vec<_> { news.iter().map(|heard| book.follow(heard)).collect() };
-        let followed = transact(self, &scope, decide).await?;
-        for (heard, followed) in news.iter().zip(&followed) {
-            report(heard.order_id, heard.version, *followed);
+        let decide =
+            |work: &mut UnitOfWork| -> Vec<_> { states.iter().map(|state| work.reconcile(state)).collect() };
+        let reconciled = transact(self, &locks, decide).await?;
+        for (state, reconciled) in states.iter().zip(&reconciled) {
+            report(state.order_id, state.version, *reconciled);
         }
         self.failpoints.hit(Failpoint::AfterFollowBeforeAck).await;
-        Ok(followed)
+        Ok(reconciled)
     }
 
-    /// Applies order-service's answers to questions about holds.
-    pub async fn settle(&self, answers: &[(Settle, Settled)]) -> Result<Vec<Followed>, StoreError> {
-        let scope = Scope {
-            orders: answers.iter().map(|(asked, _)| asked.order_id).collect::<BTreeSet<OrderId>>(),
-            ..Scope::default()
+    /// Applies order-service's answers about holds.
+    pub async fn settle(&self, answers: &[(Settle, Settled)]) -> Result<Vec<Reconciled>, StoreError> {
+        let orders = answers.iter().map(|(asked, _)| asked.order_id).collect();
+        let locks = LockSet { orders, ..LockSet::default() };
+        let apply = |work: &mut UnitOfWork, asked: &Settle, settled: &Settled| match *settled {
+            Settled::Void => work.void(asked.order_id, asked.attempt),
+            Settled::Order { status, version, deleted } => {
+                let order_id = asked.order_id;
+                work.reconcile(&ReportedState { order_id, status, version, deleted, desired: None })
+            }
         };
-        let decide = |book: &mut Book| -> Vec<_> {
-            answers.iter().map(|(asked, settled)| apply(book, asked, settled)).collect()
+        let decide = |work: &mut UnitOfWork| -> Vec<_> {
+            answers.iter().map(|(asked, settled)| apply(work, asked, settled)).collect()
         };
-        let followed = transact(self, &scope, decide).await?;
-        for ((asked, settled), followed) in answers.iter().zip(&followed) {
+        let reconciled = transact(self, &locks, decide).await?;
+        for ((asked, settled), reconciled) in answers.iter().zip(&reconciled) {
             let version = if let Settled::Order { version, .. } = settled { *version } else { 0 };
-            report(asked.order_id, version, *followed);
+            report(asked.order_id, version, *reconciled);
         }
-        Ok(followed)
+        Ok(reconciled)
     }
 
-    /// Brings stock in or writes it off, once per adjustment id.
+    /// Adds or writes off stock, once per adjustment id.
     pub async fn adjust(&self, adjusts: &[Adjust]) -> Result<Vec<Result<Product, DomainError>>, StoreError> {
-        let scope = Scope {
+        let locks = LockSet {
             products: adjusts.iter().map(|adjust| adjust.product_id.clone()).collect(),
             adjustments: adjusts.iter().map(|adjust| adjust.adjustment_id).collect(),
-            ..Scope::default()
+            ..LockSet::default()
         };
         let decide =
-            |book: &mut Book| -> Vec<_> { adjusts.iter().map(|adjust| book.adjust(adjust)).collect() };
-        transact(self, &scope, decide).await
+            |work: &mut UnitOfWork| -> Vec<_> { adjusts.iter().map(|adjust| work.adjust(adjust)).collect() };
+        transact(self, &locks, decide).await
     }
 
-    /// Puts products into the catalogue, or changes them.
+    /// Inserts products into the catalogue, or changes them.
     pub async fn put(&self, puts: &[PutProduct]) -> Result<Vec<Result<Product, DomainError>>, StoreError> {
-        let scope = Scope { products: puts.iter().map(|put| put.id.clone()).collect(), ..Scope::default() };
-        let decide =
-            |book: &mut Book| -> Vec<_> { puts.iter().map(|put| book.put(put, self.currency)).collect() };
-        transact(self, &scope, decide).await
+        let products = puts.iter().map(|put| put.id.clone()).collect();
+        let decide = |work: &mut UnitOfWork| -> Vec<_> {
+            puts.iter().map(|put| work.put(put, self.currency)).collect()
+        };
+        transact(self, &LockSet { products, ..LockSet::default() }, decide).await
     }
 }
 
-fn apply(book: &mut Book, asked: &Settle, settled: &Settled) -> Followed {
-    match *settled {
-        Settled::Void => book.void(asked.order_id, asked.attempt),
-        Settled::Order { status, version, deleted } => {
-            book.follow(&Heard { order_id: asked.order_id, status, version, deleted, wanted: None })
-        }
-    }
-}
-
-/// Runs of requests that together have a bounded number of items.
+/// Splits requests into runs that together have a bounded number of items.
 fn parts(requests: &[Reserve]) -> Vec<&[Reserve]> {
     let mut parts = Vec::new();
     let (mut start, mut items) = (0, 0);
@@ -152,15 +149,15 @@ fn count(answers: &[Reserved]) {
     }
 }
 
-fn report(order_id: OrderId, version: u32, followed: Followed) {
-    match followed {
-        Followed::Stale | Followed::Done => {}
-        Followed::Mended => {
-            tracing::error!(%order_id, version, "an order's stock was not held, and has been taken now");
+fn report(order_id: OrderId, version: u32, reconciled: Reconciled) {
+    match reconciled {
+        Reconciled::Stale | Reconciled::Done => {}
+        Reconciled::Repaired => {
+            tracing::error!(%order_id, version, "stock of an order was not held, and is held now");
             metrics::counter!("waybill_stock_mended_total").increment(1);
         }
-        Followed::Amiss(reason) => {
-            tracing::error!(%order_id, version, reason, "an order's stock is not as its state calls for");
+        Reconciled::Inconsistent(reason) => {
+            tracing::error!(%order_id, version, reason, "stock of an order is not as its state requires");
             metrics::counter!("waybill_stock_inconsistent_total").increment(1);
         }
     }

@@ -1,15 +1,14 @@
-//! Products, what is on the shelf, and what each order holds of it.
+//! inventory-service: products, their stock, and what each order holds of it.
 //!
-//! - [`stock`] decides, without IO: reserving, following orders, adjusting.
-//! - `storage` opens what is decided on under locks and saves it, in one transaction.
-//! - [`inventory`] is the service as plain functions over its database; [`catalogue`] and [`audit`] read.
-//! - [`requests`], [`order_events`] and [`expired_holds`] bring the messages and the time to it.
+//! - [`stock`] decides, without IO: reserving, reconciling with order states, adjusting.
+//! - `unit_of_work` loads and locks the rows of a decision and saves it, in one transaction.
+//! - [`inventory`] has one function for each kind of message; [`catalogue`] and [`audit`] read.
+//! - `handlers` takes requests and order events from the bus; [`expired_holds`] runs by the clock.
 //! - [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
 
-#![warn(missing_docs)]
-
 pub mod stock;
-mod storage;
+mod tables;
+mod unit_of_work;
 
 pub mod audit;
 pub mod catalogue;
@@ -17,8 +16,7 @@ pub mod demo;
 pub mod inventory;
 
 pub mod expired_holds;
-pub mod order_events;
-pub mod requests;
+mod handlers;
 
 pub mod config;
 pub mod process;

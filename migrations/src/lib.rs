@@ -5,8 +5,6 @@
 //! one that dies in between leaves nothing half done. Tables follow expand and contract: a release works with
 //! the tables of the one before it, and removes what only that one needed.
 
-#![warn(missing_docs)]
-
 pub mod customers;
 pub mod inventory;
 pub mod orders;

@@ -1,4 +1,4 @@
-//! What order-service can be told.
+//! The configuration of order-service.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use service_kit::config::{BusConfig, ConfigErrors, DatabaseArgs, ProcessArgs, Pr
 
 use crate::context::Timeouts;
 
-/// What the service needs to know wherever it runs.
+/// The configuration of the service, in whichever process it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// Requests, and commands, taken and not settled at any time.
+    /// Unacknowledged requests, and unacknowledged commands, at any time.
     pub prefetch: u16,
 }
 
-/// The orders' own part of the arguments.
+/// The arguments of orders alone.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Orders")]
 pub struct OrderArgs {
@@ -26,7 +26,7 @@ pub struct OrderArgs {
 }
 
 impl OrderArgs {
-    /// The service's configuration; what is wrong goes to `errors`.
+    /// Returns the service's configuration, and adds what is wrong to `errors`.
     pub fn check(&self, bus: &BusConfig, errors: &mut ConfigErrors) -> Config {
         let week = Duration::from_secs(7 * 24 * 60 * 60);
         let pending_max_age =
@@ -37,7 +37,7 @@ impl OrderArgs {
     }
 }
 
-/// Takes orders and changes them, and tells of every change
+/// Places and changes orders, and publishes an event of every change
 #[derive(Parser, Debug)]
 #[command(name = "order-service", version)]
 pub struct Arguments {
@@ -49,11 +49,11 @@ pub struct Arguments {
     orders: OrderArgs,
 }
 
-/// The defaults of this process where they differ from others'.
+/// Defaults of this process that differ from the other processes'.
 pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9401")];
 
 impl Arguments {
-    /// What the process, its database and the service need to know, or everything that is wrong with it.
+    /// Returns the configuration of the process, its database and the service, or all errors in it.
     pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let process = self.process.check(&mut errors);

@@ -1,4 +1,4 @@
-//! What every handler of this service has at hand.
+//! The dependencies of every handler of this service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,34 +10,33 @@ use store::Database;
 use store::failpoint::Failpoints;
 use tokio::sync::Notify;
 
-/// What the service stands on, passed in so that tests and the simulation can play each part.
+/// The dependencies, passed in so that tests and the simulation can replace each.
 #[derive(Clone)]
 pub struct Context {
-    /// Orders' own database, migrated.
+    /// The database of orders, migrated.
     pub database: Database,
-    /// Whoever answers for customer-service and inventory-service.
+    /// Calls customer-service and inventory-service.
     pub rpc: Arc<dyn RpcClient>,
-    /// For the times of changes.
+    /// The clock for the times of changes.
     pub clock: Arc<dyn Clock>,
-    /// For the ids of events.
+    /// The source of event ids.
     pub ids: Arc<dyn IdSource>,
-    /// Rung when events were committed.
+    /// Wakes the relay when events were committed.
     pub committed: Arc<Notify>,
-    /// Where a test may stop it.
+    /// Where a test may stop the service.
     pub failpoints: Failpoints,
-    /// Its bounds.
+    /// How long things may take.
     pub timeouts: Timeouts,
 }
 
 /// How long things may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For asking customer and inventory about a batch of new orders, before they are stored PENDING: well below
-    /// the gateway's wait.
+    /// For the checks of a batch of new orders, before they are stored as PENDING: well below the gateway's timeout.
     pub place_timeout: Duration,
-    /// For asking again about PENDING orders.
+    /// For the checks of a batch of PENDING orders.
     pub request_timeout: Duration,
-    /// After so long PENDING an order is REJECTED as EXPIRED.
+    /// The age at which a PENDING order is REJECTED as EXPIRED.
     pub pending_max_age: Duration,
 }
 

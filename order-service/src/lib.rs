@@ -1,21 +1,17 @@
-//! Orders: taking, changing and telling of them.
+//! order-service: creates and changes orders, and publishes an event of every change.
 //!
-//! Reading order: [`domain`] decides; `orders` reads and saves; [`place_order`], [`pending`] and [`requests`] are the
-//! handlers between the two; `events` reads what [`store::relay`] publishes. [`context`] is what they stand on;
-//! [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
-
-#![warn(missing_docs)]
+//! [`domain`] decides, without IO; `orders` reads and saves. [`place_order`], [`pending`] and [`requests`] handle the
+//! command, the retries and the requests; `checks` calls the other services for them. [`store::relay`] publishes the
+//! events. [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
 
 pub mod domain;
 
 mod orders;
 mod tables;
 
-mod backends;
-mod events;
+mod checks;
 
 pub mod context;
-pub mod idempotency_cleanup;
 pub mod pending;
 pub mod place_order;
 pub mod queue_metrics;
@@ -30,4 +26,5 @@ mod fault_injection;
 
 pub use config::Config;
 pub use context::{Context, Timeouts};
+pub use orders::delete_old_responses;
 pub use service::Service;

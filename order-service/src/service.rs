@@ -19,9 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::events::OrderEvents;
-use crate::idempotency_cleanup::keep_cleaning_up;
-use crate::orders::EVENTS;
+use crate::orders::{EVENTS, OrderEvents, keep_cleaning_up};
 use crate::pending::RetryPending;
 use crate::place_order::PlaceOrders;
 use crate::queue_metrics::keep_recording;

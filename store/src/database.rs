@@ -1,4 +1,4 @@
-//! Connecting to a database, and the few things that differ between PostgreSQL and SQLite.
+//! Connections to PostgreSQL and SQLite, their transactions, locks and clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,33 +6,33 @@ use std::time::Duration;
 use bus::clock::Clock;
 use schema::time::Timestamp;
 use sea_orm::sea_query::SelectStatement;
-use sea_orm::sqlx;
-use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
 };
 
 use crate::error::StoreError;
-use crate::refusal;
 
 /// Connections to PostgreSQL of one service in one process.
 const POSTGRES_CONNECTIONS: u32 = 16;
-/// Connections that read from SQLite; beside them there is one that writes.
+/// Read-only connections to SQLite, beside the one that writes.
 const SQLITE_READERS: u32 = 4;
-/// How long anybody waits for a connection, one that is free or one that can be made.
+/// How long a task waits for a pooled connection, free or newly made.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a statement may run in PostgreSQL, and a write of another process be waited for in SQLite.
+/// How long a statement may run in PostgreSQL, and how long SQLite waits for another process's write.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for a row lock, and how long a transaction may lie idle with its locks: a copy
-/// that stalls in the middle of one holds up the others no longer than this.
+/// that stalls inside a transaction blocks the others no longer than this.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer to a ping is awaited before it is asked why there is none.
-const PING_LIMIT: Duration = Duration::from_millis(500);
-/// The pause before a database that doesn't answer at start is tried again; doubles up to the limit.
+/// How long a ping may take before a connection of its own finds out why.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long that connection is tried for.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before a database that does not answer at start is tried again; doubles up to the limit.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -46,11 +46,11 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects to `postgres://user@host/database` or `sqlite://path`, once: a database that doesn't answer
+    /// Connects to `postgres://user@host/database` or `sqlite://path`, once: a database that does not answer
     /// within seconds is an error.
     ///
-    /// `clock` tells the time on SQLite, where database and service are on one machine. A SQLite file is made
-    /// where there is none; its folder is not.
+    /// `clock` is the time on SQLite, where database and service are on one machine. A missing SQLite file is
+    /// created; a missing folder is an error.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let writer = sea_orm::Database::connect(sqlite_options(url, 1, false)).await?;
@@ -64,20 +64,18 @@ impl Database {
                 .map_err(|error: sqlx::Error| StoreError::Unavailable(error.to_string()))?;
             match sea_orm::Database::connect(options).await {
                 Ok(pool) => Ok(Self { writer: pool.clone(), reader: pool, clock }),
-                Err(error) => Err(refusal::explained(error, &given).await),
+                Err(error) => Err(connect_error(error, &given).await),
             }
         }
     }
 
-    /// Connects as soon as the database answers, trying for as long as `patience` lasts.
-    ///
-    /// The error is that of the last attempt.
+    /// Connects as soon as the database answers, retrying for `limit`. The error is that of the last attempt.
     pub async fn connect_within(
         url: &str,
         clock: Arc<dyn Clock>,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Self, StoreError> {
-        let deadline = tokio::time::Instant::now() + patience;
+        let deadline = tokio::time::Instant::now() + limit;
         let mut pause = RECONNECT_FIRST;
         loop {
             let error = match Self::connect(url, Arc::clone(&clock)).await {
@@ -87,34 +85,34 @@ impl Database {
             if tokio::time::Instant::now() + pause >= deadline {
                 return Err(error);
             }
-            tracing::warn!(%error, "the database does not answer yet");
+            tracing::warn!(%error, "cannot connect to the database yet");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RECONNECT_LIMIT);
         }
     }
 
-    /// Tells `observer` of every statement that is run from now on, over this handle and its clones.
+    /// Calls `observer` with every statement that this handle and its clones run from now on.
     #[must_use]
-    pub fn observed_by(mut self, observer: impl Fn(&Statement) + Clone + Send + Sync + 'static) -> Self {
+    pub fn with_observer(mut self, observer: impl Fn(&Statement) + Clone + Send + Sync + 'static) -> Self {
         let writing = observer.clone();
         self.writer.set_metric_callback(move |info| writing(info.statement));
         self.reader.set_metric_callback(move |info| observer(info.statement));
         self
     }
 
-    /// For reading outside of transactions. On SQLite it refuses to write.
+    /// The connection for reads outside of transactions. On SQLite it refuses to write.
     pub fn read(&self) -> &DatabaseConnection {
         &self.reader
     }
 
-    /// For a single statement that writes.
+    /// The connection for single statements that write.
     pub fn write(&self) -> &DatabaseConnection {
         &self.writer
     }
 
     /// Begins a transaction that may write. Dropped without a commit, it is rolled back.
     ///
-    /// On SQLite it holds the write lock from here on, so that what it reads stays as it is.
+    /// On SQLite the transaction holds the write lock from here on, so that rows it has read do not change.
     pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -123,58 +121,57 @@ impl Database {
         Ok(self.writer.begin_with_options(options).await?)
     }
 
-    /// Which of the two it is.
+    /// PostgreSQL or SQLite.
     pub fn backend(&self) -> DbBackend {
         self.writer.get_database_backend()
     }
 
-    /// The time by the database's clock, which all copies of a service share: for ages and leases.
+    /// Returns the time by the database's clock, which all copies of a service share: for ages and leases.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
         if self.backend() == DbBackend::Sqlite {
             return Ok(self.clock.now());
         }
         let statement = Statement::from_string(self.backend(), "SELECT clock_timestamp() AS now");
         let row = self.reader.query_one_raw(statement).await?;
-        let row = row.ok_or_else(|| StoreError::Data("the database told no time".to_owned()))?;
+        let row = row.ok_or_else(|| StoreError::Data("the database returned no time".to_owned()))?;
         Ok(row.try_get::<chrono::DateTime<chrono::Utc>>("", "now")?.into())
     }
 
-    /// Whether it answers; if not, what PostgreSQL says to one more connection. That all of ours are busy is no silence
-    /// of its.
+    /// Checks that the database answers. If PostgreSQL's pool does not, one connection outside of the pool decides: busy
+    /// connections do not make a database unavailable.
     pub async fn ping(&self) -> Result<(), StoreError> {
         if self.backend() == DbBackend::Sqlite {
             return Ok(self.reader.ping().await?);
         }
-        if let Ok(Ok(())) = tokio::time::timeout(PING_LIMIT, self.reader.ping()).await {
+        if let Ok(Ok(())) = tokio::time::timeout(PING_TIMEOUT, self.reader.ping()).await {
             return Ok(());
         }
         let options = self.reader.get_postgres_connection_pool().connect_options();
-        refusal::told(&options).await.map_or(Ok(()), Err)
+        probe(&options).await
     }
 
     /// Closes the connections, and with them SQLite's write-ahead log.
     pub async fn close(self) {
         for connection in [self.writer, self.reader] {
             if let Err(error) = connection.close().await {
-                tracing::debug!(%error, "a database connection did not close");
+                tracing::debug!(%error, "cannot close a database connection");
             }
         }
     }
 }
 
-/// Locks the rows that `select` finds until the transaction ends; on SQLite, where a transaction already has
-/// the write lock, it leaves the statement as it is.
+/// Makes `select` lock the rows that it finds until the transaction ends. On SQLite the transaction holds the write lock
+/// already, and the statement stays as it is.
 pub fn for_update(backend: DbBackend, select: &mut SelectStatement) {
     if backend == DbBackend::Postgres {
         select.lock_exclusive();
     }
 }
 
-/// Makes whoever takes the same name in this database wait until the transaction ends: for what no row stands for yet.
-/// On SQLite, where a transaction already has the write lock, there is nothing to do.
+/// Locks `name` until the transaction ends, for things that have no row to lock yet. On SQLite the transaction holds the
+/// write lock already.
 ///
-/// Two names may stand for one another's: whoever needs more than one of them, or rows too, takes the name first and
-/// one only.
+/// Two names may share one lock. Against deadlocks a transaction takes at most one name, before it locks any row.
 pub async fn advisory_lock(transaction: &impl ConnectionTrait, name: u128) -> Result<(), StoreError> {
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres {
@@ -186,8 +183,36 @@ pub async fn advisory_lock(transaction: &impl ConnectionTrait, name: u128) -> Re
     Ok(())
 }
 
+/// Replaces the pool's timeout by the error that one connection meets: the pool retries every error of PostgreSQL
+/// until its time is up, and returns none of them.
+async fn connect_error(error: DbErr, options: &PgConnectOptions) -> StoreError {
+    let timed_out = match &error {
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => true,
+        DbErr::Conn(RuntimeErr::SqlxError(cause)) => matches!(**cause, sqlx::Error::PoolTimedOut),
+        _ => false,
+    };
+    match timed_out {
+        true => probe(options).await.err().unwrap_or_else(|| error.into()),
+        false => error.into(),
+    }
+}
+
+/// Opens and closes one connection outside of the pool.
+async fn probe(options: &PgConnectOptions) -> Result<(), StoreError> {
+    match tokio::time::timeout(PROBE_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => {
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "cannot close a probing connection");
+            }
+            Ok(())
+        }
+        Ok(Err(error)) => Err(DbErr::Conn(RuntimeErr::SqlxError(error.into())).into()),
+        Err(_) => Err(StoreError::Unavailable(format!("no answer within {PROBE_TIMEOUT:?}"))),
+    }
+}
+
 fn postgres_options(given: &str) -> ConnectOptions {
-    // Both are PostgreSQL's own names of the scheme; sea-orm knows the short one.
+    // PostgreSQL names the scheme in two ways; sea-orm knows the short one.
     let url = given.strip_prefix("postgresql://").map(|rest| format!("postgres://{rest}"));
     let mut options = ConnectOptions::new(url.unwrap_or_else(|| given.to_owned()));
     let lock_timeout = LOCK_TIMEOUT.as_millis().to_string();
@@ -211,7 +236,7 @@ fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOption
         .max_connections(connections)
         .min_connections(1)
         .acquire_timeout(STATEMENT_TIMEOUT)
-        // The last connection to a file tidies up behind it: keep them.
+        // Closing the last connection to a file removes its write-ahead log: keep them open.
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .sqlx_logging(false)
@@ -224,16 +249,16 @@ fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOption
                 .foreign_keys(true);
             if read_only { options.pragma("query_only", "ON") } else { options }
         })
-        .map_sqlx_sqlite_pool_opts(outside_of_transactions);
+        .map_sqlx_sqlite_pool_opts(without_stale_transactions);
     options
 }
 
 /// Drops a pooled connection that the driver believes to be inside a transaction, before it is used again.
 ///
-/// SQLite rolls a transaction back by itself when a commit fails for want of space (FULL, IOERR, NOMEM). The driver's own
-/// ROLLBACK then fails, and the driver goes on counting one open transaction: each later one on this connection is a
-/// savepoint. Once one of those is rolled back, SQLite's own transaction stays open, nothing after it is committed, and
-/// everything written is answered as stored, and lost.
-fn outside_of_transactions<DB: sqlx::Database>(pool: PoolOptions<DB>) -> PoolOptions<DB> {
+/// SQLite rolls a transaction back by itself when a commit fails for lack of space (FULL, IOERR, NOMEM). The driver's own
+/// ROLLBACK then fails, and the driver keeps counting one open transaction: each later transaction on the connection is a
+/// savepoint. Once one of those is rolled back, SQLite's transaction stays open and nothing after it is committed, although
+/// every write is answered as stored.
+fn without_stale_transactions<DB: sqlx::Database>(pool: PoolOptions<DB>) -> PoolOptions<DB> {
     pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }

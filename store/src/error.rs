@@ -1,4 +1,4 @@
-//! What a failing database means for whoever asked: wait, try again at once, or give up.
+//! Classes of database errors, each with its remedy: wait, retry at once, or give up.
 
 use std::time::Duration;
 
@@ -6,41 +6,40 @@ use bus::failure::{Failure, FailureCode};
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
-/// How often a transaction that lost a race is tried before its failure is passed on.
+/// How often a transaction that met contention runs before its error is returned.
 const CONTENTION_ATTEMPTS: u32 = 10;
-/// The longest pause before the first of these tries; doubles with each.
+/// The longest pause before the second run; doubles with each further one.
 const CONTENTION_PAUSE: Duration = Duration::from_millis(2);
 
-/// Why the database did not do what it was asked.
+/// Why a statement or a transaction failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It is away, or in no state to work: not reachable, shutting down, out of space, not migrated. Nothing
-    /// is wrong with the data, so hold it and come back. A commit may or may not have happened.
+    /// The database is unreachable, shutting down, out of space or not migrated. Nothing is wrong with the data: wait
+    /// and try again. A commit may or may not have happened.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// Somebody else was faster: a deadlock, a serialization failure, a lock not had in time. Try again at
-    /// once; it counts as no attempt.
-    #[error("the database had to choose somebody else: {0}")]
+    /// Another transaction was in the way: a deadlock, a serialization failure, a lock timeout. Retry at once; it
+    /// counts as no attempt.
+    #[error("another transaction was in the way: {0}")]
     Contention(String),
-    /// A constraint refused it.
+    /// The statement violates a constraint.
     #[error("a constraint was violated: {name}")]
     Constraint {
-        /// PostgreSQL's name of the constraint; what SQLite says of it.
+        /// PostgreSQL's name of the constraint; SQLite's message.
         name: String,
     },
-    /// Anything else: something is wrong with the data, or with the statement.
-    #[error("the database refused: {0}")]
+    /// Anything else: something is wrong with the data or with the statement.
+    #[error("the database refused the statement: {0}")]
     Data(String),
 }
 
 impl StoreError {
-    /// Whether the same statement may succeed later, without anything changed about it.
+    /// Whether the same statement may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Contention(_))
     }
 }
 
-/// What an asker, or a dead letter, is told.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = if error.is_transient() { FailureCode::Unavailable } else { FailureCode::Internal };
@@ -54,16 +53,16 @@ impl From<DbErr> for StoreError {
             DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
             DbErr::Conn(RuntimeErr::SqlxError(cause))
             | DbErr::Exec(RuntimeErr::SqlxError(cause))
-            | DbErr::Query(RuntimeErr::SqlxError(cause)) => of_driver(cause),
+            | DbErr::Query(RuntimeErr::SqlxError(cause)) => from_driver(cause),
             DbErr::Conn(RuntimeErr::Internal(_)) => Self::Unavailable(error.to_string()),
             _ => Self::Data(error.to_string()),
         }
     }
 }
 
-fn of_driver(error: &sqlx::Error) -> StoreError {
+fn from_driver(error: &sqlx::Error) -> StoreError {
     match error {
-        sqlx::Error::Database(answer) => of_answer(&**answer),
+        sqlx::Error::Database(error) => from_database(&**error),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
@@ -76,19 +75,19 @@ fn of_driver(error: &sqlx::Error) -> StoreError {
     }
 }
 
-fn of_answer(answer: &dyn sqlx::error::DatabaseError) -> StoreError {
-    let code = answer.code().unwrap_or_default();
-    let message = || format!("{} ({code})", answer.message());
+fn from_database(error: &dyn sqlx::error::DatabaseError) -> StoreError {
+    let code = error.code().unwrap_or_default();
+    let message = || format!("{} ({code})", error.message());
     let class = match code.parse::<i32>() {
         // SQLSTATEs have five characters; SQLite's result codes, even extended, have no more than four.
-        Ok(sqlite) if code.len() < 5 => class_of_sqlite(sqlite),
-        _ => class_of_postgres(&code),
+        Ok(sqlite) if code.len() < 5 => sqlite_class(sqlite),
+        _ => postgres_class(&code),
     };
     match class {
         Class::Unavailable => StoreError::Unavailable(message()),
         Class::Contention => StoreError::Contention(message()),
         Class::Constraint => {
-            let name = answer.constraint().map_or_else(|| answer.message().to_owned(), str::to_owned);
+            let name = error.constraint().unwrap_or(error.message()).to_owned();
             StoreError::Constraint { name }
         }
         Class::Data => StoreError::Data(message()),
@@ -104,10 +103,10 @@ enum Class {
 }
 
 /// By PostgreSQL's appendix A, "PostgreSQL Error Codes".
-fn class_of_postgres(code: &str) -> Class {
+fn postgres_class(code: &str) -> Class {
     match code {
         "40001" | "40P01" | "55P03" => Class::Contention,
-        // A missing table or right is a database that isn't in order yet; our statements don't depend on data.
+        // A missing table or privilege means that the database is not migrated yet: statements do not depend on data.
         "42501" | "42P01" | "42703" | "25006" | "25P03" => Class::Unavailable,
         _ => match code.get(..2) {
             Some("08" | "28" | "3D" | "53" | "57" | "58") => Class::Unavailable,
@@ -118,7 +117,7 @@ fn class_of_postgres(code: &str) -> Class {
 }
 
 /// By SQLite's "Result and Error Codes"; the primary code is the low byte.
-fn class_of_sqlite(code: i32) -> Class {
+fn sqlite_class(code: i32) -> Class {
     match code & 0xff {
         5 | 6 => Class::Contention,
         // PERM, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, SCHEMA, AUTH, NOTADB
@@ -128,9 +127,9 @@ fn class_of_sqlite(code: i32) -> Class {
     }
 }
 
-/// Runs `transaction` again while it loses races, a bounded number of times with short jittered pauses.
+/// Runs `transaction`, and again while it meets contention, a bounded number of times with short jittered pauses.
 ///
-/// It must be whole in itself: begin, commit, and nothing kept from an attempt that failed.
+/// `transaction` begins and commits, and keeps nothing from a run that failed.
 pub async fn retrying<T, F>(transaction: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -139,7 +138,7 @@ where
     for _ in 1..CONTENTION_ATTEMPTS {
         match transaction().await {
             Err(StoreError::Contention(reason)) => {
-                tracing::debug!(reason, "a transaction is tried again");
+                tracing::debug!(reason, "retrying a transaction after contention");
                 tokio::time::sleep(limit.mul_f64(rand::random())).await;
                 limit *= 2;
             }
@@ -169,7 +168,7 @@ mod tests {
             ("23514", Class::Constraint),
             ("22021", Class::Data),
         ] {
-            assert_eq!(class_of_postgres(code), class, "{code}");
+            assert_eq!(postgres_class(code), class, "{code}");
         }
         for (code, class) in [
             (5, Class::Contention),
@@ -179,7 +178,7 @@ mod tests {
             (13, Class::Unavailable),
             (1, Class::Data),
         ] {
-            assert_eq!(class_of_sqlite(code), class, "{code}");
+            assert_eq!(sqlite_class(code), class, "{code}");
         }
     }
 
@@ -190,8 +189,8 @@ mod tests {
             runs.fetch_add(1, Ordering::Relaxed);
             std::future::ready(Err::<(), _>(error))
         };
-        let lost = StoreError::Contention("deadlock".to_owned());
-        assert_eq!(retrying(|| failing(lost.clone())).await, Err(lost));
+        let contention = StoreError::Contention("deadlock".to_owned());
+        assert_eq!(retrying(|| failing(contention.clone())).await, Err(contention));
         assert_eq!(runs.swap(0, Ordering::Relaxed), CONTENTION_ATTEMPTS);
         let away = StoreError::Unavailable("away".to_owned());
         assert_eq!(retrying(|| failing(away.clone())).await, Err(away));

@@ -1,35 +1,35 @@
-//! Places between two effects where a test may crash, stall or count.
+//! Places between two effects where a test may crash or stall a process, or count.
 
 use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-/// Where a process can die with one effect done and the next not.
+/// A place where a process can die with one effect done and the next not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Failpoint {
     /// Stock is held, the order is not stored.
     AfterReserveBeforeCommit,
-    /// The order is stored, nobody was answered and nothing acknowledged.
+    /// The order is stored, its command neither answered nor acknowledged.
     AfterCommitBeforeAnswer,
-    /// A change of an order is stored, and its asker not told.
+    /// The change of an order is committed, its request not answered.
     AfterChangeBeforeReply,
-    /// Events are numbered, none is published.
+    /// Events have positions, none is published.
     AfterNumberingBeforePublish,
-    /// Events are published, none is marked so.
+    /// Events are published, none is marked as published.
     AfterPublishBeforeMark,
-    /// Stock is held, and whoever asked for it not told.
+    /// Stock is held, the request for it not answered.
     AfterHoldBeforeReply,
-    /// Stock is as events call for, and they are not acknowledged.
+    /// Stock is reconciled with order events, which are not acknowledged.
     AfterFollowBeforeAck,
-    /// Stock is given back, in a transaction that is not committed.
+    /// Stock is released in a transaction that is not committed.
     ReleaseBeforeCommit,
-    /// No order comes of a hold, and it is still held.
+    /// order-service has answered that no order comes of a hold, which is still held.
     AfterVoidBeforeRelease,
 }
 
 impl Failpoint {
-    /// Every one of them.
+    /// Every failpoint.
     pub const ALL: [Self; 9] = [
         Self::AfterReserveBeforeCommit,
         Self::AfterCommitBeforeAnswer,
@@ -42,7 +42,7 @@ impl Failpoint {
         Self::AfterVoidBeforeRelease,
     ];
 
-    /// What it is called outside of the process.
+    /// The name by which a test of another process addresses it.
     pub fn name(self) -> &'static str {
         match self {
             Self::AfterReserveBeforeCommit => "after-reserve-before-commit",
@@ -60,17 +60,17 @@ impl Failpoint {
 
 type Hook = dyn Fn(Failpoint) -> BoxFuture<'static, ()> + Send + Sync;
 
-/// What happens at failpoints: by default nothing, at the cost of one comparison.
+/// The hook that runs at failpoints; by default there is none, at the cost of one comparison.
 #[derive(Clone, Default)]
 pub struct Failpoints(Option<Arc<Hook>>);
 
 impl Failpoints {
-    /// Awaits `hook` at each one. A future that never ends is a crash to whoever then drops the handler.
+    /// Awaits `hook` at each failpoint. If its future never ends, dropping the handler is a crash at that place.
     pub fn new(hook: impl Fn(Failpoint) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(hook)))
     }
 
-    /// Tells `pass` the name of each one.
+    /// Calls `pass` with the name of each failpoint.
     pub fn by_name(pass: fn(&str)) -> Self {
         Self::new(move |failpoint| {
             pass(failpoint.name());
@@ -78,7 +78,7 @@ impl Failpoints {
         })
     }
 
-    /// Passes one.
+    /// Runs the hook, if there is one.
     pub async fn hit(&self, failpoint: Failpoint) {
         if let Some(hook) = &self.0 {
             hook(failpoint).await;

@@ -1,4 +1,4 @@
-//! One copy at a time does this: a row that names its holder until an hour by the database's clock.
+//! Leases: rows that name which copy of a service does a job, and until when by the database's clock.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,17 +10,15 @@ use sea_orm::sea_query::{Cond, Expr, ExprTrait as _, Query};
 use crate::database::Database;
 use crate::error::StoreError;
 
-/// How long a lease lasts without being renewed. Another copy takes over within this and its own next try.
+/// How long a lease lasts without being renewed. Another copy takes over within this time and its own next try.
 pub const LEASE_TTL: Duration = Duration::from_secs(4);
-/// A lease with less than this left is renewed.
+/// A holder renews its lease when less than this is left.
 const RENEW_BELOW: Duration = Duration::from_secs(3);
 
-/// A lease, as one copy sees it.
+/// A lease, as one copy of a service sees it.
 ///
-/// It saves work, and no more: its holder may stall and find another one working. Whatever it guards
-/// must be right under two holders too.
-///
-/// Its table has the columns `name` (of a row that exists), `owner` (text) and `expires_at`.
+/// A lease only saves work: a holder that stalls may resume beside the next one, so the job must be correct with two
+/// holders. The lease's row exists in `table`, which has the columns `name`, `owner` and `expires_at`.
 pub struct Lease {
     database: Database,
     table: &'static str,
@@ -30,12 +28,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease not yet held. `owner` differs between copies.
+    /// Returns a lease that is not held yet. `owner` differs between copies.
     pub fn new(database: Database, table: &'static str, name: &'static str, owner: String) -> Self {
         Self { database, table, name, owner, held_until: Mutex::new(None) }
     }
 
-    /// Takes or renews the lease, and says whether it is held. Writes nothing while there is time left.
+    /// Takes or renews the lease, and returns whether it is held. Writes nothing while enough time is left.
     pub async fn hold(&self) -> Result<bool, StoreError> {
         let now = self.database.now().await?;
         if self.held_until().is_some_and(|until| until.since(now) >= RENEW_BELOW) {
@@ -57,7 +55,7 @@ impl Lease {
         Ok(held)
     }
 
-    /// Gives the lease up, so that another copy need not wait for its end.
+    /// Releases the lease, so that another copy need not wait for its end.
     pub async fn release(&self) -> Result<(), StoreError> {
         *self.held_until() = None;
         let now = self.database.now().await?;

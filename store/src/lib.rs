@@ -1,20 +1,16 @@
-//! What the services share of databases: connecting, transactions, errors that say what to do, and the outbox.
+//! Database access shared by the services: connections, transactions, error classes, leases and the transactional outbox.
 //!
-//! One code path serves PostgreSQL and SQLite. Where they differ, the difference is named here: SQLite has one
-//! writer, whose transactions begin with the write lock, so row locks have nothing to add there.
+//! One code path serves PostgreSQL and SQLite. SQLite has one writer, whose transactions begin with the write lock, so
+//! row locks add nothing there.
 //!
-//! - [`database`]: connecting; reading, writing and the time.
-//! - [`error`]: whether to hold, retry or give up, and [`retrying`].
-//! - [`lease`]: one copy at a time does this.
-//! - [`outbox`] and [`relay`]: events that leave after the commit that they tell of, in one order without holes.
-//! - [`failpoint`]: places where a test may stop the world.
-
-#![warn(missing_docs)]
+//! - [`database`]: connections, transactions, locks and the database's clock.
+//! - [`error`]: error classes (unavailable, contention, constraint, data), and [`retrying`].
+//! - [`lease`]: lets one copy of a service at a time do a job.
+//! - [`outbox`] and [`relay`]: number committed events and publish them in order.
+//! - [`failpoint`]: places between two effects where a test may stop a process.
 
 pub mod database;
 pub mod error;
-
-mod refusal;
 
 pub mod lease;
 pub mod outbox;

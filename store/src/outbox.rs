@@ -1,51 +1,51 @@
-//! Events stored with the change they tell of, then numbered in one sequence without holes.
+//! The transactional outbox: events are stored with their change and get a position afterwards, in one sequence without
+//! holes.
 //!
-//! A database sequence can't be that number: its values become visible out of order, and a rollback leaves
-//! holes. So committed events are numbered afterwards, from a counter row that whoever numbers has locked.
+//! A database sequence cannot be that position: its values become visible out of order, and a rollback leaves holes.
+//! Positions come from a counter row, which the transaction that assigns them locks.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
+use sea_orm::{ConnectionTrait as _, Statement};
 
 use crate::database::{Database, for_update};
 use crate::error::{StoreError, retrying};
 
-/// Events numbered in one transaction.
-const NUMBERED_AT_ONCE: u64 = 500;
-/// Transactions that one call numbers in: far more than can be waiting, short of never ending.
-const MOST_TRANSACTIONS: u32 = 10_000;
+/// Events that get their positions in one transaction.
+const BATCH: u64 = 500;
+/// Transactions of one call: bounds it, far above what can be waiting.
+const TRANSACTIONS_MAX: u32 = 10_000;
 
 /// The tables of an outbox.
 ///
-/// `events` has `seq` (its database sequence), `position` (null until numbered) and `published_at` (null until
+/// `events` has `seq` (a database sequence), `position` (null until assigned) and `published_at` (null until
 /// published). `counter` has one row with `last_position`.
 #[derive(Debug, Clone, Copy)]
 pub struct Outbox {
-    /// The events.
+    /// The table of events.
     pub events: &'static str,
-    /// The counter.
+    /// The table of the counter.
     pub counter: &'static str,
 }
 
 impl Outbox {
-    /// Numbers everything that was committed before the call, in the order of its database sequence, and answers
-    /// the last position that there is.
+    /// Assigns positions to all events committed before the call, in the order of `seq`, and returns the last position.
     ///
-    /// An order's own events follow one another under its row's lock, so their sequence is their versions' order.
+    /// Events of one order are inserted under its row's lock, so that their `seq` follows their versions.
     pub async fn assign_positions(&self, database: &Database) -> Result<i64, StoreError> {
-        for _ in 0..MOST_TRANSACTIONS {
+        for _ in 0..TRANSACTIONS_MAX {
             let (head, behind) = self.head(database).await?;
             if !behind {
                 return Ok(head);
             }
-            let numbered = retrying(|| self.number_some(database)).await?;
-            if numbered.events < NUMBERED_AT_ONCE {
-                return Ok(numbered.head);
+            let (assigned, head) = retrying(|| self.assign_batch(database)).await?;
+            if assigned < BATCH {
+                return Ok(head);
             }
         }
         Ok(self.head(database).await?.0)
     }
 
-    /// Marks what is published, from the lowest unmarked position through `position`.
+    /// Marks the events through `position` as published.
     pub async fn mark_published(&self, database: &Database, position: i64) -> Result<(), StoreError> {
         let now = database.now().await?;
         let statement = Query::update()
@@ -57,7 +57,7 @@ impl Outbox {
         retrying(|| async { Ok(database.write().execute(&statement).await.map(|_| ())?) }).await
     }
 
-    /// The last position, and whether events wait to be numbered.
+    /// Returns the last position, and whether events without a position wait.
     async fn head(&self, database: &Database) -> Result<(i64, bool), StoreError> {
         let Self { events, counter } = self;
         let sql = format!(
@@ -68,42 +68,30 @@ impl Outbox {
         Ok((row.try_get("", "last_position")?, row.try_get("", "behind")?))
     }
 
-    async fn number_some(&self, database: &Database) -> Result<Numbered, StoreError> {
+    /// Assigns one batch of positions; returns how many, and the last one.
+    async fn assign_batch(&self, database: &Database) -> Result<(u64, i64), StoreError> {
         let transaction = database.begin().await?;
-        let last = self.lock_counter(&transaction, database).await?;
+        let mut counter = Query::select().column("last_position").from(self.counter).take();
+        for_update(database.backend(), &mut counter);
+        let row = transaction.query_one(&counter).await?.ok_or_else(no_counter)?;
+        let last: i64 = row.try_get("", "last_position")?;
         let events = self.events;
         let sql = format!(
             "UPDATE {events} SET position = numbered.position FROM (\
              SELECT seq, {last} + ROW_NUMBER() OVER (ORDER BY seq) AS position FROM {events} \
-             WHERE position IS NULL ORDER BY seq LIMIT {NUMBERED_AT_ONCE}\
+             WHERE position IS NULL ORDER BY seq LIMIT {BATCH}\
              ) AS numbered WHERE {events}.seq = numbered.seq"
         );
-        let numbered = transaction.execute_raw(Statement::from_string(database.backend(), sql)).await?;
-        let events = numbered.rows_affected();
-        let head = last + i64::try_from(events).expect("a batch is bounded");
+        let updated = transaction.execute_raw(Statement::from_string(database.backend(), sql)).await?;
+        let assigned = updated.rows_affected();
+        let head = last + i64::try_from(assigned).expect("a batch is bounded");
         let count = Query::update().table(self.counter).value("last_position", head).take();
         transaction.execute(&count).await?;
         transaction.commit().await?;
-        Ok(Numbered { events, head })
+        Ok((assigned, head))
     }
-
-    async fn lock_counter(
-        &self,
-        transaction: &DatabaseTransaction,
-        database: &Database,
-    ) -> Result<i64, StoreError> {
-        let mut select = Query::select().column("last_position").from(self.counter).take();
-        for_update(database.backend(), &mut select);
-        let row = transaction.query_one(&select).await?.ok_or_else(no_counter)?;
-        Ok(row.try_get("", "last_position")?)
-    }
-}
-
-struct Numbered {
-    events: u64,
-    head: i64,
 }
 
 fn no_counter() -> StoreError {
-    StoreError::Data("the outbox's counter row is missing".to_owned())
+    StoreError::Data("the outbox's counter has no row".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Publishes numbered events: in order, each at least once, resuming at the lowest that is not marked.
+//! The relay publishes the outbox: in the order of positions, each event at least once, from the lowest unmarked one on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::failpoint::{Failpoint, Failpoints};
 use crate::lease::Lease;
 use crate::outbox::Outbox;
 
-/// Events published together, before the next are read.
-const PUBLISHED_AT_ONCE: u64 = 256;
-/// How long a batch may take to be confirmed before it is published again.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
-/// How often the outbox is looked at without being woken; a copy on standby tries for the lease as often.
-const POLL: Duration = Duration::from_millis(200);
+/// Events read and published together.
+const BATCH: u64 = 256;
+/// How long the broker may take to confirm a batch before the relay publishes it again.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the relay reads the outbox without being woken, and how often a copy on standby tries for the lease.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The pause after a failure; doubles up to the limit.
 const FAILURE_FIRST: Duration = Duration::from_millis(50);
 const FAILURE_LIMIT: Duration = Duration::from_secs(2);
@@ -29,83 +29,83 @@ const FAILURE_LIMIT: Duration = Duration::from_secs(2);
 /// An event as it is published.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    /// Its place in the one sequence.
+    /// Its position in the outbox.
     pub position: i64,
-    /// Where it goes.
+    /// The exchange and routing key.
     pub target: Target,
-    /// The same message each time it is published.
+    /// The message, the same each time it is published.
     pub message: Message,
 }
 
-/// A service's events, as the relay reads them.
+/// Reads a service's outbox for the relay.
 #[async_trait]
 pub trait OutboxSource: Send + Sync + 'static {
-    /// Numbered events that are not marked as published, by position, the first `limit` of them.
+    /// Returns the first `limit` events, by position, that have one and are not marked as published.
     async fn unpublished(&self, limit: u64) -> Result<Vec<Publication>, StoreError>;
 }
 
-/// What a tick did.
+/// The result of [`Relay::tick`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relayed {
     /// Another copy holds the lease.
     Standby,
-    /// So many events were published and marked; 0 where none waited.
+    /// The number of events that were published and marked.
     Published(usize),
 }
 
-/// Why a tick did not get to its end. What was published and not marked is published again.
+/// Why a tick failed. Events that were published and not marked will be published again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RelayError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The broker did not confirm an event.
-    #[error("an event was not confirmed: {0}")]
+    #[error("the broker did not confirm an event: {0}")]
     Publish(#[from] PublishError),
 }
 
-/// Moves events from the outbox to the broker. Any number of copies may run; the lease lets one work.
+/// Publishes events from the outbox to the broker. Any number of copies may run; the lease lets one work.
 pub struct Relay {
-    /// Where the events are.
+    /// The database of the outbox.
     pub database: Database,
-    /// In which tables.
+    /// The tables of the outbox.
     pub outbox: Outbox,
-    /// How they are read.
+    /// Reads the events.
     pub events: Arc<dyn OutboxSource>,
-    /// Where they go.
+    /// The transport that publishes them.
     pub transport: SharedTransport,
-    /// Who does it.
+    /// Decides which copy publishes.
     pub lease: Lease,
-    /// Where it may be stopped.
+    /// Where a test may stop it.
     pub failpoints: Failpoints,
 }
 
 impl Relay {
-    /// Numbers what is committed, and publishes and marks one batch. A copy that can't publish gives up its lease:
-    /// another's connection to the broker may be a better one.
+    /// Assigns positions to committed events, then publishes and marks one batch. A copy that cannot publish releases
+    /// its lease: another copy's connection to the broker may work.
     pub async fn tick(&self) -> Result<Relayed, RelayError> {
         if !self.lease.hold().await? {
             return Ok(Relayed::Standby);
         }
-        let relayed = self.relay().await;
+        let relayed = self.publish_batch().await;
         if matches!(relayed, Err(RelayError::Publish(_))) {
-            self.give_up_lease().await;
+            self.release_lease().await;
         }
         relayed
     }
 
-    async fn relay(&self) -> Result<Relayed, RelayError> {
+    async fn publish_batch(&self) -> Result<Relayed, RelayError> {
         self.outbox.assign_positions(&self.database).await?;
-        let publications = self.events.unpublished(PUBLISHED_AT_ONCE).await?;
+        let publications = self.events.unpublished(BATCH).await?;
         if publications.is_empty() {
             return Ok(Relayed::Published(0));
         }
         self.failpoints.hit(Failpoint::AfterNumberingBeforePublish).await;
         let positions: Vec<i64> = publications.iter().map(|publication| publication.position).collect();
         let messages = publications.into_iter().map(|event| (event.target, event.message)).collect();
-        let confirmed = self.transport.publish(messages, CONFIRM_LIMIT).await;
+        let confirmed = self.transport.publish(messages, CONFIRM_TIMEOUT).await;
         self.failpoints.hit(Failpoint::AfterPublishBeforeMark).await;
-        // What was confirmed behind a failure is published again in its place.
+        // Events confirmed behind a failed one will be published again after it, to keep the order.
         let prefix = confirmed.iter().take_while(|result| result.is_ok()).count().min(positions.len());
         if let Some(&last) = prefix.checked_sub(1).and_then(|index| positions.get(index)) {
             self.outbox.mark_published(&self.database, last).await?;
@@ -118,8 +118,8 @@ impl Relay {
         }
     }
 
-    /// Ticks whenever `wake` says that something was committed, and now and then, until `stop`; then
-    /// once more, and gives up the lease.
+    /// Ticks at each `wake` (events were committed) and every 200 ms until `stop`; then once more, and releases
+    /// the lease.
     pub async fn run(&self, wake: &Notify, heartbeat: &Heartbeat, stop: &CancellationToken) {
         let active = metrics::gauge!("waybill_relay_active");
         let mut pause = FAILURE_FIRST;
@@ -131,19 +131,20 @@ impl Relay {
                 Ok(Relayed::Published(1..)) => pause = FAILURE_FIRST,
                 Ok(Relayed::Published(0)) => {
                     pause = FAILURE_FIRST;
-                    let woken = tokio::time::timeout(POLL, wake.notified());
+                    let woken = tokio::time::timeout(POLL_INTERVAL, wake.notified());
                     stop.run_until_cancelled(woken).await;
                 }
                 Ok(Relayed::Standby) => {
-                    stop.run_until_cancelled(tokio::time::sleep(POLL)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "events wait to be published");
-                    let others_turn = match error {
-                        RelayError::Publish(_) => 2 * POLL,
+                    tracing::warn!(%error, "cannot publish events");
+                    // Without the lease, leave another copy the time to take it.
+                    let standby = match error {
+                        RelayError::Publish(_) => 2 * POLL_INTERVAL,
                         RelayError::Store(_) => Duration::ZERO,
                     };
-                    stop.run_until_cancelled(tokio::time::sleep(pause.max(others_turn))).await;
+                    stop.run_until_cancelled(tokio::time::sleep(pause.max(standby))).await;
                     pause = (pause * 2).min(FAILURE_LIMIT);
                 }
             }
@@ -151,12 +152,12 @@ impl Relay {
         if let Err(error) = self.tick().await {
             tracing::info!(%error, "events are left for the next start");
         }
-        self.give_up_lease().await;
+        self.release_lease().await;
     }
 
-    async fn give_up_lease(&self) {
+    async fn release_lease(&self) {
         if let Err(error) = self.lease.release().await {
-            tracing::debug!(%error, "the relay's lease runs out by itself");
+            tracing::debug!(%error, "cannot release the relay's lease");
         }
     }
 }

@@ -9,7 +9,7 @@ use schema::order_messages::Item;
 use schema::time::Timestamp;
 use uuid::Uuid;
 
-use super::{Book, Followed, Heard, HoldTime, Wanted};
+use super::{DesiredState, HoldTime, Reconciled, ReportedState, UnitOfWork};
 
 const ORDER: OrderId = OrderId(Uuid::from_u128(1));
 const OTHER: OrderId = OrderId(Uuid::from_u128(2));
@@ -23,44 +23,44 @@ fn items(items: &[(&str, u32)]) -> Vec<Item> {
 }
 
 /// Ten mugs and three trays.
-fn book() -> Book {
+fn work() -> UnitOfWork {
     let now: Timestamp = "2026-11-23T19:10:51.371Z".parse().unwrap();
-    let mut book = Book::new(now, HoldTime(Duration::from_secs(60)));
+    let mut work = UnitOfWork::new(now, HoldTime(Duration::from_secs(60)));
     for (id, on_hand) in [("MUG", 10), ("TRAY", 3)] {
         let unit_price = Money { amount_minor: 1450, currency: Currency::USD };
         let put =
             PutProduct { id: product(id), name: id.to_lowercase(), description: id.to_owned(), unit_price };
-        book.put(&put, Currency::USD).unwrap();
-        book.adjust(&adjust(id, on_hand)).unwrap();
+        work.put(&put, Currency::USD).unwrap();
+        work.adjust(&adjust(id, on_hand)).unwrap();
     }
-    book
+    work
 }
 
 fn adjust(id: &str, by: i64) -> Adjust {
     Adjust { adjustment_id: Uuid::new_v4(), product_id: product(id), by, reason: "counted".to_owned() }
 }
 
-fn reserve(order_id: OrderId, attempt: u32, fingerprint: &str, wanted: &[(&str, u32)]) -> Reserve {
-    Reserve { order_id, fingerprint: fingerprint.to_owned(), attempt, items: items(wanted) }
+fn reserve(order_id: OrderId, attempt: u32, fingerprint: &str, requested: &[(&str, u32)]) -> Reserve {
+    Reserve { order_id, fingerprint: fingerprint.to_owned(), attempt, items: items(requested) }
 }
 
-fn heard(status: OrderStatus, version: u32, deleted: bool) -> Heard {
-    let wanted = Wanted { fingerprint: "f".to_owned(), items: items(&[("MUG", 2), ("TRAY", 1)]) };
-    Heard { order_id: ORDER, status, version, deleted, wanted: Some(wanted) }
+fn reported(status: OrderStatus, version: u32, deleted: bool) -> ReportedState {
+    let desired = DesiredState { fingerprint: "f".to_owned(), items: items(&[("MUG", 2), ("TRAY", 1)]) };
+    ReportedState { order_id: ORDER, status, version, deleted, desired: Some(desired) }
 }
 
-fn stock(book: &Book, id: &str) -> (i64, i64) {
-    let product = &book.products[&product(id)].value;
+fn stock(work: &UnitOfWork, id: &str) -> (i64, i64) {
+    let product = &work.products[&product(id)].value;
     (product.on_hand, product.reserved)
 }
 
 #[track_caller]
-fn assert_adds_up(book: &Book) {
-    for (id, row) in &book.products {
-        let of_product = || book.movements.iter().filter(|movement| movement.product_id == *id);
+fn assert_adds_up(work: &UnitOfWork) {
+    for (id, row) in &work.products {
+        let of_product = || work.movements.iter().filter(|movement| movement.product_id == *id);
         let on_hand: i64 = of_product().map(|movement| movement.on_hand_delta).sum();
         let reserved: i64 = of_product().map(|movement| movement.reserved_delta).sum();
-        let held: u32 = book
+        let held: u32 = work
             .reservations
             .values()
             .filter(|row| row.value.state == Held)
@@ -72,7 +72,7 @@ fn assert_adds_up(book: &Book) {
         assert_eq!(reserved, i64::from(held), "{id}: reservations");
         assert!(of_product().all(|movement| (0..=movement.on_hand_after).contains(&movement.reserved_after)));
     }
-    for row in book.reservations.values() {
+    for row in work.reservations.values() {
         assert_eq!(row.value.ask_at.is_some(), row.value.state == Held);
     }
 }
@@ -89,123 +89,123 @@ fn outcome(reserved: &Reserved) -> &'static str {
 
 #[test]
 fn an_order_holds_everything_it_asks_for_or_nothing() {
-    let mut book = book();
-    let reserved = book.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 3)]));
+    let mut work = work();
+    let reserved = work.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 3)]));
     let Reserved::Reserved { items: priced } = &reserved else { panic!("{reserved:?}") };
     assert_eq!((priced[0].name.as_str(), priced[0].unit_price.amount_minor), ("mug", 1450));
-    let refused = book.reserve(&reserve(OTHER, 1, "f", &[("MUG", 1), ("TRAY", 1)]));
+    let refused = work.reserve(&reserve(OTHER, 1, "f", &[("MUG", 1), ("TRAY", 1)]));
     let Reserved::OutOfStock { shortfalls, items: priced } = &refused else { panic!("{refused:?}") };
     assert_eq!((shortfalls.len(), shortfalls[0].requested, shortfalls[0].available), (1, 1, 0));
     assert_eq!(priced.len(), 2);
-    let unknown = book.reserve(&reserve(OTHER, 1, "f", &[("MUG", 99), ("SPOON", 1)]));
+    let unknown = work.reserve(&reserve(OTHER, 1, "f", &[("MUG", 99), ("SPOON", 1)]));
     assert_eq!(unknown, Reserved::UnknownProducts { product_ids: vec![product("SPOON")] });
-    assert_eq!((stock(&book, "MUG"), stock(&book, "TRAY")), ((10, 2), (3, 3)));
-    assert!(book.reservation(OTHER).is_none(), "a refusal leaves no row");
-    assert_adds_up(&book);
+    assert_eq!((stock(&work, "MUG"), stock(&work, "TRAY")), ((10, 2), (3, 3)));
+    assert!(work.reservation(OTHER).is_none(), "a refusal leaves no row");
+    assert_adds_up(&work);
 }
 
 /// What an order's row answers to attempts 1, 2 and 3 where attempt 2 has made it what it is.
 #[test]
 fn a_row_answers_each_attempt_by_its_state() {
-    type Make = fn(&mut Book);
-    let hold: Make = |book| {
-        book.reserve(&reserve(ORDER, 2, "f", &[("MUG", 2), ("TRAY", 1)]));
+    type Make = fn(&mut UnitOfWork);
+    let hold: Make = |work| {
+        work.reserve(&reserve(ORDER, 2, "f", &[("MUG", 2), ("TRAY", 1)]));
     };
     let table: [(&str, Make, [&str; 4], ReservationState); 6] = [
         ("held", |_| {}, ["closed", "reserved", "conflict", "reserved"], Held),
         (
-            "held, and PENDING heard",
-            |book| {
-                book.follow(&heard(Pending, 1, false));
+            "held, and PENDING reported",
+            |work| {
+                work.reconcile(&reported(Pending, 1, false));
             },
             ["closed", "reserved", "conflict", "reserved"],
             Held,
         ),
         (
             "confirmed",
-            |book| {
-                book.follow(&heard(Processing, 1, false));
+            |work| {
+                work.reconcile(&reported(Processing, 1, false));
             },
             ["closed", "reserved", "conflict", "closed"],
             Held,
         ),
         (
             "deducted",
-            |book| {
-                book.follow(&heard(Shipped, 2, false));
+            |work| {
+                work.reconcile(&reported(Shipped, 2, false));
             },
             ["closed", "closed", "closed", "closed"],
             Deducted,
         ),
         (
             "released",
-            |book| {
-                book.follow(&heard(Cancelled, 2, false));
+            |work| {
+                work.reconcile(&reported(Cancelled, 2, false));
             },
             ["closed", "closed", "closed", "closed"],
             Released,
         ),
         (
             "void",
-            |book| {
-                book.void(ORDER, 2);
+            |work| {
+                work.void(ORDER, 2);
             },
             ["closed", "closed", "closed", "reserved"],
             Void,
         ),
     ];
     for (name, make, expected, state) in table {
-        let mut before = book();
+        let mut before = work();
         hold(&mut before);
         make(&mut before);
         assert_eq!(before.reservation(ORDER).unwrap().state, state, "{name}");
         for ((attempt, fingerprint), expected) in
             [(1, "f"), (2, "f"), (2, "g"), (3, "f")].into_iter().zip(expected)
         {
-            let mut book = before.clone();
+            let mut work = before.clone();
             let request = reserve(ORDER, attempt, fingerprint, &[("TRAY", 1), ("MUG", 2)]);
-            let first = book.reserve(&request);
+            let first = work.reserve(&request);
             assert_eq!(outcome(&first), expected, "{name}, attempt {attempt} with {fingerprint}");
-            let stock_after = (stock(&book, "MUG"), stock(&book, "TRAY"));
-            assert_eq!(book.reserve(&request), first, "{name}: asked again");
-            assert_eq!((stock(&book, "MUG"), stock(&book, "TRAY")), stock_after, "{name}: asked again");
-            assert_adds_up(&book);
+            let stock_after = (stock(&work, "MUG"), stock(&work, "TRAY"));
+            assert_eq!(work.reserve(&request), first, "{name}: asked again");
+            assert_eq!((stock(&work, "MUG"), stock(&work, "TRAY")), stock_after, "{name}: asked again");
+            assert_adds_up(&work);
         }
     }
 }
 
 #[test]
 fn a_greater_attempt_may_use_what_the_lesser_one_held() {
-    let mut book = book();
-    book.reserve(&reserve(ORDER, 1, "f", &[("TRAY", 3)]));
-    let reserved = book.reserve(&reserve(ORDER, 2, "g", &[("TRAY", 2), ("MUG", 1)]));
+    let mut work = work();
+    work.reserve(&reserve(ORDER, 1, "f", &[("TRAY", 3)]));
+    let reserved = work.reserve(&reserve(ORDER, 2, "g", &[("TRAY", 2), ("MUG", 1)]));
     assert_eq!(outcome(&reserved), "reserved");
-    assert_eq!((stock(&book, "MUG"), stock(&book, "TRAY")), ((10, 1), (3, 2)));
-    let refused = book.reserve(&reserve(ORDER, 3, "h", &[("MUG", 11)]));
+    assert_eq!((stock(&work, "MUG"), stock(&work, "TRAY")), ((10, 1), (3, 2)));
+    let refused = work.reserve(&reserve(ORDER, 3, "h", &[("MUG", 11)]));
     assert_eq!(outcome(&refused), "out of stock");
-    assert_eq!((stock(&book, "MUG"), stock(&book, "TRAY")), ((10, 0), (3, 0)));
-    assert_eq!(outcome(&book.reserve(&reserve(ORDER, 2, "g", &[("TRAY", 2)]))), "closed");
-    assert_eq!(outcome(&book.reserve(&reserve(ORDER, 3, "h", &[("MUG", 10)]))), "reserved");
-    assert_adds_up(&book);
+    assert_eq!((stock(&work, "MUG"), stock(&work, "TRAY")), ((10, 0), (3, 0)));
+    assert_eq!(outcome(&work.reserve(&reserve(ORDER, 2, "g", &[("TRAY", 2)]))), "closed");
+    assert_eq!(outcome(&work.reserve(&reserve(ORDER, 3, "h", &[("MUG", 10)]))), "reserved");
+    assert_adds_up(&work);
 }
 
 /// A step that may come at any time, and any number of times.
 #[derive(Clone)]
 enum Step {
     Reserve,
-    Hear(Heard),
+    Report(ReportedState),
 }
 
-fn take(book: &mut Book, step: &Step) {
+fn take(work: &mut UnitOfWork, step: &Step) {
     match step {
         Step::Reserve => {
-            book.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 1)]));
+            work.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 1)]));
         }
-        Step::Hear(news) => {
-            book.follow(news);
+        Step::Report(state) => {
+            work.reconcile(state);
         }
     }
-    assert_adds_up(book);
+    assert_adds_up(work);
 }
 
 fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
@@ -236,124 +236,128 @@ fn whatever_the_order_of_messages_and_however_often_they_come_stock_ends_as_the_
         (&[(Pending, false), (Pending, true)], Released, (10, 0)),
     ];
     for (life, state, mugs) in lives {
-        let events =
-            (1..).zip(life).map(|(version, &(status, deleted))| Step::Hear(heard(status, version, deleted)));
+        let events = (1..)
+            .zip(life)
+            .map(|(version, &(status, deleted))| Step::Report(reported(status, version, deleted)));
         let steps: Vec<Step> = std::iter::once(Step::Reserve).chain(events).collect();
         for order in permutations(&steps) {
-            let mut book = book();
+            let mut work = work();
             for step in &order {
-                take(&mut book, step);
-                take(&mut book, step);
+                take(&mut work, step);
+                take(&mut work, step);
             }
-            order.iter().for_each(|step| take(&mut book, step));
-            assert_eq!(book.reservation(ORDER).map(|row| row.state), Some(state), "{life:?}");
-            assert_eq!(stock(&book, "MUG"), mugs, "{life:?}");
+            order.iter().for_each(|step| take(&mut work, step));
+            assert_eq!(work.reservation(ORDER).map(|row| row.state), Some(state), "{life:?}");
+            assert_eq!(stock(&work, "MUG"), mugs, "{life:?}");
         }
     }
 }
 
 #[test]
 fn a_pending_order_that_holds_nothing_leaves_no_row() {
-    let mut book = book();
-    assert_eq!(book.follow(&heard(Pending, 1, false)), Followed::Done);
-    assert!(book.reservation(ORDER).is_none());
+    let mut work = work();
+    assert_eq!(work.reconcile(&reported(Pending, 1, false)), Reconciled::Done);
+    assert!(work.reservation(ORDER).is_none());
 }
 
 #[test]
-fn an_order_whose_hold_was_lost_takes_stock_where_it_can_and_is_told_of_where_it_cannot() {
-    let mut there = book();
-    assert_eq!(there.follow(&heard(Processing, 1, false)), Followed::Mended);
+fn an_order_whose_hold_was_lost_takes_stock_where_it_can_and_is_reported_where_it_cannot() {
+    let mut there = work();
+    assert_eq!(there.reconcile(&reported(Processing, 1, false)), Reconciled::Repaired);
     assert_eq!(stock(&there, "MUG"), (10, 2));
-    assert_eq!(there.follow(&heard(Shipped, 2, false)), Followed::Done);
+    assert_eq!(there.reconcile(&reported(Shipped, 2, false)), Reconciled::Done);
     assert_eq!(stock(&there, "MUG"), (8, 0));
-    assert!(matches!(there.follow(&heard(Cancelled, 3, false)), Followed::Amiss(_)), "goods don't come back");
+    assert!(
+        matches!(there.reconcile(&reported(Cancelled, 3, false)), Reconciled::Inconsistent(_)),
+        "goods don't come back"
+    );
     assert_eq!(stock(&there, "MUG"), (8, 0));
 
-    let mut gone = book();
+    let mut gone = work();
     gone.reserve(&reserve(OTHER, 1, "f", &[("TRAY", 3)]));
-    assert!(matches!(gone.follow(&heard(Processing, 1, false)), Followed::Amiss(_)));
+    assert!(matches!(gone.reconcile(&reported(Processing, 1, false)), Reconciled::Inconsistent(_)));
     assert_eq!((stock(&gone, "MUG"), gone.reservation(ORDER).unwrap().state), ((10, 0), Void));
     gone.adjust(&adjust("TRAY", 1)).unwrap();
-    assert_eq!(gone.follow(&heard(Shipped, 2, false)), Followed::Mended);
+    assert_eq!(gone.reconcile(&reported(Shipped, 2, false)), Reconciled::Repaired);
     assert_adds_up(&gone);
 }
 
 #[test]
 fn a_hold_of_something_else_is_put_right_by_the_event() {
-    let mut book = book();
-    book.reserve(&reserve(ORDER, 1, "g", &[("MUG", 9)]));
-    assert_eq!(book.follow(&heard(Processing, 1, false)), Followed::Mended);
-    assert_eq!((stock(&book, "MUG"), stock(&book, "TRAY")), ((10, 2), (3, 1)));
-    assert_adds_up(&book);
+    let mut work = work();
+    work.reserve(&reserve(ORDER, 1, "g", &[("MUG", 9)]));
+    assert_eq!(work.reconcile(&reported(Processing, 1, false)), Reconciled::Repaired);
+    assert_eq!((stock(&work, "MUG"), stock(&work, "TRAY")), ((10, 2), (3, 1)));
+    assert_adds_up(&work);
 }
 
 #[test]
 fn only_the_attempt_that_was_asked_about_is_voided() {
-    let mut book = book();
-    book.reserve(&reserve(ORDER, 2, "f", &[("MUG", 2), ("TRAY", 1)]));
-    assert_eq!(book.void(ORDER, 1), Followed::Stale);
-    assert_eq!(stock(&book, "MUG"), (10, 2));
-    assert_eq!(book.void(ORDER, 2), Followed::Done);
-    assert_eq!(book.void(ORDER, 2), Followed::Stale);
-    assert_eq!(stock(&book, "MUG"), (10, 0));
-    assert_eq!(book.void(OTHER, 1), Followed::Stale);
+    let mut work = work();
+    work.reserve(&reserve(ORDER, 2, "f", &[("MUG", 2), ("TRAY", 1)]));
+    assert_eq!(work.void(ORDER, 1), Reconciled::Stale);
+    assert_eq!(stock(&work, "MUG"), (10, 2));
+    assert_eq!(work.void(ORDER, 2), Reconciled::Done);
+    assert_eq!(work.void(ORDER, 2), Reconciled::Stale);
+    assert_eq!(stock(&work, "MUG"), (10, 0));
+    assert_eq!(work.void(OTHER, 1), Reconciled::Stale);
 
-    book.reserve(&reserve(ORDER, 3, "f", &[("MUG", 2), ("TRAY", 1)]));
-    book.follow(&heard(Processing, 1, false));
-    assert!(matches!(book.void(ORDER, 3), Followed::Amiss(_)), "an order that was told of");
-    assert_eq!(stock(&book, "MUG"), (10, 2));
-    assert_adds_up(&book);
+    work.reserve(&reserve(ORDER, 3, "f", &[("MUG", 2), ("TRAY", 1)]));
+    work.reconcile(&reported(Processing, 1, false));
+    assert!(matches!(work.void(ORDER, 3), Reconciled::Inconsistent(_)), "the order was reported before");
+    assert_eq!(stock(&work, "MUG"), (10, 2));
+    assert_adds_up(&work);
 }
 
 #[test]
 fn an_answer_without_items_leaves_a_lost_hold_to_the_event_that_has_them() {
-    let mut book = book();
-    book.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 1)]));
-    book.void(ORDER, 1);
-    let answer = Heard { wanted: None, ..heard(Processing, 1, false) };
-    assert!(matches!(book.follow(&answer), Followed::Amiss(_)));
-    assert_eq!(book.follow(&heard(Processing, 1, false)), Followed::Mended);
-    assert_eq!(stock(&book, "MUG"), (10, 2));
+    let mut work = work();
+    work.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 1)]));
+    work.void(ORDER, 1);
+    let answer = ReportedState { desired: None, ..reported(Processing, 1, false) };
+    assert!(matches!(work.reconcile(&answer), Reconciled::Inconsistent(_)));
+    assert_eq!(work.reconcile(&reported(Processing, 1, false)), Reconciled::Repaired);
+    assert_eq!(stock(&work, "MUG"), (10, 2));
 }
 
 #[test]
 fn an_order_that_stands_on_its_hold_is_asked_about_rarely() {
-    let mut book = book();
-    let at = |book: &Book| book.reservation(ORDER).unwrap().ask_at.unwrap().since(book.now);
-    book.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 1)]));
-    assert_eq!(at(&book), Duration::from_secs(60));
-    book.follow(&heard(Pending, 1, false));
-    assert_eq!(at(&book), Duration::from_secs(60));
-    book.follow(&heard(Processing, 2, false));
-    assert_eq!(at(&book), Duration::from_secs(600));
-    book.now = book.now.plus(Duration::from_secs(600));
-    book.follow(&heard(Processing, 2, false));
-    assert_eq!(at(&book), Duration::from_secs(600), "hearing the same again puts it off");
+    let mut work = work();
+    let at = |work: &UnitOfWork| work.reservation(ORDER).unwrap().ask_at.unwrap().since(work.now);
+    work.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 1)]));
+    assert_eq!(at(&work), Duration::from_secs(60));
+    work.reconcile(&reported(Pending, 1, false));
+    assert_eq!(at(&work), Duration::from_secs(60));
+    work.reconcile(&reported(Processing, 2, false));
+    assert_eq!(at(&work), Duration::from_secs(600));
+    work.now = work.now.plus(Duration::from_secs(600));
+    work.reconcile(&reported(Processing, 2, false));
+    assert_eq!(at(&work), Duration::from_secs(600), "the same report again postpones it");
 }
 
 #[test]
 fn an_adjustment_is_made_once_and_never_takes_what_is_held() {
-    let mut book = book();
-    book.reserve(&reserve(ORDER, 1, "f", &[("MUG", 4)]));
+    let mut work = work();
+    work.reserve(&reserve(ORDER, 1, "f", &[("MUG", 4)]));
     let more = adjust("MUG", 5);
-    assert_eq!(book.adjust(&more).unwrap().available_quantity, 11);
-    assert_eq!(book.adjust(&more).unwrap().available_quantity, 11);
+    assert_eq!(work.adjust(&more).unwrap().available_quantity, 11);
+    assert_eq!(work.adjust(&more).unwrap().available_quantity, 11);
     let codes = [adjust("MUG", -12), adjust("MUG", i64::MAX), adjust("MUG", 0), adjust("SPOON", 1)]
-        .map(|adjust| format!("{:?}", book.adjust(&adjust).unwrap_err().code));
+        .map(|adjust| format!("{:?}", work.adjust(&adjust).unwrap_err().code));
     assert_eq!(codes, ["StockTooLow", "InvalidInput", "InvalidInput", "ProductNotFound"]);
-    assert_eq!(book.adjust(&adjust("MUG", -11)).unwrap().available_quantity, 0);
-    assert_eq!(stock(&book, "MUG"), (4, 4));
-    assert_adds_up(&book);
+    assert_eq!(work.adjust(&adjust("MUG", -11)).unwrap().available_quantity, 0);
+    assert_eq!(stock(&work, "MUG"), (4, 4));
+    assert_adds_up(&work);
 }
 
 #[test]
 fn a_product_is_put_without_touching_its_stock() {
-    let mut book = book();
+    let mut work = work();
     let unit_price = Money { amount_minor: 1600, currency: Currency::USD };
     let put = PutProduct { id: product("MUG"), name: "Mug".into(), description: "Blue".into(), unit_price };
-    let product = book.put(&put, Currency::USD).unwrap();
+    let product = work.put(&put, Currency::USD).unwrap();
     assert_eq!((product.unit_price, product.available_quantity), (unit_price, 10));
     let euros = "EUR".parse().unwrap();
-    assert!(book.put(&put, euros).is_err(), "a shop has one currency");
-    assert!(book.put(&PutProduct { name: String::new(), ..put }, Currency::USD).is_err());
+    assert!(work.put(&put, euros).is_err(), "a shop has one currency");
+    assert!(work.put(&PutProduct { name: String::new(), ..put }, Currency::USD).is_err());
 }

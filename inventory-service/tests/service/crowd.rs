@@ -1,5 +1,5 @@
 use futures::future::join_all;
-use inventory_service::stock::Heard;
+use inventory_service::stock::ReportedState;
 use schema::inventory_messages::{Reserve, Reserved};
 use schema::order::OrderStatus::{Cancelled, Processing, Shipped};
 
@@ -54,10 +54,10 @@ async fn orders_that_overlap_neither_deadlock_nor_lose_a_unit() {
             let order = fresh_order();
             let end = if n.is_multiple_of(2) { Shipped } else { Cancelled };
             let events = [event(order, 1, Processing, &items), event(order, 2, end, &items)];
-            let news: Vec<Heard> = events.iter().map(Into::into).collect();
+            let states: Vec<ReportedState> = events.iter().map(Into::into).collect();
             let reserving = reserve_until_answered(shop, reserve(order, 1, &items));
             let following =
-                testkit::eventually("events are applied", async || shop.inventory.follow(&news).await);
+                testkit::eventually("events are applied", async || shop.inventory.reconcile(&states).await);
             let (reserved, _) = tokio::join!(reserving, following);
             assert!(matches!(reserved, Reserved::Reserved { .. } | Reserved::Closed), "{reserved:?}");
         });

@@ -22,7 +22,7 @@ async fn stock_follows_each_order_to_where_its_life_ends() {
             assert!(matches!(shop.reserve(reserve(order, 1, ITEMS)).await, Reserved::Reserved { .. }));
         }
         let [kept, delivered, cancelled, removed] = orders;
-        // The newest first, so that what comes later is old news.
+        // The newest first, so that what comes later is old states.
         shop.tell(&[event(delivered, 3, Delivered, ITEMS), event(cancelled, 2, Cancelled, ITEMS)]).await;
         shop.tell(&orders.map(|order| event(order, 1, Processing, ITEMS))).await;
         shop.tell(&[event(delivered, 2, Shipped, ITEMS), deleted(removed, 2, Processing, ITEMS)]).await;

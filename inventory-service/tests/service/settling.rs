@@ -62,7 +62,7 @@ fn stored(status: schema::order::OrderStatus, version: u32) -> Option<Settled> {
 }
 
 #[tokio::test]
-async fn a_hold_unheard_of_becomes_what_its_order_has_become() {
+async fn a_hold_without_a_report_becomes_what_its_order_has_become() {
     on_each_database(async |shop| {
         shop.stock("MUG", 100).await;
         let orders = [(); 5].map(|()| fresh_order());
@@ -92,10 +92,10 @@ async fn a_hold_unheard_of_becomes_what_its_order_has_become() {
 
         // The pending one is asked about again after a hold, the one that stands on its hold much later.
         asked.asked.lock().unwrap().clear();
-        let heard = shop.inventory.database.now().await.unwrap();
-        assert_eq!(settling.tick(heard.plus(HOLD)).await.unwrap(), 1);
+        let reported = shop.inventory.database.now().await.unwrap();
+        assert_eq!(settling.tick(reported.plus(HOLD)).await.unwrap(), 1);
         assert_eq!(asked.asked.lock().unwrap().as_slice(), [Settle { order_id: pending, attempt: 1 }]);
-        assert_eq!(settling.tick(heard.plus(HOLD * 11)).await.unwrap(), 2);
+        assert_eq!(settling.tick(reported.plus(HOLD * 11)).await.unwrap(), 2);
         assert_eq!(shop.reserve(reserve(void, 1, ITEMS)).await, Reserved::Closed, "the voided attempt");
         assert!(matches!(shop.reserve(reserve(void, 2, ITEMS)).await, Reserved::Reserved { .. }));
         shop.assert_ledger_adds_up().await;

@@ -1,7 +1,7 @@
-//! Changes to an order that is stored: what each comes to, in the order in which it is checked.
+//! Decides changes to stored orders.
 //!
-//! Whether the order exists is the caller's to know. Then: is it so already, is it the version that was
-//! expected, and does its status allow it.
+//! The caller knows that the order exists. The checks follow in this order: is there anything to change, does the order
+//! have the expected version, and does its status allow the change?
 
 use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::order::{Order, OrderStatus};
@@ -9,21 +9,21 @@ use schema::order_events::EventKind;
 use schema::order_messages::Changes;
 use schema::time::Timestamp;
 
-use super::transition::{Transition, is_final, may_be_asked_for, transition};
+use super::transition::{Transition, is_final, is_requestable, transition};
 
-/// A change that happened: the order right after it, and what to tell of it.
+/// A change that was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// With its new version.
+    /// The order right after the change, with its new version.
     pub order: Order,
-    /// What kind of change it is.
+    /// The kind of its event.
     pub kind: EventKind,
-    /// The status before, where it changed.
+    /// The status before, if it changed.
     pub previous_status: Option<OrderStatus>,
 }
 
 impl Changed {
-    /// What the order becomes by moving from `before`; `order` still has the old version and time.
+    /// Returns the change from `before` to `order`, which still has the old version and time.
     pub fn by(before: &Order, mut order: Order, now: Timestamp) -> Self {
         order.version = before.version + 1;
         order.updated_at = now;
@@ -33,21 +33,21 @@ impl Changed {
     }
 }
 
-/// What asking for a change comes to.
+/// The decision about a requested change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// One change, one version, one event.
     Applied(Box<Changed>),
-    /// Nothing to change: the answer is the order as it is.
+    /// There is nothing to change: the response is the order as it is.
     NoOp,
-    /// It may not be.
+    /// The change is not allowed.
     Refused(DomainError),
 }
 
-/// Sets the given fields, all of them or none.
+/// Decides setting the given fields, all of them or none.
 ///
-/// The address changes until the order is SHIPPED; tracking is set from PROCESSING on, and may be corrected while
-/// the order is SHIPPED. Nothing changes in a final status.
+/// The address may change until the order is SHIPPED. Tracking may be set from PROCESSING on, and corrected while the
+/// order is SHIPPED. In a final status nothing may change.
 pub fn update(order: &Order, changes: &Changes, expected_version: Option<u32>, now: Timestamp) -> Decision {
     let mut after = order.clone();
     after.status = changes.status.unwrap_or(order.status);
@@ -69,7 +69,7 @@ pub fn update(order: &Order, changes: &Changes, expected_version: Option<u32>, n
     }
 }
 
-/// Cancels it.
+/// Decides a cancellation.
 pub fn cancel(order: &Order, expected_version: Option<u32>, now: Timestamp) -> Decision {
     let changes = Changes { status: Some(OrderStatus::Cancelled), ..Changes::default() };
     match update(order, &changes, expected_version, now) {
@@ -80,7 +80,7 @@ pub fn cancel(order: &Order, expected_version: Option<u32>, now: Timestamp) -> D
     }
 }
 
-/// Deletes it, in any status but SHIPPED: what is on its way has to arrive somewhere.
+/// Decides a deletion, which any status but SHIPPED allows: a shipment under way keeps its order.
 pub fn delete(order: &Order, expected_version: Option<u32>, now: Timestamp) -> Decision {
     if let Some(refusal) = version_refusal(order, expected_version) {
         return Decision::Refused(refusal);
@@ -107,7 +107,7 @@ fn update_refusal(before: &Order, after: &Order) -> Option<DomainError> {
 fn move_refusal(from: OrderStatus, to: OrderStatus) -> Option<DomainError> {
     match transition(from, to) {
         Transition::NoOp => None,
-        Transition::Applied if may_be_asked_for(to) => None,
+        Transition::Applied if is_requestable(to) => None,
         Transition::Applied => {
             Some(not_allowed(format!("a {from} order becomes {to} by itself, not on request")))
         }
@@ -145,7 +145,7 @@ fn not_allowed(message: impl Into<String>) -> DomainError {
     DomainError::at(DomainErrorCode::InvalidTransition, message, ["input", "status"])
 }
 
-/// Where the input names no status, all that can be wrong with it is the order that it means.
+/// The input of a cancellation or deletion names no status, so that the refusal is about its `id`.
 fn not_open(message: impl Into<String>) -> DomainError {
     DomainError::at(DomainErrorCode::InvalidTransition, message, ["input", "id"])
 }

@@ -1,9 +1,9 @@
-//! What may happen to an order, decided without doing it.
+//! Decisions about orders, without IO.
 
 pub mod change;
 pub mod place;
 pub mod transition;
 
 pub use change::{Changed, Decision};
-pub use place::{Finding, Stock};
+pub use place::{CheckedFacts, Stock};
 pub use transition::{Transition, transition};

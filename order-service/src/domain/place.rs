@@ -1,4 +1,4 @@
-//! Placing an order: from what was asked for, and what was found out about customer and stock.
+//! Decides new orders by their input and by the checked facts about customer and stock.
 
 use std::collections::HashMap;
 
@@ -7,77 +7,87 @@ use schema::inventory_messages::ReservedItem;
 use schema::money::Money;
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
 
-/// Products named in one message to a customer.
+/// Products named in one rejection message.
 const NAMED_PRODUCTS: usize = 3;
 
-/// What is known of an order that is to be placed.
+/// The facts that decide an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// Something that it takes doesn't answer.
+pub enum CheckedFacts {
+    /// customer-service has not answered.
     Nothing,
-    /// There is no such customer.
+    /// The customer does not exist.
     UnknownCustomer,
     /// The customer exists.
     Customer {
-        /// Where their orders go that name no address.
+        /// The address of orders that name none.
         address: String,
-        /// What inventory says of the stock, if anything yet.
+        /// inventory-service's answer, if there is one yet.
         stock: Option<Stock>,
     },
-    /// It has waited for longer than the shop allows.
+    /// The order has been PENDING for too long.
     Expired,
 }
 
-/// What inventory says of an order's stock.
+/// inventory-service's answer about an order's stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stock {
     /// Everything is held, at these names and prices.
     Held(Vec<ReservedItem>),
-    /// Nothing is held: there is too little.
+    /// Nothing is held: some products are short.
     Short {
-        /// What was missing.
+        /// The missing quantities.
         shortfalls: Vec<Shortfall>,
-        /// Names and prices of everything asked for.
+        /// Names and prices of all items.
         items: Vec<ReservedItem>,
     },
-    /// Nothing is held: the catalogue has no such products.
+    /// Nothing is held: these products are not in the catalogue.
     Unknown(Vec<ProductId>),
 }
 
-/// The PENDING order as `finding` makes it: PROCESSING, REJECTED, or still PENDING. Its version and times stay.
-pub fn decide(mut order: Order, finding: &Finding) -> Order {
-    match finding {
-        Finding::Nothing => {}
-        Finding::UnknownCustomer => reject(&mut order, unknown_customer),
-        Finding::Expired => reject(&mut order, |_| {
-            plain(RejectionCode::Expired, "the order could not be confirmed in time".to_owned())
-        }),
-        Finding::Customer { address, stock } => {
+/// Decides a PENDING order by the facts: it becomes PROCESSING, REJECTED, or stays PENDING. Its version and times stay.
+pub fn decide(mut order: Order, facts: &CheckedFacts) -> Order {
+    let rejection = match facts {
+        CheckedFacts::Nothing => None,
+        CheckedFacts::UnknownCustomer => {
+            let message = format!("there is no customer {}", order.customer_id);
+            Some(rejection(RejectionCode::UnknownCustomer, message))
+        }
+        CheckedFacts::Expired => {
+            let message = "the order could not be confirmed in time".to_owned();
+            Some(rejection(RejectionCode::Expired, message))
+        }
+        CheckedFacts::Customer { address, stock } => {
             order.shipping_address.get_or_insert_with(|| address.clone());
             match stock {
-                None => {}
-                // Without a total it stays PENDING, and what is held goes back when it expires.
-                Some(Stock::Held(items)) if price(&mut order, items) => {
-                    order.status = OrderStatus::Processing;
+                None => None,
+                Some(Stock::Held(items)) => {
+                    // Without a total the order stays PENDING, and its stock is released when it expires.
+                    if price(&mut order, items) {
+                        order.status = OrderStatus::Processing;
+                    }
+                    None
                 }
-                Some(Stock::Held(_)) => {}
                 Some(Stock::Short { shortfalls, items }) => {
                     price(&mut order, items);
-                    reject(&mut order, |order| out_of_stock(order, shortfalls));
+                    Some(out_of_stock(&order, shortfalls))
                 }
-                Some(Stock::Unknown(product_ids)) => reject(&mut order, |_| unknown_products(product_ids)),
+                Some(Stock::Unknown(product_ids)) => {
+                    let names = product_ids.iter().map(ProductId::to_string);
+                    let message = format!("the catalogue doesn't have {}", listed(names, product_ids.len()));
+                    Some(rejection(RejectionCode::UnknownProduct, message))
+                }
             }
         }
+    };
+    if rejection.is_some() {
+        order.status = OrderStatus::Rejected;
+        order.rejection = rejection;
     }
     order
 }
 
-fn reject(order: &mut Order, why: impl FnOnce(&Order) -> Rejection) {
-    order.rejection = Some(why(order));
-    order.status = OrderStatus::Rejected;
-}
-
-/// Sets names, prices and the total, or nothing where a product is missing or the sum is out of range.
+/// Sets names, prices and the total, and returns true; changes nothing if a product is missing or the sum is out of
+/// range.
 fn price(order: &mut Order, items: &[ReservedItem]) -> bool {
     let by_product: HashMap<&ProductId, &ReservedItem> =
         items.iter().map(|item| (&item.product_id, item)).collect();
@@ -111,16 +121,6 @@ fn total(line_items: &[LineItem]) -> Option<Money> {
     Money::sum(currency, amounts)
 }
 
-fn unknown_customer(order: &Order) -> Rejection {
-    plain(RejectionCode::UnknownCustomer, format!("there is no customer {}", order.customer_id))
-}
-
-fn unknown_products(product_ids: &[ProductId]) -> Rejection {
-    let names = product_ids.iter().map(ProductId::to_string);
-    let message = format!("the catalogue doesn't have {}", listed(names, product_ids.len()));
-    plain(RejectionCode::UnknownProduct, message)
-}
-
 fn out_of_stock(order: &Order, shortfalls: &[Shortfall]) -> Rejection {
     let named = shortfalls.iter().map(|shortfall| {
         let line = order.line_items.iter().find(|line| line.product_id == shortfall.product_id);
@@ -132,7 +132,7 @@ fn out_of_stock(order: &Order, shortfalls: &[Shortfall]) -> Rejection {
     Rejection { code: RejectionCode::OutOfStock, message, shortfalls: shortfalls.to_vec() }
 }
 
-/// The first few of them, and how many more there are.
+/// Lists the first few names, and how many more there are.
 fn listed(names: impl Iterator<Item = String>, count: usize) -> String {
     let mut text = names.take(NAMED_PRODUCTS).collect::<Vec<_>>().join(", ");
     if count > NAMED_PRODUCTS {
@@ -141,7 +141,7 @@ fn listed(names: impl Iterator<Item = String>, count: usize) -> String {
     text
 }
 
-fn plain(code: RejectionCode, message: String) -> Rejection {
+fn rejection(code: RejectionCode, message: String) -> Rejection {
     Rejection { code, message, shortfalls: Vec::new() }
 }
 
@@ -183,12 +183,12 @@ mod tests {
         vec![reserved("PROD02", 1, 5000), reserved("PROD01", 2, 1450)]
     }
 
-    fn found(stock: Option<Stock>) -> Finding {
-        Finding::Customer { address: "1 Harbour Street".to_owned(), stock }
+    fn found(stock: Option<Stock>) -> CheckedFacts {
+        CheckedFacts::Customer { address: "1 Harbour Street".to_owned(), stock }
     }
 
-    fn placed(finding: &Finding) -> Order {
-        decide(placement(None).pending_order(1, now()), finding)
+    fn placed(facts: &CheckedFacts) -> Order {
+        decide(placement(None).pending_order(1, now()), facts)
     }
 
     #[test]
@@ -216,16 +216,16 @@ mod tests {
     #[test]
     fn what_can_not_be_known_rejects_it_without_prices() {
         let many = (1..=5).map(|n| product(&format!("P{n}"))).collect();
-        for (finding, code, message) in [
-            (Finding::UnknownCustomer, RejectionCode::UnknownCustomer, "there is no customer CUST01"),
+        for (facts, code, message) in [
+            (CheckedFacts::UnknownCustomer, RejectionCode::UnknownCustomer, "there is no customer CUST01"),
             (
                 found(Some(Stock::Unknown(many))),
                 RejectionCode::UnknownProduct,
                 "the catalogue doesn't have P1, P2, P3 and 2 more",
             ),
-            (Finding::Expired, RejectionCode::Expired, "the order could not be confirmed in time"),
+            (CheckedFacts::Expired, RejectionCode::Expired, "the order could not be confirmed in time"),
         ] {
-            let order = placed(&finding);
+            let order = placed(&facts);
             let rejection = order.rejection.unwrap();
             assert_eq!((order.status, rejection.code), (OrderStatus::Rejected, code));
             assert_eq!(rejection.message, message);
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn until_both_have_answered_it_is_pending() {
-        let nothing = placed(&Finding::Nothing);
+        let nothing = placed(&CheckedFacts::Nothing);
         assert_eq!((nothing.status, nothing.shipping_address), (OrderStatus::Pending, None));
         let customer = placed(&found(None));
         assert_eq!(customer.status, OrderStatus::Pending);

@@ -1,15 +1,15 @@
-//! The state table.
+//! The state table of orders.
 
 use schema::order::OrderStatus;
 
-/// What moving an order to a status comes to.
+/// The result of moving an order to a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
-    /// It moves.
+    /// The order moves.
     Applied,
-    /// It is there already, as it is when a message comes twice.
+    /// The order has the status already, as when a message is delivered twice.
     NoOp,
-    /// It may not move there.
+    /// The order may not move there.
     Refused,
 }
 
@@ -26,12 +26,12 @@ pub fn transition(from: OrderStatus, to: OrderStatus) -> Transition {
     }
 }
 
-/// Whether somebody may ask for this status. PROCESSING and REJECTED come of reserving stock, never of asking.
-pub fn may_be_asked_for(status: OrderStatus) -> bool {
+/// Whether a client may request this status. PROCESSING and REJECTED come of the checks alone.
+pub fn is_requestable(status: OrderStatus) -> bool {
     matches!(status, OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Cancelled)
 }
 
-/// Whether nothing about an order in this status changes any more, short of its deletion.
+/// Whether an order in this status never changes again, except by its deletion.
 pub fn is_final(status: OrderStatus) -> bool {
     OrderStatus::ALL.into_iter().all(|to| transition(status, to) != Transition::Applied)
 }
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn every_pair_of_statuses_is_in_the_table() {
-        // Rows are where an order stands, columns where it should go, both in the public schema's order.
+        // Rows are the current status, columns the target, both in the public schema's order.
         let table = [
             ("PENDING", "= + . . + +"),
             ("PROCESSING", ". = + . + ."),

@@ -1,27 +1,35 @@
-//! Events in the database: the history of each order, and the outbox.
+//! Order events in the database: the history of each order, and the outbox that the relay publishes.
 
 use std::collections::HashMap;
 
-use bus::message::{Headers, header};
+use async_trait::async_trait;
+use bus::events::event_message;
+use bus::message::{Headers, Message, header};
 use bus::trace;
 use schema::ids::OrderId;
+use schema::limits::HISTORY_MAX;
 use schema::order::Order;
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::HistoryEntry;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _};
-use store::StoreError;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+use serde::Serialize;
 use store::outbox::Outbox;
+use store::relay::{OutboxSource, Publication};
+use store::{Database, StoreError};
 use uuid::Uuid;
 
-use super::row::{from_json, number, read, timestamp, to_json};
+use super::query::{from_json, parse, to_u32};
 use crate::domain::Changed;
 use crate::tables::order_event;
 
-/// The tables that order events are numbered in.
+/// The tables that assign positions to order events.
 pub(crate) const EVENTS: Outbox = Outbox { events: "order_events", counter: "order_event_counter" };
 
-/// An event to be stored with the change that it tells of.
+/// An event to be stored with its change.
 #[derive(Debug, Clone)]
 pub(crate) struct NewEvent {
     pub(crate) id: Uuid,
@@ -31,25 +39,25 @@ pub(crate) struct NewEvent {
 }
 
 impl NewEvent {
-    /// Of a change made within the current span's trace.
+    /// Returns the event of a change made within the current span's trace.
     pub(crate) fn new(id: Uuid, changed: Changed, request_id: Option<Uuid>) -> Self {
-        Self { id, changed, request_id, traceparent: current_traceparent() }
-    }
-
-    /// That an order was stored.
-    pub(super) fn created(id: Uuid, order: Order, traceparent: Option<String>) -> Self {
-        let changed = Changed { order, kind: EventKind::Created, previous_status: None };
-        Self { id, changed, request_id: None, traceparent }
+        let mut message = Message { headers: Headers::new(), ..Message::default() };
+        trace::inject(&mut message.headers);
+        let traceparent = message.header_text(header::TRACEPARENT).map(str::to_owned);
+        Self { id, changed, request_id, traceparent }
     }
 
     pub(super) fn columns(&self) -> Result<order_event::ActiveModel, StoreError> {
         let Changed { order, kind, previous_status } = &self.changed;
+        let serde_json::Value::String(kind) = to_json(kind)? else {
+            return Err(StoreError::Data(format!("{kind:?} is not stored as a string")));
+        };
         Ok(order_event::ActiveModel {
             id: Set(self.id),
             order_id: Set(order.id.0),
             customer_id: Set(order.customer_id.to_string()),
             version: Set(order.version.into()),
-            kind: Set(kind_text(*kind)?),
+            kind: Set(kind),
             status: Set(order.status.to_string()),
             previous_status: Set(previous_status.map(|status| status.to_string())),
             occurred_at: Set(order.updated_at.to_utc()),
@@ -61,54 +69,93 @@ impl NewEvent {
     }
 }
 
-/// The event of a row that has been numbered.
-pub(crate) fn event_of_row(row: order_event::Model) -> Result<OrderEvent, StoreError> {
+/// Reads the outbox of orders.
+pub(crate) struct OrderEvents {
+    pub(crate) database: Database,
+}
+
+#[async_trait]
+impl OutboxSource for OrderEvents {
+    async fn unpublished(&self, limit: u64) -> Result<Vec<Publication>, StoreError> {
+        let rows = order_event::Entity::find()
+            .filter(order_event::Column::PublishedAt.is_null())
+            .filter(Expr::col(order_event::Column::Position).gt(0))
+            .order_by_asc(order_event::Column::Position)
+            .limit(limit)
+            .all(self.database.read())
+            .await?;
+        let publication = |row: order_event::Model| {
+            let (id, traceparent) = (row.id, row.traceparent.clone());
+            let event = event_from_row(row)?;
+            let (target, message) = event_message(id, &event, traceparent.as_deref());
+            Ok(Publication { position: event.position, target, message })
+        };
+        rows.into_iter().map(publication).collect()
+    }
+}
+
+/// Returns the event of a row that has a position.
+pub(crate) fn event_from_row(row: order_event::Model) -> Result<OrderEvent, StoreError> {
     let position = row.position.ok_or_else(|| StoreError::Data("an event has no position".to_owned()))?;
     Ok(OrderEvent {
         position,
-        kind: kind_of(row.kind)?,
+        kind: parse_kind(row.kind)?,
         order_id: OrderId(row.order_id),
-        customer_id: read(row.customer_id)?,
-        version: number(row.version)?,
-        previous_status: row.previous_status.map(read).transpose()?,
-        occurred_at: timestamp(row.occurred_at),
+        customer_id: parse(row.customer_id)?,
+        version: to_u32(row.version)?,
+        previous_status: row.previous_status.map(parse).transpose()?,
+        occurred_at: row.occurred_at.into(),
         order: from_json(row.payload)?,
     })
 }
 
-/// The order as an event left it.
-pub(crate) fn event_order(row: order_event::Model) -> Result<Order, StoreError> {
+/// Returns the order as the event left it.
+pub(super) fn order_from_row(row: order_event::Model) -> Result<Order, StoreError> {
     from_json(row.payload)
 }
 
-/// An event's columns in a history: order, kind, version, status, previous status and time.
-pub(crate) type HistoryRow = (Uuid, String, i64, String, Option<String>, chrono::DateTime<chrono::Utc>);
-
-/// The order that a row of its history is of, and the entry that it makes.
-pub(crate) fn history_entry(row: HistoryRow) -> Result<(Uuid, HistoryEntry), StoreError> {
-    let (order_id, kind, version, status, previous_status, occurred_at) = row;
-    let entry = HistoryEntry {
-        kind: kind_of(kind)?,
-        version: number(version)?,
-        status: read(status)?,
-        previous_status: previous_status.map(read).transpose()?,
-        occurred_at: timestamp(occurred_at),
-    };
-    Ok((order_id, entry))
-}
-
-fn kind_of(text: String) -> Result<EventKind, StoreError> {
-    from_json(text.into())
-}
-
-fn kind_text(kind: EventKind) -> Result<String, StoreError> {
-    match to_json(&kind)? {
-        serde_json::Value::String(text) => Ok(text),
-        other => Err(StoreError::Data(format!("{other} is no kind of event"))),
+/// Returns the changes of these orders, each order's oldest first.
+pub(crate) async fn history(
+    connection: &impl ConnectionTrait,
+    order_ids: Vec<Uuid>,
+) -> Result<HashMap<Uuid, Vec<HistoryEntry>>, StoreError> {
+    type Row = (Uuid, String, i64, String, Option<String>, chrono::DateTime<chrono::Utc>);
+    let mut entries: HashMap<Uuid, Vec<HistoryEntry>> = HashMap::new();
+    if order_ids.is_empty() {
+        return Ok(entries);
     }
+    let newest = i64::try_from(HISTORY_MAX).expect("it is a small number");
+    // Versions have no holes, so that they bound the number of entries too.
+    let rows: Vec<Row> = order_event::Entity::find()
+        .select_only()
+        .columns([
+            order_event::Column::OrderId,
+            order_event::Column::Kind,
+            order_event::Column::Version,
+            order_event::Column::Status,
+            order_event::Column::PreviousStatus,
+            order_event::Column::OccurredAt,
+        ])
+        .filter(order_event::Column::OrderId.is_in(order_ids))
+        .filter(order_event::Column::Version.lte(newest))
+        .order_by_asc(order_event::Column::OrderId)
+        .order_by_asc(order_event::Column::Version)
+        .into_tuple()
+        .all(connection)
+        .await?;
+    for (order_id, kind, version, status, previous_status, occurred_at) in rows {
+        entries.entry(order_id).or_default().push(HistoryEntry {
+            kind: parse_kind(kind)?,
+            version: to_u32(version)?,
+            status: parse(status)?,
+            previous_status: previous_status.map(parse).transpose()?,
+            occurred_at: occurred_at.into(),
+        });
+    }
+    Ok(entries)
 }
 
-/// The traces that these orders were placed in, as far as they have one.
+/// Returns the traces that these orders were placed in, as far as they have one.
 pub(crate) async fn traceparents(
     connection: &impl ConnectionTrait,
     ids: impl IntoIterator<Item = OrderId>,
@@ -128,9 +175,10 @@ pub(crate) async fn traceparents(
     Ok(found.into_iter().filter_map(|(id, traceparent)| Some((OrderId(id), traceparent?))).collect())
 }
 
-/// The trace that the current span belongs to, as a header says it.
-fn current_traceparent() -> Option<String> {
-    let mut message = bus::message::Message { headers: Headers::new(), ..Default::default() };
-    trace::inject(&mut message.headers);
-    message.header_text(header::TRACEPARENT).map(str::to_owned)
+fn parse_kind(text: String) -> Result<EventKind, StoreError> {
+    from_json(text.into())
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<serde_json::Value, StoreError> {
+    serde_json::to_value(value).map_err(|error| StoreError::Data(error.to_string()))
 }

@@ -1,17 +1,14 @@
-//! Orders in the database: reading them, and saving what was decided together with its event.
+//! Orders in the database: reading them, and storing each change together with its event.
 
-mod answering;
 mod events;
-mod fencing;
-mod keeping;
-mod reading;
-mod row;
-mod saving;
+mod idempotency;
+mod insert;
+mod query;
+mod update;
 
-pub(crate) use answering::{FirstAnswer, first_answer, forget, remember};
-pub(crate) use events::{EVENTS, NewEvent, event_of_row, history_entry, traceparents};
-pub(crate) use fencing::fence;
-pub(crate) use keeping::{NewOrder, keep};
-pub(crate) use reading::{find, lock, readable, with_lines};
-pub(crate) use row::{Stored, read};
-pub(crate) use saving::{save, save_all};
+pub(crate) use events::{EVENTS, NewEvent, OrderEvents, event_from_row, history, traceparents};
+pub use idempotency::delete_old_responses;
+pub(crate) use idempotency::{keep_cleaning_up, store_response, stored_response};
+pub(crate) use insert::{NewOrder, insert};
+pub(crate) use query::{OrderRow, find, lock, parse, readable, with_lines};
+pub(crate) use update::{update, update_all};

@@ -9,11 +9,10 @@ use store::failpoint::Failpoint;
 use store::{StoreError, advisory_lock, retrying};
 
 use crate::context::Context;
+use crate::domain::Decision;
 use crate::domain::change::{cancel, delete, update};
-use crate::domain::{Changed, Decision};
-use crate::orders::{FirstAnswer, NewEvent, first_answer, lock, remember, save};
+use crate::orders::{self, NewEvent, lock, store_response, stored_response};
 
-/// Which change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Update,
@@ -21,22 +20,22 @@ pub(super) enum Kind {
     Delete,
 }
 
-/// Each order after its change, or why it was refused. They are made one after the other.
+/// Makes the changes one after the other, and returns each order after its change, or why it was refused.
 pub(super) async fn change(
     context: &Context,
     kind: Kind,
     changes: Vec<Change>,
 ) -> Result<Vec<DomainResult<Order>>, StoreError> {
-    let mut outcomes = Vec::with_capacity(changes.len());
+    let mut results = Vec::with_capacity(changes.len());
     for change in &changes {
         let invalid = if kind == Kind::Update { change.changes.validate() } else { Vec::new() };
         let result = match invalid.into_iter().next() {
             Some(error) => Err(error),
             None => retrying(|| change_one(context, kind, change)).await?,
         };
-        outcomes.push(result.into());
+        results.push(result.into());
     }
-    Ok(outcomes)
+    Ok(results)
 }
 
 async fn change_one(
@@ -45,28 +44,38 @@ async fn change_one(
     change: &Change,
 ) -> Result<Result<Order, DomainError>, StoreError> {
     let transaction = context.database.begin().await?;
-    // Where there is no order yet there is no row to lock: copies of one request go one after the other all the same.
+    // Repeats of one request wait for one another, also while there is no order and so no row to lock.
     advisory_lock(&transaction, change.request_id.as_u128()).await?;
-    let stored = lock(&transaction, change.order_id).await?.filter(|stored| !stored.is_fence());
-    if stored.as_ref().is_some_and(|stored| !change.owner.includes(&stored.order.customer_id)) {
+    let row = lock(&transaction, change.order_id).await?.filter(|row| !row.is_fence());
+    if row.as_ref().is_some_and(|row| !change.owner.includes(&row.order.customer_id)) {
         return Ok(Err(not_found()));
     }
-    // A repeat gets the first answer, also when the order has moved on, come about or been deleted since.
-    if let Some(first) = first_answer(&transaction, change.request_id).await? {
-        return Ok(answer_again(first, change));
+    // A repeat gets the first response, also if the order has changed, been created or been deleted since.
+    if let Some(stored) = stored_response(&transaction, change.request_id).await? {
+        if stored.order_id == change.order_id {
+            return Ok(stored.result);
+        }
+        let message = "this request id was used for another order";
+        return Ok(Err(DomainError::new(DomainErrorCode::InvalidInput, message)));
     }
     let now = context.clock.now();
-    let Some(stored) = stored.filter(|stored| !stored.deleted) else {
-        return answer_unchanged(transaction, change, Err(not_found()), now).await;
+    let Some(row) = row.filter(|row| !row.deleted) else {
+        return respond_unchanged(transaction, change, Err(not_found()), now).await;
     };
-    match decide(kind, &stored.order, change, now) {
-        Decision::NoOp => answer_unchanged(transaction, change, Ok(stored.order), now).await,
-        Decision::Refused(refusal) => answer_unchanged(transaction, change, Err(refusal), now).await,
+    let (order, expected_version) = (&row.order, change.expected_version);
+    let decision = match kind {
+        Kind::Update => update(order, &change.changes, expected_version, now),
+        Kind::Cancel => cancel(order, expected_version, now),
+        Kind::Delete => delete(order, expected_version, now),
+    };
+    match decision {
+        Decision::NoOp => respond_unchanged(transaction, change, Ok(row.order), now).await,
+        Decision::Refused(refusal) => respond_unchanged(transaction, change, Err(refusal), now).await,
         Decision::Applied(changed) => {
             let order = changed.order.clone();
-            let event = NewEvent::new(context.ids.fresh(), Changed::clone(&changed), Some(change.request_id));
-            if !save(&transaction, &stored, &event).await? {
-                return Err(StoreError::Contention("a locked order moved on".to_owned()));
+            let event = NewEvent::new(context.ids.fresh(), *changed, Some(change.request_id));
+            if !orders::update(&transaction, &row, &event).await? {
+                return Err(StoreError::Contention("a locked order has changed".to_owned()));
             }
             transaction.commit().await?;
             context.committed.notify_one();
@@ -76,35 +85,17 @@ async fn change_one(
     }
 }
 
-/// Remembers the answer to a request that changed nothing, and gives it.
-async fn answer_unchanged(
+/// Stores and returns the response to a request that changed nothing.
+async fn respond_unchanged(
     transaction: DatabaseTransaction,
     change: &Change,
-    answer: Result<Order, DomainError>,
+    response: Result<Order, DomainError>,
     now: Timestamp,
 ) -> Result<Result<Order, DomainError>, StoreError> {
-    let remembered = answer.as_ref().map(|order| order.version);
-    remember(&transaction, change.request_id, change.order_id, remembered, now).await?;
+    let stored = response.as_ref().map(|order| order.version);
+    store_response(&transaction, change.request_id, change.order_id, stored, now).await?;
     transaction.commit().await?;
-    Ok(answer)
-}
-
-fn decide(kind: Kind, order: &Order, change: &Change, now: Timestamp) -> Decision {
-    match kind {
-        Kind::Update => update(order, &change.changes, change.expected_version, now),
-        Kind::Cancel => cancel(order, change.expected_version, now),
-        Kind::Delete => delete(order, change.expected_version, now),
-    }
-}
-
-fn answer_again(first: FirstAnswer, change: &Change) -> Result<Order, DomainError> {
-    if first.order_id != change.order_id {
-        return Err(DomainError::new(
-            DomainErrorCode::InvalidInput,
-            "this request id was used for another order",
-        ));
-    }
-    first.result
+    Ok(response)
 }
 
 fn not_found() -> DomainError {

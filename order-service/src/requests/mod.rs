@@ -1,10 +1,8 @@
-//! The requests to order-service: each takes a list and answers a list in the same order.
+//! The requests to order-service. Each takes a list, and answers with a list in the same order.
 
 mod audit;
 mod change;
-mod get;
-mod history;
-mod list;
+mod read;
 mod replay;
 mod settle;
 
@@ -21,16 +19,16 @@ use serde_json::value::RawValue;
 use crate::context::Context;
 use change::Kind;
 
-/// Items of a request that asks for hundreds of orders or events in each: together they still fit one message.
+/// Items of a request whose answer has hundreds of orders or events for each: together they still fit one message.
 const LONG_ANSWERS_MAX: usize = 3;
 
-/// Answers the requests. Nothing beyond an asker's reach is told, not even that it exists.
+/// Handles the requests. An order outside of a request's scope is answered like one that does not exist.
 pub struct OrderRequests {
     context: Context,
 }
 
 impl OrderRequests {
-    /// With what it takes.
+    /// Returns a handler over `context`.
     pub fn new(context: Context) -> Self {
         Self { context }
     }
@@ -42,12 +40,12 @@ impl RequestHandler for OrderRequests {
         let context = &self.context;
         let changes = || envelope.items(REQUEST_MAX_ITEMS);
         match envelope.pattern.as_str() {
-            ORDER_GET => respond(&get::get(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_LIST => respond(&list::list(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_GET => respond(&read::get(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_LIST => respond(&read::list(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
             ORDER_UPDATE => respond(&change::change(context, Kind::Update, changes()?).await?),
             ORDER_CANCEL => respond(&change::change(context, Kind::Cancel, changes()?).await?),
             ORDER_DELETE => respond(&change::change(context, Kind::Delete, changes()?).await?),
-            ORDER_HISTORY => respond(&history::history(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
+            ORDER_HISTORY => respond(&read::history(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
             ORDER_REPLAY => respond(&replay::replay(context, envelope.items(LONG_ANSWERS_MAX)?).await?),
             ORDER_SETTLE => respond(&settle::settle(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
             ORDER_AUDIT => respond(&audit::audit(context, envelope.items(LONG_ANSWERS_MAX)?).await?),

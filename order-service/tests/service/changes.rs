@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use order_service::idempotency_cleanup::delete_old_responses;
+use order_service::delete_old_responses;
 use schema::domain_error::DomainErrorCode;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;

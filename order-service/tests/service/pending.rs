@@ -134,7 +134,7 @@ async fn while_a_service_is_away_that_is_said(shop: Shop) {
     pending_order(&shop).await;
     shop.place(placement("CUST02", &[("MUG", 1)])).await.unwrap();
     shop.backends.state().customers = Mood::Away;
-    assert_eq!(shop.retry().await, Retried::Away);
+    assert_eq!(shop.retry().await, Retried::Unavailable);
 }
 
 async fn what_waits_for_a_service_is_tried_as_soon_as_it_is_back(shop: Shop) {
@@ -143,13 +143,13 @@ async fn what_waits_for_a_service_is_tried_as_soon_as_it_is_back(shop: Shop) {
         shop.order(&[("MUG", 1)]).await;
     }
     let retrying = shop.retrying();
-    assert_eq!(retrying.tick().await.unwrap(), Retried::Away);
+    assert_eq!(retrying.tick().await.unwrap(), Retried::Unavailable);
     let writer = shop.context.database.write();
     writer.execute_unprepared("UPDATE orders SET next_try_at = pending_since").await.unwrap();
     let due = "orders WHERE status = 'PENDING' AND next_try_at = pending_since";
 
     for _ in 0..3 {
-        assert_eq!(retrying.tick().await.unwrap(), Retried::Away);
+        assert_eq!(retrying.tick().await.unwrap(), Retried::Unavailable);
     }
     assert_eq!(shop.count(due).await, 15, "a few at a time find out, and the others are not put off");
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use order_service::idempotency_cleanup::delete_old_responses;
+use order_service::delete_old_responses;
 use order_service::queue_metrics;
 use order_service::service::relay;
 use schema::cursor::{OrderCursor, UpdateCursor};
@@ -50,7 +50,7 @@ async fn everything_that_is_asked_of_a_full_database_uses_an_index() {
     let asked = Arc::new(Mutex::new(Vec::<Statement>::new()));
     let hearing = asked.clone();
     shop.context.database =
-        shop.context.database.observed_by(move |statement| hearing.lock().unwrap().push(statement.clone()));
+        shop.context.database.with_observer(move |statement| hearing.lock().unwrap().push(statement.clone()));
 
     ask_for_everything(&shop).await;
 

@@ -55,24 +55,21 @@ async fn both_names_of_the_scheme_are_understood() {
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_waited_for_and_named() {
-    let url = format!("postgres://nobody@127.0.0.1:{}/none", testkit::free_port());
+    let url = format!("postgres://stranger@127.0.0.1:{}/none", testkit::free_port());
     let connected = Database::connect_within(&url, Arc::new(SystemClock), Duration::from_millis(100)).await;
     assert!(matches!(connected.err(), Some(StoreError::Unavailable(_))));
 }
 
 #[tokio::test]
-async fn whoever_refuses_is_quoted() {
+async fn the_server_that_refuses_is_quoted() {
     let url = testkit::postgres_database().await;
     let (server, name) = url.rsplit_once('/').unwrap();
     let (_, address) = server.rsplit_once('@').unwrap();
     let refused_by = format!("127.0.0.1:{}", testkit::free_port());
     for (url, words) in [
-        (
-            format!("{server}/{name}_of_nobody"),
-            format!("database \"{name}_of_nobody\" does not exist (3D000)"),
-        ),
-        (format!("postgres://nobody@{address}/{name}"), "role \"nobody\" does not exist".to_owned()),
-        (format!("postgres://nobody@{refused_by}/none"), "Connection refused".to_owned()),
+        (format!("{server}/{name}_of_none"), format!("database \"{name}_of_none\" does not exist (3D000)")),
+        (format!("postgres://stranger@{address}/{name}"), "role \"stranger\" does not exist".to_owned()),
+        (format!("postgres://stranger@{refused_by}/none"), "Connection refused".to_owned()),
     ] {
         let error = Database::connect(&url, Arc::new(SystemClock)).await.err().unwrap();
         let StoreError::Unavailable(reason) = &error else { panic!("{error:?}") };

@@ -33,7 +33,7 @@ async fn a_lease_that_is_not_renewed_is_taken_over(bank: Bank) {
         second.hold().await.unwrap()
     })
     .await;
-    assert!(!first.hold().await.unwrap(), "who was away finds somebody else");
+    assert!(!first.hold().await.unwrap(), "the copy that was away finds the lease taken");
 }
 
 async fn a_lease_that_is_renewed_is_kept(bank: Bank) {

@@ -4,47 +4,46 @@ use schema::inventory_messages::{ReservationState, Reserve, Reserved, ReservedIt
 use schema::order::Shortfall;
 use schema::order_messages::Item;
 
-use super::book::Book;
-use super::rows::{Line, Reservation, StockedProduct};
+use super::{Line, Reservation, UnitOfWork};
 
-/// What an order's row says to somebody who asks for stock for it.
-enum Standing {
+/// What to do about a request to reserve, by the order's row.
+enum Action {
     /// Nothing is held: decide.
-    Open,
-    /// A lesser attempt holds stock: give that back and decide.
-    Superseded,
+    Decide,
+    /// A lesser attempt holds stock: release it, then decide.
+    Supersede,
     /// Answer without deciding.
-    Answered(Reserved),
+    Answer(Reserved),
 }
 
-impl Book {
+impl UnitOfWork {
     /// Holds stock for one order: everything or nothing, once per order and attempt.
     ///
-    /// Asked again with the same attempt and fingerprint it answers the same. A greater attempt supersedes a hold
-    /// that no order is known to stand on; a lesser one, and any for an order whose stock is settled, meets a closed
-    /// row. A refusal leaves no row behind.
+    /// A repeat with the same attempt and fingerprint gets the same answer. A greater attempt supersedes a hold that is
+    /// not confirmed. A lesser attempt, and any attempt for an order whose stock is settled, is answered as closed. A
+    /// refusal leaves no row behind.
     pub fn reserve(&mut self, request: &Reserve) -> Reserved {
-        match standing(self.reservation(request.order_id), request) {
-            Standing::Answered(answer) => return answer,
-            Standing::Superseded => self.release(request.order_id, ReservationState::Void),
-            Standing::Open => {}
+        match action(self.reservation(request.order_id), request) {
+            Action::Answer(answer) => return answer,
+            Action::Supersede => self.release(request.order_id, ReservationState::Void),
+            Action::Decide => {}
         }
-        let lines = match self.decide(&request.items) {
+        let lines = match self.price(&request.items) {
             Ok(lines) => lines,
             Err(refusal) => return refusal,
         };
         let items = lines.iter().map(Line::to_item).collect();
-        self.hold_lines(request.order_id, lines);
+        self.hold(request.order_id, lines);
         let now = self.now;
         let reservation = self.reservation_mut(request.order_id);
         reservation.fingerprint.clone_from(&request.fingerprint);
         reservation.attempt = request.attempt;
-        reservation.heard_at = now;
+        reservation.reported_at = now;
         Reserved::Reserved { items }
     }
 
-    /// The priced lines where all of them can be had now, the refusal otherwise.
-    pub(super) fn decide(&self, items: &[Item]) -> Result<Vec<Line>, Reserved> {
+    /// Returns the priced lines if all of them are available now, the refusal otherwise.
+    pub(super) fn price(&self, items: &[Item]) -> Result<Vec<Line>, Reserved> {
         let mut lines = Vec::with_capacity(items.len());
         let (mut unknown, mut shortfalls) = (Vec::new(), Vec::new());
         for Item { product_id, quantity } in items {
@@ -76,7 +75,7 @@ impl Book {
     }
 }
 
-fn suffices(product: &StockedProduct, quantity: u32) -> bool {
+fn suffices(product: &super::StockedProduct, quantity: u32) -> bool {
     #[cfg(debug_assertions)]
     if service_kit::fault_injection::is_disabled(service_kit::fault_injection::Safeguard::Stock) {
         return true;
@@ -84,23 +83,21 @@ fn suffices(product: &StockedProduct, quantity: u32) -> bool {
     product.available() >= quantity
 }
 
-fn standing(reservation: Option<&Reservation>, request: &Reserve) -> Standing {
-    let Some(reservation) = reservation else { return Standing::Open };
+fn action(reservation: Option<&Reservation>, request: &Reserve) -> Action {
+    let Some(reservation) = reservation else { return Action::Decide };
     let attempt = request.attempt.cmp(&reservation.attempt);
     match (reservation.state, attempt) {
-        // The attempt that was voided must not come back: order-service has promised that no order comes of it.
-        (ReservationState::Void, Ordering::Greater) => Standing::Open,
-        (ReservationState::Held, Ordering::Greater) if !reservation.confirmed => Standing::Superseded,
+        // A voided attempt must not be held again: order-service has promised that no order comes of it.
+        (ReservationState::Void, Ordering::Greater) => Action::Decide,
+        (ReservationState::Held, Ordering::Greater) if !reservation.confirmed => Action::Supersede,
         (ReservationState::Held, Ordering::Equal) if reservation.fingerprint == request.fingerprint => {
-            Standing::Answered(Reserved::Reserved { items: in_order_of(&request.items, &reservation.lines) })
+            // In the order of the request, like the first answer; the database has another one.
+            let lines = &reservation.lines;
+            let line = |item: &Item| lines.iter().find(|line| line.product_id == item.product_id);
+            let items: Vec<ReservedItem> = request.items.iter().filter_map(line).map(Line::to_item).collect();
+            Action::Answer(Reserved::Reserved { items })
         }
-        (ReservationState::Held, Ordering::Equal) => Standing::Answered(Reserved::Conflict),
-        _ => Standing::Answered(Reserved::Closed),
+        (ReservationState::Held, Ordering::Equal) => Action::Answer(Reserved::Conflict),
+        _ => Action::Answer(Reserved::Closed),
     }
-}
-
-/// The lines as they were first answered: in the order asked, whatever the database's.
-fn in_order_of(items: &[Item], lines: &[Line]) -> Vec<ReservedItem> {
-    let line = |item: &Item| lines.iter().find(|line| line.product_id == item.product_id).map(Line::to_item);
-    items.iter().filter_map(line).collect()
 }

@@ -4,16 +4,15 @@ use schema::limits::validate_text;
 use schema::money::Currency;
 use schema::product::Product;
 
-use super::book::Book;
-use super::rows::{Cause, MovementKind, Row, StockedProduct};
+use super::{Cause, MovementKind, Row, StockedProduct, UnitOfWork};
 
-/// Units on hand that one product may have: what the public API's integers hold.
+/// Units on hand that one product may have: the public API's integers hold no more.
 const ON_HAND_MAX: i64 = i32::MAX as i64;
-/// Characters of an adjustment's reason.
+/// Characters of the reason for an adjustment.
 const REASON_MAX_CHARS: usize = 200;
 
-impl Book {
-    /// Brings stock in or writes it off, once per adjustment id; never below what is held for orders.
+impl UnitOfWork {
+    /// Adds or writes off stock, once per adjustment id; never below what is held for orders.
     pub fn adjust(&mut self, adjust: &Adjust) -> Result<Product, DomainError> {
         if let Some(message) = validate_text(&adjust.reason, REASON_MAX_CHARS, false) {
             return Err(DomainError::at(
@@ -49,7 +48,7 @@ impl Book {
         Ok(self.products[&adjust.product_id].value.to_product())
     }
 
-    /// Puts a product into the catalogue, without stock, or changes its name, description and price.
+    /// Inserts a product without stock, or changes its name, description and price.
     pub fn put(&mut self, put: &PutProduct, currency: Currency) -> Result<Product, DomainError> {
         if let Some(refusal) = put.validate() {
             return Err(refusal);

@@ -1,0 +1,124 @@
+//! Handles the messages of the bus: requests, and order events.
+
+use async_trait::async_trait;
+use bus::consumer::{Disposition, Job, MessageHandler};
+use bus::events::read_event;
+use bus::failure::{Failure, FailureCode};
+use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
+use schema::domain_error::DomainResult;
+use schema::ids::ProductId;
+use schema::inventory_messages::{Adjust, ListProducts, PutProduct, Reserve, StockAudit};
+use schema::limits::{ORDER_MAX_ITEMS, QUANTITY_MAX, REQUEST_MAX_ITEMS};
+use schema::pattern;
+use serde_json::value::RawValue;
+use store::StoreError;
+
+use crate::inventory::Inventory;
+use crate::stock::ReportedState;
+
+/// Pages of one list or audit request.
+const PAGES_MAX: usize = 10;
+
+#[async_trait]
+impl RequestHandler for Inventory {
+    async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
+        let envelope = &request.envelope;
+        match envelope.pattern.as_str() {
+            pattern::INVENTORY_GET => {
+                let ids: Vec<ProductId> = envelope.items(REQUEST_MAX_ITEMS)?;
+                respond(&self.get(&ids).await?)
+            }
+            pattern::INVENTORY_LIST => {
+                let lists: Vec<ListProducts> = envelope.items(PAGES_MAX)?;
+                let mut pages = Vec::with_capacity(lists.len());
+                for list in &lists {
+                    pages.push(DomainResult::from(self.list(list).await?));
+                }
+                respond(&pages)
+            }
+            pattern::INVENTORY_RESERVE => {
+                let reserves: Vec<Reserve> = envelope.items(REQUEST_MAX_ITEMS)?;
+                reserves.iter().try_for_each(check_reserve)?;
+                respond(&self.reserve(&reserves).await?)
+            }
+            pattern::INVENTORY_ADJUST => {
+                let adjusts: Vec<Adjust> = envelope.items(REQUEST_MAX_ITEMS)?;
+                let results = self.adjust(&adjusts).await?;
+                respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
+            }
+            pattern::INVENTORY_PUT => {
+                let puts: Vec<PutProduct> = envelope.items(REQUEST_MAX_ITEMS)?;
+                let results = self.put(&puts).await?;
+                respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
+            }
+            pattern::INVENTORY_AUDIT => {
+                let audits: Vec<StockAudit> = envelope.items(PAGES_MAX)?;
+                let mut audited = Vec::with_capacity(audits.len());
+                for audit in &audits {
+                    audited.push(self.audit(audit).await?);
+                }
+                respond(&audited)
+            }
+            other => Err(no_handler(other)),
+        }
+    }
+}
+
+/// Checks what order-service has checked before it asks: here it keeps sums within bounds.
+fn check_reserve(reserve: &Reserve) -> Result<(), Failure> {
+    let mut products: Vec<&ProductId> = reserve.items.iter().map(|item| &item.product_id).collect();
+    products.sort();
+    products.dedup();
+    let quantities = reserve.items.iter().all(|item| (1..=QUANTITY_MAX).contains(&item.quantity));
+    let valid = quantities
+        && products.len() == reserve.items.len()
+        && (1..=ORDER_MAX_ITEMS).contains(&reserve.items.len());
+    if valid {
+        return Ok(());
+    }
+    let message = format!("the items of order {} are not valid", reserve.order_id);
+    Err(Failure::new(FailureCode::BadRequest, message))
+}
+
+#[async_trait]
+impl MessageHandler for Inventory {
+    /// Applies a batch of events in one transaction. If that fails for the data of one, they are applied one by one, so
+    /// that only the bad one is retried and becomes a dead letter in the end.
+    async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
+        let state = |job: &Job| read_event(&job.message).map(|event| ReportedState::from(&event));
+        let read: Vec<Result<ReportedState, Failure>> = batch.iter().map(state).collect();
+        let states: Vec<ReportedState> =
+            read.iter().filter_map(|state| state.as_ref().ok().cloned()).collect();
+        let mut dispositions = self.apply(&states).await.into_iter();
+        let disposition = |state: Result<ReportedState, Failure>| match state {
+            Err(failure) => Some(Disposition::Dead(failure)),
+            Ok(_) => dispositions.next(),
+        };
+        read.into_iter().filter_map(disposition).collect()
+    }
+}
+
+impl Inventory {
+    async fn apply(&self, states: &[ReportedState]) -> Vec<Disposition> {
+        match self.reconcile(states).await {
+            Ok(_) => states.iter().map(|_| Disposition::Done(None)).collect(),
+            Err(error) if error.is_transient() || states.len() == 1 => {
+                states.iter().map(|_| failed(&error)).collect()
+            }
+            Err(_) => {
+                let mut dispositions = Vec::with_capacity(states.len());
+                for state in states {
+                    let applied = self.reconcile(std::slice::from_ref(state)).await;
+                    dispositions
+                        .push(applied.map_or_else(|error| failed(&error), |_| Disposition::Done(None)));
+                }
+                dispositions
+            }
+        }
+    }
+}
+
+fn failed(error: &StoreError) -> Disposition {
+    let failure = error.clone().into();
+    if error.is_transient() { Disposition::RetryInPlace(failure) } else { Disposition::Retry(failure) }
+}

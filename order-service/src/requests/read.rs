@@ -1,0 +1,138 @@
+//! `order.get`, `order.list` and `order.history`. Lists are pages by keyset, newest first: stable while orders are added.
+
+use std::collections::{HashMap, HashSet};
+
+use schema::cursor::OrderCursor;
+use schema::domain_error::DomainResult;
+use schema::ids::CustomerId;
+use schema::order::{Order, OrderStatus};
+use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef, OrderScope};
+use schema::page::PageBounds;
+use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, Order as Direction, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Select,
+};
+use store::StoreError;
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::orders::{self, EVENTS, find, parse, readable, with_lines};
+use crate::tables::order;
+
+/// Returns each order, or `None` if its scope has none of that id.
+pub(super) async fn get(context: &Context, refs: Vec<OrderRef>) -> Result<Vec<Option<Order>>, StoreError> {
+    let rows = find(context.database.read(), refs.iter().map(|order| order.order_id)).await?;
+    let readable = |asked: &OrderRef| {
+        let row = rows.get(&asked.order_id)?;
+        let readable = !row.deleted && !row.is_fence() && asked.owner.includes(&row.order.customer_id);
+        readable.then(|| row.order.clone())
+    };
+    Ok(refs.iter().map(readable).collect())
+}
+
+/// Returns each order's changes, oldest first; none if its scope has no order of that id.
+pub(super) async fn history(
+    context: &Context,
+    refs: Vec<OrderRef>,
+) -> Result<Vec<Vec<HistoryEntry>>, StoreError> {
+    EVENTS.assign_positions(&context.database).await?;
+    let connection = context.database.read();
+    let rows: Vec<(Uuid, String)> = order::Entity::find()
+        .select_only()
+        .columns([order::Column::Id, order::Column::CustomerId])
+        .filter(readable())
+        .filter(order::Column::Id.is_in(refs.iter().map(|order| order.order_id.0)))
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let mut customers: HashMap<Uuid, CustomerId> = HashMap::new();
+    for (id, customer_id) in rows {
+        customers.insert(id, parse(customer_id)?);
+    }
+    let in_scope = |asked: &&OrderRef| {
+        customers.get(&asked.order_id.0).is_some_and(|customer_id| asked.owner.includes(customer_id))
+    };
+    let ids = refs.iter().filter(in_scope).map(|asked| asked.order_id.0).collect();
+    let entries = orders::history(connection, ids).await?;
+    let entries_of = |asked: &OrderRef| match in_scope(&asked) {
+        true => entries.get(&asked.order_id.0).cloned().unwrap_or_default(),
+        false => Vec::new(),
+    };
+    Ok(refs.iter().map(entries_of).collect())
+}
+
+/// Returns a page for each request, or a refusal of its size or cursors.
+pub(super) async fn list(
+    context: &Context,
+    requests: Vec<ListOrders>,
+) -> Result<Vec<DomainResult<OrderPage>>, StoreError> {
+    let mut pages = Vec::with_capacity(requests.len());
+    for request in requests {
+        pages.push(match request.bounds() {
+            Ok(bounds) => DomainResult::Done(page(context, &request, &bounds).await?),
+            Err(refused) => DomainResult::Refused { refused },
+        });
+    }
+    Ok(pages)
+}
+
+async fn page(
+    context: &Context,
+    request: &ListOrders,
+    bounds: &PageBounds<OrderCursor>,
+) -> Result<OrderPage, StoreError> {
+    let connection = context.database.read();
+    let mut rows = Vec::new();
+    // One bounded read of an index for each status: however rare a status is, no other orders are scanned for it.
+    for select in by_status(request.statuses.as_deref(), &select(request, bounds)) {
+        rows.extend(select.all(connection).await?);
+    }
+    rows.sort_by_key(|row| (row.created_at, row.id));
+    if bounds.reads_forwards() {
+        rows.reverse();
+    }
+    rows.truncate(usize::try_from(bounds.limit()).expect("a page is bounded"));
+    let page = bounds.cut(rows);
+    let orders: Vec<Order> =
+        with_lines(connection, page.rows).await?.into_iter().map(|row| row.order).collect();
+    Ok(OrderPage { orders, has_next_page: page.has_next_page, has_previous_page: page.has_previous_page })
+}
+
+fn select(request: &ListOrders, bounds: &PageBounds<OrderCursor>) -> Select<order::Entity> {
+    let direction = if bounds.reads_forwards() { Direction::Desc } else { Direction::Asc };
+    let mut select = order::Entity::find()
+        .filter(readable())
+        .order_by(order::Column::CreatedAt, direction.clone())
+        .order_by(order::Column::Id, direction)
+        .limit(bounds.limit());
+    if let OrderScope::Customer { customer_id } = &request.owner {
+        select = select.filter(order::Column::CustomerId.eq(customer_id.as_str()));
+    }
+    let key = || {
+        Expr::tuple([
+            Expr::col((order::Entity, order::Column::CreatedAt)),
+            Expr::col((order::Entity, order::Column::Id)),
+        ])
+    };
+    if let Some(after) = &bounds.after {
+        select = select.filter(key().lt(cursor_key(after)));
+    }
+    if let Some(before) = &bounds.before {
+        select = select.filter(key().gt(cursor_key(before)));
+    }
+    select
+}
+
+fn cursor_key(cursor: &OrderCursor) -> SimpleExpr {
+    Expr::tuple([Expr::val(cursor.created_at.to_utc()), Expr::val(cursor.order_id.0)])
+}
+
+fn by_status(statuses: Option<&[OrderStatus]>, select: &Select<order::Entity>) -> Vec<Select<order::Entity>> {
+    let distinct: HashSet<OrderStatus> = statuses.unwrap_or(&OrderStatus::ALL).iter().copied().collect();
+    if distinct.len() == OrderStatus::ALL.len() {
+        return vec![select.clone()];
+    }
+    let with_status = |status: OrderStatus| select.clone().filter(order::Column::Status.eq(status.as_str()));
+    distinct.into_iter().map(with_status).collect()
+}
