@@ -1,4 +1,4 @@
-//! A circuit breaker per service: while it doesn't answer, askers are told so at once.
+//! A circuit breaker per service: while the service doesn't answer, requests fail at once.
 
 use metrics::Gauge;
 use std::sync::Mutex;
@@ -9,19 +9,12 @@ const FAILURES_TO_OPEN: u32 = 5;
 /// How long the breaker stays open before one request probes the service.
 const PROBE_AFTER: Duration = Duration::from_secs(1);
 
-/// Opens after [`FAILURES_TO_OPEN`] unanswered requests in a row; lets one probe through a second, and
-/// closes when one is answered.
+/// Opens after [`FAILURES_TO_OPEN`] unanswered requests in a row, then admits one probe per [`PROBE_AFTER`], and closes once
+/// a request is answered.
 #[derive(Debug)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     state: Mutex<State>,
     open: Gauge,
-}
-
-/// One that nobody looks at.
-impl Default for Breaker {
-    fn default() -> Self {
-        Self::shown_by(Gauge::noop())
-    }
 }
 
 #[derive(Debug, Default)]
@@ -31,31 +24,26 @@ struct State {
 }
 
 impl Breaker {
-    /// A closed one. `open` is 1 while it is open, and 0 otherwise.
-    pub fn shown_by(open: Gauge) -> Self {
+    /// A closed breaker. The gauge is 1 while the breaker is open, and 0 otherwise.
+    pub(crate) fn new(open: Gauge) -> Self {
         open.set(0.0);
         Self { state: Mutex::default(), open }
     }
 
-    /// Whether a request may be sent now. While open, says yes to one asker per probe interval.
-    pub fn admits(&self) -> bool {
+    /// Whether a request may be sent now. While open, admits one request per probe interval.
+    pub(crate) fn admits(&self) -> bool {
         self.admits_at(Instant::now())
     }
 
-    /// An answer came, whatever it said.
-    pub fn answered(&self) {
+    /// Records a reply, whether a response or a failure.
+    pub(crate) fn answered(&self) {
         *self.locked() = State::default();
         self.open.set(0.0);
     }
 
-    /// No answer came in time.
-    pub fn unanswered(&self) {
+    /// Records that no reply came in time.
+    pub(crate) fn unanswered(&self) {
         self.unanswered_at(Instant::now());
-    }
-
-    /// Whether it is open.
-    pub fn is_open(&self) -> bool {
-        self.locked().probe_at.is_some()
     }
 
     fn admits_at(&self, now: Instant) -> bool {
@@ -90,7 +78,7 @@ mod tests {
 
     #[test]
     fn it_opens_after_failures_in_a_row_probes_and_closes_on_an_answer() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new(Gauge::noop());
         let start = Instant::now();
         for _ in 1..FAILURES_TO_OPEN {
             breaker.unanswered_at(start);
@@ -108,11 +96,11 @@ mod tests {
 
     #[test]
     fn an_answer_in_between_starts_the_count_again() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new(Gauge::noop());
         for _ in 0..3 * FAILURES_TO_OPEN {
             breaker.unanswered();
             breaker.answered();
         }
-        assert!(!breaker.is_open());
+        assert!(breaker.admits());
     }
 }

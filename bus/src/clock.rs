@@ -1,12 +1,18 @@
-//! Where the time comes from: passed in, so that tests and the simulation can set it.
+//! Sources of time and ids, passed in so that tests and the simulation control them; and deadlines.
 
 use schema::time::Timestamp;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+use crate::message::{Message, header};
+
+/// How far the wall clocks of two machines may differ before `x-deadline` refuses a request that `expiration` allows.
+const CLOCK_TOLERANCE_MS: i64 = 2_000;
 
 /// Tells the wall-clock time. Deadlines don't use it: they are measured on a monotonic clock.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// Returns the time now.
     fn now(&self) -> Timestamp;
 }
 
@@ -21,7 +27,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that changes only if it is advanced.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
@@ -31,7 +37,7 @@ impl ManualClock {
         Self(AtomicI64::new(now.unix_ms()))
     }
 
-    /// Moves it on.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.0.fetch_add(ms, Ordering::SeqCst);
@@ -42,5 +48,85 @@ impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.0.load(Ordering::SeqCst))
             .expect("a test's clock stays within the calendar")
+    }
+}
+
+/// Draws ids.
+pub trait IdSource: Send + Sync + 'static {
+    /// Returns a unique id, a UUIDv7.
+    fn fresh(&self) -> Uuid;
+}
+
+/// Ids from the machine's randomness and clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemIds;
+
+impl IdSource for SystemIds {
+    fn fresh(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
+
+/// The moment until which a caller waits, on a monotonic clock. A request carries the time that is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline after `limit` from now.
+    pub fn after(limit: Duration) -> Self {
+        Self(Instant::now() + limit)
+    }
+
+    /// Returns the time until the deadline; zero once it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether the deadline has passed.
+    pub fn has_passed(self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// The earlier of this deadline and `limit` from now.
+    pub fn at_most(self, limit: Duration) -> Self {
+        self.min(Self::after(limit))
+    }
+
+    /// Waits until the deadline, for `select!`.
+    pub async fn passed(self) {
+        tokio::time::sleep_until(self.0.into()).await;
+    }
+
+    /// The deadline of a request that was received just now: its `expiration` from now, `default` if it has none, and
+    /// `default` at most. Nothing if its wall-clock deadline has passed by more than the clocks may differ.
+    pub fn received(message: &Message, clock: &dyn Clock, default: Duration) -> Option<Self> {
+        let late_ms =
+            message.header_int(header::DEADLINE).map(|at_ms| clock.now().unix_ms().saturating_sub(at_ms));
+        if late_ms.is_some_and(|late_ms| late_ms > CLOCK_TOLERANCE_MS) {
+            return None;
+        }
+        Some(Self::after(message.expiration.unwrap_or(default).min(default)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(deadline_ms: i64) -> Message {
+        let mut message = Message { expiration: Some(Duration::from_secs(1)), ..Message::default() };
+        message.set_header(header::DEADLINE, deadline_ms.into());
+        message
+    }
+
+    #[test]
+    fn only_what_is_past_beyond_doubt_is_refused_by_the_wall_clock() {
+        let clock = ManualClock::at("2026-11-23T19:10:51.000Z".parse().unwrap());
+        let now_ms = clock.now().unix_ms();
+        let received =
+            |deadline_ms| Deadline::received(&request(deadline_ms), &clock, Duration::from_secs(9));
+        assert!(received(now_ms - 2_000).is_some());
+        assert!(received(now_ms - 2_001).is_none());
+        assert!(received(now_ms + 1).unwrap().remaining() <= Duration::from_secs(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Sending a command: confirmed means accepted, and from there on never lost.
+//! Sending commands: a command that the broker has confirmed is accepted and never lost.
 
 use schema::time::Timestamp;
 use serde::Serialize;
@@ -7,42 +7,42 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::deadline::Deadline;
+use crate::backoff::Backoff;
+use crate::clock::Deadline;
 use crate::envelope;
 use crate::failure::Failure;
 use crate::message::Message;
-use crate::rpc_client::{BusRpcClient, Expected};
+use crate::rpc_client::{BusRpcClient, PendingReply};
 use crate::topology::WorkQueue;
 use crate::trace;
 use crate::transport::{PublishError, Target};
 
-/// The pause before an unconfirmed command is sent again under the same id; doubles up to the limit.
-const RESEND_FIRST: Duration = Duration::from_millis(50);
-const RESEND_LIMIT: Duration = Duration::from_secs(1);
+/// The pauses before an unconfirmed command is sent again under the same id.
+const RESEND: Backoff = Backoff { first: Duration::from_millis(50), limit: Duration::from_secs(1) };
 
-/// A command to be sent.
+/// A command to send.
 #[derive(Debug, Clone)]
 pub struct Command<'a, T> {
-    /// What is to be done.
+    /// The pattern.
     pub pattern: &'a str,
-    /// With what.
+    /// The data.
     pub data: &'a T,
-    /// Who this command is: kept when it is sent again.
+    /// The command's identity, kept if it is sent again.
     pub message_id: Uuid,
-    /// When it was made.
+    /// When the command was created.
     pub timestamp: Timestamp,
 }
 
-/// What became of a command that was accepted.
+/// The result of a command that was accepted.
 #[derive(Debug)]
 pub enum Accepted {
-    /// Its effect is committed, or it failed for good; this is the answer.
+    /// The reply: its effect is committed, or it was dead-lettered.
     Answered(Result<Box<RawValue>, Failure>),
-    /// No answer came in time, or none was asked for. It will be done.
+    /// No reply came in time, or none was requested. The command will be handled.
     Unanswered,
 }
 
-/// Sends commands and waits for answers to them.
+/// Sends commands and waits for their replies.
 #[derive(Clone)]
 pub struct Commands {
     rpc_client: Arc<BusRpcClient>,
@@ -50,16 +50,16 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Commands to the service that works on `queue`.
+    /// Commands to the service that consumes `queue`.
     pub fn new(rpc_client: Arc<BusRpcClient>, queue: WorkQueue) -> Self {
         Self { rpc_client, queue }
     }
 
-    /// Sends until confirmed or `deadline`, always under the same message id; then, with `wait`, awaits
-    /// the answer for so long.
+    /// Sends the command until it is confirmed or `deadline` has passed, always under the same message id; then waits for
+    /// the reply for up to `wait`, if given.
     ///
-    /// An error that [is certain](PublishError::is_certain) means that nothing was accepted. A command
-    /// that had to be sent again may be delivered twice; its handler knows it by its message id.
+    /// An error that [is certain](PublishError::is_certain) means that the command was not accepted. A command that was
+    /// sent again may be delivered twice; its handler recognises it by its message id.
     pub async fn send<T: Serialize + Sync>(
         &self,
         command: &Command<'_, T>,
@@ -74,7 +74,7 @@ impl Commands {
         let message = self.message(command, reply.as_ref());
         let answer = async {
             match reply {
-                Some((_, expected)) => expected.answer().await,
+                Some((_, pending)) => pending.reply().await,
                 None => std::future::pending().await,
             }
         };
@@ -85,7 +85,7 @@ impl Commands {
         };
         tokio::select! {
             biased;
-            // An answer says more than the confirmation that it overtook; a lost reply queue says nothing.
+            // A reply may overtake the confirmation, and implies it; a lost reply queue implies nothing.
             Some(reply) = &mut answer => return Ok(answered(Some(reply))),
             confirmed = self.publish_until_confirmed(message, deadline) => confirmed?,
         }
@@ -103,7 +103,7 @@ impl Commands {
         let transport = self.rpc_client.transport();
         let target = Target::Queue(transport.topology().work(self.queue));
         let mut maybe_published = None;
-        let mut pause = RESEND_FIRST;
+        let mut failures = 0;
         loop {
             let messages = vec![(target.clone(), message.clone())];
             let confirmed = transport.publish(messages, deadline.remaining()).await;
@@ -116,16 +116,21 @@ impl Commands {
             if !error.is_certain() {
                 maybe_published = Some(error.clone());
             }
+            failures += 1;
+            let pause = RESEND.pause(failures);
             if !worth_retrying || deadline.remaining() <= pause {
                 return Err(maybe_published.unwrap_or(error));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RESEND_LIMIT);
         }
     }
 
-    fn message<T: Serialize>(&self, command: &Command<'_, T>, reply: Option<&(String, Expected)>) -> Message {
-        let correlation_id = reply.map(|(_, expected)| expected.id().to_owned());
+    fn message<T: Serialize>(
+        &self,
+        command: &Command<'_, T>,
+        reply: Option<&(String, PendingReply)>,
+    ) -> Message {
+        let correlation_id = reply.map(|(_, pending)| pending.id().to_owned());
         let mut message = Message {
             body: envelope::write(command.pattern, command.data, correlation_id.as_deref()),
             message_id: Some(command.message_id.to_string()),

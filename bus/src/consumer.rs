@@ -1,9 +1,8 @@
-//! Durable work: commands and events, taken in batches, at least once.
+//! Consuming durable commands and events, in batches, at least once.
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use serde_json::value::RawValue;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::backoff::{Backoff, shortened};
 use crate::clock::Clock;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, FailureCode};
@@ -21,67 +21,66 @@ use crate::topology::WorkQueue;
 use crate::trace;
 use crate::transport::{Delivery, PublishError, SharedTransport, Target};
 
-/// A message that the broker has delivered so often runs alone: it may be what kills its consumers.
+/// A message that the broker has delivered so often is handled alone: it may be what kills its consumers.
 const ALONE_AFTER_DELIVERIES: u32 = 3;
-/// The pause before a batch that had to be held is tried again; doubles up to the limit.
-const HOLD_FIRST: Duration = Duration::from_millis(50);
-const HOLD_LIMIT: Duration = Duration::from_secs(2);
-/// How long forwarding a message to its retry or dead-letter queue may take before it is tried again.
+/// The pauses before jobs are retried in place, or a message is forwarded again.
+const RETRY_IN_PLACE: Backoff = Backoff { first: Duration::from_millis(50), limit: Duration::from_secs(2) };
+/// How long publishing a message to its retry or dead-letter queue may take before it is tried again.
 const FORWARD_LIMIT: Duration = Duration::from_secs(10);
 
-/// A command or event, as its handler gets it.
+/// A command or event to handle.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// What is to be done, or what happened, with its data undecoded.
+    /// The pattern and the data, undecoded.
     pub envelope: Envelope,
-    /// The message it came in: its id, type and headers.
+    /// The message that it was read from.
     pub message: Message,
 }
 
-/// What a handler says of one piece of work.
+/// A handler's decision about one job.
 #[derive(Debug)]
 pub enum Disposition {
-    /// Its effect is committed. Whoever waits for an answer gets this one.
+    /// The effect is committed. The response is sent if the sender awaits a reply.
     Done(Option<Box<RawValue>>),
-    /// It failed, and may succeed later: an attempt is counted.
+    /// The job failed and may succeed later: it is retried after a delay, and an attempt is counted.
     Retry(Failure),
-    /// It can't ever succeed.
+    /// The job can never succeed: it is dead-lettered.
     Dead(Failure),
-    /// What it takes is away (the handler's own database): held unacknowledged and tried again,
-    /// counting nothing.
+    /// The handler's own database is unavailable: the job stays unacknowledged and is retried here, and no attempt is
+    /// counted.
     RetryInPlace(Failure),
 }
 
-/// Does work in batches. A plain function of messages: what it needs, it has.
+/// Handles jobs in batches.
 #[async_trait]
 pub trait MessageHandler: Send + Sync + 'static {
-    /// One disposition for each piece of work, in the same order. Idempotent: all of it may come again.
+    /// Returns one disposition for each job, in the same order. Idempotent: every job may be delivered again.
     async fn handle(&self, batch: &[Job]) -> Vec<Disposition>;
 }
 
-/// Takes work from one queue until stopped.
+/// Consumes one work queue.
 pub struct Consumer {
-    /// Where work comes from and replies go.
+    /// The transport of jobs and replies.
     pub transport: SharedTransport,
-    /// Which work.
+    /// The queue to consume.
     pub queue: WorkQueue,
-    /// Who does it.
+    /// The handler.
     pub handler: Arc<dyn MessageHandler>,
-    /// Messages delivered and unsettled at any time.
+    /// Deliveries that may be unacknowledged at the same time.
     pub prefetch: u16,
-    /// Messages in one batch: whatever is waiting, up to this bound, without waiting for more.
+    /// The most jobs in one batch: those that are delivered already, without waiting for more.
     pub batch_max: usize,
-    /// For the time in dead letters.
+    /// The clock for the time in dead letters.
     pub clock: Arc<dyn Clock>,
-    /// Beats while work is awaited or held, and between batches: a handler that never returns is silent.
+    /// Beats while the consumer waits or retries in place, and between batches, but not while a handler runs.
     pub heartbeat: Heartbeat,
 }
 
 impl Consumer {
-    /// Works until `stop`; then hands back what was not begun, finishes what was, and returns.
+    /// Consumes until `stop`; then requeues jobs that were not begun, completes the others, and returns.
     ///
-    /// What is to be tried again or set aside waits for the broker beside the work, as part of the prefetch: a broker
-    /// that takes nothing for now doesn't keep the rest from being acknowledged.
+    /// Failed jobs are forwarded to their retry or dead-letter queue in tasks of their own, within the prefetch, so that a
+    /// broker that blocks publishing does not keep other jobs from being acknowledged.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
         let queue = this.transport.topology().work(this.queue);
@@ -96,15 +95,15 @@ impl Consumer {
                     match stop.run_until_cancelled(taking).await {
                         Some(0) | None => break,
                         Some(_) => {
-                            for (delivery, failed) in this.work_off(batch, &stop).await {
+                            for (delivery, failed) in this.handle_batch(batch, &stop).await {
                                 let (this, stop) = (Arc::clone(&this), stop.clone());
-                                forwarding.spawn(async move { this.settle(delivery, failed, &stop).await });
+                                forwarding.spawn(async move { this.apply(delivery, failed, &stop).await });
                             }
                         }
                     }
                 },
                 Err(error) => {
-                    tracing::debug!(%queue, %error, "cannot consume yet");
+                    tracing::debug!(%queue, %error, "jobs can't be consumed yet");
                     stop.run_until_cancelled(tokio::time::sleep(error.pause())).await;
                 }
             }
@@ -113,109 +112,114 @@ impl Consumer {
         forwarding.wait().await;
     }
 
-    /// Brings each delivery to its end. What was delivered suspiciously often runs alone.
+    /// Handles a batch and applies every disposition. A job that was delivered suspiciously often is handled alone.
     pub async fn process(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
-        let failed = self.work_off(batch, stop).await;
-        let settling =
-            failed.into_iter().map(|(delivery, disposition)| self.settle(delivery, disposition, stop));
-        futures::future::join_all(settling).await;
+        let failed = self.handle_batch(batch, stop).await;
+        let applying =
+            failed.into_iter().map(|(delivery, disposition)| self.apply(delivery, disposition, stop));
+        futures::future::join_all(applying).await;
     }
 
-    /// Does the work, and settles all of it but what failed.
-    async fn work_off(&self, batch: Vec<Delivery>, stop: &CancellationToken) -> Vec<(Delivery, Disposition)> {
+    /// Handles a batch and applies the dispositions of jobs that did not fail. Returns the failed ones.
+    async fn handle_batch(
+        &self,
+        batch: Vec<Delivery>,
+        stop: &CancellationToken,
+    ) -> Vec<(Delivery, Disposition)> {
         let (alone, together): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|delivery| delivery.delivery_count >= ALONE_AFTER_DELIVERIES);
         let mut failed = Vec::new();
         if !together.is_empty() {
-            failed.extend(self.work_off_together(together, stop).await);
+            failed.extend(self.handle_together(together, stop).await);
         }
         for delivery in alone {
             self.heartbeat.beat();
-            failed.extend(self.work_off_together(vec![delivery], stop).await);
+            failed.extend(self.handle_together(vec![delivery], stop).await);
         }
         failed
     }
 
-    async fn work_off_together(
+    async fn handle_together(
         &self,
         batch: Vec<Delivery>,
         stop: &CancellationToken,
     ) -> Vec<(Delivery, Disposition)> {
         let mut failed = Vec::new();
         let mut deliveries = Vec::with_capacity(batch.len());
-        let mut works = Vec::with_capacity(batch.len());
+        let mut jobs = Vec::with_capacity(batch.len());
         for mut delivery in batch {
             trace::begin_if_none(&mut delivery.message.headers);
             match read(&delivery.message) {
                 Ok(envelope) => {
-                    works.push(Job { envelope, message: delivery.message.clone() });
+                    jobs.push(Job { envelope, message: delivery.message.clone() });
                     deliveries.push(delivery);
                 }
                 Err(failure) => failed.push((delivery, Disposition::Dead(failure))),
             }
         }
-        let dispositions = self.dispositions(&works, stop).await;
-        let mut settling = Vec::new();
+        let dispositions = self.dispositions(&jobs, stop).await;
+        let mut applying = Vec::new();
         for (delivery, disposition) in deliveries.into_iter().zip(dispositions) {
             match disposition {
                 Disposition::Done(_) | Disposition::RetryInPlace(_) => {
-                    settling.push(self.settle(delivery, disposition, stop))
+                    applying.push(self.apply(delivery, disposition, stop))
                 }
                 Disposition::Retry(_) | Disposition::Dead(_) => failed.push((delivery, disposition)),
             }
         }
-        futures::future::join_all(settling).await;
+        futures::future::join_all(applying).await;
         failed
     }
 
-    /// The handler's dispositions, none of them `Hold` unless stopped.
-    async fn dispositions(&self, works: &[Job], stop: &CancellationToken) -> Vec<Disposition> {
-        let Some(first) = works.first() else { return Vec::new() };
+    /// Returns the handler's dispositions, none of them `RetryInPlace` unless stopped.
+    async fn dispositions(&self, jobs: &[Job], stop: &CancellationToken) -> Vec<Disposition> {
+        let Some(first) = jobs.first() else { return Vec::new() };
         let span = trace::consumer_span("process", &first.envelope.pattern, &first.message);
-        let mut dispositions = self.handle(works).instrument(span).await;
-        let mut pause = HOLD_FIRST;
+        let mut dispositions = self.handle(jobs).instrument(span).await;
+        let mut failures = 0;
         loop {
-            let held: Vec<usize> = (0..works.len())
+            let failed: Vec<usize> = (0..jobs.len())
                 .filter(|&index| matches!(dispositions[index], Disposition::RetryInPlace(_)))
                 .collect();
-            let Some(Disposition::RetryInPlace(failure)) = held.first().map(|&index| &dispositions[index])
+            let Some(Disposition::RetryInPlace(failure)) = failed.first().map(|&index| &dispositions[index])
             else {
                 break;
             };
-            tracing::warn!(%failure, held = held.len(), "work is held until what it takes is back");
+            tracing::warn!(%failure, jobs = failed.len(), "jobs are retried in place");
+            failures += 1;
+            let pause = RETRY_IN_PLACE.seeded_pause(failures, &first.message.message_id);
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
             self.heartbeat.beat();
-            pause = (pause * 2).min(HOLD_LIMIT);
-            let again: Vec<Job> = held.iter().map(|&index| works[index].clone()).collect();
-            for (index, disposition) in held.into_iter().zip(self.handle(&again).await) {
+            let again: Vec<Job> = failed.iter().map(|&index| jobs[index].clone()).collect();
+            for (index, disposition) in failed.into_iter().zip(self.handle(&again).await) {
                 dispositions[index] = disposition;
             }
         }
         dispositions
     }
 
-    /// Where a batch makes the handler panic, each piece runs alone and only the bad one fails.
-    async fn handle(&self, works: &[Job]) -> Vec<Disposition> {
-        let handled = AssertUnwindSafe(self.handler.handle(works)).catch_unwind().await;
+    /// Runs the handler. If it panics, each job of the batch is handled alone, so that only the bad one fails.
+    async fn handle(&self, jobs: &[Job]) -> Vec<Disposition> {
+        let handled = AssertUnwindSafe(self.handler.handle(jobs)).catch_unwind().await;
         match handled {
-            Ok(dispositions) if dispositions.len() == works.len() => dispositions,
-            _ if works.len() == 1 => {
+            Ok(dispositions) if dispositions.len() == jobs.len() => dispositions,
+            _ if jobs.len() == 1 => {
                 vec![Disposition::Retry(Failure::new(FailureCode::Internal, "the handler panicked"))]
             }
             _ => {
-                let mut dispositions = Vec::with_capacity(works.len());
-                for work in works {
+                let mut dispositions = Vec::with_capacity(jobs.len());
+                for job in jobs {
                     self.heartbeat.beat();
-                    dispositions.extend(Box::pin(self.handle(std::slice::from_ref(work))).await);
+                    dispositions.extend(Box::pin(self.handle(std::slice::from_ref(job))).await);
                 }
                 dispositions
             }
         }
     }
 
-    async fn settle(&self, delivery: Delivery, disposition: Disposition, stop: &CancellationToken) {
+    async fn apply(&self, delivery: Delivery, disposition: Disposition, stop: &CancellationToken) {
         match disposition {
             Disposition::Done(answer) => {
                 let result = Ok(answer.unwrap_or_else(|| RawValue::NULL.to_owned()));
@@ -224,14 +228,14 @@ impl Consumer {
             }
             Disposition::Retry(failure) => match self.retry_delay(&delivery.message) {
                 Some(delay) => {
-                    tracing::warn!(code = failure.code.as_str(), %failure, ?delay, "work failed and is tried again");
+                    tracing::warn!(code = failure.code.as_str(), %failure, ?delay, "a job failed and will be retried");
                     let message = self.retried(&delivery.message, delay);
                     let target = Target::Queue(self.transport.topology().retry(self.queue, delay));
                     self.forward(delivery, target, message, stop).await;
                 }
-                None => self.bury(delivery, failure, stop).await,
+                None => self.dead_letter(delivery, failure, stop).await,
             },
-            Disposition::Dead(failure) => self.bury(delivery, failure, stop).await,
+            Disposition::Dead(failure) => self.dead_letter(delivery, failure, stop).await,
             Disposition::RetryInPlace(_) => delivery.requeue().await,
         }
     }
@@ -240,11 +244,11 @@ impl Consumer {
         if let Some((target, message)) = reply_message(request, result)
             && let Err(error) = self.transport.publish_unconfirmed(target, message).await
         {
-            tracing::debug!(%error, "an answer could not be sent");
+            tracing::debug!(%error, "a reply could not be sent");
         }
     }
 
-    /// The delay before the next attempt; nothing where none is left.
+    /// Returns the delay before the next attempt; nothing if no attempt is left.
     fn retry_delay(&self, message: &Message) -> Option<Duration> {
         let failed = message.failed_attempts() as usize;
         self.transport.topology().retry_delays.0.get(failed).copied()
@@ -255,16 +259,18 @@ impl Consumer {
         retried.persistent = true;
         retried.set_header(header::ATTEMPT, (i64::from(message.failed_attempts()) + 1).into());
         retried.set_header(header::ORIGIN_QUEUE, self.transport.topology().work(self.queue).into());
-        retried.expiration = Some(jittered(delay, &retried));
+        // The delay is the queue's own bound; messages of one delay should not all come back at once.
+        let seed = (&retried.message_id, retried.failed_attempts());
+        retried.expiration = Some(shortened(delay, 200, seed));
         retried
     }
 
-    async fn bury(&self, delivery: Delivery, failure: Failure, stop: &CancellationToken) {
+    async fn dead_letter(&self, delivery: Delivery, failure: Failure, stop: &CancellationToken) {
         tracing::error!(
             code = failure.code.as_str(),
             %failure,
             message_id = delivery.message.message_id,
-            "work is dead-lettered"
+            "a job is dead-lettered"
         );
         let topology = self.transport.topology();
         let (queue, code) = (topology.dead(self.queue), failure.code.as_str());
@@ -282,9 +288,10 @@ impl Consumer {
         self.forward(delivery, target, message, stop).await;
     }
 
-    /// Publishes with confirmation, then acknowledges: in between it exists twice, never not at all.
+    /// Publishes the message with confirmation, then acknowledges the delivery: in between the message exists twice, so it
+    /// can't be lost.
     async fn forward(&self, delivery: Delivery, target: Target, message: Message, stop: &CancellationToken) {
-        let mut pause = HOLD_FIRST;
+        let mut failures = 0;
         loop {
             let published =
                 self.transport.publish(vec![(target.clone(), message.clone())], FORWARD_LIMIT).await;
@@ -294,30 +301,22 @@ impl Consumer {
                 None => PublishError::Disconnected,
             };
             tracing::warn!(%error, ?target, "a message could not be forwarded yet");
+            failures += 1;
+            let pause = RETRY_IN_PLACE.seeded_pause(failures, &message.message_id);
             let stopped = stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none();
             if stopped || error == PublishError::Disconnected {
                 return delivery.requeue().await;
             }
-            pause = (pause * 2).min(HOLD_LIMIT);
         }
     }
 }
 
-/// The envelope of a message. One that is longer than any of ours is not looked into.
+/// Reads the envelope of a message that is not longer than [`BODY_MAX_BYTES`].
 fn read(message: &Message) -> Result<Envelope, Failure> {
     let bytes = message.body.len();
     if bytes > BODY_MAX_BYTES {
-        let text = format!("its body has {bytes} bytes, {BODY_MAX_BYTES} are the most");
+        let text = format!("the body has {bytes} bytes, at most {BODY_MAX_BYTES} are allowed");
         return Err(Failure::new(FailureCode::BadRequest, text));
     }
     Envelope::read(&message.body)
-}
-
-/// Between four fifths of the delay and all of it, which is the queue's own bound: messages of one delay class
-/// should not all come back at once. Drawn from the message, so that a simulation can repeat it.
-fn jittered(delay: Duration, message: &Message) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    (&message.message_id, message.failed_attempts()).hash(&mut hasher);
-    let thousandths = 800 + u32::try_from(hasher.finish() % 200).expect("less than 200");
-    delay * thousandths / 1000
 }

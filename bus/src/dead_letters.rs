@@ -1,4 +1,4 @@
-//! What was given up on: to be read, replayed or discarded by an operator.
+//! Dead letters: listed, replayed or discarded by an operator.
 
 use schema::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,51 +8,51 @@ use crate::message::{Headers, Message, header};
 use crate::topology::WorkQueue;
 use crate::transport::{Delivery, PublishError, SharedTransport, Target, TransportError};
 
-/// Dead letters of one queue that are looked at in one go, at the most.
+/// The most dead letters of one queue that one call reads.
 pub const PEEK_MAX: u32 = 10_000;
 /// How long publishing a replayed message may take.
 const REPLAY_LIMIT: Duration = Duration::from_secs(10);
 
-/// A message that was given up on.
+/// A message that was dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
-    /// The message's own id, or a digest of its body where it has none.
+    /// The message's id, or a digest of its body if it has none.
     pub id: String,
-    /// The queue whose work it was.
+    /// The work queue that it came from.
     pub queue: String,
-    /// Its pattern, if it could be told.
+    /// Its pattern, if it could be read.
     pub pattern: Option<String>,
-    /// Why: a [`crate::failure::FailureCode`].
+    /// Why it was dead-lettered: a [`crate::failure::FailureCode`].
     pub code: String,
-    /// Why, in words.
+    /// Why it was dead-lettered: a text.
     pub message: String,
-    /// How often it was tried.
+    /// How often handling it was attempted.
     pub attempts: u32,
-    /// When it was given up on.
+    /// When it was dead-lettered.
     pub failed_at: Option<Timestamp>,
     /// The trace it belongs to.
     pub trace_id: Option<String>,
-    /// Everything that travels beside the body.
+    /// Its headers.
     pub headers: Headers,
     /// Its body, as text.
     pub body: String,
 }
 
-/// Which dead letters.
+/// Selects dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Selection {
-    /// All of them.
+    /// All dead letters.
     All,
-    /// Those of these ids.
+    /// The dead letters with these ids.
     Ids(Vec<String>),
-    /// Those that failed with this code.
+    /// The dead letters with this failure code.
     Code(String),
 }
 
 impl Selection {
-    fn takes(&self, letter: &DeadLetter) -> bool {
+    fn matches(&self, letter: &DeadLetter) -> bool {
         match self {
             Self::All => true,
             Self::Ids(ids) => ids.contains(&letter.id),
@@ -61,7 +61,7 @@ impl Selection {
     }
 }
 
-/// The dead letters of every queue that are selected. They stay where they are.
+/// Returns the selected dead letters of every queue. They stay in their queues.
 pub async fn list(
     transport: &SharedTransport,
     selection: &Selection,
@@ -70,7 +70,7 @@ pub async fn list(
     for queue in WorkQueue::ALL {
         for (letter, delivery) in peek(transport, queue).await? {
             delivery.requeue().await;
-            if selection.takes(&letter) {
+            if selection.matches(&letter) {
                 letters.push(letter);
             }
         }
@@ -78,29 +78,29 @@ pub async fn list(
     Ok(letters)
 }
 
-/// What was replayed, or discarded.
+/// The result of replaying or discarding.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Handled {
-    /// These were.
+    /// The letters that were replayed or discarded.
     pub letters: Vec<DeadLetter>,
-    /// Why others that were selected too were not; those lie where they lay.
+    /// Why other selected letters were not; remaining letters stay in the queue.
     pub stopped: Option<String>,
 }
 
-/// Sends the selected ones back to the queue they came from, under their own ids and as if never tried,
-/// so that an effect that did happen happens no second time. Stops at the first that the broker doesn't take, and leaves
-/// out what is too long ever to be worked on.
+/// Publishes the selected letters to the queue they came from, under their own ids, so that an effect that has happened
+/// does not happen again, and without counted attempts. Stops at the first letter that the broker refuses, and skips letters
+/// that are too long to be handled.
 pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
     let mut replayed = Handled::default();
     for queue in WorkQueue::ALL {
         for (letter, delivery) in peek(transport, queue).await? {
-            if !selection.takes(&letter) {
+            if !selection.matches(&letter) {
                 delivery.requeue().await;
                 continue;
             }
             let target = Target::Queue(transport.topology().work(queue));
-            let message = revived(&delivery.message);
+            let message = reset_for_replay(&delivery.message);
             match transport.publish(vec![(target, message)], REPLAY_LIMIT).await.into_iter().next() {
                 Some(Ok(())) => {
                     delivery.ack().await;
@@ -120,12 +120,12 @@ pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Resul
     Ok(replayed)
 }
 
-/// Removes the selected ones for good. Answers what was removed.
+/// Removes the selected letters for good.
 pub async fn discard(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
     let mut discarded = Handled::default();
     for queue in WorkQueue::ALL {
         for (letter, delivery) in peek(transport, queue).await? {
-            if selection.takes(&letter) {
+            if selection.matches(&letter) {
                 delivery.ack().await;
                 discarded.letters.push(letter);
             } else {
@@ -149,7 +149,7 @@ async fn peek(
 fn describe(queue: &str, message: &Message) -> DeadLetter {
     let header_text = |name| message.header_text(name).map(str::to_owned);
     let pattern = crate::envelope::Envelope::read(&message.body).ok().map(|envelope| envelope.pattern);
-    // Without our headers it was the broker that gave up on it: expired, or delivered too often.
+    // A message without our headers was dead-lettered by the broker: expired, or delivered too often.
     let code = header_text(header::FAILURE_CODE).unwrap_or_else(|| "UNDELIVERABLE".to_owned());
     DeadLetter {
         id: message.message_id.clone().unwrap_or_else(|| digest(&message.body)),
@@ -170,21 +170,23 @@ fn trace_id(traceparent: &str) -> Option<String> {
     traceparent.split('-').nth(1).map(str::to_owned)
 }
 
-/// A stable id for a message that came without one, such as poison from elsewhere.
+/// A stable id for a message without one, such as a malformed message of another client.
 fn digest(body: &[u8]) -> String {
     let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, body);
     format!("body-{hash}")
 }
 
-fn revived(message: &Message) -> Message {
+fn reset_for_replay(message: &Message) -> Message {
     let mut message = message.clone();
-    let ours = [
+    let dead_letter_headers = [
         header::ATTEMPT,
         header::FAILURE_CODE,
         header::FAILURE_MESSAGE,
         header::ORIGIN_QUEUE,
         header::FAILED_AT,
     ];
-    message.headers.retain(|name, _| !ours.contains(&name.as_str()) && !name.starts_with("x-death"));
+    message
+        .headers
+        .retain(|name, _| !dead_letter_headers.contains(&name.as_str()) && !name.starts_with("x-death"));
     message
 }

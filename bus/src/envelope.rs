@@ -1,4 +1,4 @@
-//! The bodies of messages: JSON in the envelope format of NestJS's RabbitMQ transport.
+//! Message bodies: JSON in the envelope format of NestJS's RabbitMQ transport, which calls it a packet.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -7,19 +7,19 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::failure::{Failure, FailureCode};
 
-/// A request, command or event as received. A body with an id wants an answer.
+/// The envelope of a request, command or event.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// What is asked or told.
+    /// The pattern.
     pub pattern: String,
-    /// With what, undecoded.
+    /// The data, undecoded.
     pub data: Box<RawValue>,
-    /// The id that an answer refers to.
+    /// The id that a reply refers to, if the sender awaits one.
     pub id: Option<String>,
 }
 
 impl Envelope {
-    /// Reads a body. Whatever can't be read is undecodable: trying again would not help.
+    /// Reads a body. One that can't be read is undecodable, and stays so.
     pub fn read(body: &[u8]) -> Result<Self, Failure> {
         #[derive(Deserialize)]
         struct Wire<'a> {
@@ -84,7 +84,7 @@ pub fn write<T: Serialize + ?Sized>(pattern: &str, data: &T, id: Option<&str>) -
     to_bytes(&Wire { pattern, data, id })
 }
 
-/// Writes an answer. No other key may stand in its body: Nest's client would take the whole for the response.
+/// Writes a response. Its body has no other keys: Nest's client would take the whole body for the response.
 pub fn write_response(response: &RawValue) -> Bytes {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -95,22 +95,22 @@ pub fn write_response(response: &RawValue) -> Bytes {
     to_bytes(&Wire { response, is_disposed: true })
 }
 
-/// Writes the answer of a fault.
+/// Writes a failure as a reply.
 pub fn write_error(failure: &Failure) -> Bytes {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Wire<'a> {
-        err: Fault<'a>,
+        err: WireFailure<'a>,
         is_disposed: bool,
     }
     #[derive(Serialize)]
-    struct Fault<'a> {
+    struct WireFailure<'a> {
         status: &'a str,
         code: FailureCode,
         message: &'a str,
         retryable: bool,
     }
-    let err = Fault {
+    let err = WireFailure {
         status: "error",
         code: failure.code,
         message: &failure.message,
@@ -119,10 +119,10 @@ pub fn write_error(failure: &Failure) -> Bytes {
     to_bytes(&Wire { err, is_disposed: true })
 }
 
-/// What Nest answers, and its clients expect, where nobody handles the pattern.
+/// Nest's reply, which its clients expect, to a pattern without a handler.
 const NO_HANDLER: &str = "There is no matching message handler defined in the remote service.";
 
-/// Writes the answer to a pattern that nobody handles.
+/// Writes the reply to a pattern without a handler.
 pub fn write_no_handler(id: &str) -> Bytes {
     #[derive(Serialize)]
     struct Wire<'a> {
@@ -133,19 +133,19 @@ pub fn write_no_handler(id: &str) -> Bytes {
     to_bytes(&Wire { id, err: NO_HANDLER, status: "error" })
 }
 
-/// Reads an answer: the response, undecoded, or the fault.
+/// Reads a reply: the response, undecoded, or the failure.
 pub fn read_reply(body: &[u8]) -> Result<Box<RawValue>, Failure> {
     #[derive(Deserialize)]
     struct Wire {
         #[serde(default)]
         response: Option<Box<RawValue>>,
         #[serde(default)]
-        err: Option<Fault>,
+        err: Option<WireFailure>,
     }
-    // Nest's own exceptions are texts, or objects without our code.
+    // Nest's own exceptions are texts, or objects without a code.
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Fault {
+    enum WireFailure {
         Ours { code: FailureCode, message: String },
         Theirs { message: String },
         Text(String),
@@ -158,12 +158,14 @@ pub fn read_reply(body: &[u8]) -> Result<Box<RawValue>, Failure> {
             Some(response) => Ok(response),
             None => to_raw_value(&()).map_err(undecodable),
         },
-        Some(Fault::Ours { code, message }) => Err(Failure::new(code, message)),
-        Some(Fault::Text(text)) if text == NO_HANDLER => Err(Failure::new(FailureCode::NoHandler, text)),
-        Some(Fault::Theirs { message } | Fault::Text(message)) => {
+        Some(WireFailure::Ours { code, message }) => Err(Failure::new(code, message)),
+        Some(WireFailure::Text(text)) if text == NO_HANDLER => {
+            Err(Failure::new(FailureCode::NoHandler, text))
+        }
+        Some(WireFailure::Theirs { message } | WireFailure::Text(message)) => {
             Err(Failure::new(FailureCode::Internal, message))
         }
-        Some(Fault::Other(value)) => Err(Failure::new(FailureCode::Internal, value.to_string())),
+        Some(WireFailure::Other(value)) => Err(Failure::new(FailureCode::Internal, value.to_string())),
     }
 }
 
@@ -187,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_packet_is_undecodable() {
+    fn a_body_that_is_no_envelope_is_undecodable() {
         for body in ["", "no json", "[]", "{}", r#"{"data":1}"#, "\u{0}"] {
             assert_eq!(Envelope::read(body.as_bytes()).unwrap_err().code, FailureCode::Undecodable, "{body}");
         }
     }
 
     #[test]
-    fn answers_hold_only_the_keys_that_nests_client_knows() {
+    fn replies_have_only_the_keys_that_nests_client_knows() {
         let response = write_response(&to_raw_value(&[1]).unwrap());
         assert_eq!(response, r#"{"response":[1],"isDisposed":true}"#);
         let failure = Failure::new(FailureCode::DeadlineExceeded, "too late");
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_read_back_whoever_wrote_them() {
+    fn replies_of_waybill_and_of_nest_are_read() {
         assert_eq!(read_reply(br#"{"response":{"a":1},"isDisposed":true}"#).unwrap().get(), r#"{"a":1}"#);
         assert_eq!(read_reply(br#"{"isDisposed":true}"#).unwrap().get(), "null");
         let failure = Failure::new(FailureCode::Overloaded, "busy");

@@ -1,4 +1,4 @@
-//! Order events as messages.
+//! Order events as messages, and a subscription to them.
 
 use schema::order_events::{EventKind, OrderEvent, routing_key};
 use serde_json::{Map, Value, json};
@@ -7,12 +7,13 @@ use uuid::Uuid;
 use crate::envelope::{self, Envelope};
 use crate::failure::{Failure, FailureCode};
 use crate::message::{HeaderValue, Message, header};
-use crate::transport::Target;
+use crate::topology::LIVE_MAX_LENGTH;
+use crate::transport::{Deliveries, ExclusiveQueue, SharedTransport, Target, TransportError};
 
-/// The message that tells of an event, and where it goes.
+/// Returns an event's message and where to publish it.
 ///
-/// `event_id` is the stored event's id: publishing again after a crash repeats the same message.
-/// `traceparent` is that of the change it tells of.
+/// `event_id` is the stored event's id, so publishing again after a crash repeats the same message. `traceparent` is that
+/// of the change that caused the event.
 pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&str>) -> (Target, Message) {
     let pattern = event.kind.pattern();
     let mut message = Message {
@@ -29,7 +30,7 @@ pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&st
     (Target::Events { routing_key: routing_key(&event.customer_id, event.kind) }, message)
 }
 
-/// Reads an order event. Its pattern tells the kind; data that says it too must agree.
+/// Reads an order event. Its pattern says the kind; if the data says it as well, both must agree.
 pub fn read_event(message: &Message) -> Result<OrderEvent, Failure> {
     let envelope = Envelope::read(&message.body)?;
     let undecodable = |reason: String| Failure::new(FailureCode::Undecodable, reason);
@@ -42,7 +43,68 @@ pub fn read_event(message: &Message) -> Result<OrderEvent, Failure> {
     if event.kind == kind {
         Ok(event)
     } else {
-        Err(undecodable(format!("{} tells of {:?}", envelope.pattern, event.kind)))
+        Err(undecodable(format!("the pattern {} does not match the kind {:?}", envelope.pattern, event.kind)))
+    }
+}
+
+/// What an [`EventSubscription`] yields.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventSignal {
+    /// Events are received from now on; earlier ones may have been missed and must be replayed.
+    Listening,
+    /// An event. Its position shows whether events were missed in between.
+    Event(Box<OrderEvent>),
+    /// Events are no longer received; [`EventSignal::Listening`] follows after the next connect.
+    Lost,
+}
+
+/// A subscription to all order events, across reconnects, over an exclusive queue.
+pub struct EventSubscription {
+    transport: SharedTransport,
+    deliveries: Option<Deliveries>,
+}
+
+impl EventSubscription {
+    /// A subscription that consumes nothing before the first [`EventSubscription::next`].
+    pub fn new(transport: SharedTransport) -> Self {
+        Self { transport, deliveries: None }
+    }
+
+    /// Waits for the next signal, without bound. Dropping the future loses no event.
+    pub async fn next(&mut self) -> EventSignal {
+        loop {
+            let Some(deliveries) = &mut self.deliveries else {
+                match self.subscribe().await {
+                    Ok(deliveries) => {
+                        self.deliveries = Some(deliveries);
+                        return EventSignal::Listening;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "events can't be consumed yet");
+                        tokio::time::sleep(error.pause()).await;
+                    }
+                }
+                continue;
+            };
+            let Some(delivery) = deliveries.recv().await else {
+                self.deliveries = None;
+                return EventSignal::Lost;
+            };
+            match read_event(&delivery.message) {
+                Ok(event) => return EventSignal::Event(Box::new(event)),
+                // A gap in the positions follows, and replay yields the event itself.
+                Err(error) => tracing::warn!(%error, "an event could not be read"),
+            }
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Deliveries, TransportError> {
+        let queue = ExclusiveQueue {
+            purpose: "events",
+            event_bindings: vec!["order.#".to_owned()],
+            max_length: LIVE_MAX_LENGTH,
+        };
+        self.transport.consume_exclusive(queue).await.map(|(_, deliveries)| deliveries)
     }
 }
 
@@ -59,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pattern_tells_the_kind_where_the_data_does_not() {
+    fn the_pattern_says_the_kind_if_the_data_does_not() {
         for kind in EventKind::ALL {
             assert_eq!(read_event(&created(kind.pattern(), None)).unwrap().kind, kind);
         }

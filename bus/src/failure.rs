@@ -1,22 +1,22 @@
-//! Why handling a message failed: the one vocabulary of error replies, retries and dead letters.
+//! Why handling a message failed: the codes of failure replies, retries and dead letters.
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a message at the most: it travels in a header, and what can't be decoded is quoted in it.
+/// The longest message in bytes: it is sent in a header, and may quote data that can't be decoded.
 const MESSAGE_MAX_BYTES: usize = 1_024;
 
-/// A failure. The message is for operators and logs; no client of the gateway ever sees it.
+/// A failure. Its message is for operators and logs, and is never sent to a client of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// The kind.
+    /// The code.
     pub code: FailureCode,
-    /// In words.
+    /// A text.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure of a kind, in words; long ones are cut short.
+    /// A failure with a message, which is cut if it is too long.
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if message.len() > MESSAGE_MAX_BYTES {
@@ -27,25 +27,25 @@ impl Failure {
     }
 }
 
-/// The kinds of failure.
+/// The codes of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailureCode {
-    /// The body can't be read, or its data isn't what the pattern takes.
+    /// The body can't be read, or its data does not match the pattern.
     Undecodable,
-    /// Readable, and out of bounds.
+    /// The data is readable and violates a bound.
     BadRequest,
-    /// Nobody handles the pattern.
+    /// The pattern has no handler.
     NoHandler,
-    /// The deadline passed before it was handled.
+    /// The deadline passed before handling was begun.
     DeadlineExceeded,
-    /// Too much is waiting already.
+    /// Too many requests wait already.
     Overloaded,
-    /// Something that it takes (a database, another service) is away.
+    /// A database or another service is unavailable.
     Unavailable,
-    /// A defect of ours.
+    /// A defect of Waybill.
     Internal,
-    /// The broker gave up on it: delivered too often, or too long in a queue.
+    /// The broker dead-lettered the message: delivered too often, or too long in a queue.
     Undeliverable,
 }
 
@@ -55,7 +55,7 @@ impl FailureCode {
         matches!(self, Self::DeadlineExceeded | Self::Overloaded | Self::Unavailable)
     }
 
-    /// The name on the wire and in dead letters.
+    /// Returns the name on the wire and in dead letters.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Undecodable => "UNDECODABLE",

@@ -1,37 +1,37 @@
-//! Signs of life of the loops that have to go on for as long as their process does.
+//! Heartbeats of the loops that must run for as long as their process does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-/// How often a loop beats while it rightly waits.
+/// How often a loop beats while it waits.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 
-/// A loop's sign of life. The loop beats each time it goes round, and owns it: with the loop, however that ends, the
-/// heartbeat is gone.
+/// A loop's heartbeat. The loop owns it and beats in each iteration; once the loop has ended, even by a panic, the
+/// heartbeat is dropped.
 ///
-/// Broker and database may be away for as long as they like, and a loop beats nevertheless: each of its waits is bounded,
-/// or is spent in [`while_waiting`](Heartbeat::while_waiting). Silent is a loop that hangs in the middle of something.
+/// A loop beats even while the broker or the database is unavailable: each of its waits is bounded, or is spent in
+/// [`while_waiting`](Heartbeat::while_waiting). A loop that stops beating hangs.
 #[derive(Debug, Clone)]
 pub struct Heartbeat(Arc<Mutex<Instant>>);
 
-/// A look at a [`Heartbeat`] from outside.
+/// Observes a [`Heartbeat`] without keeping it alive.
 #[derive(Debug, Clone)]
 pub struct HeartbeatWatch(Weak<Mutex<Instant>>);
 
 impl Heartbeat {
-    /// One that beats now.
+    /// A heartbeat that beats now.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 
-    /// The loop goes on.
+    /// Records a beat.
     pub fn beat(&self) {
         *locked(&self.0) = Instant::now();
     }
 
-    /// Waits for what may rightly take for ever, and beats meanwhile.
+    /// Waits for a future that may take without bound, and beats meanwhile.
     pub async fn while_waiting<T>(&self, wait: impl Future<Output = T>) -> T {
         self.beat();
         let mut wait = std::pin::pin!(wait);
@@ -46,13 +46,12 @@ impl Heartbeat {
         }
     }
 
-    /// For whoever looks after the loop.
+    /// Returns an observer.
     pub fn watch(&self) -> HeartbeatWatch {
         HeartbeatWatch(Arc::downgrade(&self.0))
     }
 }
 
-/// One that nobody watches.
 impl Default for Heartbeat {
     fn default() -> Self {
         Self::new()
@@ -60,7 +59,7 @@ impl Default for Heartbeat {
 }
 
 impl HeartbeatWatch {
-    /// When it beat last; nothing where the loop has ended.
+    /// Returns the time of the last beat; nothing if the loop has ended.
     pub fn last_beat(&self) -> Option<Instant> {
         self.0.upgrade().map(|beat| *locked(&beat))
     }
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_beats_while_it_rightly_waits_and_is_silent_otherwise() {
+    async fn it_beats_only_while_waiting_through_it() {
         let heartbeat = Heartbeat::new();
         let watch = heartbeat.watch();
         let silence = || watch.last_beat().unwrap().elapsed();
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_gone_with_the_loop_that_panicked() {
+    async fn it_ends_with_the_loop_that_panicked() {
         let heartbeat = Heartbeat::new();
         let watch = heartbeat.watch();
         let looping = tokio::spawn(async move {

@@ -1,44 +1,53 @@
-//! How messages travel between Waybill's processes, and what that promises.
+//! Messaging between Waybill's processes, and its guarantees.
 //!
-//! Everything here stands on one small trait, [`transport::Transport`]: publish with confirmation,
-//! consume with acknowledgement, exclusive queues, dead letters. [`amqp`] implements it over RabbitMQ;
-//! the crate `embedded-broker` implements it in one process. What a message *means* (deadlines,
-//! replies, retries, dead-lettering) is written once, above the trait, so both transports keep the same
-//! promises; the conformance suite holds them to it.
+//! The crate is built on one small trait, [`transport::Transport`]: publish with confirmation, consume with
+//! acknowledgement, exclusive queues, peek. [`amqp`] implements it over RabbitMQ; the crate `embedded-broker` implements it
+//! in one process. What a message *means* (deadlines, replies, retries, dead-lettering) is implemented once, above the
+//! trait, so both transports give the same guarantees; the conformance suite tests both.
 //!
-//! - [`rpc_client`] and [`rpc_server`]: requests with a deadline, answered or refused in time, never queued
-//!   for later.
-//! - [`consumer`]: durable commands and events, at least once: acknowledged after the effect, retried with
+//! - [`rpc_client`] and [`rpc_server`]: requests with a deadline, answered or refused in time, never kept for later.
+//! - [`commands`] and [`consumer`]: durable commands and events, at least once: acknowledged after the effect, retried with
 //!   growing delays, dead-lettered in the end.
-//! - [`event_subscription`]: events as they happen, on a queue of one's own; gaps are said, not hidden.
-//! - [`dead_letters`]: what was given up on, to be read, replayed or discarded.
+//! - [`events`]: order events, and a subscription to them that reports gaps.
+//! - [`dead_letters`]: listing, replaying and discarding dead letters.
 
 #![warn(missing_docs)]
 
+pub mod backoff;
 pub mod clock;
 pub mod heartbeat;
-pub mod ids;
 
 pub mod envelope;
+pub mod failure;
 pub mod message;
 pub mod topology;
 pub mod transport;
 
-pub mod breaker;
-pub mod deadline;
+mod breaker;
 pub mod rpc_client;
 pub mod rpc_server;
 
 pub mod commands;
 pub mod consumer;
-pub mod event_subscription;
 pub mod events;
 
 pub mod dead_letters;
-pub mod failure;
 pub mod trace;
 
 pub mod amqp;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+
+/// Former module.
+pub mod deadline {
+    pub use crate::clock::Deadline;
+}
+/// Former module.
+pub mod ids {
+    pub use crate::clock::{IdSource, SystemIds};
+}
+/// Former module.
+pub mod event_subscription {
+    pub use crate::events::{EventSignal, EventSubscription};
+}

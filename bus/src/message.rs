@@ -1,4 +1,4 @@
-//! A message as a transport carries it: a body, and beside it what the transport itself needs to know.
+//! Messages as transports carry them: a body, properties and headers.
 
 use bytes::Bytes;
 use schema::time::Timestamp;
@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The longest body that a message of ours has, in bytes: no work is longer, and none that is gets worked on.
+/// The longest body in bytes: longer messages are neither published nor handled.
 pub const BODY_MAX_BYTES: usize = 4 * 1_024 * 1_024;
 
-/// The names of headers that Waybill reads and writes.
+/// The names of the headers that Waybill reads and writes.
 pub mod header {
     /// Wall-clock deadline of a request in unix milliseconds.
     pub const DEADLINE: &str = "x-deadline";
-    /// How often durable work has been tried and failed.
+    /// How often handling the message has failed.
     pub const ATTEMPT: &str = "x-attempt";
-    /// Why a message was dead-lettered: a code.
+    /// Why a message was dead-lettered: a [`FailureCode`](crate::failure::FailureCode).
     pub const FAILURE_CODE: &str = "x-failure-code";
-    /// Why a message was dead-lettered: in words.
+    /// Why a message was dead-lettered: a text.
     pub const FAILURE_MESSAGE: &str = "x-failure-message";
-    /// The queue a dead letter, or a message waiting for its retry, came from.
+    /// The queue that a dead letter, or a message that waits for its retry, came from.
     pub const ORIGIN_QUEUE: &str = "x-origin-queue";
     /// When a message was dead-lettered, RFC 3339.
     pub const FAILED_AT: &str = "x-failed-at";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
-    /// W3C trace context, the vendors' part.
+    /// W3C trace context, vendor-specific data.
     pub const TRACESTATE: &str = "tracestate";
 }
 
@@ -42,31 +42,31 @@ pub enum HeaderValue {
 /// Headers by name.
 pub type Headers = BTreeMap<String, HeaderValue>;
 
-/// A message, whichever way it travels.
+/// A message.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
     /// UTF-8 JSON, see [`crate::envelope`].
     pub body: Bytes,
-    /// Who it is; kept through retries, dead letters and replays.
+    /// Its identity, kept through retries, dead letters and replays.
     pub message_id: Option<String>,
-    /// Which request it answers, or is answered by.
+    /// Matches a reply to its request.
     pub correlation_id: Option<String>,
-    /// The queue that waits for the answer.
+    /// The queue to send the reply to.
     pub reply_to: Option<String>,
     /// Its pattern, for commands and events.
     pub kind: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub timestamp: Option<Timestamp>,
-    /// Not to be delivered any more after so long in a queue.
+    /// How long it may wait in a queue before it expires.
     pub expiration: Option<Duration>,
-    /// Survives a restart of the broker, in a durable queue.
+    /// Whether it survives a restart of the broker, in a durable queue.
     pub persistent: bool,
-    /// Everything else.
+    /// Its headers.
     pub headers: Headers,
 }
 
 impl Message {
-    /// A header's number, also where another client sent it as text.
+    /// Returns a header's number, even if another client sent it as text.
     pub fn header_int(&self, name: &str) -> Option<i64> {
         match self.headers.get(name)? {
             HeaderValue::Int(number) => Some(*number),
@@ -74,7 +74,7 @@ impl Message {
         }
     }
 
-    /// A header's text.
+    /// Returns a header's text.
     pub fn header_text(&self, name: &str) -> Option<&str> {
         match self.headers.get(name)? {
             HeaderValue::Text(text) => Some(text),
@@ -87,7 +87,7 @@ impl Message {
         self.headers.insert(name.to_owned(), value);
     }
 
-    /// How often this work has been tried and has failed so far.
+    /// Returns how often handling the message has failed so far.
     pub fn failed_attempts(&self) -> u32 {
         self.header_int(header::ATTEMPT).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! Asking a service and waiting for its answer, within a deadline.
+//! The client side of requests: sends a request to a service and waits for the reply, within a deadline.
 
 use async_trait::async_trait;
 use schema::pattern::Service;
@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::breaker::Breaker;
 use crate::clock::Clock;
-use crate::deadline::Deadline;
+use crate::clock::Deadline;
 use crate::envelope;
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
@@ -22,21 +23,20 @@ use crate::topology::REPLIES_MAX_LENGTH;
 use crate::trace;
 use crate::transport::{Deliveries, ExclusiveQueue, PublishError, SharedTransport, Target, Transport};
 
-/// Requests of one process that may await their answer at any time; more are refused.
+/// Requests of one process that may await their reply at any time; more are refused.
 const MAX_IN_FLIGHT: usize = 4_096;
-/// How long a request waits for a connection that is being made, if its deadline allows.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
-/// The first pause before an unsent or interrupted request is sent again; doubles up to the limit.
-const RESEND_FIRST: Duration = Duration::from_millis(20);
-const RESEND_LIMIT: Duration = Duration::from_millis(500);
+/// How long a request waits for a connection, if its deadline allows.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// The pauses before an unsent or interrupted request is sent again.
+const RESEND: Backoff = Backoff { first: Duration::from_millis(20), limit: Duration::from_millis(500) };
 
-/// Somebody to ask. Services and the gateway ask through this, so that a simulation can answer.
+/// Sends requests. Services and the gateway use this trait, so that a simulation can answer their requests.
 #[async_trait]
 pub trait RpcClient: Send + Sync + 'static {
-    /// Sends a request and waits for the answer, no longer than the deadline.
+    /// Sends a request and waits for the response, no longer than the deadline.
     ///
-    /// Every request of the contract is idempotent: it may be sent again within the deadline when the
-    /// connection breaks before its answer came.
+    /// Every request of the contract is idempotent: it may be sent again within the deadline if the connection is lost
+    /// before the reply came.
     async fn call(
         &self,
         pattern: &str,
@@ -45,7 +45,7 @@ pub trait RpcClient: Send + Sync + 'static {
     ) -> Result<Box<RawValue>, RequestError>;
 }
 
-/// Asks with typed data and a typed answer.
+/// Sends a request with typed data and decodes its response.
 pub async fn request<Q, R>(
     rpc: &dyn RpcClient,
     pattern: &str,
@@ -64,38 +64,38 @@ where
     serde_json::from_str(response.get()).map_err(undecodable)
 }
 
-/// Why there is no answer. Each names the pattern, and so the service.
+/// Why a request has no response. Each error names the pattern, and so the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Nothing was sent, or nobody was there to take it.
+    /// The request was not sent, or no queue took it.
     #[error("{pattern}: not available: {reason}")]
     Unavailable {
-        /// What was asked.
+        /// The request's pattern.
         pattern: String,
-        /// Why it could not be.
+        /// Why the request was not sent.
         reason: String,
     },
-    /// Refused before anything was done: too much is waiting.
+    /// Refused before it was sent or queued: too many requests wait.
     #[error("{pattern}: overloaded: {reason}")]
     Overloaded {
-        /// What was asked.
+        /// The request's pattern.
         pattern: String,
         /// What is full.
         reason: String,
     },
-    /// It was sent, and no answer came in time: it may or may not have been done.
+    /// No reply came in time. The service may or may not have handled the request.
     #[error("{pattern}: no answer in time")]
     DeadlineExceeded {
-        /// What was asked.
+        /// The request's pattern.
         pattern: String,
     },
-    /// The service answered with a fault.
+    /// The service replied with a failure.
     #[error("the service answered: {0}")]
     Answered(Failure),
 }
 
 impl RequestError {
-    /// Whether it is certain that nothing was done.
+    /// Whether it is certain that the service did not handle the request.
     pub fn nothing_was_done(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::Overloaded { .. } => true,
@@ -111,7 +111,7 @@ impl RequestError {
         }
     }
 
-    /// Whether asking again later may succeed.
+    /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Answered(failure) => failure.code.is_retryable(),
@@ -120,34 +120,34 @@ impl RequestError {
     }
 }
 
-/// Asks over a transport, with one reply queue per connection.
+/// A client over a transport, with one reply queue per connection.
 pub struct BusRpcClient {
     transport: SharedTransport,
     clock: Arc<dyn Clock>,
-    pending: Pending,
+    pending: PendingReplies,
     reply_queue: watch::Receiver<Option<String>>,
     breakers: HashMap<Service, Breaker>,
 }
 
 impl BusRpcClient {
-    /// A client that listens for replies, over reconnects, until `stop`.
+    /// Starts a client that consumes replies, across reconnects, until `stop`.
     pub fn start(transport: SharedTransport, clock: Arc<dyn Clock>, stop: CancellationToken) -> Arc<Self> {
         Self::start_watched(transport, clock, stop, Heartbeat::new())
     }
 
-    /// As [`BusRpcClient::start`]; the heartbeat beats while replies are listened for.
+    /// As [`BusRpcClient::start`], with a heartbeat that beats while replies are consumed.
     pub fn start_watched(
         transport: SharedTransport,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
         heartbeat: Heartbeat,
     ) -> Arc<Self> {
-        let (listening, reply_queue) = watch::channel(None);
-        let pending = Pending::default();
-        let listener = listen(Arc::clone(&transport), pending.clone(), listening, heartbeat);
+        let (queue_name, reply_queue) = watch::channel(None);
+        let pending = PendingReplies::default();
+        let consuming = consume_replies(Arc::clone(&transport), pending.clone(), queue_name, heartbeat);
         tokio::spawn(async move {
             tokio::select! {
-                () = listener => {}
+                () = consuming => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -156,12 +156,7 @@ impl BusRpcClient {
         Arc::new(Self { transport, clock, pending, reply_queue, breakers })
     }
 
-    /// Whether the service answers, as far as the last requests showed.
-    pub fn is_answering(&self, service: Service) -> bool {
-        !self.breakers[&service].is_open()
-    }
-
-    /// The queue that this process hears replies on, once it does.
+    /// Waits for the name of the reply queue, which exists while the process is connected.
     pub(crate) async fn reply_queue(&self, deadline: Deadline) -> Option<String> {
         let mut reply_queue = self.reply_queue.clone();
         let ready = reply_queue.wait_for(Option::is_some);
@@ -171,7 +166,7 @@ impl BusRpcClient {
         }
     }
 
-    pub(crate) fn expect_reply(&self) -> Option<Expected> {
+    pub(crate) fn expect_reply(&self) -> Option<PendingReply> {
         self.pending.expect()
     }
 
@@ -179,8 +174,8 @@ impl BusRpcClient {
         &self.transport
     }
 
-    /// Sends the request once and waits for its answer.
-    async fn ask_once(
+    /// Sends the request once and waits for its reply.
+    async fn attempt(
         &self,
         pattern: &str,
         data: &RawValue,
@@ -190,20 +185,20 @@ impl BusRpcClient {
         let overloaded = |reason: String| RequestError::Overloaded { pattern: pattern.to_owned(), reason };
         let service = Service::from_pattern(pattern)
             .ok_or_else(|| unavailable("no service has this pattern".to_owned()))?;
-        let Some(reply_to) = self.reply_queue(deadline.at_most(CONNECT_PATIENCE)).await else {
+        let Some(reply_to) = self.reply_queue(deadline.at_most(CONNECT_LIMIT)).await else {
             return Err(unavailable("no connection to the broker".to_owned()));
         };
-        let expected = self.expect_reply().ok_or_else(|| overloaded("requests in flight".to_owned()))?;
-        let message = self.request_message(pattern, data, &expected, reply_to, deadline);
+        let pending = self.expect_reply().ok_or_else(|| overloaded("requests in flight".to_owned()))?;
+        let message = self.request_message(pattern, data, &pending, reply_to, deadline);
         let target = Target::Queue(self.transport.topology().requests(service));
-        // The limit lies past the deadline, which is what ends the waiting; it only frees the confirmation.
+        // The deadline ends the wait below; this later limit only ends the wait for the confirmation.
         let limit = deadline.remaining() + Duration::from_millis(50);
         let publishing = self.transport.publish(vec![(target, message)], limit);
-        let mut answer = std::pin::pin!(expected.answer());
-        // The answer may overtake the confirmation.
+        let mut reply = std::pin::pin!(pending.reply());
+        // The reply may overtake the confirmation.
         let confirmed = tokio::select! {
             biased;
-            answer = &mut answer => return Ok(Attempt::of(answer)),
+            reply = &mut reply => return Ok(Attempt::from_reply(reply)),
             confirmed = publishing => confirmed.into_iter().next().unwrap_or(Err(PublishError::Disconnected)),
             () = deadline.passed() => return Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
         };
@@ -218,7 +213,7 @@ impl BusRpcClient {
         }
         tokio::select! {
             biased;
-            answer = answer => Ok(Attempt::of(answer)),
+            reply = reply => Ok(Attempt::from_reply(reply)),
             () = deadline.passed() => Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
         }
     }
@@ -227,14 +222,14 @@ impl BusRpcClient {
         &self,
         pattern: &str,
         data: &RawValue,
-        expected: &Expected,
+        pending: &PendingReply,
         reply_to: String,
         deadline: Deadline,
     ) -> Message {
         let remaining = deadline.remaining();
         let mut message = Message {
-            body: envelope::write(pattern, data, Some(expected.id())),
-            correlation_id: Some(expected.id().to_owned()),
+            body: envelope::write(pattern, data, Some(pending.id())),
+            correlation_id: Some(pending.id().to_owned()),
             reply_to: Some(reply_to),
             expiration: Some(remaining.max(Duration::from_millis(1))),
             ..Message::default()
@@ -259,36 +254,37 @@ impl RpcClient for BusRpcClient {
         };
         let breaker = Service::from_pattern(pattern).and_then(|service| self.breakers.get(&service));
         if breaker.is_some_and(|breaker| !breaker.admits()) {
-            return Err(unavailable("it has not answered lately"));
+            return Err(unavailable("the service has not answered its last requests"));
         }
         let unanswered = || RequestError::DeadlineExceeded { pattern: pattern.to_owned() };
-        let (mut pause, mut may_have_been_done) = (RESEND_FIRST, false);
+        let (mut failures, mut may_be_handled) = (0, false);
         let result = loop {
-            match self.ask_once(pattern, &data, deadline).await {
+            match self.attempt(pattern, &data, deadline).await {
                 Ok(Attempt::Answered(reply)) => {
                     break envelope::read_reply(&reply.body).map_err(RequestError::Answered);
                 }
-                Ok(attempt) => may_have_been_done |= matches!(attempt, Attempt::Interrupted),
+                Ok(attempt) => may_be_handled |= matches!(attempt, Attempt::Interrupted),
                 Err(error) => break Err(error),
             }
+            failures += 1;
+            let pause = RESEND.pause(failures);
             if deadline.remaining() <= pause {
-                break Err(if may_have_been_done {
+                break Err(if may_be_handled {
                     unanswered()
                 } else {
                     unavailable("no connection to the broker")
                 });
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = (pause * 2).min(RESEND_LIMIT);
+            tokio::time::sleep(pause).await;
         };
         match (&result, breaker) {
             (Ok(_) | Err(RequestError::Answered(_)), Some(breaker)) => breaker.answered(),
             (Err(RequestError::DeadlineExceeded { .. }), Some(breaker)) => breaker.unanswered(),
             _ => {}
         }
-        // That nothing was done holds for the last attempt alone.
+        // An error that excludes an effect holds for the last attempt alone.
         let result = match result {
-            Err(RequestError::Unavailable { .. } | RequestError::Overloaded { .. }) if may_have_been_done => {
+            Err(RequestError::Unavailable { .. } | RequestError::Overloaded { .. }) if may_be_handled => {
                 Err(unanswered())
             }
             result => result,
@@ -299,27 +295,24 @@ impl RpcClient for BusRpcClient {
     }
 }
 
-/// What became of one attempt to ask.
+/// The result of sending a request once.
 enum Attempt {
     Answered(Message),
-    /// The connection broke before anything was sent.
+    /// The connection was lost before the request was sent.
     Unsent,
-    /// The connection broke before the answer came: it may have been done.
+    /// The connection was lost before the reply came. The service may have handled the request.
     Interrupted,
 }
 
 impl Attempt {
-    /// By what came over the reply queue; nothing once that is gone.
-    fn of(answer: Option<Message>) -> Self {
-        answer.map_or(Self::Interrupted, Self::Answered)
+    fn from_reply(reply: Option<Message>) -> Self {
+        reply.map_or(Self::Interrupted, Self::Answered)
     }
 }
 
 fn breaker(service: Service, transport: &dyn Transport) -> Breaker {
     let process = transport.owner().split('.').next().unwrap_or_default().to_owned();
-    Breaker::shown_by(
-        metrics::gauge!("waybill_breaker_open", "service" => service.name(), "process" => process),
-    )
+    Breaker::new(metrics::gauge!("waybill_breaker_open", "service" => service.name(), "process" => process))
 }
 
 fn outcome<T>(result: &Result<T, RequestError>) -> &'static str {
@@ -332,13 +325,13 @@ fn outcome<T>(result: &Result<T, RequestError>) -> &'static str {
     }
 }
 
-/// The requests that await their answer, by correlation id.
+/// The requests that await their reply, by correlation id.
 #[derive(Clone, Default)]
-struct Pending(Arc<Mutex<HashMap<String, oneshot::Sender<Message>>>>);
+struct PendingReplies(Arc<Mutex<HashMap<String, oneshot::Sender<Message>>>>);
 
-impl Pending {
-    /// Nothing where too many wait already.
-    fn expect(&self) -> Option<Expected> {
+impl PendingReplies {
+    /// Registers a reply to await. Nothing if too many are awaited already.
+    fn expect(&self) -> Option<PendingReply> {
         let id = uuid::Uuid::now_v7().to_string();
         let (sender, receiver) = oneshot::channel();
         let mut pending = self.locked();
@@ -346,10 +339,10 @@ impl Pending {
             return None;
         }
         pending.insert(id.clone(), sender);
-        Some(Expected { id, receiver, pending: self.clone() })
+        Some(PendingReply { id, receiver, pending: self.clone() })
     }
 
-    /// Replies that nobody waits for any more are counted and dropped.
+    /// Passes a reply to its request. A reply whose request no longer waits is counted and dropped.
     fn deliver(&self, reply: Message) {
         let waiting = reply.correlation_id.as_deref().and_then(|id| self.locked().remove(id));
         let delivered = waiting.is_some_and(|sender| sender.send(reply).is_ok());
@@ -358,7 +351,7 @@ impl Pending {
         }
     }
 
-    fn lose_all(&self) {
+    fn drop_all(&self) {
         self.locked().clear();
     }
 
@@ -367,34 +360,34 @@ impl Pending {
     }
 }
 
-/// One awaited answer; no longer awaited once dropped.
-pub(crate) struct Expected {
+/// One awaited reply; dropped, it is no longer awaited.
+pub(crate) struct PendingReply {
     id: String,
     receiver: oneshot::Receiver<Message>,
-    pending: Pending,
+    pending: PendingReplies,
 }
 
-impl Expected {
+impl PendingReply {
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// The answer, or nothing when the connection that it would have come over is gone.
-    pub(crate) async fn answer(mut self) -> Option<Message> {
+    /// Waits for the reply. Nothing if the connection that it would have come over is lost.
+    pub(crate) async fn reply(mut self) -> Option<Message> {
         (&mut self.receiver).await.ok()
     }
 }
 
-impl Drop for Expected {
+impl Drop for PendingReply {
     fn drop(&mut self) {
         self.pending.locked().remove(&self.id);
     }
 }
 
-async fn listen(
+async fn consume_replies(
     transport: SharedTransport,
-    pending: Pending,
-    listening: watch::Sender<Option<String>>,
+    pending: PendingReplies,
+    queue_name: watch::Sender<Option<String>>,
     heartbeat: Heartbeat,
 ) {
     let queue =
@@ -403,20 +396,20 @@ async fn listen(
         heartbeat.beat();
         match transport.consume_exclusive(queue.clone()).await {
             Ok((name, deliveries)) => {
-                listening.send_replace(Some(name));
-                hand_out(deliveries, &pending, &heartbeat).await;
-                listening.send_replace(None);
-                pending.lose_all();
+                queue_name.send_replace(Some(name));
+                deliver_replies(deliveries, &pending, &heartbeat).await;
+                queue_name.send_replace(None);
+                pending.drop_all();
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot listen for replies yet");
+                tracing::debug!(%error, "replies can't be consumed yet");
                 tokio::time::sleep(error.pause()).await;
             }
         }
     }
 }
 
-async fn hand_out(mut deliveries: Deliveries, pending: &Pending, heartbeat: &Heartbeat) {
+async fn deliver_replies(mut deliveries: Deliveries, pending: &PendingReplies, heartbeat: &Heartbeat) {
     while let Some(delivery) = heartbeat.while_waiting(deliveries.recv()).await {
         pending.deliver(delivery.message.clone());
         delivery.ack().await;

@@ -1,4 +1,4 @@
-//! Answering the requests to a service.
+//! The server side of requests: consumes a service's requests and replies to them.
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
-use crate::deadline::Deadline;
+use crate::clock::Deadline;
 use crate::envelope::{self, Envelope};
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
@@ -20,46 +20,46 @@ use crate::message::Message;
 use crate::trace;
 use crate::transport::{Deliveries, Delivery, SharedTransport, Target};
 
-/// The longest that any request is worked on, whatever its sender allows.
+/// The longest that a request is handled, even if its deadline is later.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A request, as its handler gets it.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// What is asked, with its data undecoded.
+    /// The pattern and the data, undecoded.
     pub envelope: Envelope,
-    /// Until when the answer is of use.
+    /// Until when the client waits.
     pub deadline: Deadline,
 }
 
-/// Answers requests. A plain function of a request: what it needs, it has.
+/// Handles requests.
 #[async_trait]
 pub trait RequestHandler: Send + Sync + 'static {
-    /// The answer, or a failure whose code the asker is told.
+    /// Returns the response, or a failure that is sent to the client.
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure>;
 }
 
 /// Serves one service's requests until stopped.
 pub struct RpcServer {
-    /// Where requests come from and replies go.
+    /// The transport of requests and replies.
     pub transport: SharedTransport,
-    /// Whose requests.
+    /// The service whose requests are consumed.
     pub service: Service,
-    /// Who answers.
+    /// The handler.
     pub handler: Arc<dyn RequestHandler>,
-    /// Requests worked on at any time.
+    /// Requests handled at the same time.
     pub prefetch: u16,
-    /// For deadlines by the wall clock.
+    /// The clock for wall-clock deadlines.
     pub clock: Arc<dyn Clock>,
-    /// Beats while requests are awaited.
+    /// Beats while the server waits for requests.
     pub heartbeat: Heartbeat,
 }
 
 impl RpcServer {
-    /// Serves until `stop`; then hands back what was not begun, finishes what was, and returns.
+    /// Serves until `stop`; then requeues requests that were not begun, completes the others, and returns.
     ///
-    /// A request is acknowledged after its reply has been sent, so that a killed copy's requests go to
-    /// another copy. Requests past their deadline are dropped, not answered.
+    /// A request is acknowledged after its reply was sent, so that a killed process's requests go to another one. Requests
+    /// past their deadline are acknowledged without a reply.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
         let queue = this.transport.topology().requests(this.service);
@@ -69,7 +69,7 @@ impl RpcServer {
             match this.transport.consume(&queue, this.prefetch).await {
                 Ok(deliveries) => Arc::clone(&this).serve(deliveries, &tasks, &stop).await,
                 Err(error) => {
-                    tracing::debug!(%queue, %error, "cannot consume yet");
+                    tracing::debug!(%queue, %error, "requests can't be consumed yet");
                     stop.run_until_cancelled(tokio::time::sleep(error.pause())).await;
                 }
             }
@@ -98,7 +98,7 @@ impl RpcServer {
         if let Some((target, message)) = reply
             && let Err(error) = self.transport.publish_unconfirmed(target, message).await
         {
-            // Unacknowledged, it goes to another copy, or comes back here, while its deadline lasts.
+            // The requeued request goes to this process or another one, until its deadline.
             tracing::debug!(%error, "a reply could not be sent");
             return delivery.requeue().await;
         }
@@ -130,13 +130,15 @@ impl RpcServer {
         match tokio::time::timeout(deadline.remaining(), handling).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Failure::new(FailureCode::Internal, "the handler panicked")),
-            // It may have taken effect: not the code that promises it was never begun.
-            Err(_) => Err(Failure::new(FailureCode::Unavailable, "it took longer than its deadline")),
+            // Not `DeadlineExceeded`, which says that handling was never begun: it may have taken effect.
+            Err(_) => {
+                Err(Failure::new(FailureCode::Unavailable, "the handler took longer than the deadline"))
+            }
         }
     }
 }
 
-/// The reply to a request, or to a command that wants an answer; nothing where nobody waits for one.
+/// Returns the reply to a request or command; nothing if its sender awaits none.
 pub(crate) fn reply_message(
     request: &Message,
     result: &Result<Box<RawValue>, Failure>,
@@ -149,17 +151,17 @@ pub(crate) fn reply_message(
         Err(failure) => envelope::write_error(failure),
     };
     let mut message = Message { body, correlation_id: request.correlation_id.clone(), ..Message::default() };
-    trace::answer(request, &mut message.headers);
+    trace::copy_to_reply(request, &mut message.headers);
     Some((Target::Queue(reply_to), message))
 }
 
-/// For handlers: answers with a value.
+/// For handlers: returns a value as the response.
 pub fn respond<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, Failure> {
     serde_json::value::to_raw_value(value)
         .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
 }
 
-/// For handlers: nobody handles this pattern.
+/// For handlers: the failure for a pattern without a handler.
 pub fn no_handler(pattern: &str) -> Failure {
-    Failure::new(FailureCode::NoHandler, format!("nobody handles {pattern}"))
+    Failure::new(FailureCode::NoHandler, format!("no handler for {pattern}"))
 }

@@ -1,21 +1,21 @@
-//! Every queue and exchange, declared from this one table by whoever publishes to or consumes from it.
+//! The queues and exchanges, declared from this one table by every process.
 
 use std::time::Duration;
 
 use schema::pattern::Service;
 
-/// Delivery limit of durable work: a high fuse only. Attempts are counted in the message.
+/// The broker's delivery limit of work queues: a last resort only, as attempts are counted in the message.
 pub const DELIVERY_LIMIT: u32 = 100_000;
 /// Ready messages in a durable work queue before publishers are refused.
 pub const WORK_MAX_LENGTH: u32 = 1_000_000;
-/// Ready requests in a service's queue before requesters are refused.
+/// Ready requests in a service's queue before clients are refused.
 pub const REQUESTS_MAX_LENGTH: u32 = 10_000;
-/// Events waiting in one gateway's live queue before the oldest make room (replay heals that).
+/// Events waiting in one gateway's event queue before the oldest are dropped, which replay makes up for.
 pub const LIVE_MAX_LENGTH: u32 = 10_000;
 /// Replies waiting for one client before more are refused.
 pub const REPLIES_MAX_LENGTH: u32 = 10_000;
 
-/// The delays before a failed message is tried again, one after the other; after the last it is dead-lettered.
+/// The delays before each retry of a failed message; after the last retry it is dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryDelays(pub Vec<Duration>);
 
@@ -25,7 +25,7 @@ impl Default for RetryDelays {
     }
 }
 
-/// The durable queues that work is taken from, each with its retry and dead-letter queues.
+/// The durable queues that services consume, each with its retry and dead-letter queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WorkQueue {
     /// `order.commands`: commands to order-service.
@@ -38,7 +38,7 @@ impl WorkQueue {
     /// Every work queue.
     pub const ALL: [Self; 2] = [Self::OrderCommands, Self::InventoryOrderEvents];
 
-    /// Its name without the namespace.
+    /// The queue's name without the namespace.
     pub fn name(self) -> &'static str {
         match self {
             Self::OrderCommands => "order.commands",
@@ -46,7 +46,7 @@ impl WorkQueue {
         }
     }
 
-    /// The routing keys it takes from the events exchange.
+    /// The routing keys bound on the events exchange.
     pub fn event_bindings(self) -> &'static [&'static str] {
         match self {
             Self::OrderCommands => &[],
@@ -58,9 +58,9 @@ impl WorkQueue {
 /// The queues and exchanges of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// What every name begins with, before a dot.
+    /// The prefix of every name, before a dot.
     pub namespace: String,
-    /// One retry queue per delay stands behind each work queue.
+    /// Each work queue has one retry queue per delay.
     pub retry_delays: RetryDelays,
 }
 
@@ -69,13 +69,13 @@ pub struct Topology {
 pub struct QueueSpec {
     /// Its full name.
     pub name: String,
-    /// What kind it is, and with it how durable.
+    /// The kind, which decides its durability.
     pub kind: QueueKind,
     /// Ready messages before publishers are refused.
     pub max_length: Option<u32>,
-    /// How long messages stay, at the most, before they are dead-lettered.
+    /// How long messages stay at most before they are dead-lettered.
     pub message_ttl: Option<Duration>,
-    /// Where messages go that expire or exceed the delivery limit.
+    /// Where messages that expire or exceed the delivery limit are published.
     pub dead_letter: Option<DeadLetter>,
     /// Routing keys bound on the events exchange.
     pub event_bindings: Vec<String>,
@@ -90,7 +90,7 @@ pub enum QueueKind {
     Work,
 }
 
-/// An exchange (the default one where empty) and routing key.
+/// A dead-letter exchange and routing key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The exchange's full name; empty for the default exchange.
@@ -129,14 +129,14 @@ impl Topology {
         self.name(queue.name())
     }
 
-    /// Where a work queue's dead letters lie.
+    /// A work queue's dead-letter queue.
     pub fn dead(&self, queue: WorkQueue) -> String {
         format!("{}.dead", self.work(queue))
     }
 
-    /// Where a work queue's messages wait before they are tried again.
+    /// The retry queue of a work queue for one delay.
     pub fn retry(&self, queue: WorkQueue, delay: Duration) -> String {
-        format!("{}.retry.{}", self.work(queue), humane(delay))
+        format!("{}.retry.{}", self.work(queue), delay_name(delay))
     }
 
     /// The name of an exclusive queue: `<namespace>.<process>.<instance>.<suffix>.<purpose>`.
@@ -158,7 +158,7 @@ impl Topology {
         requests.chain(work).collect()
     }
 
-    /// The shared queues that one service consumes, or that stand behind those.
+    /// The shared queues that one service consumes, with their retry and dead-letter queues.
     pub fn queues_of(&self, service: Service) -> Vec<QueueSpec> {
         let own = self.name(format_args!("{}.", service.name()));
         self.queues().into_iter().filter(|queue| queue.name.starts_with(&own)).collect()
@@ -193,8 +193,8 @@ impl Topology {
     }
 }
 
-/// A delay as a queue's name shows it: whole seconds where it is, else milliseconds.
-fn humane(delay: Duration) -> String {
+/// A delay in a queue's name: in seconds if it is whole seconds, else in milliseconds.
+fn delay_name(delay: Duration) -> String {
     if delay.subsec_millis() == 0 {
         format!("{}s", delay.as_secs())
     } else {

@@ -1,4 +1,4 @@
-//! W3C trace context in and out of message headers, so that one trace follows an order everywhere.
+//! W3C trace context in message headers, so that one trace follows an order through every process.
 
 use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
@@ -12,8 +12,7 @@ pub fn inject(headers: &mut Headers) {
     write(&tracing::Span::current().context(), headers);
 }
 
-/// Begins a trace where a message came without one, so that all that comes of it (its reply, its events, its next
-/// attempts) belongs together.
+/// Begins a trace if a message has none, so that its reply, its events and its next attempts share one.
 pub fn begin_if_none(headers: &mut Headers) {
     if extract(headers).span().span_context().is_valid() {
         return;
@@ -23,8 +22,8 @@ pub fn begin_if_none(headers: &mut Headers) {
     write(&Context::new().with_remote_span_context(begun), headers);
 }
 
-/// Writes the trace context that a message came with into the headers of the answer to it.
-pub fn answer(message: &Message, headers: &mut Headers) {
+/// Copies the trace context of a message into the headers of its reply.
+pub fn copy_to_reply(message: &Message, headers: &mut Headers) {
     write(&extract(&message.headers), headers);
 }
 
@@ -32,7 +31,7 @@ fn write(context: &Context, headers: &mut Headers) {
     global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut Write(headers)));
 }
 
-/// A span for handling a message, part of the trace that the message came with.
+/// Returns a span for handling a message, in the message's trace.
 pub fn consumer_span(operation: &'static str, pattern: &str, message: &Message) -> tracing::Span {
     let span = tracing::info_span!(
         "message",
@@ -47,7 +46,7 @@ pub fn consumer_span(operation: &'static str, pattern: &str, message: &Message) 
     span
 }
 
-/// The trace context that a message came with; an empty one where it has none.
+/// Returns the trace context of a message; an empty one if it has none.
 pub fn extract(headers: &Headers) -> Context {
     global::get_text_map_propagator(|propagator| propagator.extract(&Read(headers)))
 }
@@ -93,17 +92,17 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_belongs_to_the_trace_that_its_question_came_with_or_to_a_fresh_one() {
+    fn a_reply_is_in_the_trace_of_its_request_or_in_a_new_one() {
         global::set_text_map_propagator(TraceContextPropagator::new());
         for given in [Some(GIVEN), Some("no trace"), None] {
-            let mut question = Message::default();
+            let mut request = Message::default();
             if let Some(given) = given {
-                question.set_header(header::TRACEPARENT, given.into());
+                request.set_header(header::TRACEPARENT, given.into());
             }
-            begin_if_none(&mut question.headers);
+            begin_if_none(&mut request.headers);
             let mut headers = Headers::new();
-            answer(&question, &mut headers);
-            assert_eq!(traceparent(&headers), traceparent(&question.headers));
+            copy_to_reply(&request, &mut headers);
+            assert_eq!(traceparent(&headers), traceparent(&request.headers));
             assert_eq!(traceparent(&headers) == GIVEN, given == Some(GIVEN), "{headers:?}");
         }
     }

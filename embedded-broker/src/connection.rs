@@ -14,27 +14,26 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::queues::{ConnectionId, ConsumerId, Overflow, Queue, QueueName};
-use crate::shared::{Drive, Listener, Shared};
-use crate::writer::Command;
+use crate::state::{Command, DispatchMode, ExclusiveConsumer, Shared};
 
-/// Messages of an exclusive queue on their way to their consumer. The rest wait in the queue, where its
-/// bound applies.
+/// Messages of an exclusive queue that are sent ahead to its consumer. The rest wait in the queue, where its bound
+/// applies.
 const IN_FLIGHT_MAX: usize = 16;
 
-/// A connection to a broker in this process. It ends when it is closed or dropped.
+/// A connection to a broker in this process. It ends if it is closed or dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     id: ConnectionId,
     owner: String,
     link: watch::Receiver<LinkState>,
-    gone: CancellationToken,
+    closed: CancellationToken,
 }
 
 impl Connection {
     pub(crate) fn open(shared: Arc<Shared>, owner: &str) -> Self {
         let (id, link) = shared.connect();
-        Self { shared, id, owner: owner.to_owned(), link, gone: CancellationToken::new() }
+        Self { shared, id, owner: owner.to_owned(), link, closed: CancellationToken::new() }
     }
 
     fn is_closed(&self) -> bool {
@@ -46,59 +45,58 @@ impl Connection {
     }
 
     fn end(&self) {
-        self.gone.cancel();
+        self.closed.cancel();
         self.shared.disconnect(self.id);
     }
 
-    /// Ends the consumer once its receiver is dropped.
-    fn watch_consumer(&self, consumer: ConsumerId, outlet: mpsc::Sender<Delivery>) {
-        let (shared, gone) = (self.shared.clone(), self.gone.clone());
+    /// Cancels the consumer once its receiver is dropped.
+    fn cancel_on_drop(&self, consumer: ConsumerId, sender: mpsc::Sender<Delivery>) {
+        let (shared, closed) = (self.shared.clone(), self.closed.clone());
         let mut link = self.link.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = outlet.closed() => shared.with_state(|state| state.cancel(consumer)),
-                () = gone.cancelled() => {}
+                () = sender.closed() => shared.with_state(|state| state.cancel(consumer)),
+                () = closed.cancelled() => {}
                 // The broker itself may end the connection.
                 _ = link.wait_for(|link| matches!(link, LinkState::Down(_))) => {}
             }
         });
     }
 
-    /// Takes messages out of an exclusive queue as fast as its consumer does.
-    fn forward(&self, queue: QueueName, wake: Arc<Notify>, outlet: mpsc::Sender<Delivery>) {
-        let (shared, gone) = (self.shared.clone(), self.gone.clone());
+    /// Sends the messages of an exclusive queue to its consumer until the receiver is dropped.
+    fn forward(&self, queue: QueueName, wake: Arc<Notify>, sender: mpsc::Sender<Delivery>) {
+        let (shared, closed) = (self.shared.clone(), self.closed.clone());
         let mut link = self.link.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = forward_all(&shared, &queue, &wake, &outlet) => {
-                    shared.with_state(|state| state.unlisten(&queue));
+                () = forward_all(&shared, &queue, &wake, &sender) => {
+                    shared.with_state(|state| state.delete_exclusive(&queue));
                 }
-                () = gone.cancelled() => {}
+                () = closed.cancelled() => {}
                 _ = link.wait_for(|link| matches!(link, LinkState::Down(_))) => {}
             }
         });
     }
 }
 
-/// Forwards until the receiver is dropped.
 async fn forward_all(
     shared: &Arc<Shared>,
     queue: &QueueName,
     wake: &Notify,
-    outlet: &mpsc::Sender<Delivery>,
+    sender: &mpsc::Sender<Delivery>,
 ) {
-    while let Ok(place) = outlet.reserve().await {
+    while let Ok(permit) = sender.reserve().await {
         let message = loop {
             let now = shared.now();
-            if let Some(message) = shared.with(|queues| queues.pull(queue, 0, now)) {
+            if let Some(message) = shared.with(|queues| queues.pop(queue, 0, now)) {
                 break message;
             }
             tokio::select! {
                 () = wake.notified() => {}
-                () = outlet.closed() => return,
+                () = sender.closed() => return,
             }
         };
-        place.send(Delivery::settled(message));
+        permit.send(Delivery::auto_acked(message));
     }
 }
 
@@ -130,12 +128,14 @@ impl Transport for Connection {
             Ok(answers) => return answers,
             Err(messages) => messages,
         };
-        let Drive::Running(commands) = &self.shared.drive else { return all(PublishError::Disconnected) };
+        let DispatchMode::Automatic(commands) = &self.shared.mode else {
+            return all(PublishError::Disconnected);
+        };
         let mut sent = false;
         let publishing = async {
-            let Ok(place) = commands.reserve().await else { return all(PublishError::Disconnected) };
+            let Ok(permit) = commands.reserve().await else { return all(PublishError::Disconnected) };
             let (answer, answered) = oneshot::channel();
-            place.send(Command::Publish { messages, answer });
+            permit.send(Command::Publish { messages, answer });
             sent = true;
             answered.await.unwrap_or_else(|_| all(PublishError::Unknown("the broker has stopped".to_owned())))
         };
@@ -151,22 +151,24 @@ impl Transport for Connection {
             return Err(PublishError::Disconnected);
         }
         let Err(messages) = self.shared.publish_now(vec![(target, message)]) else { return Ok(()) };
-        let Drive::Running(commands) = &self.shared.drive else { return Err(PublishError::Disconnected) };
-        let (answer, _nobody_waits) = oneshot::channel();
-        let posted = commands.send(Command::Publish { messages, answer }).await;
-        posted.map_err(|_stopped| PublishError::Disconnected)
+        let DispatchMode::Automatic(commands) = &self.shared.mode else {
+            return Err(PublishError::Disconnected);
+        };
+        let (answer, _ignored) = oneshot::channel();
+        let sent = commands.send(Command::Publish { messages, answer }).await;
+        sent.map_err(|_stopped| PublishError::Disconnected)
     }
 
     async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {
         self.ensure_open()?;
         let prefetch = prefetch.max(1);
-        let (outlet, deliveries) = mpsc::channel(prefetch.into());
+        let (sender, deliveries) = mpsc::channel(prefetch.into());
         let consumer =
-            self.shared.with_state(|state| state.subscribe(self.id, queue, prefetch, outlet.clone()));
+            self.shared.with_state(|state| state.subscribe(self.id, queue, prefetch, sender.clone()));
         let consumer =
             consumer.ok_or_else(|| TransportError::Refused(format!("there is no shared queue {queue}")))?;
-        if matches!(self.shared.drive, Drive::Running(_)) {
-            self.watch_consumer(consumer, outlet);
+        if matches!(self.shared.mode, DispatchMode::Automatic(_)) {
+            self.cancel_on_drop(consumer, sender);
         }
         Ok(deliveries)
     }
@@ -174,24 +176,24 @@ impl Transport for Connection {
     async fn consume_exclusive(&self, queue: ExclusiveQueue) -> Result<(String, Deliveries), TransportError> {
         self.ensure_open()?;
         let ExclusiveQueue { purpose, event_bindings, max_length } = queue;
-        // Missed events are replayed, so the newest are worth most; replies belong to whoever asked first.
+        // Missed events are replayed, so a full queue keeps the newest; replies go to the earliest requests.
         let overflow = if event_bindings.is_empty() { Overflow::Reject } else { Overflow::DropHead };
         let queue = Queue::exclusive(self.id, event_bindings, max_length, overflow);
-        let (outlet, deliveries) = mpsc::channel(IN_FLIGHT_MAX);
+        let (sender, deliveries) = mpsc::channel(IN_FLIGHT_MAX);
         let wake = Arc::new(Notify::new());
-        let listener = match self.shared.drive {
-            Drive::Running(_) => Listener::Pulling(wake.clone()),
-            Drive::Manual => Listener::Waiting(outlet.clone()),
+        let consumer = match self.shared.mode {
+            DispatchMode::Automatic(_) => ExclusiveConsumer::Task(wake.clone()),
+            DispatchMode::Manual => ExclusiveConsumer::Manual(sender.clone()),
         };
         let name: QueueName = self.shared.with_state(|state| {
-            let suffix = state.fresh_suffix(&self.shared);
+            let suffix = state.unique_suffix(&self.shared);
             let name = QueueName::from(self.shared.topology.exclusive(&self.owner, &suffix, purpose));
             state.queues.declare_exclusive(name.clone(), queue);
-            state.listen(name.clone(), listener);
+            state.consume_exclusive(name.clone(), consumer);
             name
         });
-        if matches!(self.shared.drive, Drive::Running(_)) {
-            self.forward(name.clone(), wake, outlet);
+        if matches!(self.shared.mode, DispatchMode::Automatic(_)) {
+            self.forward(name.clone(), wake, sender);
         }
         Ok((name.to_string(), deliveries))
     }
@@ -199,15 +201,14 @@ impl Transport for Connection {
     async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
         self.ensure_open()?;
         let now = self.shared.now();
-        let handouts = self.shared.with(|queues| {
+        let peeked = self.shared.with(|queues| {
             queues.contains(queue).then(|| {
-                let next = || queues.take(queue, 0, Some(self.id), now);
+                let next = || queues.get(queue, 0, Some(self.id), now);
                 std::iter::from_fn(next).take(limit as usize).collect::<Vec<_>>()
             })
         });
-        let handouts =
-            handouts.ok_or_else(|| TransportError::Refused(format!("there is no queue {queue}")))?;
-        Ok(handouts.into_iter().map(|handout| self.shared.delivery(handout)).collect())
+        let peeked = peeked.ok_or_else(|| TransportError::Refused(format!("there is no queue {queue}")))?;
+        Ok(peeked.into_iter().map(|delivery| self.shared.delivery(delivery)).collect())
     }
 
     async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError> {
@@ -219,7 +220,7 @@ impl Transport for Connection {
         }))
     }
 
-    /// The queues are those of the topology, always.
+    /// Does nothing: the broker always has the queues of its topology.
     async fn declare(&self) -> Result<(), TransportError> {
         self.ensure_open()
     }

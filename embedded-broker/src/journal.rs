@@ -1,26 +1,53 @@
-//! The durable queues' file: messages as rows, changed in whole transactions.
-
-mod row;
-mod schema;
+//! The journal: the messages of durable queues as rows of one SQLite file, changed in whole transactions.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bus::message::{Headers, Message};
+use schema::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode, SqliteRow,
+    SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite};
 
-use crate::queues::{Changes, QueueName, Stored};
+use crate::queues::{Changes, Entry, MessageId, QueueName, Stored};
 
-/// How long opening waits for a process that is just letting go of the file.
+/// How long opening waits for another process to close the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Rows written by one statement, at the most.
 const ROWS_PER_STATEMENT: usize = 64;
-/// What is left of the write-ahead log's file once a burst is over, in bytes.
+/// The size that the write-ahead log is truncated to after a burst, in bytes.
 const WAL_SIZE_LIMIT: &str = "67108864";
 
-/// Why a broker's file can't be used.
+/// The version of the tables below, kept in `user_version`.
+const VERSION: i64 = 1;
+
+/// How many of a queue's messages count as unacknowledged after a crash: more than its consumers prefetch.
+const UNACKED_MAX: i64 = 1_000;
+
+const COUNT_DELIVERIES: &str = "
+    UPDATE messages SET delivery_count = delivery_count + 1
+    WHERE id IN (SELECT id FROM messages WHERE queue = ?1 ORDER BY id LIMIT ?2)";
+
+/// The broker assigns rising ids; `available_at` is when a waiting message is due, in unix milliseconds. `session` has
+/// one row.
+const TABLES: &str = "
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        body BLOB NOT NULL,
+        properties TEXT NOT NULL,
+        delivery_count INTEGER NOT NULL,
+        available_at INTEGER
+    ) STRICT;
+    CREATE TABLE session (ended_well INTEGER NOT NULL) STRICT;
+    INSERT INTO session VALUES (1);
+    PRAGMA user_version = 1;";
+
+/// Why a journal can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
@@ -43,26 +70,26 @@ pub enum OpenError {
         path: PathBuf,
         /// The row.
         id: i64,
-        /// What is wrong with it.
+        /// Why it can't be read.
         reason: String,
     },
-    /// SQLite refuses.
+    /// SQLite failed.
     #[error("{path} cannot be opened: {source}")]
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// In SQLite's words.
+        /// SQLite's error.
         source: sqlx::Error,
     },
 }
 
-/// Why changes were not written down.
+/// Why changes were not journaled.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum CommitError {
-    /// They certainly were not.
+    /// The transaction was rolled back: nothing was written.
     #[error("{0}")]
     RolledBack(String),
-    /// The commit itself failed: after a crash they may turn out to be there.
+    /// The commit failed: after a crash the changes may be there.
     #[error("{0}")]
     Uncertain(String),
 }
@@ -74,11 +101,10 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the file, or a store in memory where there is none, and reads every message,
-    /// in the order of their ids.
+    /// Opens or creates the file, or a database in memory without a path, and reads every message in the order of ids.
     ///
-    /// `consumed` are the queues that messages are handed out from: where the process died, whatever may
-    /// have been in somebody's hands counts as delivered.
+    /// `consumed` are the queues that services consume: if the process before was killed, the messages that may have been
+    /// unacknowledged count as delivered.
     pub(crate) async fn open(
         path: Option<&Path>,
         consumed: &[QueueName],
@@ -86,13 +112,13 @@ impl Journal {
         let shown = path.unwrap_or(Path::new(":memory:"));
         let failed = |source| open_error(shown, source);
         let mut connection = options(path).create_if_missing(true).connect().await.map_err(failed)?;
-        schema::prepare(&mut connection, shown).await?;
-        schema::begin_session(&mut connection, consumed).await.map_err(failed)?;
-        let stored = row::read_all(&mut connection, shown).await?;
+        prepare(&mut connection, shown).await?;
+        begin_session(&mut connection, consumed).await.map_err(failed)?;
+        let stored = read_all(&mut connection, shown).await?;
         Ok((Self { connection }, stored))
     }
 
-    /// Writes all of it down, or nothing. Once this answers `Ok` it survives a crash.
+    /// Writes all changes or none. Once this returns `Ok` they survive a crash.
     pub(crate) async fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
         if let Err(error) = self.write(changes).await {
             self.roll_back().await;
@@ -105,10 +131,10 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes that the session ended in order, and closes the file.
+    /// Records that the session ended in order, and closes the file.
     pub(crate) async fn close(mut self) {
-        let noted = schema::end_session(&mut self.connection).await;
-        if let Err(error) = noted.and(self.connection.close().await) {
+        let recorded = end_session(&mut self.connection).await;
+        if let Err(error) = recorded.and(self.connection.close().await) {
             tracing::warn!(%error, "the broker's file was not closed in order");
         }
     }
@@ -116,10 +142,10 @@ impl Journal {
     async fn write(&mut self, changes: &Changes) -> Result<(), sqlx::Error> {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
         for rows in changes.written.chunks(ROWS_PER_STATEMENT) {
-            row::insert(rows).build().execute(&mut self.connection).await?;
+            insert(rows).build().execute(&mut self.connection).await?;
         }
         if !changes.deleted.is_empty() {
-            row::delete(&changes.deleted).execute(&mut self.connection).await?;
+            delete(&changes.deleted).execute(&mut self.connection).await?;
         }
         Ok(())
     }
@@ -132,10 +158,10 @@ impl Journal {
     }
 }
 
-/// What SQLite finds wrong in a broker's file that no process has open; nothing where it is sound.
+/// Returns what SQLite's integrity check finds in a journal that no process has open; nothing if it is sound.
 ///
 /// # Errors
-/// Where the file does not exist, is in use, or can't be read at all.
+/// If the file does not exist, is in use, or can't be read at all.
 pub async fn integrity_check(path: &Path) -> Result<Vec<String>, OpenError> {
     let failed = |source| open_error(path, source);
     let mut connection = options(Some(path)).connect().await.map_err(failed)?;
@@ -153,7 +179,7 @@ fn options(path: Option<&Path>) -> SqliteConnectOptions {
     };
     options
         .busy_timeout(BUSY_TIMEOUT)
-        // Locked for as long as it is open: two brokers over one file would each miss the other's messages.
+        // Locked while it is open: two brokers over one file would each miss the other's messages.
         .locking_mode(SqliteLockingMode::Exclusive)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -171,4 +197,159 @@ fn open_error(path: &Path, source: sqlx::Error) -> OpenError {
     } else {
         OpenError::Sqlite { path, source }
     }
+}
+
+/// Creates the tables in a new file; refuses a file of a newer version.
+async fn prepare(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| open_error(path, source);
+    let found: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
+    match found {
+        0 => create(connection).await.map_err(failed),
+        VERSION => Ok(()),
+        _ => Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION }),
+    }
+}
+
+async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// Records that a session has begun.
+///
+/// If the session before did not end in order, the oldest messages of the consumed queues count as delivered once more:
+/// one of them may be what kills the process. Deliveries themselves are not journaled, which would cost a commit each and
+/// still come too late for a message that kills at once.
+async fn begin_session(connection: &mut SqliteConnection, consumed: &[QueueName]) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let ended_well: bool =
+        sqlx::query_scalar("SELECT ended_well FROM session").fetch_one(&mut *transaction).await?;
+    if !ended_well {
+        for queue in consumed {
+            sqlx::query(COUNT_DELIVERIES).bind(&**queue).bind(UNACKED_MAX).execute(&mut *transaction).await?;
+        }
+    }
+    sqlx::query("UPDATE session SET ended_well = 0").execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// Records that the session ended in order: no delivery was unacknowledged.
+async fn end_session(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE session SET ended_well = 1").execute(connection).await?;
+    Ok(())
+}
+
+/// A message without its body. An absent field is null, so that fields can be added.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Properties {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_ms: Option<u64>,
+    persistent: bool,
+    headers: Headers,
+}
+
+/// Inserts rows. Ids are unique, so a conflict is a defect and fails.
+fn insert(rows: &[Stored]) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(
+        "INSERT INTO messages (id, queue, body, properties, delivery_count, available_at) ",
+    );
+    query.push_values(rows, |mut columns, Stored { id, queue, entry }| {
+        columns
+            .push_bind(sqlite_id(*id))
+            .push_bind(queue.to_string())
+            .push_bind(entry.message.body.to_vec())
+            .push_bind(properties(&entry.message))
+            .push_bind(entry.delivery_count)
+            .push_bind(entry.due);
+    });
+    query
+}
+
+/// Deletes rows; rows that don't exist are ignored.
+fn delete(ids: &[MessageId]) -> Query<'static, Sqlite, SqliteArguments> {
+    let ids: Vec<i64> = ids.iter().map(|id| sqlite_id(*id)).collect();
+    let ids = serde_json::to_string(&ids).expect("numbers can be written as JSON");
+    sqlx::query("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?1))").bind(ids)
+}
+
+/// Reads every message, by id.
+async fn read_all(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Stored>, OpenError> {
+    const NEXT: &str = "
+        SELECT id, queue, body, properties, delivery_count, available_at FROM messages
+        WHERE id > ?1 ORDER BY id LIMIT ?2";
+    const PAGE: i64 = 1_000;
+    let mut messages: Vec<Stored> = Vec::new();
+    loop {
+        let last = messages.last().map_or(0, |message| sqlite_id(message.id));
+        let page = sqlx::query(NEXT).bind(last).bind(PAGE).fetch_all(&mut *connection).await;
+        let page = page.map_err(|source| open_error(path, source))?;
+        if page.is_empty() {
+            return Ok(messages);
+        }
+        for row in &page {
+            messages.push(read(row, path)?);
+        }
+    }
+}
+
+fn read(row: &SqliteRow, path: &Path) -> Result<Stored, OpenError> {
+    let failed = |source| open_error(path, source);
+    let id: i64 = row.try_get(0).map_err(failed)?;
+    let unreadable = |reason: String| OpenError::Unreadable { path: path.to_owned(), id, reason };
+    let queue: &str = row.try_get(1).map_err(failed)?;
+    let body: Vec<u8> = row.try_get(2).map_err(failed)?;
+    let properties: &str = row.try_get(3).map_err(failed)?;
+    let properties: Properties =
+        serde_json::from_str(properties).map_err(|error| unreadable(error.to_string()))?;
+    let message = Message {
+        body: body.into(),
+        message_id: properties.message_id,
+        correlation_id: properties.correlation_id,
+        reply_to: properties.reply_to,
+        kind: properties.kind,
+        timestamp: properties.timestamp,
+        expiration: properties.expiration_ms.map(Duration::from_millis),
+        persistent: properties.persistent,
+        headers: properties.headers,
+    };
+    Ok(Stored {
+        id: MessageId(u64::try_from(id).map_err(|error| unreadable(error.to_string()))?),
+        queue: queue.into(),
+        entry: Entry {
+            message,
+            delivery_count: row.try_get(4).map_err(failed)?,
+            due: row.try_get(5).map_err(failed)?,
+        },
+    })
+}
+
+fn properties(message: &Message) -> String {
+    let properties = Properties {
+        message_id: message.message_id.clone(),
+        correlation_id: message.correlation_id.clone(),
+        reply_to: message.reply_to.clone(),
+        kind: message.kind.clone(),
+        timestamp: message.timestamp,
+        expiration_ms: message.expiration.map(|stay| u64::try_from(stay.as_millis()).unwrap_or(u64::MAX)),
+        persistent: message.persistent,
+        headers: message.headers.clone(),
+    };
+    serde_json::to_string(&properties).expect("properties can be written as JSON")
+}
+
+fn sqlite_id(id: MessageId) -> i64 {
+    i64::try_from(id.0).expect("ids count messages and stay far below 2^63")
 }

@@ -1,31 +1,24 @@
 //! A broker in one process: the delivery contract of [`bus::transport`], durable in one SQLite file.
 //!
-//! Everything that moves a message is a plain, synchronous state machine ([`queues`]): no IO, no tasks, no
-//! clock of its own. Around it stand two thin shells. [`EmbeddedBroker`] runs it: a writer groups
-//! whatever waits (publishes, acknowledgements, dead letters) into one SQLite transaction, and only what
-//! is committed becomes visible and is confirmed; a timer sees to delayed and expired messages.
+//! The module `queues` moves messages as a plain, synchronous state machine: no IO, no tasks, no clock of its own.
+//! [`EmbeddedBroker`] runs it: a writer groups the steps that wait (publishes, acknowledgements, dead letters) into one
+//! SQLite transaction, and only committed steps become visible and are confirmed; a timer expires messages.
 //! [`ManualBroker`] lets a simulation run it, one step at a time.
 //!
-//! Queues of kind [`Work`](bus::topology::QueueKind::Work) are durable, whatever is in them; requests and
-//! exclusive queues live in memory, as they do on RabbitMQ.
+//! Queues of kind [`Work`](bus::topology::QueueKind::Work) are durable with all their messages; request queues and
+//! exclusive queues live in memory, as on RabbitMQ.
 
 #![warn(missing_docs)]
 
 mod queues;
-mod routing;
 
 mod journal;
+mod state;
 mod writer;
 
-mod connection;
-mod handle;
-mod shared;
-mod timer;
-
 mod broker;
-mod manual;
+mod connection;
 
-pub use broker::{EmbeddedBroker, Storage};
+pub use broker::{EmbeddedBroker, ManualBroker, Storage};
 pub use journal::{OpenError, integrity_check};
-pub use manual::ManualBroker;
 pub use queues::MAX_MESSAGE_BYTES;

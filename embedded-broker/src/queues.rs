@@ -1,30 +1,28 @@
-//! The broker as a pure state machine: publish, deliver, settle, expire over plain data.
+//! The broker as a pure state machine: publish, deliver, acknowledge, expire over plain data.
 //!
-//! What must be durable happens in two steps. Staging decides and keeps a place; the caller writes the
-//! [`Changes`] down; then committing makes the result visible, or aborting leaves everything as it was.
-//! What is staged is neither delivered nor counted as ready.
+//! A durable step has two halves. Staging decides the step and reserves the slots it needs; the caller writes the
+//! [`Changes`] to the journal; then committing makes the result visible, or aborting restores the state before. Staged
+//! messages are neither delivered nor counted as ready.
 
-mod changes;
-mod death;
-mod deliveries;
-mod expiry;
-mod publishing;
+mod consumer;
+mod dead_letter;
+mod exchange;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bus::message::Message;
 use bus::topology::{DELIVERY_LIMIT, Topology};
 
-pub(crate) use changes::{Changes, Stored};
-pub(crate) use deliveries::{DeliveryTag, Handout};
-pub(crate) use expiry::Expiry;
-pub use publishing::MAX_MESSAGE_BYTES;
-pub(crate) use publishing::{Answers, Publication};
-pub(crate) use queue::{Entry, MessageId, Millis, Overflow, Queue, QueueName};
+pub(crate) use consumer::{Delivery, DeliveryTag};
+pub(crate) use dead_letter::Expiry;
+pub use exchange::MAX_MESSAGE_BYTES;
+pub(crate) use exchange::{Answers, Publication};
+pub(crate) use queue::{Changes, Entry, MessageId, Millis, Overflow, Queue, QueueName, Stored};
 
-use deliveries::{Consumer, Unsettled};
+use consumer::{Consumer, Unacked};
 
 /// A participant's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +40,7 @@ const MEMORY_LIMIT_BYTES: usize = 512 * 1024 * 1024;
 pub(crate) struct Limits {
     /// How often a message is delivered before it is dead-lettered.
     pub(crate) deliveries: u32,
-    /// Bytes held before publishers are blocked. The publication that crosses it is still taken.
+    /// Bytes held before publishers are blocked. The publication that crosses the limit is still accepted.
     pub(crate) memory_bytes: usize,
 }
 
@@ -52,21 +50,21 @@ impl Default for Limits {
     }
 }
 
-/// Every queue, who consumes it, and what is in whose hands.
+/// Every queue, its consumers, and the deliveries that are unacknowledged.
 #[derive(Debug)]
 pub(crate) struct Queues {
     limits: Limits,
     queues: BTreeMap<QueueName, Queue>,
-    /// The queues that the dead-letter exchange reaches.
+    /// The queues bound to the dead-letter exchange.
     dead_letters: BTreeSet<QueueName>,
     consumers: BTreeMap<ConsumerId, Consumer>,
-    unsettled: BTreeMap<DeliveryTag, Unsettled>,
-    /// Queues where something may have become deliverable since the last dispatch.
+    unacked: BTreeMap<DeliveryTag, Unacked>,
+    /// Queues in which messages may have become deliverable since the last dispatch.
     touched: BTreeSet<QueueName>,
     last_message: u64,
     last_consumer: u64,
     last_tag: u64,
-    /// Of everything that is ready, unsettled or staged.
+    /// Of everything that is ready, unacknowledged or staged.
     bytes: usize,
 }
 
@@ -77,15 +75,15 @@ impl Queues {
         let dead_letters = specs
             .iter()
             .filter_map(|spec| spec.dead_letter.as_ref())
-            .filter(|letter| letter.exchange == exchange)
-            .map(|letter| letter.routing_key.as_str().into())
+            .filter(|target| target.exchange == exchange)
+            .map(|target| target.routing_key.as_str().into())
             .collect();
         Self {
             limits,
             queues: specs.iter().map(|spec| (spec.name.as_str().into(), Queue::shared(spec))).collect(),
             dead_letters,
             consumers: BTreeMap::new(),
-            unsettled: BTreeMap::new(),
+            unacked: BTreeMap::new(),
             touched: BTreeSet::new(),
             last_message: 0,
             last_consumer: 0,
@@ -94,10 +92,10 @@ impl Queues {
         }
     }
 
-    /// Takes in a message that was written down earlier. False where no queue is known for it; its id is
-    /// not given away again all the same.
+    /// Puts a stored message back into its queue. Returns false if that queue is not declared; the message's id is not
+    /// used again in either case.
     ///
-    /// What waited in a retry queue that is no longer declared (the delays were changed) is due now.
+    /// A message of a retry queue that is no longer declared, because the delays were changed, goes to the work queue.
     pub(crate) fn restore(&mut self, stored: Stored) -> bool {
         self.last_message = self.last_message.max(stored.id.0);
         let work_queue = stored.queue.rsplit_once(".retry.").map(|(work, _)| QueueName::from(work));
@@ -111,7 +109,7 @@ impl Queues {
         true
     }
 
-    /// Whether publishers are blocked, as too much is held.
+    /// Whether publishers are blocked because too many bytes are held.
     pub(crate) fn is_blocked(&self) -> bool {
         self.bytes >= self.limits.memory_bytes
     }
@@ -128,12 +126,12 @@ impl Queues {
         self.consumers.contains_key(&consumer)
     }
 
-    /// Ready messages and consumers of a queue.
+    /// The ready messages and consumers of a queue.
     pub(crate) fn depth(&self, queue: &str) -> Option<(usize, usize)> {
         self.queues.get(queue).map(|queue| (queue.ready(), queue.consumers.len()))
     }
 
-    /// Every queue with its ready messages; shared ones only, or exclusive ones as well.
+    /// Every shared queue with its ready messages, and every exclusive one if `exclusive`.
     pub(crate) fn ready(&self, exclusive: bool) -> impl Iterator<Item = (&QueueName, usize)> {
         self.queues
             .iter()
@@ -141,9 +139,9 @@ impl Queues {
             .map(|(name, queue)| (name, queue.ready()))
     }
 
-    /// Messages in somebody's hands.
-    pub(crate) fn unsettled(&self) -> usize {
-        self.unsettled.len()
+    /// How many deliveries are unacknowledged.
+    pub(crate) fn unacked(&self) -> usize {
+        self.unacked.len()
     }
 
     pub(crate) fn declare_exclusive(&mut self, name: QueueName, queue: Queue) {
@@ -159,19 +157,26 @@ impl Queues {
         }
     }
 
-    /// What a crash of the process leaves: durable queues, with what was in somebody's hands back in place.
-    pub(crate) fn crash(&mut self) {
-        let exclusive: Vec<QueueName> = self
-            .queues
-            .iter()
-            .filter(|(_, queue)| queue.owner.is_some())
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in exclusive {
-            self.delete(&name);
+    /// Ends a connection: cancels its consumers, requeues its unacknowledged deliveries and deletes its exclusive queues.
+    pub(crate) fn close_connection(&mut self, connection: ConnectionId) {
+        let consumers = self.consumers.iter().filter(|(_, consumer)| consumer.connection == connection);
+        for consumer in consumers.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.cancel(consumer);
         }
-        for tag in self.unsettled.keys().copied().collect::<Vec<_>>() {
-            self.give_back(tag);
+        let unacked = self.unacked.iter();
+        let unacked =
+            unacked.filter(|(_, unacked)| unacked.connection == Some(connection) && !unacked.acking);
+        for tag in unacked.map(|(tag, _)| *tag).collect::<Vec<_>>() {
+            self.put_back(tag);
+        }
+        self.delete_exclusive(|owner| owner == connection);
+    }
+
+    /// Leaves what a crash of the process leaves: the durable queues, with their unacknowledged messages back in place.
+    pub(crate) fn crash(&mut self) {
+        self.delete_exclusive(|_| true);
+        for tag in self.unacked.keys().copied().collect::<Vec<_>>() {
+            self.put_back(tag);
         }
         self.consumers.clear();
         for queue in self.queues.values_mut() {
@@ -182,6 +187,13 @@ impl Queues {
             }
         }
         self.touched.clear();
+    }
+
+    fn delete_exclusive(&mut self, owned_by: impl Fn(ConnectionId) -> bool) {
+        let owned = self.queues.iter().filter(|(_, queue)| queue.owner.is_some_and(&owned_by));
+        for name in owned.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.delete(&name);
+        }
     }
 
     fn put(&mut self, name: &QueueName, id: MessageId, entry: Entry) {
@@ -195,6 +207,37 @@ impl Queues {
             }
             None => self.bytes -= bytes,
         }
+    }
+
+    /// Puts a staged message into the slot that was reserved for it.
+    fn put_reserved(&mut self, stored: Stored) {
+        self.release_slot(&stored.queue);
+        self.put(&stored.queue, stored.id, stored.entry);
+    }
+
+    fn release_slot(&mut self, queue: &QueueName) {
+        if let Some(queue) = self.queues.get_mut(queue) {
+            queue.release_slot();
+        }
+    }
+
+    /// Reserves a slot in a queue for a new message, and records the message if the queue is durable.
+    fn stage_message(
+        &mut self,
+        queue: QueueName,
+        message: Message,
+        now: Millis,
+        changes: &mut Changes,
+    ) -> Stored {
+        let id = self.next_message();
+        let target = self.queues.get_mut(&queue).expect("messages are only routed to queues that exist");
+        target.reserve_slot();
+        let due = target.due_at(&message, now);
+        let stored = Stored { id, queue, entry: Entry { message, delivery_count: 0, due } };
+        if target.durable {
+            changes.written.push(stored.clone());
+        }
+        stored
     }
 
     fn next_message(&mut self) -> MessageId {

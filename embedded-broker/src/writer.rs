@@ -1,57 +1,45 @@
-//! Group commit: whatever waits to be written down goes into one transaction.
+//! Group commit: all commands that wait are journaled in one transaction.
 //!
-//! While one transaction is being committed the next batch gathers in the channel, so that batches grow
-//! with the load and nobody waits for company.
+//! While one transaction is being committed the next batch gathers in the channel, so that batches grow with the load
+//! and no command waits for others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bus::message::Message;
-use bus::transport::{PublishError, Target};
+use bus::transport::PublishError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{CommitError, Journal};
 use crate::queues::{Answers, Changes, DeliveryTag, Expiry, Millis, Publication, Queues};
-use crate::shared::Shared;
+use crate::state::{Command, Shared};
 
-/// Commands that wait for the writer; beyond that, publishers wait.
+/// Commands that may wait for the writer; if there are more, publishers wait.
 pub(crate) const COMMANDS_MAX: usize = 4_096;
 /// Commands in one transaction.
 const BATCH_MAX: usize = 1_024;
-/// Messages moved or dropped by one command, as their time has passed.
+/// Messages moved or dropped by one command.
 const EXPIRY_MAX: usize = 1_000;
 
-/// The pause after a failed transaction. What could not be acknowledged is delivered again, and would fail
+/// The pause after a failed transaction. A delivery whose acknowledgement failed is delivered again, and would fail
 /// again at once.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Something to be written down before it is so.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Publish these together.
-    Publish { messages: Vec<(Target, Message)>, answer: oneshot::Sender<Answers> },
-    /// Acknowledge a delivery.
-    Ack { tag: DeliveryTag, done: oneshot::Sender<()> },
-    /// Move or drop what is past its time. Answers how many messages that were.
-    Expire { now: Millis, done: oneshot::Sender<usize> },
-}
-
-/// A command that has been decided and waits for the commit.
+/// A command that is staged and waits for the commit.
 enum Staged {
     Publish(Publication, oneshot::Sender<Answers>),
     Ack(DeliveryTag, oneshot::Sender<()>),
     Expire(Expiry, oneshot::Sender<usize>),
 }
 
-/// An answer to be given once the lock is released.
+/// An answer to be sent once the lock is released.
 enum Answer {
     Published(Answers, oneshot::Sender<Answers>),
     Acked(oneshot::Sender<()>),
     Expired(usize, oneshot::Sender<usize>),
 }
 
-/// Writes until it is stopped, when what is waiting is still written, or cut off, when it isn't.
+/// Writes until it is stopped, and then the commands that wait, or until it is cut off, and then nothing more.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     mut journal: Journal,
@@ -71,12 +59,12 @@ pub(crate) async fn run(
             tokio::time::sleep(FAILURE_PAUSE).await;
         }
     }
-    // From here on commands are refused; those that came in between are answered by their senders' loss.
+    // Commands are refused from now on; those still in the channel are answered by their dropped senders.
     drop(commands);
     journal.close().await;
 }
 
-/// Writes one batch down and answers it. False where it could not be written.
+/// Journals one batch and answers its commands. Returns false if the transaction failed.
 async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>) -> bool {
     let now = shared.now();
     let (staged, changes) = shared.with(|queues| {
@@ -88,14 +76,14 @@ async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>)
     let began = Instant::now();
     let outcome = if changes.is_empty() { Ok(()) } else { journal.commit(&changes).await };
     if let Err(error) = &outcome {
-        tracing::error!(%error, messages = changes.written.len(), "the broker's file could not be written");
+        tracing::error!(%error, messages = changes.written.len(), "the journal could not be written");
     } else if !changes.is_empty() {
         metrics::histogram!("waybill_broker_commit_seconds").record(began.elapsed());
     }
     let answers: Vec<Answer> = shared.with(|queues| {
         staged.into_iter().map(|staged| conclude(queues, staged, outcome.as_ref().err())).collect()
     });
-    // Nobody may be waiting any more.
+    // A receiver may have been dropped.
     for answer in answers {
         match answer {
             Answer::Published(results, sender) => drop(sender.send(results)),
@@ -112,7 +100,7 @@ fn stage(queues: &mut Queues, command: Command, now: Millis, changes: &mut Chang
             Staged::Publish(queues.stage_publication(messages, now, changes), answer)
         }
         Command::Ack { tag, done } => {
-            // Where it is nobody's any more, it is somebody else's: nothing to be done.
+            // A delivery that is no longer unacknowledged was requeued: its message belongs to another delivery.
             queues.stage_ack(tag, changes);
             Staged::Ack(tag, done)
         }

@@ -1,10 +1,10 @@
 //! Retries PENDING orders from the database until each is PROCESSING, REJECTED or too old.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bus::backoff::Backoff;
 use bus::deadline::Deadline;
 use bus::heartbeat::Heartbeat;
 use schema::ids::OrderId;
@@ -34,13 +34,11 @@ const BATCH: u64 = 200;
 const PROBE_BATCH: u64 = 5;
 /// How often due orders are looked for if there were none.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// The pause while a service does not answer; doubles up to the limit. Together with the breaker's probe and an order's
-/// own pause, it bounds how long recovery goes unnoticed.
-const UNAVAILABLE_FIRST: Duration = Duration::from_millis(250);
-const UNAVAILABLE_LIMIT: Duration = Duration::from_millis(500);
-/// The pause before one order is tried again; doubles with each try up to the limit.
-const RETRY_FIRST: Duration = Duration::from_millis(250);
-const RETRY_LIMIT: Duration = Duration::from_secs(3);
+/// The pauses while a service does not answer. Together with the breaker's probe and an order's own pause, the limit
+/// bounds how long recovery goes unnoticed.
+const UNAVAILABLE: Backoff = Backoff { first: Duration::from_millis(250), limit: Duration::from_millis(500) };
+/// The pauses before one order is tried again.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(250), limit: Duration::from_secs(3) };
 /// How long a claim lasts beyond the timeout of its requests: the time to read and save.
 const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 
@@ -112,20 +110,20 @@ impl RetryPending {
 
     /// Ticks until `stop`.
     pub async fn run(self, heartbeat: Heartbeat, stop: CancellationToken) {
-        let mut unavailable = UNAVAILABLE_FIRST;
+        let mut failures = 0;
         while !stop.is_cancelled() {
             heartbeat.beat();
             let tried = self.tick().await;
             if let Err(error) = &tried {
                 tracing::warn!(%error, "cannot retry PENDING orders");
             }
+            let failed = !matches!(tried, Ok(Retried::Orders(_) | Retried::Nothing));
+            failures = if failed { failures + 1 } else { 0 };
             let pause = match tried {
                 Ok(Retried::Orders(_)) => Duration::ZERO,
                 Ok(Retried::Nothing) => POLL_INTERVAL,
-                Ok(Retried::Unavailable) | Err(_) => unavailable,
+                Ok(Retried::Unavailable) | Err(_) => UNAVAILABLE.pause(failures),
             };
-            let failed = !matches!(tried, Ok(Retried::Orders(_) | Retried::Nothing));
-            unavailable = if failed { (unavailable * 2).min(UNAVAILABLE_LIMIT) } else { UNAVAILABLE_FIRST };
             stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
@@ -254,7 +252,7 @@ struct Reschedule {
 
 impl Reschedule {
     fn new(row: OrderRow, now: Timestamp, further_attempts: u32) -> Self {
-        let pause = jittered(pause_limit(row.tries), (row.order.id, row.tries));
+        let pause = RETRY.seeded_pause(row.tries, row.order.id);
         Self { at: now.plus(pause), attempt: row.attempt + further_attempts, row }
     }
 }
@@ -277,37 +275,4 @@ async fn release_claims(database: &Database, again: &[Reschedule]) -> Result<(),
         transaction.execute(&statement).await?;
     }
     Ok(transaction.commit().await?)
-}
-
-fn pause_limit(tries: u32) -> Duration {
-    let doublings = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
-    RETRY_FIRST.saturating_mul(doublings).min(RETRY_LIMIT)
-}
-
-/// Returns between half of the pause and all of it, so that orders that failed together do not come back together.
-/// Drawn from `seed`, so that a simulation can repeat it.
-fn jittered(pause: Duration, seed: impl Hash) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    seed.hash(&mut hasher);
-    let thousandths = 500 + u32::try_from(hasher.finish() % 500).expect("less than 500");
-    pause * thousandths / 1000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_bounded() {
-        for (tries, least_ms, most_ms) in
-            [(1, 125, 250), (2, 250, 500), (5, 1500, 3000), (u32::MAX, 1500, 3000)]
-        {
-            let limit = pause_limit(tries);
-            assert_eq!(limit, Duration::from_millis(most_ms), "{tries}");
-            for order in 0..100 {
-                let pause = jittered(limit, (order, tries));
-                assert!(pause >= Duration::from_millis(least_ms) && pause <= limit, "{tries}: {pause:?}");
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::backoff::Backoff;
 use bus::clock::Clock;
 use schema::time::Timestamp;
 use sea_orm::sea_query::SelectStatement;
@@ -32,9 +33,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long that connection is tried for.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause before a database that does not answer at start is tried again; doubles up to the limit.
-const RECONNECT_FIRST: Duration = Duration::from_millis(100);
-const RECONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// The pauses between attempts to connect at start.
+const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(2) };
 
 /// A service's database. Cloning shares it.
 #[derive(Clone)]
@@ -76,18 +76,19 @@ impl Database {
         limit: Duration,
     ) -> Result<Self, StoreError> {
         let deadline = tokio::time::Instant::now() + limit;
-        let mut pause = RECONNECT_FIRST;
+        let mut failures = 0;
         loop {
             let error = match Self::connect(url, Arc::clone(&clock)).await {
                 Ok(database) => return Ok(database),
                 Err(error) => error,
             };
+            failures += 1;
+            let pause = RECONNECT.pause(failures);
             if tokio::time::Instant::now() + pause >= deadline {
                 return Err(error);
             }
             tracing::warn!(%error, "cannot connect to the database yet");
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RECONNECT_LIMIT);
         }
     }
 

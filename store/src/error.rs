@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use bus::backoff::Backoff;
 use bus::failure::{Failure, FailureCode};
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
 /// How often a transaction that met contention runs before its error is returned.
 const CONTENTION_ATTEMPTS: u32 = 10;
-/// The longest pause before the second run; doubles with each further one.
-const CONTENTION_PAUSE: Duration = Duration::from_millis(2);
+/// The pauses between these runs.
+const CONTENTION: Backoff = Backoff { first: Duration::from_millis(2), limit: Duration::from_secs(1) };
 
 /// Why a statement or a transaction failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -134,13 +135,11 @@ pub async fn retrying<T, F>(transaction: impl Fn() -> F) -> Result<T, StoreError
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut limit = CONTENTION_PAUSE;
-    for _ in 1..CONTENTION_ATTEMPTS {
+    for failures in 1..CONTENTION_ATTEMPTS {
         match transaction().await {
             Err(StoreError::Contention(reason)) => {
                 tracing::debug!(reason, "retrying a transaction after contention");
-                tokio::time::sleep(limit.mul_f64(rand::random())).await;
-                limit *= 2;
+                tokio::time::sleep(CONTENTION.pause(failures)).await;
             }
             result => return result,
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bus::backoff::Backoff;
 use bus::heartbeat::Heartbeat;
 use bus::message::Message;
 use bus::transport::{PublishError, SharedTransport, Target};
@@ -22,9 +23,8 @@ const BATCH: u64 = 256;
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the relay reads the outbox without being woken, and how often a copy on standby tries for the lease.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// The pause after a failure; doubles up to the limit.
-const FAILURE_FIRST: Duration = Duration::from_millis(50);
-const FAILURE_LIMIT: Duration = Duration::from_secs(2);
+/// The pauses after failures.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), limit: Duration::from_secs(2) };
 
 /// An event as it is published.
 #[derive(Debug, Clone)]
@@ -122,15 +122,15 @@ impl Relay {
     /// the lease.
     pub async fn run(&self, wake: &Notify, heartbeat: &Heartbeat, stop: &CancellationToken) {
         let active = metrics::gauge!("waybill_relay_active");
-        let mut pause = FAILURE_FIRST;
+        let mut failures = 0;
         while !stop.is_cancelled() {
             heartbeat.beat();
             let relayed = self.tick().await;
             active.set(f64::from(matches!(relayed, Ok(Relayed::Published(_)))));
             match relayed {
-                Ok(Relayed::Published(1..)) => pause = FAILURE_FIRST,
+                Ok(Relayed::Published(1..)) => failures = 0,
                 Ok(Relayed::Published(0)) => {
-                    pause = FAILURE_FIRST;
+                    failures = 0;
                     let woken = tokio::time::timeout(POLL_INTERVAL, wake.notified());
                     stop.run_until_cancelled(woken).await;
                 }
@@ -144,8 +144,9 @@ impl Relay {
                         RelayError::Publish(_) => 2 * POLL_INTERVAL,
                         RelayError::Store(_) => Duration::ZERO,
                     };
-                    stop.run_until_cancelled(tokio::time::sleep(pause.max(standby))).await;
-                    pause = (pause * 2).min(FAILURE_LIMIT);
+                    failures += 1;
+                    let pause = BACKOFF.pause(failures).max(standby);
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 }
             }
         }

@@ -10,26 +10,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::errors::{bounded, is_of_another_channel};
+use super::channel::{bounded, is_of_another_channel};
 use crate::transport::TransportError;
 
-/// How long reaching the broker and agreeing with it may take.
+/// How long connecting and the AMQP handshake may take.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
-/// How long saying goodbye may take.
+/// How long the closing handshake may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// Channels that are tried before a connection is given up.
+/// Channel numbers that are tried before a connection is given up.
 const CHANNEL_TRIES: u32 = 8;
 
-/// A connection. Its own input and output run on a thread of lapin's.
+/// A connection. Its input and output run on a thread of lapin's.
 pub(super) struct Connection {
     inner: lapin::Connection,
     socket: Socket,
-    /// No more channels can be opened over it.
+    /// Whether no more channels can be opened over it.
     is_worn_out: AtomicBool,
 }
 
 impl Connection {
-    /// Opens a connection that is not reopened by itself; says why where it can't be.
+    /// Opens a connection that does not reconnect by itself. The error says why it could not be opened.
     pub(super) async fn open(uri: AMQPUri, name: &str) -> Result<Self, String> {
         let socket = Socket::default();
         let mut unless_opened = ShutDownOnDrop(Some(socket.clone()));
@@ -67,26 +67,26 @@ impl Connection {
         .await
     }
 
-    /// What happens to the connection. What happened before the first call is not told.
+    /// The connection's events from the first poll on.
     pub(super) fn events(&self) -> impl futures::Stream<Item = lapin::Event> + Send + 'static {
         self.inner.events_listener()
     }
 
-    /// Whether it is of any use still.
+    /// Whether it is connected and channels can be opened.
     pub(super) fn is_open(&self) -> bool {
         self.inner.status().connected() && !self.is_worn_out.load(Ordering::Relaxed)
     }
 
-    /// Whether the broker takes no publishing for now.
+    /// Whether the broker blocks publishers.
     pub(super) fn is_blocked(&self) -> bool {
         self.inner.status().blocked()
     }
 
-    /// A new channel.
+    /// Opens a channel.
     ///
-    /// lapin 4.12 keeps the error that closed a channel under the channel's number for as long as the connection lives.
-    /// When the number's turn comes again, after 2047 channels, opening one fails with that error, unasked, and the
-    /// number is lost. Others are tried then; where they are used up, the connection counts as lost.
+    /// lapin 4.12 keeps the error that closed a channel under the channel's number for as long as the connection lives. If
+    /// the number is used again, after 2047 channels, opening the channel fails with that error and the number is lost.
+    /// Other numbers are tried then; if all of them fail, the connection counts as lost.
     pub(super) async fn channel(&self) -> Result<Channel, TransportError> {
         for _ in 0..CHANNEL_TRIES {
             let opening = async {
@@ -109,18 +109,18 @@ impl Connection {
         Ok(channel)
     }
 
-    /// Says goodbye, waits a little for the answer, and hangs up.
+    /// Closes the connection, with the closing handshake if the broker answers in time.
     pub(super) async fn close(&self) {
-        let goodbye = self.inner.close(200, "OK".into());
-        if !matches!(tokio::time::timeout(CLOSE_LIMIT, goodbye).await, Ok(Ok(()))) {
-            tracing::debug!("hanging up without a goodbye");
+        let closing = self.inner.close(200, "OK".into());
+        if !matches!(tokio::time::timeout(CLOSE_LIMIT, closing).await, Ok(Ok(()))) {
+            tracing::debug!("a connection was closed without the closing handshake");
         }
         self.socket.shut_down();
     }
 }
 
-/// A second handle on a connection's socket. lapin waits without bound for a broker that accepts
-/// connections and then says nothing, thread and all; shutting down the socket ends that.
+/// A second handle on a connection's socket. lapin, with its thread, waits without bound for a broker that accepts
+/// connections and then sends nothing; shutting down the socket ends that.
 #[derive(Clone, Default)]
 struct Socket(Arc<Mutex<Option<OwnedFd>>>);
 
@@ -134,12 +134,12 @@ impl Socket {
         if let Some(descriptor) = descriptor
             && let Err(error) = std::net::TcpStream::from(descriptor).shutdown(Shutdown::Both)
         {
-            tracing::debug!(%error, "the socket was gone already");
+            tracing::debug!(%error, "the socket was closed already");
         }
     }
 }
 
-/// Ends a handshake that nobody waits for any more.
+/// Ends a handshake whose caller has stopped waiting.
 struct ShutDownOnDrop(Option<Socket>);
 
 impl Drop for ShutDownOnDrop {

@@ -1,4 +1,4 @@
-//! Consuming: one channel per consumer, and a task that hands over what it is sent.
+//! Consuming: one channel per consumer, and a task that forwards its deliveries.
 
 use futures::{FutureExt as _, StreamExt as _};
 use lapin::options::{
@@ -14,28 +14,28 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::channel::{bounded, delivery};
 use super::connection::Connection;
 use super::declare::{Declarer, number, text};
-use super::errors::bounded;
-use super::{properties, settle};
+use super::properties;
 use crate::transport::{Deliveries, Delivery, ExclusiveQueue, TransportError};
 
-/// Messages of an exclusive queue that are read ahead; the rest stays within the queue's own bound.
+/// Messages of an exclusive queue that are read ahead; the rest stay in the queue, within its bound.
 const EXCLUSIVE_PREFETCH: u16 = 512;
 /// Messages of an exclusive queue that one acknowledgement covers, at the most.
 const ACKNOWLEDGED_AT_ONCE: u32 = 64;
-/// How long bringing back a deleted queue may hold up its consumer's end.
+/// How long declaring a deleted queue again may delay the consumer's end.
 const HEAL_LIMIT: Duration = Duration::from_secs(5);
 
-/// A consumer that is sent nothing for so long, while it has nothing in hand either, begins anew. It may be dead without
-/// knowing: where a queue is deleted and declared again at once, RabbitMQ (3.10, quorum queues) neither cancels its
-/// consumers nor delivers to them. One that has something in hand may be at its prefetch, and rightly wait.
+/// A consumer that receives nothing for so long, and has no unacknowledged deliveries, is begun anew: if a quorum queue is
+/// deleted and declared again at once, RabbitMQ 3.10 neither cancels its consumers nor delivers to them. A consumer with
+/// unacknowledged deliveries may have reached its prefetch and goes on waiting.
 ///
-/// An exclusive queue that nothing comes from for so long is bound again: the exchange may have been deleted and declared
-/// again, and nobody is told of that.
+/// An exclusive queue that receives nothing for so long is bound again: RabbitMQ does not report that the exchange was
+/// deleted and declared again.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
 
-/// What a consumer's task needs.
+/// The task that forwards a consumer's deliveries.
 struct Forwarding {
     channel: Arc<Channel>,
     consumer: Consumer,
@@ -84,22 +84,26 @@ pub(super) async fn exclusive(
     };
     match consuming.await {
         Ok((forwarding, deliveries)) => {
-            tokio::spawn(forwarding.run_settled(queue.purpose, bindings));
+            tokio::spawn(forwarding.run_auto_acked(queue.purpose, bindings));
             Ok(deliveries)
         }
         Err(error) => {
-            // It would stay for as long as the connection, and the next attempt brings one of its own.
+            // The queue would stay for as long as the connection, and the next attempt declares another.
             if let Ok(channel) = connection.channel().await {
                 let deleting = channel.queue_delete(name.into(), QueueDeleteOptions::default());
                 let deleted = bounded(deleting).await;
-                tracing::debug!(queue = name, ?deleted, "deleted a queue that can't be consumed");
+                tracing::debug!(
+                    queue = name,
+                    ?deleted,
+                    "an exclusive queue that can't be consumed was deleted"
+                );
             }
             Err(error)
         }
     }
 }
 
-/// What an exclusive queue is sent.
+/// The bindings of an exclusive queue.
 struct Bindings {
     queue: ShortString,
     exchange: ShortString,
@@ -117,7 +121,7 @@ impl Bindings {
     }
 }
 
-/// Replies that nobody has room for are dropped, the newest first; of events, the oldest make room.
+/// A full queue rejects new replies, and drops the oldest events.
 fn arguments(queue: &ExclusiveQueue) -> FieldTable {
     let overflow = if queue.event_bindings.is_empty() { "reject-publish" } else { "drop-head" };
     let mut arguments = FieldTable::default();
@@ -150,40 +154,40 @@ async fn begin(
 
 /// Why no more deliveries come.
 enum Ended {
-    /// Nobody takes them any more.
+    /// The receiver was dropped.
     Dropped,
-    /// The broker has cancelled the consumer, as it does when the queue is deleted.
+    /// The broker has cancelled the consumer, as it does if the queue is deleted.
     Cancelled,
-    /// The channel or the connection is gone.
+    /// The channel or the connection was lost.
     Lost,
-    /// Nothing has come for a while, and perhaps nothing will.
+    /// Nothing was received for [`RENEWED_AFTER`].
     Idle,
 }
 
 impl Forwarding {
-    /// Hands deliveries over, to be settled by whoever takes them.
+    /// Forwards deliveries for the receiver to acknowledge.
     async fn run(mut self) {
-        let _alive = Alive::new(self.consumer.queue().to_string());
+        let _gauge = ConsumerGauge::new(self.consumer.queue().to_string());
         let ended = loop {
             let received = match tokio::time::timeout(RENEWED_AFTER, self.next()).await {
                 Ok(Ok(received)) => received,
                 Ok(Err(ended)) => break ended,
-                Err(_) if self.has_unsettled() => continue,
+                Err(_) if self.has_unacked() => continue,
                 Err(_) => break Ended::Idle,
             };
             count_delivery();
-            // The channel to the taker is as long as the prefetch, so there is room.
-            if self.sender.send(settle::delivery(received, &self.channel)).await.is_err() {
+            // The channel has as much room as the prefetch.
+            if self.sender.send(delivery(received, &self.channel)).await.is_err() {
                 break Ended::Dropped;
             }
         };
         self.end(ended).await;
     }
 
-    /// Hands deliveries over as settled. They are acknowledged once they have been: without
-    /// acknowledgements the broker would send whatever it has, and the bound would be this process's memory.
-    async fn run_settled(mut self, purpose: &'static str, bindings: Bindings) {
-        let _alive = Alive::new(purpose.to_owned());
+    /// Forwards deliveries that need no acknowledgement, and acknowledges each after it was forwarded: without
+    /// acknowledgements the broker would send the whole queue, bounded only by this process's memory.
+    async fn run_auto_acked(mut self, purpose: &'static str, bindings: Bindings) {
+        let _gauge = ConsumerGauge::new(purpose.to_owned());
         let mut unacknowledged = Unacknowledged::default();
         let ended = loop {
             let received = match self.consumer.next().now_or_never() {
@@ -204,7 +208,7 @@ impl Forwarding {
             count_delivery();
             unacknowledged.add(received.delivery_tag);
             let message = properties::read(&received.properties, received.data);
-            let sending = self.sender.send(Delivery::settled(message));
+            let sending = self.sender.send(Delivery::auto_acked(message));
             match self.lost.run_until_cancelled(sending).await {
                 Some(Ok(())) => {}
                 Some(Err(_)) => break Ended::Dropped,
@@ -220,7 +224,7 @@ impl Forwarding {
                 Ok(next) => return next,
                 Err(_) => {
                     if let Err(error) = bindings.bind(&self.channel).await {
-                        tracing::warn!(queue = %bindings.queue, %error, "a queue could not be bound again");
+                        tracing::warn!(queue = %bindings.queue, %error, "an exclusive queue could not be bound again");
                         return Err(Ended::Lost);
                     }
                 }
@@ -240,8 +244,8 @@ impl Forwarding {
         }
     }
 
-    /// Whether deliveries that were handed over are not settled yet: each of them holds the channel.
-    fn has_unsettled(&self) -> bool {
+    /// Whether forwarded deliveries are unacknowledged: each of them owns the channel.
+    fn has_unacked(&self) -> bool {
         Arc::strong_count(&self.channel) > 1
     }
 
@@ -253,23 +257,23 @@ impl Forwarding {
                 tracing::warn!(queue = %self.consumer.queue(), "the broker has cancelled a consumer");
                 let healing = self.declarer.declare_after(Instant::now());
                 let healed = tokio::time::timeout(HEAL_LIMIT, healing).await;
-                tracing::debug!(?healed, "declared what may have been deleted");
+                tracing::debug!(?healed, "the topology was declared after a consumer was cancelled");
             }
         }
     }
 
-    /// Stops the broker from sending, then hands over what it has sent in the meantime, or gives it back where nobody
-    /// takes deliveries any more. The channel stays for as long as deliveries that were taken are unsettled.
+    /// Cancels the consumer, then forwards the deliveries that the broker has sent in the meantime, or requeues them if the
+    /// receiver was dropped. The channel stays open while forwarded deliveries are unacknowledged.
     async fn cancel(&mut self) {
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         if let Err(error) = bounded(cancelling).await {
-            tracing::debug!(%error, "a consumer could not be cancelled in order");
+            tracing::debug!(%error, "a consumer could not be cancelled");
             return;
         }
         while let Some(Some(Ok(received))) = self.consumer.next().now_or_never() {
             count_delivery();
-            // Dropped unsettled, a delivery goes back to its queue.
-            drop(self.sender.try_send(settle::delivery(received, &self.channel)));
+            // A delivery that is dropped goes back to its queue.
+            drop(self.sender.try_send(delivery(received, &self.channel)));
         }
     }
 }
@@ -285,7 +289,7 @@ fn count_delivery() {
     metrics::counter!("waybill_deliveries_total").increment(1);
 }
 
-/// Deliveries that one acknowledgement will cover.
+/// Deliveries that the next acknowledgement covers.
 #[derive(Default)]
 struct Unacknowledged {
     last: DeliveryTag,
@@ -302,17 +306,17 @@ impl Unacknowledged {
         if self.count > 0 {
             let acknowledging = channel.basic_ack(self.last, BasicAckOptions { multiple: true });
             if let Err(error) = bounded(acknowledging).await {
-                tracing::debug!(%error, "nothing more comes over this channel");
+                tracing::debug!(%error, "deliveries could not be acknowledged");
             }
             self.count = 0;
         }
     }
 }
 
-/// Counts a queue's consumers that live. An exclusive queue goes by its purpose, as its name is another at each connect.
-struct Alive(Gauge);
+/// Counts a queue's running consumers. An exclusive queue is counted by its purpose, as its name changes at each connect.
+struct ConsumerGauge(Gauge);
 
-impl Alive {
+impl ConsumerGauge {
     fn new(queue: String) -> Self {
         let consumers = metrics::gauge!("waybill_consumers", "queue" => queue);
         consumers.increment(1.0);
@@ -320,7 +324,7 @@ impl Alive {
     }
 }
 
-impl Drop for Alive {
+impl Drop for ConsumerGauge {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }

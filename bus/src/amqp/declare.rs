@@ -1,4 +1,4 @@
-//! Declaring the topology, as it is at each connect and whenever a part of it has vanished.
+//! Declaring the topology, at each connect and whenever a part of it has been deleted.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -8,42 +8,43 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::channel::bounded;
 use super::connection::Connection;
-use super::errors::bounded;
-use super::standing::Standing;
+use super::link_state::LinkTracker;
 use crate::topology::{DELIVERY_LIMIT, QueueKind, QueueSpec, Topology};
 use crate::transport::TransportError;
 
-/// How long a refusal stands for whoever asks next: many consumers ask at once, and each refusal costs a channel.
+/// How long a refusal is reported again without asking the broker: many consumers declare at once, and each refusal costs
+/// a channel.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// Declares the topology over one connection.
 pub(super) struct Declarer {
     connection: Arc<Connection>,
     topology: Arc<Topology>,
-    standing: Arc<Standing>,
+    link: Arc<LinkTracker>,
     last: Mutex<Option<Pass>>,
 }
 
-/// A declaration that was made.
+/// The last declaration of the whole topology.
 struct Pass {
     began: Instant,
-    /// What was refused, if anything.
+    /// The refused declarations, if any.
     refused: Option<String>,
 }
 
 impl Declarer {
-    pub(super) fn new(connection: Arc<Connection>, topology: Arc<Topology>, standing: Arc<Standing>) -> Self {
-        Self { connection, topology, standing, last: Mutex::new(None) }
+    pub(super) fn new(connection: Arc<Connection>, topology: Arc<Topology>, link: Arc<LinkTracker>) -> Self {
+        Self { connection, topology, link, last: Mutex::new(None) }
     }
 
-    /// Declares everything now. One refusal leaves the rest declared; the error names every one of them.
+    /// Declares the whole topology now. One refusal leaves the rest declared; the error names every refusal.
     pub(super) async fn declare(&self) -> Result<(), TransportError> {
-        // Past what a refusal stands for.
+        // Later than an earlier refusal is reported again.
         self.declare_after(Instant::now() + REFUSED_FOR).await
     }
 
-    /// Declares everything, unless somebody else did so from the beginning since `asked`, or was refused just now.
+    /// Declares the whole topology, unless another caller began to do so after `asked`, or was refused just now.
     pub(super) async fn declare_after(&self, asked: Instant) -> Result<(), TransportError> {
         let mut last = self.last.lock().await;
         match &*last {
@@ -64,13 +65,34 @@ impl Declarer {
             }
         };
         if let Some(refused) = &refused
-            && self.standing.refused().as_ref() != Some(refused)
+            && self.link.refused().as_ref() != Some(refused)
         {
             tracing::error!(%refused, "the broker refuses a declaration");
         }
-        self.standing.declared(refused.clone());
+        self.link.declared(refused.clone());
         *last = Some(Pass { began, refused });
         declared
+    }
+
+    /// Declares one queue of the topology again after its consumer was begun, and everything if the broker refuses that.
+    ///
+    /// The broker cancels a consumer whose queue is deleted, but a queue that was replaced while it had no consumer is
+    /// consumed like any other: only declaring it shows that its arguments are not ours.
+    pub(super) async fn verify(&self, queue: &str) -> Result<(), TransportError> {
+        let Some(spec) = self.topology.queues().into_iter().find(|spec| spec.name == queue) else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        let mut declaration = Declaration::new(&self.connection);
+        declaration.queue(&spec).await?;
+        if declaration.refused.is_empty() {
+            return Ok(());
+        }
+        // The link state names the refusal; the queue is consumed nevertheless.
+        match self.declare_after(began).await {
+            Ok(()) | Err(TransportError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn owns(&self, queue: &str) -> bool {
@@ -78,7 +100,7 @@ impl Declarer {
     }
 }
 
-/// One pass over the topology. A refusal closes the channel that it was asked on, and nothing else.
+/// One pass over the topology. A refusal closes the channel that the declaration was sent on, and nothing else.
 struct Declaration<'a> {
     connection: &'a Connection,
     channel: Option<Channel>,
@@ -149,13 +171,13 @@ impl<'a> Declaration<'a> {
     async fn step(
         &mut self,
         what: String,
-        ask: impl AsyncFnOnce(&Channel) -> lapin::Result<()>,
+        call: impl AsyncFnOnce(&Channel) -> lapin::Result<()>,
     ) -> Result<(), TransportError> {
         let channel = match self.channel.take() {
             Some(channel) => channel,
             None => self.connection.channel().await?,
         };
-        match bounded(ask(&channel)).await {
+        match bounded(call(&channel)).await {
             Ok(()) => self.channel = Some(channel),
             Err(TransportError::Refused(text)) => self.refused.push(format!("{what}: {text}")),
             Err(error) => return Err(error),
@@ -164,7 +186,7 @@ impl<'a> Declaration<'a> {
     }
 }
 
-/// Only what RabbitMQ 3.10 to 4.3 understand alike, and nothing left to a default that they don't share.
+/// Uses only arguments that RabbitMQ 3.10 to 4.3 treat alike, and leaves none to a default that differs among them.
 fn arguments(queue: &QueueSpec) -> FieldTable {
     let mut arguments = FieldTable::default();
     let mut set = |name: &str, value| {
@@ -191,12 +213,10 @@ fn arguments(queue: &QueueSpec) -> FieldTable {
     arguments
 }
 
-/// A table's text.
 pub(super) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-/// A table's whole number.
 pub(super) fn number(value: u64) -> AMQPValue {
     AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
 }

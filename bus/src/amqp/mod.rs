@@ -1,22 +1,17 @@
 //! The transport over RabbitMQ, 3.10 to 4.3.
 //!
-//! A supervisor connects without end, and every connection begins with declaring the topology. Consumers end
-//! with the connection and are begun anew by whoever consumes; whatever was unconfirmed is answered
-//! [`PublishError::Unknown`]. Connections, channels and everything that waits on them are bounded in number,
-//! size and time.
+//! A supervisor connects without end, and every session begins with declaring the topology. Consumers end with the session
+//! and their callers begin them anew; unconfirmed messages are answered [`PublishError::Unknown`]. Connections, channels and
+//! everything that waits on them are bounded in number, size and time.
 
+mod channel;
 mod connection;
 mod consumer;
-mod dead_letter;
 mod declare;
-mod errors;
+mod link_state;
 mod properties;
 mod publisher;
-mod returned;
 mod session;
-mod settle;
-mod standing;
-mod supervisor;
 
 use async_trait::async_trait;
 use lapin::uri::AMQPUri;
@@ -35,14 +30,13 @@ use crate::transport::{
     Deliveries, ExclusiveQueue, LinkState, PeekedMessages, PublishError, QueueDepth, Target, Transport,
     TransportError,
 };
+use link_state::LinkTracker;
 use publisher::{Outgoing, Published, Publisher};
-use session::Session;
-use standing::Standing;
-use supervisor::Supervisor;
+use session::{Session, Supervisor};
 
-/// How long writing a message may take that nobody confirms.
-const POST_LIMIT: Duration = Duration::from_secs(5);
-/// How long an answer is held back so that a queue that had vanished is there for the next message.
+/// How long writing an unconfirmed message may take.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a result is held back so that a deleted queue exists again for the next message.
 const HEAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where the broker is, and who connects to it.
@@ -52,16 +46,15 @@ pub struct AmqpConfig {
     pub url: String,
     /// `<process>.<instance>`: the connections' name, and part of the names of exclusive queues.
     pub owner: String,
-    /// What is declared at each connect.
+    /// The queues and exchanges that are declared at each connect.
     pub topology: Topology,
-    /// A connection that has been silent for twice as long is lost. Whole seconds.
+    /// AMQP's heartbeat, in whole seconds. A connection that has been silent for twice as long is lost.
     pub heartbeat_interval: Duration,
-    /// Messages that await confirmation at any time, at the most.
+    /// The most messages that await confirmation at any time.
     pub window: usize,
-    /// The longest body that is published, in bytes; dead letters, which the broker has already taken once, may be
-    /// longer.
+    /// The longest body that is published, in bytes. Dead letters, which the broker has accepted once already, may be longer.
     pub max_message_bytes: usize,
-    /// Beats for as long as connections are made and looked after.
+    /// Beats while the supervisor runs.
     pub heartbeat: Heartbeat,
 }
 
@@ -80,41 +73,39 @@ impl AmqpConfig {
     }
 }
 
-/// The URL can't be understood. The message doesn't repeat it, as it may contain a password.
+/// The URL is invalid. The message doesn't repeat it, as it may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an AMQP URL (amqp://user:password@host:port/vhost): {0}")]
 pub struct InvalidUrl(String);
 
-/// A RabbitMQ, over connections that are made again whenever they break. Dropped, it disconnects.
+/// A transport over RabbitMQ that reconnects whenever its connections are lost. Dropped, it disconnects.
 pub struct AmqpTransport {
     owner: String,
     topology: Arc<Topology>,
     max_message_bytes: usize,
-    standing: Arc<Standing>,
+    link: Arc<LinkTracker>,
     session: watch::Receiver<Option<Arc<Session>>>,
     supervisor: TaskTracker,
     stop: CancellationToken,
 }
 
 impl AmqpTransport {
-    /// Begins to connect, in the background and without end. Fails only where the URL makes no sense.
-    ///
-    /// To be called within a tokio runtime.
+    /// Begins to connect, in the background and without end. Fails only if the URL is invalid. Needs a tokio runtime.
     pub fn connect(config: AmqpConfig) -> Result<Self, InvalidUrl> {
-        // Elsewhere in the process another provider may be linked in; the first one installed stays.
+        // Another crate of the process may have installed a provider; the first one stays.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut uri: AMQPUri = config.url.parse().map_err(InvalidUrl)?;
         uri.query.heartbeat =
             Some(u16::try_from(config.heartbeat_interval.as_secs()).unwrap_or(u16::MAX).max(1));
         let topology = Arc::new(config.topology);
-        let standing = Arc::new(Standing::new());
+        let link = Arc::new(LinkTracker::new());
         let (session, sessions) = watch::channel(None);
         let supervisor = Supervisor {
             uri,
             owner: config.owner.clone(),
             topology: Arc::clone(&topology),
             window: config.window.max(1),
-            standing: Arc::clone(&standing),
+            link: Arc::clone(&link),
             session,
             heartbeat: config.heartbeat,
         };
@@ -126,14 +117,14 @@ impl AmqpTransport {
             owner: config.owner,
             topology,
             max_message_bytes: config.max_message_bytes,
-            standing,
+            link,
             session: sessions,
             supervisor: tracker,
             stop,
         })
     }
 
-    /// Waits until it is connected and everything is declared. Answers the last state otherwise.
+    /// Waits until the link is up. Returns the last link state if that takes longer than `limit`.
     pub async fn wait_until_up(&self, limit: Duration) -> Result<(), LinkState> {
         let mut link = self.link_state();
         let up = link.wait_for(|link| matches!(link, LinkState::Up { .. }));
@@ -154,7 +145,7 @@ impl AmqpTransport {
     fn publishing_session(&self) -> Result<Arc<Session>, PublishError> {
         let session = self.session().ok_or(PublishError::Disconnected)?;
         if session.publishing.is_blocked() {
-            return Err(PublishError::Blocked(self.standing.blocked_reason()));
+            return Err(PublishError::Blocked(self.link.blocked_reason()));
         }
         Ok(session)
     }
@@ -166,8 +157,8 @@ impl AmqpTransport {
         message: Message,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Published>, PublishError> {
-        let was_taken_before = matches!(target, Target::DeadLetter(_));
-        if message.body.len() > self.max_message_bytes && !was_taken_before {
+        let was_accepted_before = matches!(target, Target::DeadLetter(_));
+        if message.body.len() > self.max_message_bytes && !was_accepted_before {
             return Err(PublishError::TooLarge(self.max_message_bytes));
         }
         publisher.submit(self.outgoing(target, message)?, deadline).await
@@ -190,12 +181,12 @@ impl AmqpTransport {
         })
     }
 
-    /// Brings back queues of ours that messages came back from.
+    /// Declares the topology again if messages to its queues were returned.
     async fn heal(&self, session: &Session, returned: HashSet<String>) {
         if returned.iter().any(|queue| session.declarer.owns(queue)) {
             let healing = session.declarer.declare_after(Instant::now());
             let healed = tokio::time::timeout(HEAL_LIMIT, healing).await;
-            tracing::warn!(queues = ?returned, ?healed, "declared queues that had vanished");
+            tracing::warn!(queues = ?returned, ?healed, "the topology was declared after messages were returned");
         }
     }
 }
@@ -211,7 +202,7 @@ impl Transport for AmqpTransport {
     }
 
     fn link_state(&self) -> watch::Receiver<LinkState> {
-        self.standing.link_state()
+        self.link.link_state()
     }
 
     async fn publish(
@@ -232,7 +223,7 @@ impl Transport for AmqpTransport {
                 Target::Events { .. } => None,
             };
             let answer = match &unsent {
-                // After one that could not be sent, nothing is: the order would be another.
+                // After a message that could not be sent, no other is sent: the order would change.
                 Some(error) => Err(PublishError::clone(error)),
                 None => self.submit(&session.confirmed, target, message, deadline).await,
             };
@@ -263,8 +254,8 @@ impl Transport for AmqpTransport {
             return Err(PublishError::TooLarge(self.max_message_bytes));
         }
         let outgoing = Outgoing { mandatory: false, ..self.outgoing(target, message)? };
-        let deadline = Instant::now() + POST_LIMIT;
-        answered(session.posted.submit(outgoing, deadline).await?, deadline).await
+        let deadline = Instant::now() + WRITE_LIMIT;
+        answered(session.unconfirmed.submit(outgoing, deadline).await?, deadline).await
     }
 
     async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {
@@ -303,7 +294,7 @@ impl Drop for AmqpTransport {
     }
 }
 
-/// Waits for what became of a message that has been handed over.
+/// Waits for the result of a submitted message.
 async fn answered(answer: oneshot::Receiver<Published>, deadline: Instant) -> Published {
     match tokio::time::timeout_at(deadline, answer).await {
         Ok(Ok(published)) => published,

@@ -1,5 +1,5 @@
-//! Messages as AMQP properties and back. Reading never fails: what another client sends that has no place
-//! in a [`Message`] is left out.
+//! Messages as AMQP properties and back. Reading never fails: properties of other clients that a [`Message`] has no field
+//! for are left out.
 
 use bytes::Bytes;
 use lapin::BasicProperties;
@@ -7,7 +7,8 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use schema::time::Timestamp;
 use std::time::Duration;
 
-use crate::message::{HeaderValue, Headers, Message};
+use crate::failure::FailureCode;
+use crate::message::{self, HeaderValue, Headers, Message};
 
 /// How often a quorum queue has delivered the message before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
@@ -17,15 +18,15 @@ const PERSISTENT: u8 = 2;
 /// The longest text that fits a property or a header's name, in bytes.
 const SHORT_STRING_MAX: usize = 255;
 
-/// What the last dead-lettering by the broker says, as flat headers: `x-death-queue`, `x-death-reason`,
-/// `x-death-count` and `x-death-time` (unix seconds).
-pub(super) const DEATH_PREFIX: &str = "x-death-";
-pub(super) const DEATH_QUEUE: &str = "x-death-queue";
-pub(super) const DEATH_REASON: &str = "x-death-reason";
-pub(super) const DEATH_COUNT: &str = "x-death-count";
-pub(super) const DEATH_TIME: &str = "x-death-time";
+/// The broker's record of the last dead-lettering, as flat headers: `x-death-queue`, `x-death-reason`, `x-death-count` and
+/// `x-death-time` (unix seconds).
+const DEATH_PREFIX: &str = "x-death-";
+const DEATH_QUEUE: &str = "x-death-queue";
+const DEATH_REASON: &str = "x-death-reason";
+const DEATH_COUNT: &str = "x-death-count";
+const DEATH_TIME: &str = "x-death-time";
 
-/// The properties of a message that is about to be published.
+/// Returns the properties to publish a message with.
 pub(super) fn write(message: &Message) -> BasicProperties {
     let mut properties = BasicProperties::default().with_content_type(ShortString::from("application/json"));
     if let Some(id) = message.message_id.as_deref().and_then(short) {
@@ -52,7 +53,7 @@ pub(super) fn write(message: &Message) -> BasicProperties {
     if message.headers.is_empty() { properties } else { properties.with_headers(table(&message.headers)) }
 }
 
-/// A message that was received.
+/// Reads a message that was received.
 pub(super) fn read(properties: &BasicProperties, body: Vec<u8>) -> Message {
     let text = |property: &Option<ShortString>| property.as_ref().map(|text| text.as_str().to_owned());
     let milliseconds = |text: &ShortString| text.as_str().parse().ok();
@@ -69,8 +70,8 @@ pub(super) fn read(properties: &BasicProperties, body: Vec<u8>) -> Message {
     }
 }
 
-/// How often the message has been delivered before: counted by quorum queues, known as "at least once" of
-/// redeliveries by others.
+/// Returns how often the message has been delivered before. Quorum queues count deliveries; of other queues' redeliveries
+/// only "at least once" is known.
 pub(super) fn delivery_count(properties: &BasicProperties, redelivered: bool) -> u32 {
     let counted = properties
         .headers()
@@ -81,9 +82,32 @@ pub(super) fn delivery_count(properties: &BasicProperties, redelivered: bool) ->
     counted.unwrap_or(u32::from(redelivered))
 }
 
-/// A text as a short string; nothing where it is too long for one.
+/// Converts a text into a short string, if it is short enough.
 pub(super) fn short(text: &str) -> Option<ShortString> {
     ShortString::try_new(text).ok()
+}
+
+/// Adds the headers of our own dead letters to a message that the broker dead-lettered: delivered too often, or too long in
+/// a queue. A message that a consumer dead-lettered has them already.
+pub(super) fn describe_dead_letter(message: &mut Message) {
+    use message::header;
+    if message.headers.contains_key(header::FAILURE_CODE) {
+        return;
+    }
+    let Some(queue) = message.header_text(DEATH_QUEUE).map(str::to_owned) else { return };
+    let reason = message.header_text(DEATH_REASON).unwrap_or("unknown");
+    let count = message.header_int(DEATH_COUNT).unwrap_or(1);
+    let text = format!("the broker gave up on delivering it from {queue}: {reason} ({count} times)");
+    let failed_at = message
+        .header_int(DEATH_TIME)
+        .and_then(|seconds| seconds.checked_mul(1_000))
+        .and_then(Timestamp::from_unix_ms);
+    message.set_header(header::FAILURE_CODE, FailureCode::Undeliverable.as_str().into());
+    message.set_header(header::FAILURE_MESSAGE, text.into());
+    message.set_header(header::ORIGIN_QUEUE, queue.into());
+    if let Some(failed_at) = failed_at {
+        message.set_header(header::FAILED_AT, failed_at.to_string().into());
+    }
 }
 
 fn from_unix_seconds(seconds: u64) -> Option<Timestamp> {

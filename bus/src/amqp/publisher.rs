@@ -1,9 +1,10 @@
-//! Publishing: in order, pipelined on one channel, each message answered for.
+//! Publishing: in order, pipelined on one channel, with a result for each message.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use futures::{FutureExt as _, poll};
+use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -16,24 +17,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::declare::Declarer;
-use super::returned::Returned;
 use crate::transport::PublishError;
 
-/// How long a message waits for its place in the window, at the most.
-const WINDOW_PATIENCE: Duration = Duration::from_millis(500);
-/// How long confirmations are awaited once the connection is given up.
+/// How long a message may wait until the window has room.
+const WINDOW_LIMIT: Duration = Duration::from_millis(500);
+/// How long confirmations are awaited after the connection is given up.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-/// Messages taken up in one go.
+/// Messages taken from the channel at once.
 const BATCH: usize = 64;
 
-/// What became of a message.
+/// The result for one message.
 pub(super) type Published = Result<(), PublishError>;
 
-/// A message on its way out.
+/// A message to publish.
 pub(super) struct Outgoing {
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
-    /// It comes back where no queue takes it.
+    /// Whether the broker returns it if no queue takes it.
     pub(super) mandatory: bool,
     pub(super) properties: BasicProperties,
     pub(super) body: Bytes,
@@ -42,13 +42,13 @@ pub(super) struct Outgoing {
 /// Whether the broker confirms what is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Confirms {
-    /// Answered once the broker has taken responsibility.
+    /// A result follows the broker's confirmation.
     Awaited,
-    /// Answered once it is written to the socket.
+    /// A result follows writing to the socket.
     None,
 }
 
-/// The entrance to one connection's publishing channel.
+/// Submits messages to the task that publishes on one channel.
 pub(super) struct Publisher {
     jobs: mpsc::Sender<Job>,
     window: Arc<Semaphore>,
@@ -57,12 +57,12 @@ pub(super) struct Publisher {
 struct Job {
     outgoing: Outgoing,
     answer: oneshot::Sender<Published>,
-    /// Held until the message is answered for, also where nobody waits for that any more.
-    _place: OwnedSemaphorePermit,
+    /// Held until the message has its result, even if the receiver was dropped.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Publisher {
-    /// A publisher with at most `window` messages unanswered, and the task that works for it until `lost`.
+    /// Returns a publisher with at most `window` messages without a result, and the task that publishes them until `lost`.
     pub(super) fn new(
         connection: Arc<Connection>,
         declarer: Arc<Declarer>,
@@ -83,19 +83,19 @@ impl Publisher {
         (Self { jobs, window: Arc::new(Semaphore::new(window)) }, pipeline.run(waiting))
     }
 
-    /// Hands a message over, by `deadline`; those of one caller keep their order. Dropping the receiver recalls
-    /// nothing.
+    /// Submits a message by `deadline`; the messages of one caller keep their order. Dropping the receiver does not recall
+    /// the message.
     pub(super) async fn submit(
         &self,
         outgoing: Outgoing,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Published>, PublishError> {
-        let patience = deadline.min(Instant::now() + WINDOW_PATIENCE);
-        let place = tokio::time::timeout_at(patience, Arc::clone(&self.window).acquire_owned());
-        let place = place.await.map_err(|_| PublishError::WindowFull)?;
-        let place = place.map_err(|_| PublishError::Disconnected)?;
+        let window_deadline = deadline.min(Instant::now() + WINDOW_LIMIT);
+        let permit = tokio::time::timeout_at(window_deadline, Arc::clone(&self.window).acquire_owned());
+        let permit = permit.await.map_err(|_| PublishError::WindowFull)?;
+        let permit = permit.map_err(|_| PublishError::Disconnected)?;
         let (answer, answered) = oneshot::channel();
-        let job = Job { outgoing, answer, _place: place };
+        let job = Job { outgoing, answer, _permit: permit };
         self.jobs.send(job).await.map_err(|_| PublishError::Disconnected)?;
         Ok(answered)
     }
@@ -141,7 +141,7 @@ impl Pipeline {
     }
 
     async fn publish(&mut self, job: Job) {
-        // Whoever gave up waiting was told "unknown"; what was not sent by then need not be.
+        // A caller that stopped waiting has the result "unknown" already, so the message need not be sent.
         if job.answer.is_closed() {
             return;
         }
@@ -150,8 +150,7 @@ impl Pipeline {
             return answer(job, Err(PublishError::Disconnected));
         };
         let mut publishing = publish(channel, job).boxed();
-        // The first poll hands the frames over, so order is kept whatever happens later. What has failed by
-        // then has written nothing.
+        // The first poll hands the frames over, which keeps the order. A message that has failed by then was not written.
         match poll!(&mut publishing) {
             Poll::Pending => self.in_flight.push(publishing),
             Poll::Ready((job, Err(error))) => {
@@ -162,8 +161,8 @@ impl Pipeline {
         }
     }
 
-    /// The channel, opened again where the broker has closed it. It does that when an exchange has vanished, for
-    /// one thing, so the topology is declared again first.
+    /// Returns the channel, opened again if the broker has closed it. The broker closes it, for example, if an exchange does
+    /// not exist, so the topology is declared again first.
     async fn open_channel(&mut self) -> Option<Channel> {
         if let Some(channel) = &self.channel {
             if channel.status().connected() {
@@ -175,22 +174,24 @@ impl Pipeline {
                 return None;
             }
             if let Err(error) = self.declarer.declare().await {
-                tracing::debug!(%error, "publishing goes on over what is there");
+                tracing::debug!(%error, "the topology could not be declared before publishing");
             }
         }
         let opened = match self.confirms {
             Confirms::Awaited => self.connection.confirming_channel().await,
             Confirms::None => self.connection.channel().await,
         };
-        self.channel = opened.inspect_err(|error| tracing::debug!(%error, "no channel to publish on")).ok();
+        self.channel = opened
+            .inspect_err(|error| tracing::debug!(%error, "a channel to publish on could not be opened"))
+            .ok();
         self.channel.clone()
     }
 
-    /// Answers for what is done, together with everything else that is done by now.
+    /// Answers every message that is confirmed by now.
     ///
-    /// lapin attaches a returned message to whichever message happens to be confirmed next, which with
-    /// pipelining is often another one. It has been attached no later than its own confirmation, though, so
-    /// once all that is confirmed by now has been looked through, the owner of each confirmation can tell.
+    /// lapin attaches a returned message to the message that is confirmed next, which with pipelining is often another one.
+    /// It is attached no later than its own confirmation, though, so after all confirmations so far have been searched for
+    /// returned messages, each confirmed message is known to be returned or not.
     fn answer_all(&mut self, first: Done) {
         let mut done = vec![first];
         while let Some(Some(more)) = self.in_flight.next().now_or_never() {
@@ -214,7 +215,7 @@ impl Pipeline {
         }
     }
 
-    /// Waits for what is in flight, within bounds. The rest is answered for by being dropped.
+    /// Waits for the messages in flight, at most [`DRAIN_LIMIT`]. Dropping the rest answers them.
     async fn drain(&mut self) {
         let draining = async {
             while let Some(done) = self.in_flight.next().await {
@@ -222,7 +223,7 @@ impl Pipeline {
             }
         };
         if tokio::time::timeout(DRAIN_LIMIT, draining).await.is_err() {
-            tracing::debug!(messages = self.in_flight.len(), "messages stay unconfirmed");
+            tracing::debug!(messages = self.in_flight.len(), "messages were not confirmed in time");
         }
         self.in_flight.clear();
         self.returned = Returned::default();
@@ -250,6 +251,60 @@ fn answer(job: Job, published: Published) {
         Err(_) => "not_sent",
     };
     metrics::counter!("waybill_published_total", "outcome" => outcome).increment(1);
-    // Nobody may be waiting any more; that is theirs to decide.
+    // The caller may have dropped the receiver.
     drop(job.answer.send(published));
+}
+
+/// Messages that the broker returned because no queue took them, until their own confirmation comes. No more than the
+/// publishing window, as each belongs to a message that is still unconfirmed.
+#[derive(Default)]
+struct Returned(Vec<BasicReturnMessage>);
+
+impl Returned {
+    fn extend(&mut self, returned: Option<BasicReturnMessage>) {
+        self.0.extend(returned);
+    }
+
+    /// Removes the message if it was returned, and says whether it was. Two identical messages are not told apart.
+    fn take(&mut self, outgoing: &Outgoing) -> bool {
+        let found = self.0.iter().position(|returned| is_same(returned, outgoing));
+        found.inspect(|&index| drop(self.0.swap_remove(index))).is_some()
+    }
+}
+
+fn is_same(returned: &BasicReturnMessage, outgoing: &Outgoing) -> bool {
+    let properties = &outgoing.properties;
+    returned.routing_key == outgoing.routing_key
+        && returned.exchange == outgoing.exchange
+        && returned.properties.message_id() == properties.message_id()
+        && returned.properties.correlation_id() == properties.correlation_id()
+        && returned.data == outgoing.body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::message::Delivery;
+
+    fn outgoing(id: &str) -> Outgoing {
+        Outgoing {
+            exchange: "".into(),
+            routing_key: "queue".into(),
+            mandatory: true,
+            properties: BasicProperties::default().with_message_id(id.into()),
+            body: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[test]
+    fn a_returned_message_is_matched_by_its_content_whichever_confirmation_it_came_with() {
+        let mut delivery = Delivery::mock(0, "".into(), "queue".into(), false, b"{}".to_vec());
+        delivery.properties = BasicProperties::default().with_message_id("second".into());
+        let message = BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() };
+        let mut returned = Returned::default();
+        returned.extend(Some(message));
+        assert!(!returned.take(&outgoing("first")));
+        assert!(returned.take(&outgoing("second")));
+        assert!(!returned.take(&outgoing("second")), "once only");
+    }
 }

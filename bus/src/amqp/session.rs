@@ -1,52 +1,63 @@
-//! What holds together for as long as its connections do: one for publishing, one for everything else.
+//! A session: two connections and the tasks that run on them; and the supervisor that opens a session, watches it and opens
+//! the next one after it is lost.
 
+use futures::StreamExt as _;
+use lapin::Event;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::channel::{bounded, delivery, is_not_found, transport_error};
 use super::connection::Connection;
-use super::consumer;
-use super::dead_letter;
 use super::declare::Declarer;
-use super::errors::{bounded, is_not_found, transport_error};
+use super::link_state::LinkTracker;
 use super::publisher::{Confirms, Publisher};
-use super::settle;
-use super::standing::Standing;
+use super::{consumer, properties};
+use crate::backoff::Backoff;
+use crate::heartbeat::Heartbeat;
 use crate::topology::Topology;
 use crate::transport::{Deliveries, ExclusiveQueue, PeekedMessages, QueueDepth, TransportError};
 
-/// Two connections and what runs on them. A broker that is short of memory stops reading from connections
-/// that publish, acknowledgements included, so those have one of their own.
+/// The pauses between attempts to connect. The limit is how long a caller may have to wait once a broker that was away
+/// is back.
+const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(2) };
+/// How often a refused declaration is tried again, and the connections are checked.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// Two connections: a broker that is short of memory stops reading from connections that publish, so acknowledgements use
+/// the other one.
 ///
-/// Both go down together: replies come over one to requests that left over the other.
+/// If one is lost, both are closed: replies come over one to requests that left over the other.
 pub(super) struct Session {
     pub(super) publishing: Arc<Connection>,
-    pub(super) consuming: Arc<Connection>,
+    consuming: Arc<Connection>,
     pub(super) declarer: Arc<Declarer>,
     pub(super) confirmed: Publisher,
-    pub(super) posted: Publisher,
-    standing: Arc<Standing>,
+    pub(super) unconfirmed: Publisher,
+    link: Arc<LinkTracker>,
     pipelines: TaskTracker,
     lost: CancellationToken,
 }
 
 impl Session {
-    pub(super) async fn open(
+    async fn open(
         uri: &AMQPUri,
         owner: &str,
         topology: &Arc<Topology>,
-        standing: &Arc<Standing>,
+        link: &Arc<LinkTracker>,
         window: usize,
     ) -> Result<Self, String> {
         let (publishing, consuming) =
             tokio::try_join!(Connection::open(uri.clone(), owner), Connection::open(uri.clone(), owner))?;
         let (publishing, consuming) = (Arc::new(publishing), Arc::new(consuming));
         let declarer =
-            Arc::new(Declarer::new(Arc::clone(&consuming), Arc::clone(topology), Arc::clone(standing)));
+            Arc::new(Declarer::new(Arc::clone(&consuming), Arc::clone(topology), Arc::clone(link)));
         let lost = CancellationToken::new();
         let pipelines = TaskTracker::new();
         let publisher = |confirms| {
@@ -56,18 +67,18 @@ impl Session {
             publisher
         };
         let confirmed = publisher(Confirms::Awaited);
-        let posted = publisher(Confirms::None);
+        let unconfirmed = publisher(Confirms::None);
         pipelines.close();
-        let standing = Arc::clone(standing);
-        Ok(Self { publishing, consuming, declarer, confirmed, posted, standing, pipelines, lost })
+        let link = Arc::clone(link);
+        Ok(Self { publishing, consuming, declarer, confirmed, unconfirmed, link, pipelines, lost })
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.publishing.is_open() && self.consuming.is_open()
     }
 
-    /// Answers for what is still being published, closes what is consumed, and says goodbye.
-    pub(super) async fn end(&self) {
+    /// Answers the messages that are still being published, ends the consumers, and closes both connections.
+    async fn end(&self) {
         self.lost.cancel();
         self.pipelines.wait().await;
         tokio::join!(self.publishing.close(), self.consuming.close());
@@ -75,11 +86,16 @@ impl Session {
 
     pub(super) async fn consume(&self, queue: &str, prefetch: u16) -> Result<Deliveries, TransportError> {
         let consume = || consumer::shared(&self.consuming, &self.declarer, &self.lost, queue, prefetch);
-        let outcome = match consume().await {
-            Err(refusal) if self.brings_back(queue, &refusal).await => consume().await,
+        let mut outcome = match consume().await {
+            Err(refusal) if self.declared_again(queue, &refusal).await => consume().await,
             outcome => outcome,
         };
-        self.note(queue, &outcome);
+        if outcome.is_ok()
+            && let Err(error) = self.declarer.verify(queue).await
+        {
+            outcome = Err(error);
+        }
+        self.record(queue, &outcome);
         outcome
     }
 
@@ -91,20 +107,20 @@ impl Session {
     ) -> Result<Deliveries, TransportError> {
         let (connection, lost) = (&self.consuming, &self.lost);
         let outcome = consumer::exclusive(connection, &self.declarer, lost, name, exchange, queue).await;
-        // Its name is another each time.
-        self.note(queue.purpose, &outcome);
+        // Its name differs each time, so the link state tracks the purpose.
+        self.record(queue.purpose, &outcome);
         if let Err(TransportError::Refused(_)) = &outcome {
-            // The exchange that it is bound to may have vanished.
+            // The exchange that it is bound to may have been deleted.
             let healed = self.declarer.declare_after(Instant::now()).await;
-            tracing::debug!(?healed, "declared what may have been deleted");
+            tracing::debug!(?healed, "the topology was declared after an exclusive queue was refused");
         }
         outcome
     }
 
-    /// Whoever can't consume is not up, and tries again for ever.
-    fn note(&self, queue: &str, outcome: &Result<Deliveries, TransportError>) {
+    /// Records in the link state whether the queue could be consumed.
+    fn record(&self, queue: &str, outcome: &Result<Deliveries, TransportError>) {
         let refused = outcome.as_ref().err().filter(|error| **error != TransportError::Disconnected);
-        if self.standing.consuming(queue, refused)
+        if self.link.consuming(queue, refused)
             && let Some(error) = refused
         {
             tracing::warn!(queue, %error, "a queue can't be consumed");
@@ -113,7 +129,7 @@ impl Session {
 
     pub(super) async fn peek(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
         match self.get(queue, limit).await {
-            Err(refusal) if self.brings_back(queue, &refusal).await => self.get(queue, limit).await,
+            Err(refusal) if self.declared_again(queue, &refusal).await => self.get(queue, limit).await,
             outcome => outcome,
         }
     }
@@ -124,7 +140,9 @@ impl Session {
         while peeked.len() < limit as usize {
             let getting = channel.basic_get(queue.into(), BasicGetOptions::default());
             let Some(got) = bounded(getting).await? else { break };
-            peeked.push(dead_letter::explained(settle::delivery(got.delivery, &channel)));
+            let mut delivery = delivery(got.delivery, &channel);
+            properties::describe_dead_letter(&mut delivery.message);
+            peeked.push(delivery);
         }
         Ok(peeked)
     }
@@ -133,23 +151,137 @@ impl Session {
         let channel = self.consuming.channel().await?;
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declaring = channel.queue_declare(queue.into(), options, FieldTable::default());
-        let asked = bounded(async {
+        let declared = bounded(async {
             match declaring.await {
                 Err(error) if is_not_found(&error) => Ok(None),
                 answer => answer.map(Some),
             }
         });
-        let Some(declared) = asked.await? else { return Ok(None) };
+        let Some(declared) = declared.await? else { return Ok(None) };
         let depth =
             QueueDepth { ready: u64::from(declared.message_count()), consumers: declared.consumer_count() };
         channel.close(200, "OK".into()).await.map_err(|error| transport_error(&error))?;
         Ok(Some(depth))
     }
 
-    /// Whether it is worth trying again: a queue of ours may have vanished, and is there again now.
-    async fn brings_back(&self, queue: &str, refusal: &TransportError) -> bool {
+    /// Declares a refused queue of the topology, which may have been deleted, again. Returns whether to try again.
+    async fn declared_again(&self, queue: &str, refusal: &TransportError) -> bool {
         matches!(refusal, TransportError::Refused(_))
             && self.declarer.owns(queue)
             && self.declarer.declare_after(Instant::now()).await.is_ok()
+    }
+}
+
+/// Keeps a session open: connects without end, and updates the link state.
+pub(super) struct Supervisor {
+    pub(super) uri: AMQPUri,
+    pub(super) owner: String,
+    pub(super) topology: Arc<Topology>,
+    pub(super) window: usize,
+    pub(super) link: Arc<LinkTracker>,
+    pub(super) session: watch::Sender<Option<Arc<Session>>>,
+    pub(super) heartbeat: Heartbeat,
+}
+
+impl Supervisor {
+    /// Runs until `stop`, and closes the connections.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut epoch = 0;
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            // Each of its many steps has a bound of its own.
+            let opening = self.heartbeat.while_waiting(self.open());
+            let reason = match stop.run_until_cancelled(Box::pin(opening)).await {
+                None => break,
+                Some(Ok(session)) => {
+                    epoch += 1;
+                    failures = 0;
+                    self.keep(session, epoch, &stop).await
+                }
+                Some(Err(reason)) => reason,
+            };
+            self.link.disconnected(&reason);
+            if stop.is_cancelled() {
+                break;
+            }
+            tracing::warn!(%reason, "no connection to the broker");
+            self.heartbeat.beat();
+            failures += 1;
+            stop.run_until_cancelled(tokio::time::sleep(RECONNECT.pause(failures))).await;
+        }
+        self.link.disconnected("closed");
+    }
+
+    /// Opens a session and declares the topology, except what the broker refuses.
+    async fn open(&self) -> Result<Session, String> {
+        let Self { uri, owner, topology, link, window, .. } = self;
+        let session = Session::open(uri, owner, topology, link, *window).await?;
+        match session.declarer.declare().await {
+            Ok(()) | Err(TransportError::Refused(_)) => Ok(session),
+            Err(error) => {
+                session.end().await;
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// Publishes the session to its users until it is lost or `stop`. Returns why it ended.
+    async fn keep(&self, session: Session, epoch: u64, stop: &CancellationToken) -> String {
+        let session = Arc::new(session);
+        metrics::counter!("waybill_broker_connects_total").increment(1);
+        self.session.send_replace(Some(Arc::clone(&session)));
+        self.link.connected(epoch);
+        tracing::info!(epoch, "connected to the broker");
+        let watching = self.watch(&session);
+        let reason = stop.run_until_cancelled(watching).await.unwrap_or_else(|| "closed".to_owned());
+        self.link.disconnected(&reason);
+        self.session.send_replace(None);
+        session.end().await;
+        reason
+    }
+
+    async fn watch(&self, session: &Session) -> String {
+        let mut publishing = std::pin::pin!(session.publishing.events());
+        let mut consuming = std::pin::pin!(session.consuming.events());
+        let mut reason = None;
+        loop {
+            self.heartbeat.beat();
+            if session.publishing.is_blocked() != self.link.is_blocked() {
+                self.link.blocked(session.publishing.is_blocked().then(|| "low on resources".to_owned()));
+            }
+            if !session.is_open() {
+                return reason.unwrap_or_else(|| "the connection was lost".to_owned());
+            }
+            let event = tokio::select! {
+                event = publishing.next() => event,
+                event = consuming.next() => event,
+                () = tokio::time::sleep(CHECK_EVERY) => {
+                    self.retry_refused(session).await;
+                    continue;
+                }
+            };
+            match event {
+                Some(Event::ConnectionBlocked(reason)) => {
+                    tracing::warn!(%reason, "the broker has blocked publishing");
+                    self.link.blocked(Some(reason));
+                }
+                Some(Event::ConnectionUnblocked) => {
+                    tracing::info!("the broker has unblocked publishing");
+                    self.link.blocked(None);
+                }
+                // It may be a channel's error; whether the connection is affected is checked above.
+                Some(Event::Error(error)) => reason = Some(error.to_string()),
+                Some(_) => {}
+                None => return reason.unwrap_or_else(|| "the connection was lost".to_owned()),
+            }
+        }
+    }
+
+    async fn retry_refused(&self, session: &Session) {
+        if self.link.refused().is_some()
+            && let Err(error) = self.heartbeat.while_waiting(session.declarer.declare()).await
+        {
+            tracing::debug!(%error, "a declaration is still refused");
+        }
     }
 }

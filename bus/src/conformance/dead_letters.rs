@@ -1,9 +1,9 @@
-//! What an operator does with dead letters.
+//! An operator's commands on dead letters.
 
 use testkit::eventually;
 
 use super::Broker;
-use super::words::{AGES, QUEUE, consume, name, named, next, until_ready, work_queue};
+use super::kit::{QUEUE, WAIT_LIMIT, consume, name, named, next, until_ready, work_queue};
 use crate::dead_letters::{Handled, Selection, discard, list, replay};
 use crate::message::{HeaderValue, Message, header};
 use crate::transport::{SharedTransport, Target};
@@ -21,10 +21,10 @@ fn dead(name: &str, code: &str) -> Message {
     message
 }
 
-async fn bury(transport: &SharedTransport, messages: Vec<Message>) {
+async fn publish_dead(transport: &SharedTransport, messages: Vec<Message>) {
     let dead = transport.topology().dead(QUEUE);
     let messages = messages.into_iter().map(|message| (Target::DeadLetter(dead.clone()), message));
-    for published in transport.publish(messages.collect(), AGES).await {
+    for published in transport.publish(messages.collect(), WAIT_LIMIT).await {
         published.unwrap();
     }
 }
@@ -34,7 +34,7 @@ fn ids(handled: &Handled) -> Vec<&str> {
     handled.letters.iter().map(|letter| letter.id.as_str()).collect()
 }
 
-/// Waits until exactly these are listed, as those that were looked at are on their way back for a moment.
+/// Waits until exactly these are listed: letters that were peeked at return to the queue a moment later.
 async fn until_listed(transport: &SharedTransport, selection: &Selection, expected: &[&str]) {
     eventually(&format!("{expected:?} are listed"), async || {
         let ids: Vec<String> =
@@ -44,24 +44,24 @@ async fn until_listed(transport: &SharedTransport, selection: &Selection, expect
     .await;
 }
 
-/// In their order, however often.
-pub async fn looking_at_dead_letters_leaves_them_in_place(broker: &dyn Broker) {
+/// In their order, any number of times.
+pub async fn listing_dead_letters_leaves_them_in_place(broker: &dyn Broker) {
     let transport = broker.transport("waybill.1").await;
     let letters = vec![dead("first", "INTERNAL"), dead("second", "UNAVAILABLE"), dead("third", "INTERNAL")];
-    bury(&transport, letters).await;
+    publish_dead(&transport, letters).await;
     for _ in 0..3 {
         until_listed(&transport, &Selection::All, &["first", "second", "third"]).await;
     }
     until_listed(&transport, &Selection::Code("INTERNAL".to_owned()), &["first", "third"]).await;
-    // Looked at and let go of, without a word.
+    // Peeked at and dropped without an acknowledgement.
     drop(transport.peek(&transport.topology().dead(QUEUE), 2).await.unwrap());
     until_ready(&transport, &transport.topology().dead(QUEUE), 3).await;
 }
 
-/// So an effect that did happen happens no second time.
-pub async fn a_replayed_message_is_the_same_and_as_if_never_tried(broker: &dyn Broker) {
+/// So an effect that has happened does not happen again.
+pub async fn a_replayed_message_is_the_same_without_counted_attempts(broker: &dyn Broker) {
     let transport = broker.transport("waybill.1").await;
-    bury(&transport, vec![dead("stays", "INTERNAL"), dead("goes", "UNAVAILABLE")]).await;
+    publish_dead(&transport, vec![dead("stays", "INTERNAL"), dead("goes", "UNAVAILABLE")]).await;
     let selection = Selection::Ids(vec!["goes".to_owned()]);
     let replayed = replay(&transport, &selection).await.unwrap();
     assert_eq!(ids(&replayed), ["goes"]);
@@ -73,10 +73,10 @@ pub async fn a_replayed_message_is_the_same_and_as_if_never_tried(broker: &dyn B
     until_listed(&transport, &Selection::All, &["stays"]).await;
 }
 
-/// The rest stays.
-pub async fn only_what_is_selected_is_discarded(broker: &dyn Broker) {
+/// The others stay.
+pub async fn only_selected_dead_letters_are_discarded(broker: &dyn Broker) {
     let transport = broker.transport("waybill.1").await;
-    bury(&transport, vec![dead("stays", "INTERNAL"), dead("goes", "UNAVAILABLE")]).await;
+    publish_dead(&transport, vec![dead("stays", "INTERNAL"), dead("goes", "UNAVAILABLE")]).await;
     let discarded = discard(&transport, &Selection::Code("UNAVAILABLE".to_owned())).await.unwrap();
     assert_eq!(ids(&discarded), ["goes"]);
     until_listed(&transport, &Selection::All, &["stays"]).await;

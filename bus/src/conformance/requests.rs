@@ -1,8 +1,11 @@
-//! Requests, their deadlines and their answers.
+//! Requests, their deadlines and their replies.
 
 use async_trait::async_trait;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use schema::pattern::{ORDER_GET, Service};
 use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::eventually;
@@ -10,10 +13,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Broker;
-use super::counters::Counters;
-use super::words::{AGES, consume, in_time, next};
-use crate::clock::SystemClock;
-use crate::deadline::Deadline;
+use super::kit::{WAIT_LIMIT, consume, in_time, next};
+use crate::clock::{Deadline, SystemClock};
 use crate::envelope;
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
@@ -25,40 +26,40 @@ use crate::transport::{SharedTransport, Target};
 /// Long enough for a request to be sent, short enough to be waited for.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Answers how long a text is, and remembers what it was asked.
+/// Responds with the length of a text, and records the texts.
 #[derive(Default)]
 struct Measurer {
-    asked: Mutex<Vec<String>>,
+    texts: Mutex<Vec<String>>,
 }
 
 #[async_trait]
 impl RequestHandler for Measurer {
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
         let text: String = request.envelope.data()?;
-        self.asked.lock().unwrap().push(text.clone());
+        self.texts.lock().unwrap().push(text.clone());
         match text.as_str() {
-            "what nobody handles" => Err(no_handler(&request.envelope.pattern)),
-            "what is refused" => Err(Failure::new(FailureCode::BadRequest, "it is refused")),
+            "not handled" => Err(no_handler(&request.envelope.pattern)),
+            "refused" => Err(Failure::new(FailureCode::BadRequest, "it is refused")),
             text => respond(&text.len()),
         }
     }
 }
 
-/// Takes requests and never answers.
+/// Receives requests and never responds.
 #[derive(Default)]
 struct Stuck {
-    has_one: Notify,
+    received: Notify,
 }
 
 #[async_trait]
 impl RequestHandler for Stuck {
     async fn handle(&self, _: Request) -> Result<Box<RawValue>, Failure> {
-        self.has_one.notify_one();
+        self.received.notify_one();
         std::future::pending().await
     }
 }
 
-fn respond_with(transport: &SharedTransport, handler: Arc<dyn RequestHandler>) -> DropGuard {
+fn serve(transport: &SharedTransport, handler: Arc<dyn RequestHandler>) -> DropGuard {
     let stop = CancellationToken::new();
     let rpc_server = RpcServer {
         transport: Arc::clone(transport),
@@ -78,49 +79,49 @@ async fn rpc_client(broker: &dyn Broker) -> (Arc<BusRpcClient>, DropGuard) {
     (BusRpcClient::start(transport, Arc::new(SystemClock), stop.clone()), stop.drop_guard())
 }
 
-async fn ask(rpc_client: &BusRpcClient, text: &str, limit: Duration) -> Result<usize, RequestError> {
+async fn length_of(rpc_client: &BusRpcClient, text: &str, limit: Duration) -> Result<usize, RequestError> {
     request(rpc_client, ORDER_GET, text, Deadline::after(limit)).await
 }
 
-/// Many at a time, each by its own answer.
+/// Many at the same time, each with its own response.
 pub async fn a_request_is_answered(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
-    let _responding = respond_with(&transport, Arc::<Measurer>::default());
+    let _serving = serve(&transport, Arc::<Measurer>::default());
     let (rpc_client, _stop) = rpc_client(broker).await;
     let texts: Vec<String> = (1..=50).map(|length| "x".repeat(length)).collect();
-    let asking = texts.iter().map(|text| ask(&rpc_client, text, AGES));
-    let answers = futures::future::join_all(asking).await;
+    let requests = texts.iter().map(|text| length_of(&rpc_client, text, WAIT_LIMIT));
+    let answers = futures::future::join_all(requests).await;
     assert_eq!(answers, (1..=50).map(Ok).collect::<Vec<_>>());
 }
 
-/// With the code and words of the service.
-pub async fn a_fault_is_answered_as_such(broker: &dyn Broker) {
+/// And its message.
+pub async fn a_failure_is_answered_with_its_code(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
-    let _responding = respond_with(&transport, Arc::<Measurer>::default());
+    let _serving = serve(&transport, Arc::<Measurer>::default());
     let (rpc_client, _stop) = rpc_client(broker).await;
-    let refused = ask(&rpc_client, "what is refused", AGES).await;
+    let refused = length_of(&rpc_client, "refused", WAIT_LIMIT).await;
     let expected = Failure::new(FailureCode::BadRequest, "it is refused");
     assert_eq!(refused, Err(RequestError::Answered(expected)));
-    let unhandled = ask(&rpc_client, "what nobody handles", AGES).await;
+    let unhandled = length_of(&rpc_client, "not handled", WAIT_LIMIT).await;
     let is_unhandled =
         matches!(&unhandled, Err(RequestError::Answered(failure)) if failure.code == FailureCode::NoHandler);
     assert!(is_unhandled, "{unhandled:?}");
 }
 
-/// The asker has been told that it failed, so it must not happen later.
-pub async fn a_request_that_nobody_takes_in_time_is_never_executed(broker: &dyn Broker) {
+/// The client has an error already, so the request must not take effect later.
+pub async fn a_request_that_is_not_received_in_time_is_never_handled(broker: &dyn Broker) {
     let (rpc_client, _stop) = rpc_client(broker).await;
-    let unanswered = ask(&rpc_client, "too late", SHORT).await;
+    let unanswered = length_of(&rpc_client, "too late", SHORT).await;
     assert_eq!(unanswered, Err(RequestError::DeadlineExceeded { pattern: ORDER_GET.to_owned() }));
 
     let transport = broker.transport("order-service.1").await;
     let measurer = Arc::<Measurer>::default();
-    let _responding = respond_with(&transport, Arc::<Measurer>::clone(&measurer));
-    assert_eq!(ask(&rpc_client, "in time", AGES).await, Ok(7));
-    assert_eq!(*measurer.asked.lock().unwrap(), ["in time"]);
+    let _serving = serve(&transport, Arc::<Measurer>::clone(&measurer));
+    assert_eq!(length_of(&rpc_client, "in time", WAIT_LIMIT).await, Ok(7));
+    assert_eq!(*measurer.texts.lock().unwrap(), ["in time"]);
 }
 
-/// The client hears it, and goes on as if it hadn't.
+/// The client ignores it.
 pub async fn a_reply_after_the_deadline_is_dropped_and_counted(broker: &dyn Broker) {
     let counters = Counters::default();
     let _counting = metrics::set_default_local_recorder(&counters);
@@ -128,7 +129,7 @@ pub async fn a_reply_after_the_deadline_is_dropped_and_counted(broker: &dyn Brok
     let service = broker.transport("order-service.1").await;
     let queue = service.topology().requests(Service::Order);
     let mut requests = consume(&service, &queue, 1).await;
-    let (unanswered, request) = tokio::join!(ask(&rpc_client, "slow", SHORT), next(&mut requests));
+    let (unanswered, request) = tokio::join!(length_of(&rpc_client, "slow", SHORT), next(&mut requests));
     assert_eq!(unanswered, Err(RequestError::DeadlineExceeded { pattern: ORDER_GET.to_owned() }));
 
     let reply = Message {
@@ -142,22 +143,53 @@ pub async fn a_reply_after_the_deadline_is_dropped_and_counted(broker: &dyn Brok
     eventually("the late reply is counted", async || counters.count("waybill_late_replies_total") == 1).await;
 
     drop(requests);
-    let _responding = respond_with(&service, Arc::<Measurer>::default());
-    assert_eq!(ask(&rpc_client, "again", AGES).await, Ok(5));
+    let _serving = serve(&service, Arc::<Measurer>::default());
+    assert_eq!(length_of(&rpc_client, "again", WAIT_LIMIT).await, Ok(5));
 }
 
-/// A request is acknowledged after its reply has been sent.
-pub async fn the_requests_of_a_dead_responder_go_to_another(broker: &dyn Broker) {
+/// A request is acknowledged after its reply was sent.
+pub async fn the_requests_of_a_lost_server_go_to_another(broker: &dyn Broker) {
     let dying = broker.transport("order-service.1").await;
     let stuck = Arc::<Stuck>::default();
-    let _responding = respond_with(&dying, Arc::<Stuck>::clone(&stuck));
+    let _serving = serve(&dying, Arc::<Stuck>::clone(&stuck));
     let (rpc_client, _stop) = rpc_client(broker).await;
     let failing_over = async {
-        in_time("the request to arrive", stuck.has_one.notified()).await;
+        in_time("the request to arrive", stuck.received.notified()).await;
         dying.close().await;
         let another = broker.transport("order-service.2").await;
-        (respond_with(&another, Arc::<Measurer>::default()), another)
+        (serve(&another, Arc::<Measurer>::default()), another)
     };
-    let (answer, _alive) = tokio::join!(ask(&rpc_client, "hello", AGES), failing_over);
+    let (answer, _alive) = tokio::join!(length_of(&rpc_client, "hello", WAIT_LIMIT), failing_over);
     assert_eq!(answer, Ok(5));
+}
+
+/// A metrics recorder that keeps the values of counters.
+#[derive(Default)]
+struct Counters(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+impl Counters {
+    fn count(&self, name: &str) -> u64 {
+        self.0.lock().unwrap().get(name).map_or(0, |count| count.load(Ordering::SeqCst))
+    }
+}
+
+impl Recorder for Counters {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let mut counts = self.0.lock().unwrap();
+        Counter::from_arc(Arc::clone(counts.entry(key.name().to_owned()).or_default()))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }

@@ -1,19 +1,19 @@
-//! What a killed broker still has when it is back.
+//! What survives if the broker is killed and started again.
 
-use super::words::{AGES, QUEUE, consume, in_time, name, named, names, next, publish, set, work_queue};
+use super::kit::{QUEUE, WAIT_LIMIT, consume, in_time, name, named, names, next, publish, set, work_queue};
 use super::{Broker, retry_delays};
 use crate::dead_letters::{Selection, list};
 use crate::transport::Target;
 
-/// All of it, in order, and nothing besides; dead letters too.
-pub async fn confirmed_work_survives_a_restart_of_the_broker(broker: &dyn Broker) {
+/// All of them and no others; dead letters too.
+pub async fn confirmed_jobs_survive_a_restart_of_the_broker(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
     publish(&transport, &queue, names(200).iter().map(named).collect()).await;
     let dead = Target::DeadLetter(transport.topology().dead(QUEUE));
-    assert_eq!(transport.publish(vec![(dead, named("dead"))], AGES).await, [Ok(())]);
+    assert_eq!(transport.publish(vec![(dead, named("dead"))], WAIT_LIMIT).await, [Ok(())]);
     let mut deliveries = consume(&transport, &queue, 50).await;
-    let _unsettled = next(&mut deliveries).await;
+    let _unacked = next(&mut deliveries).await;
     broker.restart().await;
     drop((deliveries, transport));
 
@@ -30,8 +30,8 @@ pub async fn confirmed_work_survives_a_restart_of_the_broker(broker: &dyn Broker
     assert_eq!(letters.into_iter().map(|letter| letter.id).collect::<Vec<_>>(), ["dead"]);
 }
 
-/// And comes back when its delay is over.
-pub async fn what_waits_for_its_retry_survives_a_restart_of_the_broker(broker: &dyn Broker) {
+/// And are delivered after their delay.
+pub async fn jobs_that_wait_for_their_retry_survive_a_restart_of_the_broker(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
     for delay in retry_delays().0 {

@@ -14,7 +14,7 @@ use testkit::{WAIT_LIMIT, eventually};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::stand::{Rabbit, next};
+use crate::kit::{Rabbit, next};
 
 #[tokio::test]
 async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
@@ -28,9 +28,9 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
     assert_eq!(publish(50).await, vec![Ok(()); 50]);
 
     rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.00001"]).await.unwrap();
-    // The broker says so to whoever publishes next; what that one sends is stuck until it is over.
+    // The broker blocks the connection at its next publish, and confirms that message after it unblocks.
     let stuck = publish(1);
-    let seen = eventually("the block is seen", async || {
+    let seen = eventually("the link is blocked", async || {
         let link = transport.link_state().borrow().clone();
         if matches!(&link, LinkState::Blocked { reason, .. } if !reason.is_empty()) {
             Ok(())
@@ -42,8 +42,9 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
         seen.await;
         let failed = publish(2).await;
         assert!(failed.iter().all(|failed| matches!(failed, Err(PublishError::Blocked(_)))), "{failed:?}");
-        let posted = transport.publish_unconfirmed(Target::Queue(requests.clone()), Message::default()).await;
-        assert!(matches!(posted, Err(PublishError::Blocked(_))), "{posted:?}");
+        let unconfirmed =
+            transport.publish_unconfirmed(Target::Queue(requests.clone()), Message::default()).await;
+        assert!(matches!(unconfirmed, Err(PublishError::Blocked(_))), "{unconfirmed:?}");
 
         let mut deliveries = transport.consume(&requests, 5).await.unwrap();
         for _ in 0..50 {
@@ -57,14 +58,14 @@ async fn a_blocked_broker_fails_publishing_at_once_while_consumers_go_on() {
     assert_eq!(publish(1).await, [Ok(())]);
 }
 
-/// Can't do anything for whoever is named "bad".
-struct Picky(mpsc::Sender<()>);
+/// Fails for the message "bad".
+struct FailsBad(mpsc::Sender<()>);
 
 #[async_trait]
-impl MessageHandler for Picky {
+impl MessageHandler for FailsBad {
     async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
-        let disposition = |work: &Job| {
-            if work.message.message_id.as_deref() == Some("bad") {
+        let disposition = |job: &Job| {
+            if job.message.message_id.as_deref() == Some("bad") {
                 return Disposition::Retry(Failure::new(FailureCode::Internal, "on purpose"));
             }
             self.0.try_send(()).unwrap();
@@ -75,7 +76,7 @@ impl MessageHandler for Picky {
 }
 
 #[tokio::test]
-async fn work_goes_on_while_what_failed_cannot_be_forwarded() {
+async fn jobs_are_handled_while_a_failed_one_cannot_be_forwarded() {
     let rabbit = Rabbit::of_its_own().await;
     let transport = Arc::new(rabbit.connected("order-service.1").await);
     let queue = transport.topology().work(WorkQueue::OrderCommands);
@@ -94,25 +95,25 @@ async fn work_goes_on_while_what_failed_cannot_be_forwarded() {
     let consumer = Consumer {
         transport: Arc::clone(&transport) as _,
         queue: WorkQueue::OrderCommands,
-        handler: Arc::new(Picky(done)),
+        handler: Arc::new(FailsBad(done)),
         prefetch: 5,
         batch_max: 1,
         clock: Arc::new(SystemClock),
         heartbeat: Heartbeat::new(),
     };
     let stop = CancellationToken::new();
-    let working = tokio::spawn(consumer.run(stop.clone()));
+    let consuming = tokio::spawn(consumer.run(stop.clone()));
     for _ in 0..20 {
-        tokio::time::timeout(WAIT_LIMIT, all_done.recv()).await.expect("work goes on").unwrap();
+        tokio::time::timeout(WAIT_LIMIT, all_done.recv()).await.expect("jobs are handled").unwrap();
     }
     assert!(matches!(*transport.link_state().borrow(), LinkState::Blocked { .. }));
 
     rabbit.server().ctl(&["set_vm_memory_high_watermark", "0.4"]).await.unwrap();
     let dead = transport.topology().dead(WorkQueue::OrderCommands);
-    eventually("what failed is set aside in the end", async || {
+    eventually("the failed job is dead-lettered in the end", async || {
         transport.depth(&dead).await.ok().flatten().is_some_and(|depth| depth.ready >= 1)
     })
     .await;
     stop.cancel();
-    tokio::time::timeout(WAIT_LIMIT, working).await.unwrap().unwrap();
+    tokio::time::timeout(WAIT_LIMIT, consuming).await.unwrap().unwrap();
 }

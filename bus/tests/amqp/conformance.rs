@@ -1,5 +1,5 @@
-//! The rules that hold for every transport.
+//! The conformance suite.
 
-use crate::stand::Rabbit;
+use crate::kit::Rabbit;
 
 bus::conformance!(Rabbit::shared(), restarting: Rabbit::of_its_own());

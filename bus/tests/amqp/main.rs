@@ -2,16 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod blocked;
+mod broker_dead_letters;
 mod conformance;
-mod dam;
-mod deaths;
-mod declaring;
-mod doubt;
-mod foreign;
+mod declare;
+mod holding_proxy;
+mod idle;
+mod kit;
+mod nest_client;
 mod oversized;
-mod reconnecting;
+mod reconnect;
 mod refused;
-mod returns;
-mod silence;
-mod stand;
-mod waiting;
+mod returned;
+mod silent_broker;
+mod unknown_outcome;

@@ -15,17 +15,17 @@ use testkit::{WAIT_LIMIT, eventually};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::stand::Rabbit;
+use crate::kit::Rabbit;
 
-/// Tells which messages it was given.
-struct Tells(mpsc::Sender<Option<String>>);
+/// Reports the ids of the messages that it handles.
+struct Reports(mpsc::Sender<Option<String>>);
 
 #[async_trait]
-impl MessageHandler for Tells {
+impl MessageHandler for Reports {
     async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let mut dispositions = Vec::new();
-        for work in batch {
-            self.0.send(work.message.message_id.clone()).await.unwrap();
+        for job in batch {
+            self.0.send(job.message.message_id.clone()).await.unwrap();
             dispositions.push(Disposition::Done(None));
         }
         dispositions
@@ -33,7 +33,7 @@ impl MessageHandler for Tells {
 }
 
 #[tokio::test]
-async fn a_message_longer_than_any_of_ours_is_set_aside_unread_and_holds_nobody_up() {
+async fn an_oversized_message_is_dead_lettered_unread_and_delays_no_other() {
     let rabbit = Rabbit::shared().await;
     let transport: SharedTransport = Arc::new(rabbit.connected("order-service.1").await);
     let queue = transport.topology().work(WorkQueue::OrderCommands);
@@ -55,24 +55,24 @@ async fn a_message_longer_than_any_of_ours_is_set_aside_unread_and_holds_nobody_
     let published = transport.publish(vec![(Target::Queue(queue.clone()), short)], WAIT_LIMIT).await;
     assert_eq!(published, [Ok(())]);
 
-    let (told, mut handled) = mpsc::channel(10);
+    let (ids, mut handled) = mpsc::channel(10);
     let consumer = Consumer {
         transport: Arc::clone(&transport),
         queue: WorkQueue::OrderCommands,
-        handler: Arc::new(Tells(told)),
+        handler: Arc::new(Reports(ids)),
         prefetch: 10,
         batch_max: 10,
         clock: Arc::new(SystemClock),
         heartbeat: Heartbeat::new(),
     };
     let stop = CancellationToken::new();
-    let working = tokio::spawn(consumer.run(stop.clone()));
+    let consuming = tokio::spawn(consumer.run(stop.clone()));
     let first = tokio::time::timeout(WAIT_LIMIT, handled.recv()).await.expect("the next message is handled");
     assert_eq!(first, Some(Some("short".to_owned())), "the long one is never handled");
 
     let all = Selection::All;
     let letter =
-        eventually("it is set aside", async || dead_letters::list(&transport, &all).await.unwrap().pop())
+        eventually("it is dead-lettered", async || dead_letters::list(&transport, &all).await.unwrap().pop())
             .await;
     assert_eq!((letter.id.as_str(), letter.code.as_str(), letter.attempts), ("long", "BAD_REQUEST", 1));
     assert_eq!(letter.body.len(), long.len(), "whole");
@@ -84,5 +84,5 @@ async fn a_message_longer_than_any_of_ours_is_set_aside_unread_and_holds_nobody_
     })
     .await;
     stop.cancel();
-    working.await.unwrap();
+    consuming.await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A broker that refuses, and later doesn't.
+//! Operations that the broker refuses, and later accepts.
 
 use bus::message::Message;
 use bus::topology::WorkQueue;
@@ -8,12 +8,12 @@ use lapin::types::FieldTable;
 use schema::pattern::Service;
 use testkit::{WAIT_LIMIT, eventually};
 
-use crate::stand::{Rabbit, next};
+use crate::kit::{Rabbit, next};
 
-/// More than the channels that a connection may have.
+/// More than the channels of one connection.
 const MANY: usize = 2_100;
 
-fn live() -> ExclusiveQueue {
+fn event_queue() -> ExclusiveQueue {
     ExclusiveQueue { purpose: "events", event_bindings: vec!["order.#".to_owned()], max_length: 100 }
 }
 
@@ -22,14 +22,14 @@ fn is_refused(consumed: &Result<Deliveries, TransportError>) -> bool {
 }
 
 #[tokio::test]
-async fn however_often_it_is_refused_the_transport_goes_on() {
+async fn a_transport_works_after_any_number_of_refusals() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("order-service.1").await;
     let mut refused = 0;
-    while refused < MANY && is_refused(&transport.consume("nobody.declares.this", 1).await) {
+    while refused < MANY && is_refused(&transport.consume("not.declared", 1).await) {
         refused += 1;
     }
-    // By now a channel's number comes for the second time.
+    // Channel numbers are used for the second time by now.
     assert!(refused > 2_000, "{refused}");
     let queue = transport.topology().work(WorkQueue::OrderCommands);
     let mut deliveries = eventually("it consumes again", async || transport.consume(&queue, 5).await).await;
@@ -42,7 +42,7 @@ async fn however_often_it_is_refused_the_transport_goes_on() {
 }
 
 #[tokio::test]
-async fn a_process_whose_queue_is_taken_by_another_says_so_until_it_has_it() {
+async fn the_link_is_down_while_another_consumer_has_the_queue_exclusively() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("customer-service.1").await;
     let channel = rabbit.foreign_channel().await;
@@ -65,16 +65,16 @@ async fn a_process_whose_queue_is_taken_by_another_says_so_until_it_has_it() {
 }
 
 #[tokio::test]
-async fn who_listens_hears_again_after_the_exchange_was_deleted() {
+async fn a_subscriber_receives_events_again_after_the_exchange_was_deleted() {
     let rabbit = Rabbit::shared().await;
     let source = rabbit.connected("order-service.1").await;
-    let listener = rabbit.connected("gateway.1").await;
-    let (_, mut deliveries) = listener.consume_exclusive(live()).await.unwrap();
+    let subscriber = rabbit.connected("gateway.1").await;
+    let (_, mut deliveries) = subscriber.consume_exclusive(event_queue()).await.unwrap();
     let channel = rabbit.foreign_channel().await;
     let exchange = source.topology().events_exchange();
     channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
     source.declare().await.unwrap();
-    eventually("an event is heard", async || {
+    eventually("an event is received", async || {
         let event = Target::Events { routing_key: "order.07.created".to_owned() };
         source.publish(vec![(event, Message::default())], WAIT_LIMIT).await.remove(0).unwrap();
         deliveries.try_recv()
@@ -83,18 +83,18 @@ async fn who_listens_hears_again_after_the_exchange_was_deleted() {
 }
 
 #[tokio::test]
-async fn who_listens_while_there_is_no_exchange_leaves_no_queues_behind() {
+async fn subscribing_without_an_exchange_leaves_no_queues_behind() {
     let rabbit = Rabbit::of_its_own().await;
-    let listener = rabbit.connected("gateway.1").await;
+    let subscriber = rabbit.connected("gateway.1").await;
     let channel = rabbit.foreign_channel().await;
-    let exchange = listener.topology().events_exchange();
+    let exchange = subscriber.topology().events_exchange();
     channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
-    let refused = listener.consume_exclusive(live()).await;
+    let refused = subscriber.consume_exclusive(event_queue()).await;
     assert!(matches!(&refused, Err(TransportError::Refused(_))), "{refused:?}");
-    // The refusal has brought the exchange back.
-    let (name, mut deliveries) = listener.consume_exclusive(live()).await.unwrap();
+    // The refusal made the transport declare the exchange.
+    let (name, mut deliveries) = subscriber.consume_exclusive(event_queue()).await.unwrap();
     let event = Target::Events { routing_key: "order.07.created".to_owned() };
-    assert_eq!(listener.publish(vec![(event, Message::default())], WAIT_LIMIT).await, [Ok(())]);
+    assert_eq!(subscriber.publish(vec![(event, Message::default())], WAIT_LIMIT).await, [Ok(())]);
     next(&mut deliveries).await;
     let queues = rabbit.server().ctl(&["list_queues", "--silent", "name"]).await.unwrap();
     let ours: Vec<_> = queues.lines().filter(|queue| queue.ends_with(".events")).collect();

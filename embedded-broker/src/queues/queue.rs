@@ -1,4 +1,4 @@
-//! One queue: what is ready in it, and what is on its way in.
+//! One queue: its ready messages, and the slots reserved for messages that are being committed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) type Millis = i64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MessageId(pub(crate) u64);
 
-/// What a message costs beside its body, roughly: properties, headers, places in maps.
+/// What a message costs beside its body, roughly: properties, headers, entries in maps.
 const OVERHEAD_BYTES: usize = 512;
 
 /// A message in a queue.
@@ -32,8 +32,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Marks a message that has been delivered too often: due since ever.
-    pub(crate) const GIVEN_UP: Millis = Millis::MIN;
+    /// The due time of a message that has been delivered too often.
+    pub(crate) const UNDELIVERABLE: Millis = Millis::MIN;
 
     pub(crate) fn is_due(&self, now: Millis) -> bool {
         self.due.is_some_and(|due| due < now)
@@ -44,65 +44,87 @@ impl Entry {
     }
 }
 
+/// A message as the journal keeps it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) id: MessageId,
+    pub(crate) queue: QueueName,
+    pub(crate) entry: Entry,
+}
+
+/// The rows that the journal writes and deletes in one transaction before a step becomes visible.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) written: Vec<Stored>,
+    pub(crate) deleted: Vec<MessageId>,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.written.is_empty() && self.deleted.is_empty()
+    }
+}
+
 /// What a full queue does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overflow {
-    /// Refuses what is published.
+    /// Refuses new messages.
     Reject,
     /// Drops its oldest message.
     DropHead,
 }
 
-/// A queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// What is in it outlives the process.
+    /// Whether its messages survive the process.
     pub(crate) durable: bool,
-    /// Gone with this connection.
+    /// The connection of an exclusive queue, which is deleted with it.
     pub(crate) owner: Option<ConnectionId>,
-    pub(crate) max_length: usize,
-    pub(crate) overflow: Overflow,
-    pub(crate) ttl: Option<Duration>,
-    /// The queue that takes what expires or has been delivered too often.
+    max_length: usize,
+    overflow: Overflow,
+    ttl: Option<Duration>,
+    /// The queue that receives messages that expire or have been delivered too often.
     pub(crate) dead_letter: Option<QueueName>,
     pub(crate) bindings: Vec<String>,
-    /// In turn: the first is the next to be served.
+    /// In turn: the first is served next.
     pub(crate) consumers: VecDeque<ConsumerId>,
     ready: BTreeMap<MessageId, Entry>,
     due: BTreeSet<(Millis, MessageId)>,
-    /// Messages that are being committed and have their place already.
-    incoming: usize,
+    /// Slots reserved for messages that are being committed.
+    reserved: usize,
 }
 
 impl Queue {
     /// A shared queue. Both of its possible dead-letter exchanges route by the target queue's name.
     pub(crate) fn shared(spec: &QueueSpec) -> Self {
+        let max_length = spec.max_length.map_or(usize::MAX, |length| length as usize);
         Self {
             durable: spec.kind == QueueKind::Work,
-            owner: None,
-            max_length: spec.max_length.map_or(usize::MAX, |length| length as usize),
-            overflow: Overflow::Reject,
             ttl: spec.message_ttl,
-            dead_letter: spec.dead_letter.as_ref().map(|letter| letter.routing_key.as_str().into()),
-            bindings: spec.event_bindings.clone(),
-            consumers: VecDeque::new(),
-            ready: BTreeMap::new(),
-            due: BTreeSet::new(),
-            incoming: 0,
+            dead_letter: spec.dead_letter.as_ref().map(|target| target.routing_key.as_str().into()),
+            ..Self::new(None, spec.event_bindings.clone(), max_length, Overflow::Reject)
         }
     }
 
-    /// A connection's own queue.
     pub(crate) fn exclusive(
         owner: ConnectionId,
         bindings: Vec<String>,
         max_length: u32,
         overflow: Overflow,
     ) -> Self {
+        Self::new(Some(owner), bindings, max_length as usize, overflow)
+    }
+
+    fn new(
+        owner: Option<ConnectionId>,
+        bindings: Vec<String>,
+        max_length: usize,
+        overflow: Overflow,
+    ) -> Self {
         Self {
             durable: false,
-            owner: Some(owner),
-            max_length: max_length as usize,
+            owner,
+            max_length,
             overflow,
             ttl: None,
             dead_letter: None,
@@ -110,7 +132,7 @@ impl Queue {
             consumers: VecDeque::new(),
             ready: BTreeMap::new(),
             due: BTreeSet::new(),
-            incoming: 0,
+            reserved: 0,
         }
     }
 
@@ -120,7 +142,7 @@ impl Queue {
 
     /// Whether another message is refused.
     pub(crate) fn is_full(&self) -> bool {
-        self.overflow == Overflow::Reject && self.ready.len() + self.incoming >= self.max_length
+        self.overflow == Overflow::Reject && self.ready.len() + self.reserved >= self.max_length
     }
 
     /// Until when a message published now may be delivered.
@@ -132,17 +154,15 @@ impl Queue {
         Some(now.saturating_add(i64::try_from(stay.as_millis()).unwrap_or(Millis::MAX)))
     }
 
-    /// Keeps a place for a message that is being committed.
-    pub(crate) fn expect(&mut self) {
-        self.incoming += 1;
+    pub(crate) fn reserve_slot(&mut self) {
+        self.reserved += 1;
     }
 
-    /// Gives the place up again.
-    pub(crate) fn forgo(&mut self) {
-        self.incoming -= 1;
+    pub(crate) fn release_slot(&mut self) {
+        self.reserved -= 1;
     }
 
-    /// Puts a message at the place its id says. Answers what had to make room.
+    /// Puts a message at the position of its id. Returns the message that was dropped for it, if any.
     pub(crate) fn put(&mut self, id: MessageId, entry: Entry) -> Option<Entry> {
         if let Some(due) = entry.due {
             self.due.insert((due, id));
@@ -161,17 +181,17 @@ impl Queue {
         Some(entry)
     }
 
-    /// What may be delivered, the oldest first.
+    /// The messages that may be delivered, the oldest first.
     pub(crate) fn deliverable(&self, now: Millis) -> impl Iterator<Item = MessageId> {
         self.ready.iter().filter(move |(_, entry)| !entry.is_due(now)).map(|(id, _)| *id)
     }
 
-    /// What is past its time, by time.
+    /// The messages that are past their due time, by due time.
     pub(crate) fn overdue(&self, now: Millis) -> impl Iterator<Item = MessageId> {
         self.due.iter().take_while(move |(due, _)| *due < now).map(|(_, id)| *id)
     }
 
-    /// When its next message is past its time.
+    /// When its next message will be past its due time.
     pub(crate) fn next_due(&self) -> Option<Millis> {
         self.due.first().map(|(due, _)| due.saturating_add(1))
     }
@@ -180,10 +200,9 @@ impl Queue {
         self.ready.values().map(Entry::bytes).sum()
     }
 
-    /// Empties it, as a crash does with what is in memory only.
     pub(crate) fn clear(&mut self) {
         self.ready.clear();
         self.due.clear();
-        self.incoming = 0;
+        self.reserved = 0;
     }
 }

@@ -62,12 +62,12 @@ impl Broker {
         }
     }
 
-    fn happen(&mut self, key: &str, name: &str) -> Result<(), PublishError> {
+    fn publish_event(&mut self, key: &str, name: &str) -> Result<(), PublishError> {
         self.publish(Target::Events { routing_key: key.to_owned() }, message(name))
     }
 
-    fn take(&mut self, queue: &str) -> Option<Handout> {
-        self.queues.take(queue, 0, Some(HERE), self.now)
+    fn take(&mut self, queue: &str) -> Option<Delivery> {
+        self.queues.get(queue, 0, Some(HERE), self.now)
     }
 
     fn ack(&mut self, tag: DeliveryTag) {
@@ -76,12 +76,12 @@ impl Broker {
     }
 
     fn dispatch(&mut self) -> Vec<(ConsumerId, String)> {
-        let handouts = self.queues.dispatch(self.now);
-        handouts.into_iter().map(|(consumer, handout)| (consumer, name(&handout.message))).collect()
+        let deliveries = self.queues.dispatch(self.now);
+        deliveries.into_iter().map(|(consumer, delivery)| (consumer, name(&delivery.message))).collect()
     }
 
     fn drain(&mut self, queue: &str) -> Vec<String> {
-        std::iter::from_fn(|| self.queues.pull(queue, 0, self.now)).map(|message| name(&message)).collect()
+        std::iter::from_fn(|| self.queues.pop(queue, 0, self.now)).map(|message| name(&message)).collect()
     }
 
     fn expire(&mut self) -> usize {
@@ -95,7 +95,7 @@ impl Broker {
         self.queues.depth(queue).unwrap().0
     }
 
-    fn listen(&mut self, name: &str, bindings: &[&str], max_length: u32, overflow: Overflow) {
+    fn declare_exclusive(&mut self, name: &str, bindings: &[&str], max_length: u32, overflow: Overflow) {
         let bindings = bindings.iter().map(|&key| key.to_owned()).collect();
         self.queues.declare_exclusive(name.into(), Queue::exclusive(HERE, bindings, max_length, overflow));
     }
@@ -104,7 +104,7 @@ impl Broker {
 #[test]
 fn each_target_reaches_its_queues_or_says_that_it_reaches_none() {
     let mut broker = broker();
-    broker.listen("mine", &["order.*.created"], 10, Overflow::DropHead);
+    broker.declare_exclusive("mine", &["order.*.created"], 10, Overflow::DropHead);
     let queue = |name: &str| Target::Queue(name.to_owned());
     let letter = |name: &str| Target::DeadLetter(name.to_owned());
     let event = |key: &str| Target::Events { routing_key: key.to_owned() };
@@ -113,7 +113,7 @@ fn each_target_reaches_its_queues_or_says_that_it_reaches_none() {
     for (target, expected) in [
         (queue(&work), Ok(vec![work.as_str()])),
         (queue("mine"), Ok(vec!["mine"])),
-        (queue("nobody's"), Err(PublishError::Unroutable)),
+        (queue("unknown"), Err(PublishError::Unroutable)),
         (letter(&dead), Ok(vec![dead.as_str()])),
         (letter(&work), Err(PublishError::Unroutable)),
         (event("order.07.created"), Ok(vec!["mine", events.as_str()])),
@@ -153,12 +153,12 @@ fn consumers_of_a_queue_take_turns_within_their_prefetch() {
     let turns = |pairs: &[(ConsumerId, &str)]| -> Vec<(ConsumerId, String)> {
         pairs.iter().map(|(consumer, name)| (*consumer, (*name).to_owned())).collect()
     };
-    let mut handouts = broker.queues.dispatch(broker.now);
+    let mut deliveries = broker.queues.dispatch(broker.now);
     let given: Vec<_> =
-        handouts.iter().map(|(consumer, handout)| (*consumer, name(&handout.message))).collect();
+        deliveries.iter().map(|(consumer, delivery)| (*consumer, name(&delivery.message))).collect();
     assert_eq!(given, turns(&[(ada, "a"), (bob, "b"), (ada, "c")]));
     assert_eq!(broker.dispatch(), []);
-    broker.ack(handouts.remove(1).1.tag);
+    broker.ack(deliveries.remove(1).1.tag);
     assert_eq!(broker.dispatch(), turns(&[(bob, "d")]));
 }
 
@@ -166,7 +166,7 @@ fn consumers_of_a_queue_take_turns_within_their_prefetch() {
 fn a_closed_connection_gives_back_what_it_holds_and_takes_its_queues_along() {
     let mut broker = broker();
     let work = broker.work();
-    broker.listen("mine", &[], 10, Overflow::Reject);
+    broker.declare_exclusive("mine", &[], 10, Overflow::Reject);
     broker.queues.subscribe(HERE, &work, 10).unwrap();
     broker.send(&work, &["a", "b"]);
     let stale = broker.queues.dispatch(broker.now).remove(0).1.tag;
@@ -207,13 +207,13 @@ fn an_acknowledgement_that_could_not_be_written_delivers_the_message_again() {
 fn what_is_staged_is_not_visible_and_an_abort_leaves_nothing() {
     let mut broker = broker();
     let (work, events) = (broker.work(), broker.topology.work(EVENTS));
-    broker.listen("live", &["order.#"], 10, Overflow::DropHead);
+    broker.declare_exclusive("live", &["order.#"], 10, Overflow::DropHead);
     let event = Target::Events { routing_key: "order.07.created".to_owned() };
     let messages = vec![
         (Target::Queue(work.clone()), message("a")),
-        (Target::Queue("nobody's".to_owned()), message("b")),
+        (Target::Queue("unknown".to_owned()), message("b")),
         (event, message("c")),
-        (Target::Events { routing_key: "unheard".to_owned() }, message("d")),
+        (Target::Events { routing_key: "unbound".to_owned() }, message("d")),
     ];
     let mut changes = Changes::default();
     let staged = broker.queues.stage_publication(messages, broker.now, &mut changes);
@@ -230,9 +230,9 @@ fn what_is_staged_is_not_visible_and_an_abort_leaves_nothing() {
 #[test]
 fn a_full_queue_refuses_and_an_event_it_refuses_goes_nowhere() {
     let mut broker = broker();
-    broker.listen("mine", &["order.#"], 2, Overflow::Reject);
+    broker.declare_exclusive("mine", &["order.#"], 2, Overflow::Reject);
     let events = broker.topology.work(EVENTS);
-    broker.happen("order.1", "a").unwrap();
+    broker.publish_event("order.1", "a").unwrap();
     let mut staging = |name| {
         let event = Target::Events { routing_key: "order.1".to_owned() };
         broker.queues.stage_publication(vec![(event, message(name))], broker.now, &mut Changes::default())
@@ -251,9 +251,9 @@ fn a_full_queue_refuses_and_an_event_it_refuses_goes_nowhere() {
 #[test]
 fn a_live_queue_drops_its_oldest_events() {
     let mut broker = broker();
-    broker.listen("live", &["order.#"], 2, Overflow::DropHead);
+    broker.declare_exclusive("live", &["order.#"], 2, Overflow::DropHead);
     for event in ["a", "b", "c"] {
-        broker.happen("order.1", event).unwrap();
+        broker.publish_event("order.1", event).unwrap();
     }
     assert_eq!(broker.drain("live"), ["b", "c"]);
 }
@@ -268,13 +268,13 @@ fn bodies_and_memory_are_bounded() {
     broker.publish(work.clone(), large).unwrap();
     assert!(matches!(broker.publish(work.clone(), message("a")), Err(PublishError::Blocked(_))));
     let held = broker.take(&broker.work()).unwrap();
-    assert!(broker.queues.is_blocked(), "what is in somebody's hands is still held");
+    assert!(broker.queues.is_blocked(), "an unacknowledged message still counts");
     broker.ack(held.tag);
     broker.publish(work, message("a")).unwrap();
 }
 
 #[test]
-fn a_delayed_message_goes_back_to_its_work_queue_when_its_time_has_come() {
+fn a_delayed_message_goes_back_to_its_work_queue_after_its_delay() {
     for (expiration, after, expected) in [
         (None, 1_000, vec![]),
         (None, 1_001, vec!["m"]),
@@ -288,7 +288,7 @@ fn a_delayed_message_goes_back_to_its_work_queue_when_its_time_has_come() {
         broker.publish(Target::Queue(retry.clone()), message).unwrap();
         broker.now += after;
         assert_eq!(broker.expire(), expected.len(), "{expiration:?} after {after}");
-        let moved = broker.queues.pull(&broker.work(), 0, broker.now);
+        let moved = broker.queues.pop(&broker.work(), 0, broker.now);
         let names: Vec<String> = moved.iter().map(name).collect();
         assert_eq!(names, expected, "{expiration:?} after {after}");
         assert!(moved.is_none_or(|moved| moved.expiration.is_none()), "it does not expire again");
@@ -355,8 +355,8 @@ fn a_message_delivered_too_often_becomes_a_dead_letter_that_says_so() {
     broker.publish(Target::Queue(work.clone()), letter.message).unwrap();
     assert_eq!(broker.take(&work).unwrap().message, message("poison"), "published again, it is as it was");
     for _ in 0..5 {
-        let looked_at = broker.take(&dead).expect("it may be looked at as often as one likes");
-        broker.queues.requeue(looked_at.tag);
+        let peeked = broker.take(&dead).expect("a dead letter may be peeked at any number of times");
+        broker.queues.requeue(peeked.tag);
     }
     assert_eq!(broker.expire(), 0);
 }
@@ -365,7 +365,7 @@ fn a_message_delivered_too_often_becomes_a_dead_letter_that_says_so() {
 fn a_crash_leaves_durable_queues_in_order_and_nothing_else() {
     let mut broker = broker();
     let (work, requests) = (broker.work(), broker.requests());
-    broker.listen("mine", &[], 10, Overflow::Reject);
+    broker.declare_exclusive("mine", &[], 10, Overflow::Reject);
     broker.queues.subscribe(HERE, &work, 1).unwrap();
     broker.send(&work, &["a", "b"]);
     broker.send(&requests, &["r"]);

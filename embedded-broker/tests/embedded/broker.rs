@@ -5,14 +5,14 @@ use bus::transport::{ExclusiveQueue, LinkState, PublishError, Target, TransportE
 use embedded_broker::Storage;
 use schema::pattern::Service;
 
-use crate::stand::{DELAY, WAIT_LIMIT, lying_in, message, name, next, open, send, topology, work};
+use crate::kit::{DELAY, WAIT_LIMIT, message, name, next, open, ready_in, send, topology, work};
 
-fn live(max_length: u32) -> ExclusiveQueue {
+fn event_queue(max_length: u32) -> ExclusiveQueue {
     ExclusiveQueue { purpose: "events", event_bindings: vec!["order.#".to_owned()], max_length }
 }
 
 #[tokio::test]
-async fn a_request_reaches_its_service_and_the_reply_its_requester() {
+async fn a_request_reaches_its_service_and_the_reply_its_client() {
     let broker = open(Storage::Memory).await;
     let (gateway, service) = (broker.transport("gateway.1"), broker.transport("order-service.1"));
     let requests = topology().requests(Service::Order);
@@ -30,33 +30,33 @@ async fn a_request_reaches_its_service_and_the_reply_its_requester() {
 }
 
 #[tokio::test]
-async fn every_listener_gets_every_event_and_so_does_the_durable_queue() {
+async fn every_subscriber_and_the_durable_queue_receive_every_event() {
     let broker = open(Storage::Memory).await;
     let (ada, bob) = (broker.transport("gateway.1"), broker.transport("gateway.2"));
-    let (_, mut heard_by_ada) = ada.consume_exclusive(live(100)).await.unwrap();
-    let (_, mut heard_by_bob) = bob.consume_exclusive(live(100)).await.unwrap();
+    let (_, mut deliveries_of_ada) = ada.consume_exclusive(event_queue(100)).await.unwrap();
+    let (_, mut deliveries_of_bob) = bob.consume_exclusive(event_queue(100)).await.unwrap();
     for event in ["a", "b", "c"] {
         let event = (Target::Events { routing_key: "order.07.created".to_owned() }, message(event));
         ada.publish(vec![event], WAIT_LIMIT).await.remove(0).unwrap();
     }
     for expected in ["a", "b", "c"] {
-        assert_eq!(name(&next(&mut heard_by_ada).await.message), expected);
-        assert_eq!(name(&next(&mut heard_by_bob).await.message), expected);
+        assert_eq!(name(&next(&mut deliveries_of_ada).await.message), expected);
+        assert_eq!(name(&next(&mut deliveries_of_bob).await.message), expected);
     }
-    assert_eq!(lying_in(&ada, "t.inventory.order-events").await, ["a", "b", "c"]);
+    assert_eq!(ready_in(&ada, "t.inventory.order-events").await, ["a", "b", "c"]);
 }
 
 #[tokio::test]
-async fn a_listener_who_does_not_keep_up_loses_the_oldest_events() {
+async fn a_slow_subscriber_loses_the_oldest_events() {
     let broker = open(Storage::Memory).await;
     let gateway = broker.transport("gateway.1");
-    let (queue, mut heard) = gateway.consume_exclusive(live(5)).await.unwrap();
+    let (queue, mut deliveries) = gateway.consume_exclusive(event_queue(5)).await.unwrap();
     for n in 0..100 {
         send(&gateway, &queue, &[&n.to_string()]).await;
     }
     let mut numbers: Vec<u32> = Vec::new();
     while numbers.last() != Some(&99) {
-        numbers.push(name(&next(&mut heard).await.message).parse().unwrap());
+        numbers.push(name(&next(&mut deliveries).await.message).parse().unwrap());
     }
     assert!(numbers.is_sorted());
     assert!(numbers.len() < 100, "{numbers:?}");
@@ -64,7 +64,7 @@ async fn a_listener_who_does_not_keep_up_loses_the_oldest_events() {
 }
 
 #[tokio::test]
-async fn a_dropped_delivery_and_a_dropped_consumer_give_back_what_they_had() {
+async fn a_dropped_delivery_and_a_dropped_consumer_requeue_their_messages() {
     let broker = open(Storage::Memory).await;
     let service = broker.transport("order-service.1");
     send(&service, &work(), &["a", "b", "c"]).await;
@@ -93,7 +93,7 @@ async fn a_dropped_delivery_and_a_dropped_consumer_give_back_what_they_had() {
 }
 
 #[tokio::test]
-async fn a_failed_message_waits_and_comes_back_by_itself() {
+async fn a_message_in_a_retry_queue_is_redelivered_after_its_delay() {
     let broker = open(Storage::Memory).await;
     let service = broker.transport("order-service.1");
     let mut deliveries = service.consume(&work(), 1).await.unwrap();
@@ -102,17 +102,17 @@ async fn a_failed_message_waits_and_comes_back_by_itself() {
     send(&service, &retry, &["again"]).await;
     let delivery = next(&mut deliveries).await;
     assert_eq!(name(&delivery.message), "again");
-    assert!(began.elapsed() >= DELAY, "not before its time");
+    assert!(began.elapsed() >= DELAY, "not before its delay");
     delivery.ack().await;
     assert_eq!(service.depth(&retry).await.unwrap().unwrap().ready, 0);
 }
 
 #[tokio::test]
-async fn a_closed_connection_does_nothing_any_more_and_its_consumers_end() {
+async fn a_closed_connection_refuses_everything_and_its_consumers_end() {
     let broker = open(Storage::Memory).await;
     let (ada, bob) = (broker.transport("order-service.1"), broker.transport("order-service.2"));
     let mut shared = ada.consume(&work(), 5).await.unwrap();
-    let (own, mut exclusive) = ada.consume_exclusive(live(5)).await.unwrap();
+    let (own, mut exclusive) = ada.consume_exclusive(event_queue(5)).await.unwrap();
     ada.close().await;
     assert!(shared.recv().await.is_none());
     assert!(exclusive.recv().await.is_none());

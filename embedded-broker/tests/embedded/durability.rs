@@ -1,4 +1,4 @@
-//! What outlives the broker.
+//! What survives the broker.
 
 use bus::message::{HeaderValue, Message};
 use bus::topology::WorkQueue;
@@ -9,10 +9,10 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::stand::{DELAY, WAIT_LIMIT, file, lying_in, message, name, next, open, send, topology, work};
+use crate::kit::{DELAY, WAIT_LIMIT, file, message, name, next, open, ready_in, send, topology, work};
 
 #[tokio::test]
-async fn confirmed_work_outlives_the_broker_with_everything_that_belongs_to_it() {
+async fn confirmed_messages_survive_the_broker_with_every_property() {
     let directory = tempfile::tempdir().unwrap();
     let whole = Message {
         body: "{\"pattern\":\"order.create\"}".into(),
@@ -48,13 +48,13 @@ async fn confirmed_work_outlives_the_broker_with_everything_that_belongs_to_it()
     broker.close().await;
 
     let broker = open(file(directory.path())).await;
-    assert_eq!(lying_in(&broker.transport("order-service.1"), &work()).await, ["b", "c"]);
+    assert_eq!(ready_in(&broker.transport("order-service.1"), &work()).await, ["b", "c"]);
     broker.close().await;
     assert_eq!(integrity_check(&directory.path().join("broker.sqlite")).await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_message_that_waits_for_its_retry_outlives_the_broker() {
+async fn a_message_that_waits_for_its_retry_survives_the_broker() {
     let directory = tempfile::tempdir().unwrap();
     let broker = open(file(directory.path())).await;
     let retry = topology().retry(WorkQueue::OrderCommands, DELAY);
@@ -69,12 +69,12 @@ async fn a_message_that_waits_for_its_retry_outlives_the_broker() {
     broker.close().await;
     let broker = open(file(directory.path())).await;
     let transport = broker.transport("order-service.1");
-    assert_eq!(lying_in(&transport, &work()).await, Vec::<String>::new());
-    assert_eq!(lying_in(&transport, &retry).await, Vec::<String>::new());
+    assert_eq!(ready_in(&transport, &work()).await, Vec::<String>::new());
+    assert_eq!(ready_in(&transport, &retry).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn one_broker_has_the_file_at_a_time() {
+async fn one_broker_has_the_file_open_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let _broker = open(file(directory.path())).await;
     let second = EmbeddedBroker::open(file(directory.path()), topology(), Arc::new(bus::clock::SystemClock));
@@ -97,7 +97,7 @@ async fn a_file_of_a_newer_version_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_written_is_refused_and_nothing_of_it_is_seen() {
+async fn a_publication_that_cannot_be_journaled_is_refused_and_not_delivered() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("broker.sqlite");
     open(file(directory.path())).await.close().await;
@@ -117,7 +117,7 @@ async fn what_can_not_be_written_is_refused_and_nothing_of_it_is_seen() {
         assert!(error.is_certain() && error.to_string().contains("the disk is full"), "{error}");
     }
     send(&transport, &work(), &["c"]).await;
-    assert_eq!(lying_in(&transport, &work()).await, ["a", "c"]);
+    assert_eq!(ready_in(&transport, &work()).await, ["a", "c"]);
 }
 
 #[tokio::test]

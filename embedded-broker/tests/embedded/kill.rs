@@ -1,4 +1,4 @@
-//! Kill -9 at any moment: what was confirmed is there once, what was acknowledged is not.
+//! Kill -9 at any moment: confirmed messages exist once, acknowledged ones do not.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,24 +9,24 @@ use embedded_broker::integrity_check;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::stand::{WAIT_LIMIT, file, name, next, open, send, work};
+use crate::kit::{WAIT_LIMIT, file, name, next, open, send, work};
 
 /// Marks the directory in which the victim may run.
 const MARK: &str = "victim";
 const ROUNDS: usize = 20;
 const PUBLISHERS: usize = 8;
 
-/// What the victim said before it died.
+/// The lines that the victim printed before it was killed.
 #[derive(Default)]
-struct Said {
+struct Printed {
     published: BTreeSet<String>,
     acking: BTreeSet<String>,
     acked: BTreeSet<String>,
 }
 
-impl Said {
-    fn hear(&mut self, line: &str) {
-        // The first line begins with what the test harness says.
+impl Printed {
+    fn record(&mut self, line: &str) {
+        // The first line begins with the output of the test harness.
         let mut words = line.rsplitn(3, ' ');
         let (Some(id), Some(what)) = (words.next(), words.next()) else { return };
         match what {
@@ -42,41 +42,38 @@ impl Said {
 async fn what_was_confirmed_survives_kill_9_exactly_once_unless_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(MARK), "").unwrap();
-    let mut said = Said::default();
+    let mut printed = Printed::default();
     for round in 0..ROUNDS {
         // A few hundred lines, another number each time, put the kill at another point of the work.
         let lines = 50 + round * 67 % 400;
-        kill_after(lines, directory.path(), &mut said).await;
+        kill_after(lines, directory.path(), &mut printed).await;
 
         let findings = integrity_check(&directory.path().join("broker.sqlite")).await.unwrap();
         assert_eq!(findings, Vec::<String>::new(), "round {round}");
         let broker = open(file(directory.path())).await;
         let found = broker.transport("checker.1").peek(&work(), 100_000).await.unwrap();
-        assert!(
-            found[0].delivery_count > 0,
-            "round {round}: what was in somebody's hands counts as delivered"
-        );
+        assert!(found[0].delivery_count > 0, "round {round}: unacknowledged messages count as delivered");
         let found: Vec<String> = found.iter().map(|delivery| name(&delivery.message)).collect();
         broker.close().await;
         let found_once: BTreeSet<String> = found.iter().cloned().collect();
         assert_eq!(found.len(), found_once.len(), "round {round}: a message is there twice");
-        let lost: Vec<_> = said
+        let lost: Vec<_> = printed
             .published
             .iter()
-            .filter(|id| !said.acking.contains(*id) && !found_once.contains(*id))
+            .filter(|id| !printed.acking.contains(*id) && !found_once.contains(*id))
             .collect();
         assert!(lost.is_empty(), "round {round}: confirmed and lost: {lost:?}");
-        let risen: Vec<_> = said.acked.intersection(&found_once).collect();
+        let risen: Vec<_> = printed.acked.intersection(&found_once).collect();
         assert!(risen.is_empty(), "round {round}: acknowledged and back: {risen:?}");
     }
     assert!(
-        said.published.len() > ROUNDS && said.acked.len() > ROUNDS,
+        printed.published.len() > ROUNDS && printed.acked.len() > ROUNDS,
         "the victims worked before they died"
     );
 }
 
 /// Runs the victim in a process of its own and kills it after so many lines.
-async fn kill_after(lines: usize, directory: &Path, said: &mut Said) {
+async fn kill_after(lines: usize, directory: &Path, printed: &mut Printed) {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kill::victim", "--ignored", "--nocapture", "--test-threads=1"])
         .current_dir(directory)
@@ -87,11 +84,11 @@ async fn kill_after(lines: usize, directory: &Path, said: &mut Said) {
     let mut output = BufReader::new(victim.stdout.take().unwrap()).lines();
     for _ in 0..lines {
         let line = tokio::time::timeout(WAIT_LIMIT, output.next_line()).await.unwrap().unwrap();
-        said.hear(&line.expect("the victim works until it is killed"));
+        printed.record(&line.expect("the victim works until it is killed"));
     }
     victim.kill().await.unwrap();
     while let Some(line) = output.next_line().await.unwrap() {
-        said.hear(&line);
+        printed.record(&line);
     }
 }
 
@@ -119,7 +116,7 @@ async fn victim() {
     let mut kept = Vec::new();
     loop {
         let delivery = next(&mut deliveries).await;
-        // Some are never settled: they are in somebody's hands when the process dies.
+        // Some are never acknowledged, so that the process is killed with unacknowledged deliveries.
         if kept.len() < 8 {
             kept.push(delivery);
             continue;

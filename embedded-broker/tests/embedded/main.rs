@@ -1,4 +1,4 @@
-//! The broker as its users see it.
+//! The embedded broker through its public interface.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,5 +6,5 @@ mod broker;
 mod conformance;
 mod durability;
 mod kill;
+mod kit;
 mod manual;
-mod stand;

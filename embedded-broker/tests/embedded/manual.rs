@@ -1,4 +1,4 @@
-//! Steps decided by hand.
+//! The broker driven step by step.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bus::transport::{ExclusiveQueue, LinkState, Target};
 use embedded_broker::ManualBroker;
 use schema::time::Timestamp;
 
-use crate::stand::{DELAY, WAIT_LIMIT, message, name, send, topology, work};
+use crate::kit::{DELAY, WAIT_LIMIT, message, name, send, topology, work};
 
 fn broker() -> (ManualBroker, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_000_000).unwrap()));
@@ -20,7 +20,7 @@ fn waiting(broker: &ManualBroker) -> Vec<(String, usize)> {
 }
 
 #[tokio::test]
-async fn nothing_is_delivered_until_it_is_told_to_and_in_any_order_one_likes() {
+async fn messages_are_delivered_only_on_command_and_in_any_order() {
     let (broker, _) = broker();
     let transport = broker.transport("order-service.1");
     let mut deliveries = transport.consume(&work(), 2).await.unwrap();
@@ -31,7 +31,7 @@ async fn nothing_is_delivered_until_it_is_told_to_and_in_any_order_one_likes() {
     let taken = broker.take_at(&work(), 2).unwrap();
     assert_eq!(name(&taken.message), "c");
     assert!(broker.deliver(&work(), 1) && broker.deliver(&work(), 0));
-    assert!(!broker.deliver(&work(), 0), "the prefetch holds here too");
+    assert!(!broker.deliver(&work(), 0), "the prefetch applies");
     for expected in ["b", "a"] {
         let delivery = deliveries.try_recv().unwrap();
         assert_eq!(name(&delivery.message), expected);
@@ -43,22 +43,22 @@ async fn nothing_is_delivered_until_it_is_told_to_and_in_any_order_one_likes() {
 }
 
 #[tokio::test]
-async fn replies_and_events_are_steps_as_well_and_their_queues_have_the_same_names_each_time() {
+async fn exclusive_queues_are_delivered_on_command_and_have_the_same_names_each_time() {
     let (broker, _) = broker();
     let gateway = broker.transport("gateway.1");
-    let live = ExclusiveQueue { purpose: "events", event_bindings: vec!["#".to_owned()], max_length: 10 };
-    let (queue, mut heard) = gateway.consume_exclusive(live).await.unwrap();
+    let events = ExclusiveQueue { purpose: "events", event_bindings: vec!["#".to_owned()], max_length: 10 };
+    let (queue, mut deliveries) = gateway.consume_exclusive(events).await.unwrap();
     assert_eq!(queue, "t.gateway.1.run-1.events");
     let event = Target::Events { routing_key: "order.07.created".to_owned() };
     gateway.publish(vec![(event, message("event"))], WAIT_LIMIT).await.remove(0).unwrap();
-    assert!(heard.try_recv().is_err());
+    assert!(deliveries.try_recv().is_err());
     assert!(broker.deliver(&queue, 0));
-    assert_eq!(name(&heard.try_recv().unwrap().message), "event");
+    assert_eq!(name(&deliveries.try_recv().unwrap().message), "event");
     assert!(!broker.deliver(&queue, 0));
 }
 
 #[tokio::test]
-async fn time_passes_only_in_a_tick() {
+async fn messages_expire_only_in_a_tick() {
     let (broker, clock) = broker();
     let retry = topology().retry(WorkQueue::OrderCommands, DELAY);
     send(&broker.transport("order-service.1"), &retry, &["again"]).await;
@@ -70,7 +70,7 @@ async fn time_passes_only_in_a_tick() {
 }
 
 #[tokio::test]
-async fn a_crash_ends_every_connection_and_leaves_what_was_durable() {
+async fn a_crash_ends_every_connection_and_leaves_durable_messages() {
     let (broker, _) = broker();
     let transport = broker.transport("order-service.1");
     let mut deliveries = transport.consume(&work(), 2).await.unwrap();
@@ -82,5 +82,9 @@ async fn a_crash_ends_every_connection_and_leaves_what_was_durable() {
     assert!(matches!(*transport.link_state().borrow(), LinkState::Down(_)));
     held.ack().await;
     let again = broker.take(&work()).unwrap();
-    assert_eq!((name(&again.message).as_str(), again.delivery_count), ("a", 1), "a late ack means nothing");
+    assert_eq!(
+        (name(&again.message).as_str(), again.delivery_count),
+        ("a", 1),
+        "a late acknowledgement has no effect"
+    );
 }

@@ -1,7 +1,6 @@
-//! Declaring what the contract says, over whatever the broker has.
+//! Declaring the topology over queues and exchanges that the broker has already.
 
-use bus::clock::SystemClock;
-use bus::deadline::Deadline;
+use bus::clock::{Deadline, SystemClock};
 use bus::message::Message;
 use bus::rpc_client::{BusRpcClient, RequestError, request};
 use bus::topology::WorkQueue;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use testkit::{WAIT_LIMIT, eventually};
 use tokio_util::sync::CancellationToken;
 
-use crate::stand::{Rabbit, next};
+use crate::kit::{Rabbit, next};
 
 fn table(arguments: &[(&str, AMQPValue)]) -> FieldTable {
     let mut table = FieldTable::default();
@@ -33,7 +32,7 @@ fn named(name: &str) -> Message {
 
 /// The broker refuses to declare a queue a second time with other arguments.
 #[tokio::test]
-async fn queues_have_the_arguments_that_the_contract_says() {
+async fn queues_have_the_arguments_of_the_contract() {
     let rabbit = Rabbit::shared().await;
     let _transport = rabbit.connected("order-service.1").await;
     let channel = rabbit.foreign_channel().await;
@@ -85,7 +84,7 @@ async fn a_queue_with_other_arguments_is_named_precisely_and_leaves_the_rest_wor
     channel.queue_declare(odd.as_str().into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
 
     let transport = rabbit.connect("gateway.1");
-    eventually("the refusal is said", async || {
+    eventually("the link state names the refusal", async || {
         let link = transport.link_state().borrow().clone();
         let LinkState::Down(reason) = &link else { return Err(link) };
         let precise = [odd.as_str(), "PRECONDITION_FAILED", "x-max-length", "'5'", "'10000'"];
@@ -100,7 +99,29 @@ async fn a_queue_with_other_arguments_is_named_precisely_and_leaves_the_rest_wor
 }
 
 #[tokio::test]
-async fn a_queue_that_vanished_is_back_before_the_next_message() {
+async fn a_queue_that_was_replaced_while_it_had_no_consumer_is_refused_once_it_is_consumed() {
+    let rabbit = Rabbit::shared().await;
+    let transport = rabbit.connected("customer-service.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let queue = transport.topology().requests(Service::Customer);
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    let arguments = table(&[("x-max-length", AMQPValue::LongInt(5))]);
+    channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
+    assert!(matches!(*transport.link_state().borrow(), LinkState::Up { .. }));
+
+    let mut deliveries = transport.consume(&queue, 1).await.unwrap();
+    let link = transport.link_state().borrow().clone();
+    let LinkState::Down(reason) = &link else { panic!("{link:?}") };
+    assert!(reason.contains(&queue) && reason.contains("PRECONDITION_FAILED"), "{reason}");
+
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    let ended = tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("it ends");
+    assert!(ended.is_none(), "{ended:?}");
+    transport.wait_until_up(WAIT_LIMIT).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_declared_again_before_the_next_message() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("gateway.1").await;
     let channel = rabbit.foreign_channel().await;
@@ -114,7 +135,7 @@ async fn a_queue_that_vanished_is_back_before_the_next_message() {
 }
 
 #[tokio::test]
-async fn a_consumer_whose_queue_is_deleted_ends_and_finds_it_again() {
+async fn a_consumer_whose_queue_is_deleted_ends_and_the_queue_is_declared_again() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("inventory-service.1").await;
     let source = rabbit.connected("order-service.1").await;
@@ -125,7 +146,7 @@ async fn a_consumer_whose_queue_is_deleted_ends_and_finds_it_again() {
     let ended = tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("it ends");
     assert!(ended.is_none(), "{ended:?}");
 
-    // Its publisher has not noticed, and its events arrive all the same.
+    // The publisher's events reach the declared queue.
     let event = Target::Events { routing_key: "order.07.created".to_owned() };
     assert_eq!(source.publish(vec![(event, named("m"))], WAIT_LIMIT).await, [Ok(())]);
     let mut deliveries = transport.consume(&queue, 5).await.unwrap();
@@ -133,7 +154,7 @@ async fn a_consumer_whose_queue_is_deleted_ends_and_finds_it_again() {
 }
 
 #[tokio::test]
-async fn a_consumer_whose_deleted_queue_is_back_at_once_ends_all_the_same() {
+async fn a_consumer_whose_queue_is_deleted_and_declared_again_at_once_ends() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("order-service.1").await;
     let other = rabbit.connected("gateway.1").await;
@@ -152,7 +173,7 @@ async fn a_consumer_whose_deleted_queue_is_back_at_once_ends_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_deleted_exchange_costs_nothing_but_the_doubt_about_one_message() {
+async fn a_deleted_exchange_makes_the_outcome_of_one_message_unknown_and_no_more() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("order-service.1").await;
     let channel = rabbit.foreign_channel().await;
@@ -164,10 +185,10 @@ async fn a_deleted_exchange_costs_nothing_but_the_doubt_about_one_message() {
     };
     assert_eq!(publish("before").await, Ok(()));
     channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
-    let doubtful = publish("in doubt").await;
+    let unknown = publish("unknown").await;
     assert!(
-        matches!(&doubtful, Err(PublishError::Unknown(reason)) if reason.contains("NOT_FOUND")),
-        "{doubtful:?}"
+        matches!(&unknown, Err(PublishError::Unknown(reason)) if reason.contains("NOT_FOUND")),
+        "{unknown:?}"
     );
     assert_eq!(publish("after").await, Ok(()));
     let mut deliveries = transport.consume(&queue, 5).await.unwrap();
@@ -178,7 +199,7 @@ async fn a_deleted_exchange_costs_nothing_but_the_doubt_about_one_message() {
 }
 
 #[tokio::test]
-async fn a_request_to_a_queue_that_vanished_fails_at_once() {
+async fn a_request_to_a_deleted_queue_fails_at_once() {
     let rabbit = Rabbit::shared().await;
     let channel = rabbit.foreign_channel().await;
     let transport = rabbit.connected("gateway.1").await;
@@ -187,7 +208,7 @@ async fn a_request_to_a_queue_that_vanished_fails_at_once() {
     let rpc_client = BusRpcClient::start(Arc::new(transport), Arc::new(SystemClock), stop.clone());
     let _stop = stop.drop_guard();
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-    let asked = request::<_, ()>(&*rpc_client, ORDER_GET, &(), Deadline::after(WAIT_LIMIT)).await;
-    let Err(error @ RequestError::Unavailable { .. }) = asked else { panic!("{asked:?}") };
+    let result = request::<_, ()>(&*rpc_client, ORDER_GET, &(), Deadline::after(WAIT_LIMIT)).await;
+    let Err(error @ RequestError::Unavailable { .. }) = result else { panic!("{result:?}") };
     assert!(error.nothing_was_done());
 }

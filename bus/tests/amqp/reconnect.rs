@@ -1,10 +1,9 @@
-//! Brokers that go away and come back.
+//! Brokers that are killed and started again.
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;
 use bus::consumer::{Consumer, Disposition, Job, MessageHandler};
-use bus::event_subscription::{EventSignal, EventSubscription};
-use bus::events::event_message;
+use bus::events::{EventSignal, EventSubscription, event_message};
 use bus::heartbeat::Heartbeat;
 use bus::message::Message;
 use bus::topology::WorkQueue;
@@ -16,7 +15,7 @@ use testkit::{WAIT_LIMIT, eventually};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::stand::{Rabbit, next};
+use crate::kit::{Rabbit, next};
 
 fn named(name: &str) -> Message {
     Message {
@@ -33,14 +32,14 @@ struct Done(Mutex<BTreeSet<String>>);
 #[async_trait]
 impl MessageHandler for Done {
     async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
-        let ids = batch.iter().filter_map(|work| work.message.message_id.clone());
+        let ids = batch.iter().filter_map(|job| job.message.message_id.clone());
         self.0.lock().unwrap().extend(ids);
         batch.iter().map(|_| Disposition::Done(None)).collect()
     }
 }
 
 #[tokio::test]
-async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
+async fn consumers_resume_with_their_prefetch_after_the_broker_was_killed() {
     let rabbit = Rabbit::of_its_own().await;
     let transport = Arc::new(rabbit.connected("order-service.1").await);
     let queue = transport.topology().work(WorkQueue::OrderCommands);
@@ -64,14 +63,14 @@ async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
         let name = format!("m{epoch}");
         let message = vec![(Target::Queue(queue.clone()), named(&name))];
         assert_eq!(transport.publish(message, WAIT_LIMIT).await, [Ok(())]);
-        eventually("it is done", async || done.0.lock().unwrap().contains(&name)).await;
+        eventually("it is handled", async || done.0.lock().unwrap().contains(&name)).await;
         let consumers =
             rabbit.server().ctl(&["-q", "list_consumers", "queue_name", "prefetch_count"]).await.unwrap();
         assert!(consumers.contains(&format!("{queue}\t7")), "{consumers}");
         if epoch < 3 {
             rabbit.server().restart().await.unwrap();
             eventually(
-                "the loss is noticed",
+                "the link is down",
                 async || !matches!(*transport.link_state().borrow(), LinkState::Up { epoch: still } if still == epoch),
             )
             .await;
@@ -80,33 +79,33 @@ async fn consumers_are_back_with_their_prefetch_after_the_broker_was_killed() {
 }
 
 #[tokio::test]
-async fn live_events_are_lost_and_listened_to_again() {
+async fn an_event_subscription_signals_the_loss_and_listens_again() {
     let rabbit = Rabbit::of_its_own().await;
-    let mut live = EventSubscription::new(Arc::new(rabbit.connected("gateway.1").await));
+    let mut subscription = EventSubscription::new(Arc::new(rabbit.connected("gateway.1").await));
     let event: OrderEvent =
         serde_json::from_str(include_str!("../../../schema/messages/order.created.json")).unwrap();
     for round in 0..2 {
-        let next = async |live: &mut EventSubscription| {
-            tokio::time::timeout(WAIT_LIMIT, live.next()).await.expect("something comes in time")
+        let next = async |subscription: &mut EventSubscription| {
+            tokio::time::timeout(WAIT_LIMIT, subscription.next()).await.expect("a signal comes in time")
         };
-        assert_eq!(next(&mut live).await, EventSignal::Listening, "round {round}");
+        assert_eq!(next(&mut subscription).await, EventSignal::Listening, "round {round}");
         let source = rabbit.connected("order-service.1").await;
         let published = source.publish(vec![event_message(Uuid::now_v7(), &event, None)], WAIT_LIMIT).await;
         assert_eq!(published, [Ok(())]);
-        assert_eq!(next(&mut live).await, EventSignal::Event(Box::new(event.clone())));
+        assert_eq!(next(&mut subscription).await, EventSignal::Event(Box::new(event.clone())));
         if round == 0 {
             rabbit.server().restart().await.unwrap();
-            assert_eq!(next(&mut live).await, EventSignal::Lost);
+            assert_eq!(next(&mut subscription).await, EventSignal::Lost);
         }
     }
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_at_first_is_found_when_it_comes() {
+async fn a_broker_that_is_started_later_is_connected() {
     let rabbit = Rabbit::of_its_own().await;
     rabbit.server().kill().await.unwrap();
     let transport = rabbit.connect("order-service.1");
-    eventually("the reason is said", async || {
+    eventually("the link state has the reason", async || {
         let link = transport.link_state().borrow().clone();
         if matches!(&link, LinkState::Down(reason) if reason.contains("refused")) {
             Ok(())
@@ -125,7 +124,7 @@ async fn a_broker_that_is_not_there_at_first_is_found_when_it_comes() {
 }
 
 #[tokio::test]
-async fn what_was_confirmed_before_the_broker_was_killed_is_there_afterwards() {
+async fn confirmed_messages_survive_a_kill_of_the_broker() {
     let rabbit = Rabbit::of_its_own().await;
     let transport = rabbit.connected("order-service.1").await;
     let queue = transport.topology().work(WorkQueue::OrderCommands);
@@ -149,7 +148,7 @@ async fn what_was_confirmed_before_the_broker_was_killed_is_there_afterwards() {
         }
     };
     let killing = async {
-        eventually("it is busy", async || {
+        eventually("messages are published", async || {
             transport.depth(&queue).await.unwrap().is_some_and(|depth| depth.ready > 200)
         })
         .await;

@@ -1,4 +1,4 @@
-//! How the connection stands, put together from what is known of it.
+//! The link state, computed from the connection, refused declarations, blocking and consumers.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,17 +6,17 @@ use tokio::sync::watch;
 
 use crate::transport::{LinkState, TransportError};
 
-/// What a [`LinkState`] is made of. The process is up only while it is connected, nothing it declares is refused, and it can
-/// consume what it wants to.
+/// Tracks what a [`LinkState`] depends on. The link is up only while the process is connected, the broker accepts every
+/// declaration, and the process can consume each queue it tries to.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct LinkTracker {
     state: Mutex<State>,
     link: watch::Sender<LinkState>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// The connection's number, or why there is none.
+    /// The connection's epoch, or why there is no connection.
     connection: Result<u64, String>,
     refused: Option<String>,
     blocked: Option<String>,
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-impl Standing {
+impl LinkTracker {
     pub(super) fn new() -> Self {
         let state = State::without_connection("connecting");
         Self { link: watch::Sender::new(state.link_state()), state: Mutex::new(state) }
@@ -63,28 +63,28 @@ impl Standing {
         });
     }
 
-    /// What the broker refuses to declare, if anything.
+    /// Records the declarations that the broker refuses, if any.
     pub(super) fn declared(&self, refused: Option<String>) {
         self.change(|state| state.refused = refused);
     }
 
-    /// Why the broker takes no publishing, if so.
+    /// Records why the broker blocks publishers, or that it does not.
     pub(super) fn blocked(&self, reason: Option<String>) {
         self.change(|state| state.blocked = reason);
     }
 
-    /// Why a queue can't be consumed, if so. Says whether that is news.
+    /// Records why a queue can't be consumed, or that it can. Returns whether that changed.
     pub(super) fn consuming(&self, queue: &str, refused: Option<&TransportError>) -> bool {
-        let mut is_news = false;
+        let mut has_changed = false;
         self.change(|state| {
             let reason = refused.map(ToString::to_string);
-            is_news = state.unconsumed.get(queue) != reason.as_ref();
+            has_changed = state.unconsumed.get(queue) != reason.as_ref();
             match reason {
                 Some(reason) => drop(state.unconsumed.insert(queue.to_owned(), reason)),
                 None => drop(state.unconsumed.remove(queue)),
             }
         });
-        is_news
+        has_changed
     }
 
     pub(super) fn refused(&self) -> Option<String> {
@@ -95,7 +95,7 @@ impl Standing {
         self.locked().blocked.is_some()
     }
 
-    /// The broker's words, or our own where it hasn't said them yet.
+    /// The broker's reason, or a general one if the broker has not given its own yet.
     pub(super) fn blocked_reason(&self) -> String {
         self.locked().blocked.clone().unwrap_or_else(|| "low on resources".to_owned())
     }

@@ -1,36 +1,36 @@
-//! Who is delivered what, and when again.
+//! Delivery, prefetch, acknowledgement and redelivery.
 
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::Broker;
-use super::words::{
-    consume, in_time, lying_in, name, named, names, next, publish, set, until_ready, work_queue,
+use super::kit::{
+    consume, in_time, name, named, names, next, publish, ready_in, set, until_ready, work_queue,
 };
 
-/// Acknowledged for good: no other consumer sees it.
-pub async fn what_was_acknowledged_is_gone(broker: &dyn Broker) {
+/// No other consumer receives it.
+pub async fn an_acknowledged_message_is_gone(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
     publish(&transport, &queue, vec![named("first"), named("second")]).await;
     let mut deliveries = consume(&transport, &queue, 2).await;
     next(&mut deliveries).await.ack().await;
-    let _unsettled = next(&mut deliveries).await;
+    let _unacked = next(&mut deliveries).await;
     transport.close().await;
 
     let another = broker.transport("order-service.2").await;
     until_ready(&another, &queue, 1).await;
-    assert_eq!(lying_in(&another, &queue).await, ["second"]);
+    assert_eq!(ready_in(&another, &queue).await, ["second"]);
 }
 
-/// Another consumer gets it, and is told that it is not the first.
-pub async fn what_a_dead_consumer_left_unacknowledged_comes_again(broker: &dyn Broker) {
+/// Its delivery count shows that it was delivered before.
+pub async fn an_unacknowledged_message_of_a_lost_connection_is_redelivered(broker: &dyn Broker) {
     let dying = broker.transport("order-service.1").await;
     let queue = work_queue(&dying);
     publish(&dying, &queue, vec![named("m")]).await;
     let delivery = next(&mut consume(&dying, &queue, 1).await).await;
     assert_eq!(delivery.delivery_count, 0);
     dying.close().await;
-    // Too late to count: the connection that it came over is gone.
+    // Has no effect: the connection that it came over is closed.
     delivery.ack().await;
 
     let another = broker.transport("order-service.2").await;
@@ -38,27 +38,27 @@ pub async fn what_a_dead_consumer_left_unacknowledged_comes_again(broker: &dyn B
     assert_eq!((name(&again.message), again.delivery_count), ("m".to_owned(), 1));
 }
 
-/// The rest waits in the queue, for others to take.
-pub async fn no_more_than_the_prefetch_is_unsettled(broker: &dyn Broker) {
+/// The other messages stay in the queue, for other consumers.
+pub async fn no_more_deliveries_than_the_prefetch_are_unacknowledged(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
     publish(&transport, &queue, names(20).iter().map(named).collect()).await;
     let mut deliveries = consume(&transport, &queue, 5).await;
-    let mut unsettled = Vec::new();
+    let mut unacked = Vec::new();
     for _ in 0..5 {
-        unsettled.push(next(&mut deliveries).await);
+        unacked.push(next(&mut deliveries).await);
     }
     until_ready(&transport, &queue, 15).await;
     assert_eq!(deliveries.try_recv().err(), Some(TryRecvError::Empty));
-    unsettled.remove(0).ack().await;
-    // Held: dropped, it would be delivered again.
+    unacked.remove(0).ack().await;
+    // Kept: dropped, it would be redelivered.
     let sixth = next(&mut deliveries).await;
     assert_eq!(name(&sixth.message), "m0005");
     assert_eq!(deliveries.try_recv().err(), Some(TryRecvError::Empty));
 }
 
 /// Each message goes to one of them.
-pub async fn two_consumers_share_a_queue_and_get_nothing_twice(broker: &dyn Broker) {
+pub async fn two_consumers_share_a_queue_and_receive_nothing_twice(broker: &dyn Broker) {
     let first = broker.transport("order-service.1").await;
     let second = broker.transport("order-service.2").await;
     let queue = work_queue(&first);
@@ -78,13 +78,13 @@ pub async fn two_consumers_share_a_queue_and_get_nothing_twice(broker: &dyn Brok
         taken.push(name(&delivery.message));
         delivery.ack().await;
     }
-    assert!(!by_first.is_empty() && !by_second.is_empty(), "each gets a part");
+    assert!(!by_first.is_empty() && !by_second.is_empty(), "each receives a part");
     assert_eq!(set(by_first.into_iter().chain(by_second)), set(names(100)));
     until_ready(&first, &queue, 0).await;
 }
 
-/// What it has taken stays its own, and can still be settled.
-pub async fn a_dropped_consumer_gives_back_what_it_has_not_taken(broker: &dyn Broker) {
+/// Deliveries that were received can still be acknowledged.
+pub async fn a_dropped_consumer_requeues_deliveries_that_were_not_received(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
     publish(&transport, &queue, names(10).iter().map(named).collect()).await;
@@ -93,15 +93,15 @@ pub async fn a_dropped_consumer_gives_back_what_it_has_not_taken(broker: &dyn Br
     until_ready(&transport, &queue, 0).await;
     drop(deliveries);
     until_ready(&transport, &queue, 9).await;
-    assert_eq!(set(lying_in(&transport, &queue).await), set(names(10).split_off(1)));
+    assert_eq!(set(ready_in(&transport, &queue).await), set(names(10).split_off(1)));
     taken.ack().await;
     transport.close().await;
     let another = broker.transport("order-service.2").await;
     until_ready(&another, &queue, 9).await;
 }
 
-/// A handler that is dropped half-way gives its message back.
-pub async fn a_dropped_delivery_comes_again(broker: &dyn Broker) {
+/// As when a handler is dropped while it runs.
+pub async fn a_dropped_delivery_is_redelivered(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
     publish(&transport, &queue, vec![named("m")]).await;

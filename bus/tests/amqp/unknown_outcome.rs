@@ -1,8 +1,7 @@
-//! Requests whose connection breaks while they are worked on.
+//! Requests whose connection is lost while they are handled.
 
 use async_trait::async_trait;
-use bus::clock::SystemClock;
-use bus::deadline::Deadline;
+use bus::clock::{Deadline, SystemClock};
 use bus::failure::Failure;
 use bus::heartbeat::Heartbeat;
 use bus::rpc_client::{BusRpcClient, RequestError, request};
@@ -14,9 +13,9 @@ use testkit::WAIT_LIMIT;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::stand::Rabbit;
+use crate::kit::Rabbit;
 
-/// Says once it has done what it was asked, and takes its time to answer.
+/// Notifies when it has handled a request, and responds late.
 struct Slow(Arc<Notify>);
 
 #[async_trait]
@@ -29,13 +28,13 @@ impl RequestHandler for Slow {
 }
 
 #[tokio::test]
-async fn what_may_have_been_done_before_the_broker_died_is_unknown_and_what_was_not_sent_is_not() {
+async fn a_request_that_was_sent_before_the_broker_died_has_an_unknown_outcome_and_an_unsent_one_does_not() {
     let rabbit = Rabbit::of_its_own().await;
-    let done = Arc::new(Notify::new());
+    let handled = Arc::new(Notify::new());
     let rpc_server = RpcServer {
         transport: Arc::new(rabbit.connected("order-service.1").await),
         service: Service::Order,
-        handler: Arc::new(Slow(Arc::clone(&done))),
+        handler: Arc::new(Slow(Arc::clone(&handled))),
         prefetch: 10,
         clock: Arc::new(SystemClock),
         heartbeat: Heartbeat::new(),
@@ -46,14 +45,14 @@ async fn what_may_have_been_done_before_the_broker_died_is_unknown_and_what_was_
     let transport = Arc::new(rabbit.connected("gateway.1").await);
     let rpc_client = BusRpcClient::start(transport, Arc::new(SystemClock), stop);
 
-    let ask = async || request::<_, ()>(&*rpc_client, ORDER_UPDATE, &(), Deadline::after(WAIT_LIMIT)).await;
+    let send = async || request::<_, ()>(&*rpc_client, ORDER_UPDATE, &(), Deadline::after(WAIT_LIMIT)).await;
     let broker_dies = async {
-        done.notified().await;
+        handled.notified().await;
         rabbit.server().kill().await.unwrap();
     };
-    let (asked, ()) = tokio::join!(ask(), broker_dies);
-    assert!(matches!(&asked, Err(RequestError::DeadlineExceeded { .. })), "{asked:?}");
+    let (result, ()) = tokio::join!(send(), broker_dies);
+    assert!(matches!(&result, Err(RequestError::DeadlineExceeded { .. })), "{result:?}");
 
-    let asked = ask().await;
-    assert!(matches!(&asked, Err(RequestError::Unavailable { .. })), "{asked:?}");
+    let result = send().await;
+    assert!(matches!(&result, Err(RequestError::Unavailable { .. })), "{result:?}");
 }

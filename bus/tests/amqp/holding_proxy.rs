@@ -1,4 +1,4 @@
-//! A TCP proxy that can hold back what clients send.
+//! A TCP proxy that can hold back the bytes that clients send.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Stands before a server. Closed, it accepts connections and swallows what comes in, for later.
-pub(crate) struct Dam {
+/// A proxy before a server. While it holds, it accepts connections and keeps the clients' bytes for later.
+pub(crate) struct HoldingProxy {
     port: u16,
     open: watch::Sender<bool>,
     held: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
 }
 
-impl Dam {
-    /// An open dam before the server on this local port.
+impl HoldingProxy {
+    /// A proxy before the server on this local port, which forwards at first.
     pub(crate) async fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -39,28 +39,28 @@ impl Dam {
         Self { port, open, held, connections }
     }
 
-    /// The same URL with the dam in between.
+    /// The same URL with the proxy in between.
     pub(crate) fn url(&self, url: &str) -> String {
         let (rest, vhost) = url.rsplit_once('/').unwrap();
         let (rest, _) = rest.rsplit_once(':').unwrap();
         format!("{rest}:{}/{vhost}", self.port)
     }
 
-    pub(crate) fn close(&self) {
+    pub(crate) fn hold(&self) {
         self.held.store(0, Ordering::SeqCst);
         self.open.send_replace(false);
     }
 
-    pub(crate) fn open(&self) {
+    pub(crate) fn release(&self) {
         self.open.send_replace(true);
     }
 
-    /// Connections of clients that have not hung up.
+    /// Connections that clients have not closed.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Bytes that came in since it was closed.
+    /// Bytes received since it began to hold.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Brokers that are there and say nothing.
+//! Brokers that accept connections and send nothing.
 
 use bus::message::Message;
 use bus::transport::{LinkState, PublishError, Target, Transport as _};
@@ -6,11 +6,11 @@ use schema::pattern::Service;
 use std::time::Duration;
 use testkit::{WAIT_LIMIT, eventually};
 
-use crate::dam::Dam;
-use crate::stand::{Rabbit, port_of};
+use crate::holding_proxy::HoldingProxy;
+use crate::kit::{Rabbit, port_of};
 
 #[tokio::test]
-async fn a_broker_that_falls_silent_is_left_and_found_again() {
+async fn a_broker_that_stops_answering_is_disconnected_and_connected_again() {
     let rabbit = Rabbit::of_its_own().await;
     let transport = rabbit.connected("gateway.1").await;
     let requests = Target::Queue(transport.topology().requests(Service::Order));
@@ -18,16 +18,14 @@ async fn a_broker_that_falls_silent_is_left_and_found_again() {
     assert_eq!(publish(WAIT_LIMIT).await, [Ok(())]);
 
     rabbit.server().pause().unwrap();
-    // Stopping takes effect a moment later.
-    eventually("a message is in doubt", async || {
+    // Pausing takes effect a moment later.
+    eventually("a message has an unknown outcome", async || {
         let published = publish(Duration::from_millis(200)).await;
         if matches!(published[..], [Err(PublishError::Unknown(_))]) { Ok(()) } else { Err(published) }
     })
     .await;
-    eventually("the silence is noticed", async || {
-        matches!(*transport.link_state().borrow(), LinkState::Down(_))
-    })
-    .await;
+    eventually("the link is down", async || matches!(*transport.link_state().borrow(), LinkState::Down(_)))
+        .await;
     assert_eq!(publish(WAIT_LIMIT).await, [Err(PublishError::Disconnected)]);
 
     rabbit.server().resume().unwrap();
@@ -35,16 +33,16 @@ async fn a_broker_that_falls_silent_is_left_and_found_again() {
     assert_eq!(publish(WAIT_LIMIT).await, [Ok(())]);
 }
 
-/// Each attempt costs two sockets and two threads, so none may outlive its time.
+/// Each attempt costs two sockets and two threads, so each must end at its limit.
 #[tokio::test]
-async fn attempts_that_nobody_answers_are_given_up_altogether() {
+async fn unanswered_attempts_to_connect_close_their_sockets() {
     let mut rabbit = Rabbit::shared().await;
-    let dam = Dam::before(port_of(&rabbit.url)).await;
-    rabbit.url = dam.url(&rabbit.url);
-    dam.close();
+    let proxy = HoldingProxy::before(port_of(&rabbit.url)).await;
+    rabbit.url = proxy.url(&rabbit.url);
+    proxy.hold();
     let transport = rabbit.connect("gateway.1");
-    eventually("an attempt is under way", async || dam.connections() > 0).await;
-    eventually("the reason is said", async || {
+    eventually("an attempt is under way", async || proxy.connections() > 0).await;
+    eventually("the link state has the reason", async || {
         let link = transport.link_state().borrow().clone();
         if matches!(&link, LinkState::Down(reason) if reason.contains("did not answer")) {
             Ok(())
@@ -53,7 +51,7 @@ async fn attempts_that_nobody_answers_are_given_up_altogether() {
         }
     })
     .await;
-    eventually("both connections are hung up", async || dam.connections() == 0).await;
-    dam.open();
+    eventually("both connections are closed", async || proxy.connections() == 0).await;
+    proxy.release();
     transport.wait_until_up(WAIT_LIMIT).await.unwrap();
 }

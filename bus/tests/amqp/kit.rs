@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! Private RabbitMQ servers and namespaces for the tests.
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use bus::topology::Topology;
 use bus::transport::{Deliveries, Delivery, SharedTransport};
 use testkit::{RabbitMq, WAIT_LIMIT, rabbitmq_url, unique};
 
-/// A namespace on a RabbitMQ, which is the test's own where it is going to be hurt.
+/// A namespace on a RabbitMQ server, which is private to the test if the test kills or blocks it.
 pub(crate) struct Rabbit {
     pub(crate) url: String,
     pub(crate) topology: Topology,
@@ -17,27 +17,27 @@ pub(crate) struct Rabbit {
 }
 
 impl Rabbit {
-    /// On a server that other tests use too.
+    /// A namespace on a server that other tests use too.
     pub(crate) async fn shared() -> Self {
         Self { url: rabbitmq_url().await, topology: topology(), server: None }
     }
 
-    /// On a server of its own.
+    /// A namespace on a private server.
     pub(crate) async fn of_its_own() -> Self {
         let server = RabbitMq::start().await.unwrap();
         Self { url: server.url(), topology: topology(), server: Some(server) }
     }
 
     pub(crate) fn server(&self) -> &RabbitMq {
-        self.server.as_ref().expect("the server is the test's own")
+        self.server.as_ref().expect("the server is private")
     }
 
-    /// A transport that may not be up yet.
+    /// A transport that may not be connected yet.
     pub(crate) fn connect(&self, owner: &str) -> AmqpTransport {
         AmqpTransport::connect(AmqpConfig::new(&self.url, owner, self.topology.clone())).unwrap()
     }
 
-    /// A channel that knows nothing of the bus.
+    /// A channel of another client.
     pub(crate) async fn foreign_channel(&self) -> lapin::Channel {
         let properties = lapin::ConnectionProperties::default();
         let connection = lapin::Connection::connect(&self.url, properties).await.unwrap();
@@ -66,7 +66,7 @@ fn topology() -> Topology {
     Topology::new(unique("test"), retry_delays())
 }
 
-/// The port that a broker's URL names.
+/// The port in a broker's URL.
 pub(crate) fn port_of(url: &str) -> u16 {
     let (authority, _) = url.rsplit_once('/').unwrap();
     authority.rsplit_once(':').unwrap().1.parse().unwrap()

@@ -1,4 +1,4 @@
-//! Durable work: done at least once, retried, given up on in the end.
+//! Jobs: handled at least once, retried, dead-lettered in the end.
 
 use async_trait::async_trait;
 use schema::pattern::ORDER_CREATE;
@@ -10,23 +10,23 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::words::{
-    AGES, QUEUE, consume, in_time, name, named, names, next, publish, until_ready, work_queue,
+use super::kit::{
+    QUEUE, WAIT_LIMIT, consume, in_time, name, named, names, next, publish, until_ready, work_queue,
 };
 use super::{Broker, retry_delays};
+use crate::clock::Deadline;
 use crate::clock::{Clock as _, SystemClock};
 use crate::commands::{Accepted, Command, Commands};
 use crate::consumer::{Consumer, Disposition, Job, MessageHandler};
 use crate::dead_letters::{self, DeadLetter, Selection};
-use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
 use crate::message::{Message, header};
 use crate::rpc_client::BusRpcClient;
 use crate::transport::SharedTransport;
 
-/// Says the same of every piece of work, and remembers each batch.
-struct Says<F> {
+/// Decides about every job by one function, and records each batch.
+struct Decides<F> {
     disposition: F,
     batches: Mutex<Vec<Vec<Seen>>>,
 }
@@ -38,7 +38,7 @@ struct Seen {
     at: Instant,
 }
 
-impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> Says<F> {
+impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> Decides<F> {
     fn new(disposition: F) -> Arc<Self> {
         Arc::new(Self { disposition, batches: Mutex::default() })
     }
@@ -53,11 +53,11 @@ impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> Says<F> {
 }
 
 #[async_trait]
-impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> MessageHandler for Says<F> {
+impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> MessageHandler for Decides<F> {
     async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
-        let seen = batch.iter().map(|work| Seen {
-            name: name(&work.message),
-            failed_attempts: work.message.failed_attempts(),
+        let seen = batch.iter().map(|job| Seen {
+            name: name(&job.message),
+            failed_attempts: job.message.failed_attempts(),
             at: Instant::now(),
         });
         self.batches.lock().unwrap().push(seen.collect());
@@ -65,16 +65,16 @@ impl<F: Fn(&Job) -> Disposition + Send + Sync + 'static> MessageHandler for Says
     }
 }
 
-/// Begins with its work and never ends.
+/// Begins to handle a job and never ends.
 #[derive(Default)]
 struct Stuck {
-    has_one: Notify,
+    received: Notify,
 }
 
 #[async_trait]
 impl MessageHandler for Stuck {
     async fn handle(&self, _: &[Job]) -> Vec<Disposition> {
-        self.has_one.notify_one();
+        self.received.notify_one();
         std::future::pending().await
     }
 }
@@ -91,13 +91,13 @@ fn consumer(transport: &SharedTransport, handler: Arc<dyn MessageHandler>) -> Co
     }
 }
 
-fn work_with(transport: &SharedTransport, handler: Arc<dyn MessageHandler>) -> DropGuard {
+fn consume_with(transport: &SharedTransport, handler: Arc<dyn MessageHandler>) -> DropGuard {
     let stop = CancellationToken::new();
     tokio::spawn(consumer(transport, handler).run(stop.clone()));
     stop.drop_guard()
 }
 
-fn unlucky() -> Failure {
+fn unavailable() -> Failure {
     Failure::new(FailureCode::Unavailable, "no luck")
 }
 
@@ -109,37 +109,37 @@ async fn dead_letter(transport: &SharedTransport) -> DeadLetter {
     .await
 }
 
-/// A consumer that dies over its work has not done it.
-pub async fn work_is_acknowledged_after_its_effect(broker: &dyn Broker) {
+/// A job of a consumer that is lost while handling it is handled by another.
+pub async fn a_job_is_acknowledged_after_its_effect(broker: &dyn Broker) {
     let dying = broker.transport("order-service.1").await;
     let queue = work_queue(&dying);
     publish(&dying, &queue, vec![named("m")]).await;
     let stuck = Arc::<Stuck>::default();
-    let working = work_with(&dying, Arc::<Stuck>::clone(&stuck));
-    in_time("the work to begin", stuck.has_one.notified()).await;
-    drop(working);
+    let consuming = consume_with(&dying, Arc::<Stuck>::clone(&stuck));
+    in_time("the job to begin", stuck.received.notified()).await;
+    drop(consuming);
     dying.close().await;
 
     let transport = broker.transport("order-service.2").await;
-    let done = Says::new(|_| Disposition::Done(None));
-    let working = work_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
-    eventually("another does it", async || done.names() == ["m"]).await;
+    let done = Decides::new(|_| Disposition::Done(None));
+    let consuming = consume_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
+    eventually("another handles it", async || done.names() == ["m"]).await;
     until_ready(&transport, &queue, 0).await;
-    drop(working);
+    drop(consuming);
     transport.close().await;
     let after = broker.transport("order-service.3").await;
     until_ready(&after, &queue, 0).await;
 }
 
-/// No earlier than each delay says, give or take its jitter.
-pub async fn failing_work_is_tried_again_after_growing_delays(broker: &dyn Broker) {
+/// No earlier than after each delay without its jitter.
+pub async fn a_failing_job_is_retried_after_growing_delays(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     publish(&transport, &work_queue(&transport), vec![named("m")]).await;
-    let succeeds_at_last = Says::new(|work: &Job| match work.message.failed_attempts() {
-        0 | 1 => Disposition::Retry(unlucky()),
+    let succeeds_at_last = Decides::new(|job: &Job| match job.message.failed_attempts() {
+        0 | 1 => Disposition::Retry(unavailable()),
         _ => Disposition::Done(None),
     });
-    let _working = work_with(&transport, Arc::clone(&succeeds_at_last) as Arc<dyn MessageHandler>);
+    let _consuming = consume_with(&transport, Arc::clone(&succeeds_at_last) as Arc<dyn MessageHandler>);
     eventually("the third attempt", async || succeeds_at_last.seen().len() == 3).await;
     let seen = succeeds_at_last.seen();
     for (attempt, delay) in retry_delays().0.into_iter().enumerate() {
@@ -151,8 +151,8 @@ pub async fn failing_work_is_tried_again_after_growing_delays(broker: &dyn Broke
     assert_eq!(dead_letters::list(&transport, &Selection::All).await.unwrap(), []);
 }
 
-/// Why, how often, from where and when; and it is still the same message.
-pub async fn work_that_keeps_failing_is_dead_lettered_with_its_story(broker: &dyn Broker) {
+/// With the reason, the attempts, the queue and the time; and it is still the same message.
+pub async fn a_job_that_keeps_failing_is_dead_lettered_with_its_history(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
     let mut message = named("m");
@@ -160,8 +160,8 @@ pub async fn work_that_keeps_failing_is_dead_lettered_with_its_story(broker: &dy
     message.set_header(header::TRACEPARENT, traceparent.into());
     let began = SystemClock.now();
     publish(&transport, &queue, vec![message.clone()]).await;
-    let fails = Says::new(|_| Disposition::Retry(unlucky()));
-    let _working = work_with(&transport, Arc::clone(&fails) as Arc<dyn MessageHandler>);
+    let fails = Decides::new(|_| Disposition::Retry(unavailable()));
+    let _consuming = consume_with(&transport, Arc::clone(&fails) as Arc<dyn MessageHandler>);
     let letter = dead_letter(&transport).await;
     assert!(letter.failed_at.is_some_and(|at| at >= began), "{letter:?}");
     let expected = DeadLetter {
@@ -181,21 +181,21 @@ pub async fn work_that_keeps_failing_is_dead_lettered_with_its_story(broker: &dy
     until_ready(&transport, &queue, 0).await;
 }
 
-/// Trying again would not help, and others don't wait for it.
-pub async fn what_cannot_be_read_is_dead_lettered_at_once(broker: &dyn Broker) {
+/// A retry would not help, and other jobs don't wait for it.
+pub async fn an_undecodable_message_is_dead_lettered_at_once(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let poison = Message { body: "not JSON".into(), persistent: true, ..Message::default() };
     publish(&transport, &work_queue(&transport), vec![poison, named("m")]).await;
-    let done = Says::new(|_| Disposition::Done(None));
-    let _working = work_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
+    let done = Decides::new(|_| Disposition::Done(None));
+    let _consuming = consume_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
     let letter = dead_letter(&transport).await;
     assert_eq!((letter.code.as_str(), letter.attempts), ("UNDECODABLE", 1));
     assert_eq!(letter.body, "not JSON");
-    eventually("the other is done", async || done.names() == ["m"]).await;
+    eventually("the other is handled", async || done.names() == ["m"]).await;
 }
 
-/// It may be what kills its consumers, and must not take others with it.
-pub async fn what_was_delivered_often_runs_alone(broker: &dyn Broker) {
+/// It may be what kills its consumers, and must not affect other jobs.
+pub async fn a_job_that_was_delivered_often_is_handled_alone(broker: &dyn Broker) {
     let transport = broker.transport("order-service.0").await;
     let queue = work_queue(&transport);
     publish(&transport, &queue, vec![named("suspect")]).await;
@@ -212,7 +212,7 @@ pub async fn what_was_delivered_often_runs_alone(broker: &dyn Broker) {
     for _ in 0..6 {
         batch.push(next(&mut deliveries).await);
     }
-    let done = Says::new(|_| Disposition::Done(None));
+    let done = Decides::new(|_| Disposition::Done(None));
     let consumer = consumer(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
     in_time("the batch", consumer.process(batch, &CancellationToken::new())).await;
     let mut batches: Vec<Vec<String>> = Vec::new();
@@ -222,12 +222,12 @@ pub async fn what_was_delivered_often_runs_alone(broker: &dyn Broker) {
     assert_eq!(batches, [names(5), vec!["suspect".to_owned()]]);
 }
 
-/// Under its own id, whether or not anybody waits for the answer.
+/// Under its own id, whether or not the sender awaits the reply.
 pub async fn a_command_is_answered_once_its_effect_is_committed(broker: &dyn Broker) {
     let service = broker.transport("order-service.1").await;
     let done =
-        Says::new(|work: &Job| Disposition::Done(Some(to_raw_value(&work.message.message_id).unwrap())));
-    let _working = work_with(&service, Arc::clone(&done) as Arc<dyn MessageHandler>);
+        Decides::new(|job: &Job| Disposition::Done(Some(to_raw_value(&job.message.message_id).unwrap())));
+    let _consuming = consume_with(&service, Arc::clone(&done) as Arc<dyn MessageHandler>);
     let stop = CancellationToken::new();
     let rpc_client =
         BusRpcClient::start(broker.transport("gateway.1").await, Arc::new(SystemClock), stop.clone());
@@ -239,12 +239,12 @@ pub async fn a_command_is_answered_once_its_effect_is_committed(broker: &dyn Bro
         message_id: Uuid::now_v7(),
         timestamp: SystemClock.now(),
     };
-    let accepted = commands.send(&command, Deadline::after(AGES), Some(AGES)).await.unwrap();
+    let accepted = commands.send(&command, Deadline::after(WAIT_LIMIT), Some(WAIT_LIMIT)).await.unwrap();
     let Accepted::Answered(Ok(answer)) = accepted else { panic!("{accepted:?}") };
     assert_eq!(answer.get(), format!("\"{}\"", command.message_id));
 
-    let unawaited = commands.send(&command, Deadline::after(AGES), None).await.unwrap();
+    let unawaited = commands.send(&command, Deadline::after(WAIT_LIMIT), None).await.unwrap();
     assert!(matches!(unawaited, Accepted::Unanswered), "{unawaited:?}");
     let id = command.message_id.to_string();
-    eventually("it is done again", async || done.names() == [id.clone(), id.clone()]).await;
+    eventually("it is handled again", async || done.names() == [id.clone(), id.clone()]).await;
 }

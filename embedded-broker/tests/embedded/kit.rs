@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! Brokers and messages for the tests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{Deliveries, Delivery, SharedTransport, Target};
 use embedded_broker::{EmbeddedBroker, Storage};
 
-/// How long anything may take before a test is given up.
+/// How long a test waits for any one event.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The one delay before a retry.
@@ -48,11 +48,14 @@ pub(crate) async fn send(transport: &SharedTransport, queue: &str, names: &[&str
 }
 
 pub(crate) async fn next(deliveries: &mut Deliveries) -> Delivery {
-    tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("something comes").expect("it is open")
+    tokio::time::timeout(WAIT_LIMIT, deliveries.recv())
+        .await
+        .expect("a delivery comes in time")
+        .expect("the consumer is open")
 }
 
-/// What is ready in a queue, left there.
-pub(crate) async fn lying_in(transport: &SharedTransport, queue: &str) -> Vec<String> {
+/// Returns the names of a queue's ready messages, which stay in the queue.
+pub(crate) async fn ready_in(transport: &SharedTransport, queue: &str) -> Vec<String> {
     let peeked = transport.peek(queue, 100_000).await.unwrap();
     peeked.iter().map(|delivery| name(&delivery.message)).collect()
 }

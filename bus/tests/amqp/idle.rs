@@ -1,4 +1,4 @@
-//! Consumers and workers that have nothing to do, or can't do it.
+//! Consumers without deliveries, or without a broker.
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;
@@ -13,9 +13,9 @@ use testkit::{WAIT_LIMIT, eventually};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::stand::{Rabbit, next};
+use crate::kit::{Rabbit, next};
 
-/// Well beyond what an idle consumer is kept for.
+/// Longer than an idle consumer is kept.
 const LONG: Duration = Duration::from_secs(8);
 
 fn named(name: &str) -> Message {
@@ -37,7 +37,7 @@ impl MessageHandler for Done {
 }
 
 #[tokio::test]
-async fn a_consumer_that_has_something_in_hand_stays_and_gets_no_more_than_its_prefetch() {
+async fn a_consumer_with_unacknowledged_deliveries_stays_and_receives_no_more_than_its_prefetch() {
     let rabbit = Rabbit::shared().await;
     let transport = rabbit.connected("order-service.1").await;
     let queue = transport.topology().work(WorkQueue::OrderCommands);
@@ -52,12 +52,12 @@ async fn a_consumer_that_has_something_in_hand_stays_and_gets_no_more_than_its_p
     assert_eq!((second.message.message_id.as_deref(), second.delivery_count), (Some("second"), 0));
     second.ack().await;
 
-    let ended = tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("it begins anew");
+    let ended = tokio::time::timeout(WAIT_LIMIT, deliveries.recv()).await.expect("the idle consumer ends");
     assert!(ended.is_none(), "{ended:?}");
 }
 
 #[tokio::test]
-async fn a_worker_beats_on_while_its_broker_is_idle_and_while_it_is_away() {
+async fn a_consumer_beats_while_its_queue_is_empty_and_while_its_broker_is_away() {
     let rabbit = Rabbit::of_its_own().await;
     let transport = Arc::new(rabbit.connected("order-service.1").await);
     let heartbeat = Heartbeat::new();
@@ -72,20 +72,18 @@ async fn a_worker_beats_on_while_its_broker_is_idle_and_while_it_is_away() {
         heartbeat,
     };
     let stop = CancellationToken::new();
-    let working = tokio::spawn(consumer.run(stop.clone()));
+    let consuming = tokio::spawn(consumer.run(stop.clone()));
     let beats_on = async || {
         let now = Instant::now();
         eventually("it beats", async || watch.last_beat().is_some_and(|beat| beat > now)).await;
     };
     beats_on().await;
     rabbit.server().kill().await.unwrap();
-    eventually("the loss is noticed", async || {
-        matches!(*transport.link_state().borrow(), LinkState::Down(_))
-    })
-    .await;
+    eventually("the link is down", async || matches!(*transport.link_state().borrow(), LinkState::Down(_)))
+        .await;
     beats_on().await;
     beats_on().await;
     stop.cancel();
-    tokio::time::timeout(WAIT_LIMIT, working).await.unwrap().unwrap();
+    tokio::time::timeout(WAIT_LIMIT, consuming).await.unwrap().unwrap();
     assert_eq!(watch.last_beat(), None);
 }

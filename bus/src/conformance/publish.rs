@@ -1,17 +1,17 @@
-//! What a publisher is told.
+//! Results of publishing.
 
 use schema::pattern::Service;
 use std::time::Duration;
 
 use super::Broker;
-use super::words::{
-    AGES, consume, lying_in, name, named, names, next, publish, try_publish, until_ready, work_queue,
+use super::kit::{
+    WAIT_LIMIT, consume, name, named, names, next, publish, ready_in, try_publish, until_ready, work_queue,
 };
 use crate::message::Message;
 use crate::topology::REQUESTS_MAX_LENGTH;
 use crate::transport::{PublishError, Target};
 
-/// Every property of a message travels.
+/// With every property.
 pub async fn a_confirmed_message_arrives_as_it_was_sent(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
@@ -30,7 +30,7 @@ pub async fn a_confirmed_message_arrives_as_it_was_sent(broker: &dyn Broker) {
     assert_eq!(delivery.delivery_count, 0);
 }
 
-/// One call's messages, and those of calls one after the other.
+/// Within one call, and across successive calls.
 pub async fn messages_arrive_in_the_order_they_were_published(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let queue = work_queue(&transport);
@@ -47,58 +47,58 @@ pub async fn messages_arrive_in_the_order_they_were_published(broker: &dyn Broke
 }
 
 /// Messages to a queue, and dead letters, are mandatory.
-pub async fn what_no_queue_takes_is_unroutable(broker: &dyn Broker) {
+pub async fn a_message_that_no_queue_takes_is_unroutable(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let targets =
-        [Target::Queue("nobody.has.this".to_owned()), Target::DeadLetter("nor.this.dead".to_owned())];
+        [Target::Queue("not.declared".to_owned()), Target::DeadLetter("not.declared.dead".to_owned())];
     for target in targets {
-        let published = transport.publish(vec![(target, named("m"))], AGES).await;
+        let published = transport.publish(vec![(target, named("m"))], WAIT_LIMIT).await;
         assert_eq!(published, [Err(PublishError::Unroutable)]);
     }
 }
 
-/// Each message is answered for on its own, however many are on their way.
+/// Each message has its own result, however many are in flight.
 pub async fn among_pipelined_messages_only_those_that_no_queue_takes_are_unroutable(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
     let work = work_queue(&transport);
     let requests = transport.topology().requests(Service::Order);
     let names = names(300);
     // Queues of different kinds confirm at different speeds.
-    let queues = [work.as_str(), "nobody.has.this", &requests, &requests];
+    let queues = [work.as_str(), "not.declared", &requests, &requests];
     let goes_to = |index: usize| queues[index % queues.len()];
     let messages = names
         .iter()
         .enumerate()
         .map(|(index, name)| (Target::Queue(goes_to(index).to_owned()), named(name)))
         .collect();
-    let published = transport.publish(messages, AGES).await;
+    let published = transport.publish(messages, WAIT_LIMIT).await;
     for (index, published) in published.into_iter().enumerate() {
-        let goes_nowhere = goes_to(index) == "nobody.has.this";
-        let expected = if goes_nowhere { Err(PublishError::Unroutable) } else { Ok(()) };
+        let is_unroutable = goes_to(index) == "not.declared";
+        let expected = if is_unroutable { Err(PublishError::Unroutable) } else { Ok(()) };
         assert_eq!(published, expected, "message {index}");
     }
     for queue in [work.as_str(), &requests] {
-        let there = names.iter().enumerate().filter(|(index, _)| goes_to(*index) == queue);
-        let there: Vec<String> = there.map(|(_, name)| name.clone()).collect();
-        assert_eq!(lying_in(&transport, queue).await, there);
+        let routed = names.iter().enumerate().filter(|(index, _)| goes_to(*index) == queue);
+        let routed: Vec<String> = routed.map(|(_, name)| name.clone()).collect();
+        assert_eq!(ready_in(&transport, queue).await, routed);
     }
 }
 
-/// Events are told to whoever listens, which may be nobody.
-pub async fn an_event_that_nobody_hears_is_published(broker: &dyn Broker) {
+/// Events are not mandatory.
+pub async fn an_event_without_subscribers_is_published(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
-    let target = Target::Events { routing_key: "nobody.listens.to.this".to_owned() };
-    assert_eq!(transport.publish(vec![(target, named("m"))], AGES).await, [Ok(())]);
+    let target = Target::Events { routing_key: "not.bound".to_owned() };
+    assert_eq!(transport.publish(vec![(target, named("m"))], WAIT_LIMIT).await, [Ok(())]);
 }
 
-/// A full queue takes nothing more, and loses nothing either.
-pub async fn a_full_queue_refuses_and_keeps_what_it_has(broker: &dyn Broker) {
+/// It loses nothing.
+pub async fn a_full_queue_refuses_messages_and_keeps_its_own(broker: &dyn Broker) {
     let transport = broker.transport("gateway.1").await;
     let queue = transport.topology().requests(Service::Customer);
     let message = Message { body: "{}".into(), ..Message::default() };
     let published =
         try_publish(&transport, &queue, vec![message.clone(); REQUESTS_MAX_LENGTH as usize]).await;
-    assert!(published.into_iter().all(|published| published.is_ok()), "all of it fits");
+    assert!(published.into_iter().all(|published| published.is_ok()), "all messages fit");
     let published = try_publish(&transport, &queue, vec![message; 3]).await;
     assert_eq!(published.last(), Some(&Err(PublishError::Nacked)));
     let fitted = published.iter().filter(|published| published.is_ok()).count() as u64;

@@ -1,4 +1,4 @@
-//! Clients that are not ours.
+//! Clients of other implementations.
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use testkit::WAIT_LIMIT;
 use tokio_util::sync::CancellationToken;
 
-use crate::stand::Rabbit;
+use crate::kit::Rabbit;
 
 struct Echo;
 

@@ -1,4 +1,4 @@
-//! What the broker itself gives up on.
+//! Messages that the broker itself dead-letters.
 
 use bus::dead_letters::{Selection, list};
 use bus::message::Message;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::{WAIT_LIMIT, eventually};
 
-use crate::stand::Rabbit;
+use crate::kit::Rabbit;
 
 #[tokio::test]
-async fn what_the_broker_dead_letters_itself_is_listed_with_its_reason() {
+async fn a_message_that_the_broker_dead_letters_is_listed_with_its_reason() {
     let transport: SharedTransport = Arc::new(Rabbit::shared().await.connected("order-service.1").await);
     let queue = transport.topology().work(WorkQueue::OrderCommands);
     let message = Message {
@@ -23,7 +23,7 @@ async fn what_the_broker_dead_letters_itself_is_listed_with_its_reason() {
     };
     let published = transport.publish(vec![(Target::Queue(queue.clone()), message)], WAIT_LIMIT).await;
     assert_eq!(published, [Ok(())]);
-    let letter = eventually("it is dead", async || {
+    let letter = eventually("it is dead-lettered", async || {
         list(&transport, &Selection::Code("UNDELIVERABLE".to_owned())).await.unwrap().pop()
     })
     .await;
@@ -32,5 +32,5 @@ async fn what_the_broker_dead_letters_itself_is_listed_with_its_reason() {
         letter.message,
         format!("the broker gave up on delivering it from {queue}: expired (1 times)")
     );
-    assert!(letter.failed_at.is_some(), "the broker says when");
+    assert!(letter.failed_at.is_some(), "the broker records the time");
 }

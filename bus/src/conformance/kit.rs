@@ -1,23 +1,23 @@
-//! The words that the rules are written in.
+//! Helpers of the rules.
 
 use schema::order_events::OrderEvent;
 use std::collections::BTreeSet;
-use std::time::Duration;
-use testkit::{WAIT_LIMIT, eventually};
+pub(super) use testkit::WAIT_LIMIT;
+use testkit::eventually;
 
 use crate::envelope;
 use crate::message::Message;
 use crate::topology::WorkQueue;
 use crate::transport::{Deliveries, Delivery, PublishError, SharedTransport, Target};
 
-/// The work that most rules are about.
+/// The work queue of most rules.
 pub(super) const QUEUE: WorkQueue = WorkQueue::OrderCommands;
 
 pub(super) fn work_queue(transport: &SharedTransport) -> String {
     transport.topology().work(QUEUE)
 }
 
-/// A durable message of this name, readable as a command.
+/// A durable command with this message id.
 pub(super) fn named(name: impl AsRef<str>) -> Message {
     let name = name.as_ref();
     let data = serde_json::value::to_raw_value(name).unwrap();
@@ -38,7 +38,7 @@ pub(super) fn names(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("m{index:04}")).collect()
 }
 
-/// Publishes to a queue and answers what became of each message.
+/// Publishes to a queue and returns each result.
 pub(super) async fn try_publish(
     transport: &SharedTransport,
     queue: &str,
@@ -48,7 +48,7 @@ pub(super) async fn try_publish(
     transport.publish(messages, WAIT_LIMIT).await
 }
 
-/// Publishes to a queue, each message confirmed.
+/// Publishes to a queue, and expects each message to be confirmed.
 pub(super) async fn publish(transport: &SharedTransport, queue: &str, messages: Vec<Message>) {
     for published in try_publish(transport, queue, messages).await {
         published.unwrap();
@@ -74,8 +74,8 @@ pub(super) async fn until_ready(transport: &SharedTransport, queue: &str, ready:
     .await;
 }
 
-/// What is in a queue, all of it ready, in order. It stays there.
-pub(super) async fn lying_in(transport: &SharedTransport, queue: &str) -> Vec<String> {
+/// Returns the names of the ready messages of a queue, in order. They stay in the queue.
+pub(super) async fn ready_in(transport: &SharedTransport, queue: &str) -> Vec<String> {
     let peeked = transport.peek(queue, 1_000).await.unwrap();
     let names = peeked.iter().map(|delivery| name(&delivery.message)).collect();
     for delivery in peeked {
@@ -94,13 +94,10 @@ pub(super) fn order_event(position: i64) -> OrderEvent {
     OrderEvent { position, ..serde_json::from_str(sample).unwrap() }
 }
 
-/// Until when something must have happened that a rule waits for.
+/// Waits for a future, at most [`WAIT_LIMIT`].
 pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(WAIT_LIMIT, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited {WAIT_LIMIT:?} for {what}"),
     }
 }
-
-/// So long that it never decides a test that passes.
-pub(super) const AGES: Duration = WAIT_LIMIT;
