@@ -38,16 +38,3 @@ pub mod amqp;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
-
-/// Former module.
-pub mod deadline {
-    pub use crate::clock::Deadline;
-}
-/// Former module.
-pub mod ids {
-    pub use crate::clock::{IdSource, SystemIds};
-}
-/// Former module.
-pub mod event_subscription {
-    pub use crate::events::{EventSignal, EventSubscription};
-}

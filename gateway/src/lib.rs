@@ -18,9 +18,7 @@ pub mod config;
 pub mod process;
 pub mod service;
 
-mod backoff;
 mod warm_up;
 
-pub use backoff::Backoff;
 pub use config::Config;
 pub use service::start;

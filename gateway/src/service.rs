@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bus::clock::SystemIds;
 use bus::commands::Commands;
-use bus::event_subscription::EventSubscription;
-use bus::ids::SystemIds;
+use bus::events::EventSubscription;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use service_kit::ServiceContext;

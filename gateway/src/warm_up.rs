@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::rpc_client::{RequestError, RpcClient, request};
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET};
 use service_kit::health::ReadinessHandle;

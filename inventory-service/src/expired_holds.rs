@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::heartbeat::Heartbeat;
 use bus::rpc_client::{RequestError, RpcClient, request};
 use schema::ids::OrderId;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::rpc_client::{RequestError, RpcClient, request};
 use schema::customer::Customer;
 use schema::ids::CustomerId;

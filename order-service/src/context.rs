@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::clock::Clock;
-use bus::ids::IdSource;
+use bus::clock::{Clock, IdSource};
 use bus::rpc_client::RpcClient;
 use store::Database;
 use store::failpoint::Failpoints;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bus::backoff::Backoff;
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::heartbeat::Heartbeat;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
+use bus::clock::Deadline;
 use bus::consumer::{Disposition, Job, MessageHandler};
-use bus::deadline::Deadline;
 use bus::message::header;
 use bus::rpc_server::{no_handler, respond};
 use schema::domain_error::DomainResult;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use bus::clock::SystemIds;
 use bus::consumer::{Consumer, MessageHandler};
-use bus::ids::SystemIds;
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use schema::pattern::Service as Name;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::clock::{Clock, SystemClock};
-use bus::deadline::Deadline;
+use bus::clock::{Clock, Deadline, SystemClock};
 use bus::rpc_client::{BusRpcClient, request};
 use bus::topology::{RetryDelays, Topology};
 use customer_service::{Config, Service};

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::clock::SystemClock;
-use bus::deadline::Deadline;
+use bus::clock::{Deadline, SystemClock};
 use bus::envelope::Envelope;
 use bus::failure::Failure;
 use bus::rpc_server::{Request, RequestHandler};

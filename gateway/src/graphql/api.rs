@@ -1,8 +1,7 @@
 use async_graphql::{Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
-use bus::clock::Clock;
-use bus::deadline::Deadline;
+use bus::clock::IdSource;
+use bus::clock::{Clock, Deadline};
 use bus::heartbeat::Heartbeat;
-use bus::ids::IdSource;
 use bus::rpc_client::RpcClient;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::sync::Arc;

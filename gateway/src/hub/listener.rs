@@ -1,4 +1,4 @@
-use bus::event_subscription::EventSignal;
+use bus::events::EventSignal;
 use bus::heartbeat::Heartbeat;
 use metrics::Gauge;
 use schema::limits::REPLAY_MAX;

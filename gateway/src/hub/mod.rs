@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::event_subscription::{EventSignal, EventSubscription};
+use bus::events::{EventSignal, EventSubscription};
 use bus::heartbeat::Heartbeat;
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +30,8 @@ pub(crate) use replay::ReplayError;
 
 use self::listener::Listener;
 use self::seats::Seats;
-use crate::backoff::Backoff;
 use crate::orders::Backend;
+use bus::backoff::Backoff;
 
 /// Where live events come from.
 #[async_trait]

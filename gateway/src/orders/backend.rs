@@ -1,4 +1,4 @@
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::failure::{Failure, FailureCode};
 use bus::rpc_client::{RequestError, RpcClient, request};
 use serde::Serialize;

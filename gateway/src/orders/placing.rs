@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use bus::clock::Clock;
+use bus::clock::Deadline;
+use bus::clock::IdSource;
 use bus::commands::{Accepted, Command, Commands};
-use bus::deadline::Deadline;
 use bus::failure::Failure;
-use bus::ids::IdSource;
 use bus::transport::PublishError;
 use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::{CustomerId, OrderId};

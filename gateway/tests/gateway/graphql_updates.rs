@@ -1,6 +1,6 @@
 //! Subscriptions: every update once, in order, whatever is interrupted or slow.
 
-use bus::event_subscription::EventSignal;
+use bus::events::EventSignal;
 use bus::heartbeat::Heartbeat;
 use futures::StreamExt;
 use futures::stream::BoxStream;

@@ -85,7 +85,7 @@ async fn a_request_that_makes_no_sense_is_refused_whole() {
             let requests = [reserve(fresh_order(), 1, &[("MUG", 1)]), reserve(fresh_order(), 1, items)];
             let data = serde_json::value::to_raw_value(&requests).unwrap();
             let envelope = Envelope { pattern: INVENTORY_RESERVE.to_owned(), data, id: None };
-            let deadline = bus::deadline::Deadline::after(testkit::WAIT_LIMIT);
+            let deadline = bus::clock::Deadline::after(testkit::WAIT_LIMIT);
             let failure =
                 RequestHandler::handle(&shop.inventory, Request { envelope, deadline }).await.unwrap_err();
             assert_eq!(failure.code, FailureCode::BadRequest, "{items:?}");

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::clock::{Clock, SystemClock};
-use bus::deadline::Deadline;
+use bus::clock::{Clock, Deadline, SystemClock};
 use bus::events::event_message;
 use bus::message::Message;
 use bus::rpc_client::{BusRpcClient, request};

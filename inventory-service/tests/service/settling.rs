@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::rpc_client::{RequestError, RpcClient};
 use inventory_service::expired_holds::{SettleError, SettleExpiredHolds};
 use schema::inventory_messages::ReservationState::{Deducted, Held, Released, Void};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::clock::Deadline;
 use bus::clock::SystemClock;
 use bus::consumer::{Disposition, Job, MessageHandler};
-use bus::deadline::Deadline;
 use bus::envelope::Envelope;
 use bus::events::event_message;
 use bus::rpc_server::{Request, RequestHandler};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::failure::{Failure, FailureCode};
 use bus::rpc_client::{RequestError, RpcClient};
 use schema::customer::Customer;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bus::clock::Deadline;
 use bus::clock::{Clock, SystemClock};
 use bus::commands::{Accepted, Command, Commands};
-use bus::deadline::Deadline;
-use bus::event_subscription::{EventSignal, EventSubscription};
+use bus::events::{EventSignal, EventSubscription};
 use bus::failure::{Failure, FailureCode};
 use bus::heartbeat::Heartbeat;
 use bus::rpc_client::{BusRpcClient, RpcClient as _};

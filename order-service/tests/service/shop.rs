@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::clock::Deadline;
+use bus::clock::SystemIds;
 use bus::clock::{Clock, ManualClock};
 use bus::consumer::{Disposition, Job, MessageHandler as _};
-use bus::deadline::Deadline;
 use bus::envelope::{self, Envelope};
 use bus::failure::Failure;
-use bus::ids::SystemIds;
 use bus::message::Message;
 use bus::rpc_server::{Request, RequestHandler as _};
 use order_service::pending::{Retried, RetryPending};

@@ -1,6 +1,6 @@
 //! What shoppers and the warehouse ask for, and what they were told.
 
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::envelope;
 use bus::message::Message;
 use bus::rpc_client::{RpcClient, request};

@@ -1,7 +1,7 @@
 //! The line between two services: requests get through, get lost, or get through twice, and so do answers.
 
 use async_trait::async_trait;
-use bus::deadline::Deadline;
+use bus::clock::Deadline;
 use bus::envelope::Envelope;
 use bus::rpc_client::{RequestError, RpcClient};
 use bus::rpc_server::{Request, RequestHandler, respond};

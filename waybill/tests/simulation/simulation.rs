@@ -1,9 +1,9 @@
 //! The system of one run: two copies of order-service and one of inventory-service, stepped from a seed.
 
+use bus::clock::IdSource;
 use bus::clock::{Clock, ManualClock};
 use bus::consumer::Consumer;
 use bus::heartbeat::Heartbeat;
-use bus::ids::IdSource;
 use bus::message::Message;
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::{Deliveries, ExclusiveQueue, SharedTransport, Target};

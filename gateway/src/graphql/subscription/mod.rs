@@ -16,10 +16,10 @@ use super::loading::Loaders;
 use super::page::list_error;
 use crate::auth::Scope;
 use crate::auth::Viewer;
-use crate::backoff::Backoff;
 use crate::graphql::fault::read_fault;
 use crate::hub::{FollowError, Follower, Hub, Interest, ReplayError};
 use crate::query::{ErrorCode, GraphqlError};
+use bus::backoff::Backoff;
 
 pub(crate) struct Subscription;
 

@@ -2,16 +2,16 @@
 
 use async_graphql::{Executor, Request, Response, Variables};
 use async_trait::async_trait;
+use bus::backoff::Backoff;
+use bus::clock::Deadline;
 use bus::clock::ManualClock;
+use bus::clock::SystemIds;
 use bus::commands::{Accepted, Command};
-use bus::deadline::Deadline;
 use bus::failure::{Failure, FailureCode};
-use bus::ids::SystemIds;
 use bus::rpc_client::{RequestError, RpcClient};
 use bus::transport::PublishError;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use gateway::Backoff;
 use gateway::auth::{Scopes, Viewer};
 use gateway::graphql::{Api, ApiSettings, UpdatePatience};
 use gateway::hub::HubSettings;
