@@ -7,9 +7,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use service_kit::config::with_defaults;
 use service_kit::runtime::report;
 
-use crate::operator::audit;
 use crate::tools::{import, stock};
-use crate::{dead_letters, doctor, health, token, up};
+use crate::{audit, dead_letters, doctor, health, token, up};
 
 const NAME: &str = "waybill";
 
@@ -48,7 +47,7 @@ enum Command {
 }
 
 /// Runs the command that the arguments name.
-pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = command().get_matches_from(with_default_command(arguments));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {

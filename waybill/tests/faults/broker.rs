@@ -1,4 +1,4 @@
-//! RabbitMQ is killed, stopped in its tracks, or full, while orders come in.
+//! RabbitMQ is killed, paused, or full, while orders come in.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn a_broker_that_stands_still_makes_callers_wait_no_longer_than_their_dead
         "first order {first:?} after the broker went on; slowest answer {slowest:?} ({answer}); {}",
         load.log().summary()
     );
-    // The default deadline is 5 s; a shared machine needs some air beside it.
+    // The default deadline is 5 s; a shared machine needs more.
     let bound = Duration::from_millis(if is_full() { 5_100 } else { 8_000 });
     assert!(slowest <= bound, "an answer took {slowest:?}: {answer}");
     assert_faults_are_named(load.log());
@@ -102,7 +102,7 @@ async fn a_memory_alarm_refuses_orders_at_once_and_loses_none() {
     assert_promises_kept(&cluster, load).await;
 }
 
-/// Whoever can't be served for a while is told so in one of two ways.
+/// A client that can't be served for a while is answered one of two codes.
 pub(crate) fn assert_faults_are_named(log: &ClientLog) {
     let named = ["DEADLINE_EXCEEDED", "SERVICE_UNAVAILABLE"];
     let answers = log.answers();

@@ -1,4 +1,4 @@
-//! Processes kill themselves between two effects, exactly where it hurts.
+//! Processes kill themselves at failpoints, between two effects.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ async fn kill_at(cluster: &Cluster, victim: &Program, failpoint: Failpoint, kill
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_gives_back_what_no_order_came_for_is_killed() {
+async fn inventory_is_killed_while_it_releases_holds_without_an_order() {
     let variables = vec![("RESERVATION_HOLD", "2s".to_owned())];
     let cluster =
         Cluster::distributed("voids", Shape { copies: 2, variables, ..Shape::default() }).await.unwrap();
@@ -110,7 +110,7 @@ pub(crate) fn arm(victim: &Program, blow: &str, failpoint: Failpoint) {
     victim.sabotage(format!("{blow}@{}:{}", failpoint.name(), rand::random_range(1..=PASSES)));
 }
 
-/// Nobody waits for the lease of a copy that is dead, so that many can die. That others do is tried elsewhere.
+/// Ends the lease of a dead copy at once, so that many can die. Waiting for it is tested elsewhere.
 pub(crate) async fn end_leases(cluster: &Cluster) {
     cluster
         .tables

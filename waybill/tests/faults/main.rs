@@ -4,6 +4,9 @@
 //! that RELIABILITY.md reports, one after the other (`WAYBILL_FAULTS=full`).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../tables/mod.rs"]
+mod tables;
+
 mod checker;
 mod cluster;
 mod load;

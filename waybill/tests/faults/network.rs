@@ -23,7 +23,7 @@ async fn the_network_goes_silent_resets_slices_delays_and_throttles() {
         let (_, before) = (proxy.set(mode), progress.placed());
         sleep(Duration::from_secs(scaled(4, 30) as u64)).await;
         if matches!(mode, Mode::Slice | Mode::Delay | Mode::Throttle) {
-            // Slow and right.
+            // These are slow, but orders are accepted.
             progress.reaches(before + 1, LIVENESS).await.unwrap();
         }
         proxy.set(Mode::Pass);

@@ -1,4 +1,4 @@
-//! Many clients want the same thing at the same moment.
+//! Many clients ask for the same at the same moment.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use rand::seq::IndexedRandom as _;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use waybill::audit::ClientOutcome;
 
 use crate::checker::assert_promises_kept;
 use crate::cluster::{Cluster, ENDLESS, RARE, RARE_STOCK, Shape, Whose};
-use crate::load::{Basket, BasketItem, CUSTOMERS, Entry, Load, Outcome, Verdict, WorkloadConfig, attempt};
+use crate::load::{Basket, BasketItem, CUSTOMERS, Entry, Load, Outcome, WorkloadConfig, attempt};
 use crate::scale::scaled;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +66,7 @@ async fn one_key_sent_two_hundred_times_at_once_makes_one_order() {
     assert!(outcomes.iter().filter(first).count() <= 1, "one is the first at the most: {outcomes:?}");
     for outcome in &outcomes {
         let fine = matches!(outcome, Outcome::Ok { .. } | Outcome::Nothing { retryable: true, .. });
-        assert!(fine, "an order, or told to try again: {outcome:?}");
+        assert!(fine, "neither an order nor retryable: {outcome:?}");
     }
     load.note(Entry {
         customer_id: "CUST01".to_owned(),
@@ -100,7 +101,7 @@ async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_
     let away = Instant::now();
     while away.elapsed() < Duration::from_secs(scaled(8, 60) as u64) {
         let (entry, shown) = load.place(&api, Basket::single(ENDLESS[2])).await;
-        assert_ne!(entry.verdict(), Verdict::Unknown, "{:?}", entry.attempts);
+        assert_ne!(entry.outcome(), ClientOutcome::Unknown, "{:?}", entry.attempts);
         let Some(order) = shown else { continue };
         assert_eq!(order.status, "PENDING", "without inventory nothing can be decided");
         pending.push(order.order_id);
@@ -129,7 +130,7 @@ async fn orders_stay_pending_while_inventory_is_away_and_are_decided_when_it_is_
     let processing = "SELECT id::text FROM orders WHERE status = 'PROCESSING'";
     let processing: BTreeSet<String> =
         cluster.tables.texts(Whose::Orders, processing).await.unwrap().into_iter().collect();
-    // There is plenty of what they asked for, and nobody else changes them.
+    // There is enough stock for them, and no other client changes them.
     let otherwise: Vec<_> = pending.iter().filter(|id| !processing.contains(&id.to_string())).collect();
     assert!(otherwise.is_empty(), "not PROCESSING: {otherwise:?}");
 

@@ -9,7 +9,7 @@ use crate::scale::scaled;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_fails_no_request() {
-    // Long enough for every client to hear `Connection: close`.
+    // Long enough for every client to receive `Connection: close`.
     let variables = vec![("DRAIN_DELAY", "1s".to_owned())];
     let cluster =
         Cluster::distributed("rolling", Shape { copies: 2, variables, ..Shape::default() }).await.unwrap();

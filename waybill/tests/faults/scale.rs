@@ -1,4 +1,4 @@
-//! How much of each fault: a taste for every run of the tests, or as much as is promised.
+//! How much of each fault: a little for every run of the tests, or as much as RELIABILITY.md reports.
 
 /// Names the scale: `full`, or anything else for the short form.
 const VARIABLE: &str = "WAYBILL_FAULTS";

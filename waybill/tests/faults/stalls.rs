@@ -1,4 +1,4 @@
-//! A copy of each service stands still for longer than its holds and leases last, and goes on as if nothing had been.
+//! A copy of each service is stopped for longer than its holds and leases last, and then continued.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::failpoints::arm;
 use crate::load::{Load, WorkloadConfig};
 use crate::scale::scaled;
 
-/// Where a copy of order-service and one of inventory-service stop together: holding, committing and telling.
+/// Where a copy of order-service and one of inventory-service stop together: holding, committing and publishing.
 const STALLS: [(Failpoint, Failpoint); 5] = [
     (Failpoint::AfterReserveBeforeCommit, Failpoint::AfterHoldBeforeReply),
     (Failpoint::AfterCommitBeforeAnswer, Failpoint::ReleaseBeforeCommit),
@@ -24,7 +24,7 @@ const STALLS: [(Failpoint, Failpoint); 5] = [
 
 /// Longer than a hold of one second, the relay's lease, and what a transaction may lie idle for.
 const STALL_SECONDS: u64 = 7;
-/// Longer than the broker waits for a sign of life: what was delivered goes to others meanwhile.
+/// Longer than the broker waits for a heartbeat: what was delivered goes to other copies meanwhile.
 const LONG_STALL_SECONDS: u64 = 13;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,8 +57,8 @@ async fn services_that_stand_still_beyond_hold_and_lease_do_no_harm() {
     assert_promises_kept(&cluster, load).await;
 }
 
-/// Lets a copy come to a failpoint and stop itself there, while the other one is away and leaves everything to it. Then the
-/// other one takes over.
+/// Waits until a copy stops itself at a failpoint, while the other copy is away and leaves everything to it. Then the
+/// other copy takes over.
 async fn stall_at(cluster: &Cluster, service: &str, failpoint: Failpoint) -> Arc<Program> {
     let copies = cluster.copies_of(service);
     let [stalled, other] = &copies[..] else { panic!("two copies of {service}") };

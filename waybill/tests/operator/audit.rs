@@ -26,7 +26,7 @@ fn write_log(folder: &Path, lines: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn a_sound_shop_keeps_its_promises_until_its_tables_are_tampered_with() {
+async fn a_sound_system_breaks_no_invariant_until_its_tables_are_tampered_with() {
     let (url, namespace) = (rabbitmq_url().await, unique("operator"));
     let postgres = Postgres::start().await.unwrap();
     let database = postgres.create_database("audit").await.unwrap();
@@ -49,9 +49,9 @@ async fn a_sound_shop_keeps_its_promises_until_its_tables_are_tampered_with() {
     let sound = audit(&["--client-log", &log]).await;
     assert_eq!((sound.code, broken(&sound)), (0, Vec::new()), "{sound:?}");
     let log = write_log(folder.path(), &[("never", "ok"), ("k1", "error"), ("neither", "unknown")]);
-    let told = audit(&["--client-log", &log, "--patience", "1s"]).await;
+    let logged = audit(&["--client-log", &log, "--patience", "1s"]).await;
     let one_each = ["I1", "I2", "I3"].map(|invariant| (invariant.to_owned(), 1));
-    assert_eq!((told.code, broken(&told)), (1, one_each.to_vec()), "{told:?}");
+    assert_eq!((logged.code, broken(&logged)), (1, one_each.to_vec()), "{logged:?}");
 
     let [held, stepped] = ["k2", "k3"].map(|key| order(key).0);
     for tampering in [
@@ -73,7 +73,7 @@ async fn a_sound_shop_keeps_its_promises_until_its_tables_are_tampered_with() {
 }
 
 #[tokio::test]
-async fn a_running_shop_is_audited_at_its_desk_and_a_stopped_one_is_not() {
+async fn a_running_system_is_audited_through_its_process_and_a_stopped_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
     operator.opens_shop().await.terminate().await.unwrap();

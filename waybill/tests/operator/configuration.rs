@@ -15,7 +15,7 @@ async fn bad_configuration_is_told_by_name_with_code_2() {
         assert!(ran.stderr.contains(variable), "{ran:?}");
     }
     let unsaid = operator.runs(&["dead-letters", "discard"]).await;
-    assert_eq!(unsaid.code, 2, "nothing is discarded unless somebody says which: {unsaid:?}");
+    assert_eq!(unsaid.code, 2, "nothing is discarded without a selection: {unsaid:?}");
 }
 
 #[tokio::test]

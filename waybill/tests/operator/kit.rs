@@ -64,7 +64,7 @@ impl Operator {
     }
 }
 
-/// A connection to the broker past everybody.
+/// A connection to the broker of the test's own.
 pub(crate) async fn raw_publisher(url: &str, namespace: &str) -> SharedTransport {
     let transport =
         AmqpTransport::connect(AmqpConfig::new(url, "raw-publisher.1", topology(namespace))).unwrap();

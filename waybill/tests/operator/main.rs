@@ -8,3 +8,4 @@ mod dead_letters;
 mod audit;
 mod configuration;
 mod doctor;
+mod judge;

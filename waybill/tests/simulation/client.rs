@@ -1,4 +1,4 @@
-//! What shoppers and the warehouse ask for, and what they were told.
+//! What clients ask for, and what they are answered.
 
 use bus::clock::Deadline;
 use bus::envelope;
@@ -16,6 +16,7 @@ use schema::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
+use waybill::audit::OrderVersion;
 
 use crate::ordered_link::CUSTOMERS;
 use crate::template::STOCK;
@@ -25,9 +26,9 @@ use crate::template::STOCK;
 pub(crate) struct Client {
     /// Accepted orders, with the fingerprints of all inputs that were accepted under their id.
     pub(crate) accepted: BTreeMap<OrderId, BTreeSet<String>>,
-    /// Versions that somebody was told of, with the status they were told.
-    pub(crate) told: Vec<(OrderId, u32, OrderStatus)>,
-    /// Changes that were asked for, each with its first answer, where one came.
+    /// What the answers to changes said of their orders.
+    pub(crate) answered: Vec<OrderVersion>,
+    /// Changes that were asked for, each with its first answer, if one came.
     asked: Vec<(&'static str, Change, Option<DomainResult<Order>>)>,
 }
 
@@ -120,7 +121,11 @@ impl Client {
             request(rpc, pattern, std::slice::from_ref(change), deadline).await;
         let Some(answer) = answers.ok().and_then(|mut answers| answers.pop()) else { return };
         if let DomainResult::Done(order) = &answer {
-            self.told.push((order.id, order.version, order.status));
+            self.answered.push(OrderVersion {
+                order_id: order.id,
+                version: order.version,
+                status: order.status,
+            });
         }
         let first = first.get_or_insert_with(|| answer.clone());
         assert_eq!(*first, answer, "one request was answered differently: {pattern} {change:?}");

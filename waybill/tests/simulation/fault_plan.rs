@@ -1,4 +1,4 @@
-//! What befalls a handler at a failpoint: it goes on, dies there, or stalls and wakes up later.
+//! Plans what happens to a handler at a failpoint: it goes on, crashes, or stalls and resumes later.
 
 use futures::future::LocalBoxFuture;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ pub(crate) enum Fault {
 
 #[derive(Default)]
 struct Next {
-    /// Failpoints still to be passed, and what befalls the handler then.
+    /// Failpoints still to be passed, and the fault after them.
     next: Option<(u32, Fault)>,
     resume: Option<oneshot::Sender<()>>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct FaultPlan {
     struck: Arc<Notify>,
 }
 
-/// A handler that has stalled. Dropped, it has died.
+/// A handler that has stalled; it crashes if dropped.
 pub(crate) struct Stalled {
     work: LocalBoxFuture<'static, ()>,
     resume: oneshot::Sender<()>,
@@ -60,7 +60,7 @@ impl FaultPlan {
             let mut plan = self.plan.lock().unwrap();
             match plan.next {
                 None => return,
-                // Whoever stalls in a transaction keeps SQLite's one writer from all the others: it stalls further on.
+                // A handler that stalls in a transaction blocks SQLite's one writer for all others: it stalls at the next failpoint.
                 Some((0, Fault::Stall)) if failpoint == Failpoint::ReleaseBeforeCommit => return,
                 Some((0, fault)) => {
                     let (resume, resumed) = oneshot::channel();
@@ -84,7 +84,7 @@ impl FaultPlan {
 }
 
 impl Stalled {
-    /// It wakes up and goes on to its end.
+    /// Resumes the handler and runs it to its end.
     pub(crate) async fn resume(self) {
         let _ = self.resume.send(());
         self.work.await;

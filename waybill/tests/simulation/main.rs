@@ -1,9 +1,13 @@
 //! The real handlers of orders and inventory over the embedded broker's manual mode, one step at a time from a seed:
 //! random commands and changes, lost and repeated messages, reordering, crashes and stalls between two effects.
-//! After each run, everything is brought to rest and held against what was asked for.
+//! After each run, everything is brought to rest and compared with what was asked for.
 //!
 //! `WAYBILL_SIMULATION_RUNS` sets how many seeds each test tries, `WAYBILL_SIMULATION_SEED` runs one seed alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+
+#[path = "../tables/mod.rs"]
+#[expect(dead_code, reason = "the fault tests use the rest")]
+mod tables;
 
 mod checks;
 mod client;
@@ -23,7 +27,7 @@ fn runs() -> u64 {
     env::var("WAYBILL_SIMULATION_RUNS").ok().map_or(RUNS, |runs| runs.parse().unwrap())
 }
 
-/// Runs one seed and answers a digest of everything that the databases held in the end.
+/// Runs one seed and returns a digest of everything that the databases held in the end.
 fn run(seed: u64) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -32,8 +36,8 @@ fn run(seed: u64) -> String {
             simulation.step().await;
         }
         simulation.come_to_rest().await;
-        let findings = checks::check(&simulation).await;
-        assert!(findings.is_empty(), "seed {seed}:\n{}", findings.join("\n"));
+        let violations = checks::violations(&simulation).await;
+        assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
         let digest = checks::digest(&simulation).await;
         simulation.end().await;
         digest

@@ -1,4 +1,4 @@
-//! The line between two services: requests get through, get lost, or get through twice, and so do answers.
+//! The link between two services: it keeps requests in order, but loses and duplicates them, and their answers.
 
 use async_trait::async_trait;
 use bus::clock::Deadline;
@@ -21,12 +21,12 @@ pub(crate) const CUSTOMERS: [&str; 3] = ["CUST01", "CUST02", "CUST99"];
 
 pub(crate) struct OrderedLink {
     pub(crate) rng: Arc<Mutex<StdRng>>,
-    /// Nothing goes wrong any more.
+    /// Whether requests and answers are neither lost nor duplicated.
     pub(crate) calm: AtomicBool,
-    /// inventory-service is away.
+    /// Whether inventory-service is unavailable.
     pub(crate) inventory_away: AtomicBool,
     pub(crate) inventory: Inventory,
-    /// Weak, as they ask over this line themselves: a run that is over must let its databases go.
+    /// Weak, as they send requests over this link themselves: the end of a run has to close its databases.
     pub(crate) orders: OnceLock<Weak<OrderRequests>>,
 }
 

@@ -21,6 +21,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use schema::money::Currency;
 use schema::order_events::OrderEvent;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -36,18 +37,18 @@ use crate::fault_plan::{Fault, FaultPlan, Stalled};
 use crate::ordered_link::OrderedLink;
 use crate::template;
 
-/// How long a hold may be unheard of.
+/// How long a hold lasts without news of its order.
 const HOLD: Duration = Duration::from_secs(20);
 /// Rounds that bring everything to rest, and how far each moves the clock: past every delay, lease and hold.
 const ROUNDS_TO_REST: usize = 200;
 const ROUND: Duration = Duration::from_secs(7);
 
 pub(crate) struct Simulation {
-    pub(crate) orders_database: Database,
-    pub(crate) inventory_database: Database,
+    orders_database: Database,
+    inventory_database: Database,
     pub(crate) client: Client,
     pub(crate) broker: ManualBroker,
-    /// What a gateway heard, in the order it heard it.
+    /// What a gateway's queue of events received, in order.
     pub(crate) recorded: Vec<OrderEvent>,
     rng: Arc<Mutex<StdRng>>,
     clock: Arc<ManualClock>,
@@ -58,10 +59,10 @@ pub(crate) struct Simulation {
     stalled: Vec<Stalled>,
     system: System,
     _requests: Arc<OrderRequests>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
-/// What is gone when everything dies at once.
+/// What a crash of everything takes with it.
 struct System {
     transport: SharedTransport,
     live: Deliveries,
@@ -106,7 +107,7 @@ impl Simulation {
             inventory,
             orders: OnceLock::new(),
         });
-        // Budgets are measured on the machine's own clock, which must not have a say in a run.
+        // Budgets are measured on the machine's own clock, which must not influence a run.
         let forever = Duration::from_secs(3_600);
         let context = Context {
             database: orders_database.clone(),
@@ -141,18 +142,18 @@ impl Simulation {
             stalled: Vec::new(),
             system,
             _requests: requests,
-            _folder: folder,
+            folder,
         }
     }
 
-    /// One thing happens.
+    /// Does one random thing.
     pub(crate) async fn step(&mut self) {
         let drawn = self.draw(0..100);
         match drawn {
             0..24 => self.place().await,
             24..44 => self.deliver(WorkQueue::OrderCommands).await,
             44..60 => self.deliver(WorkQueue::InventoryOrderEvents).await,
-            60..70 => self.tell().await,
+            60..70 => self.relay().await,
             70..76 => self.retry_pending().await,
             76..79 => self.settle().await,
             79..87 => self.change().await,
@@ -164,10 +165,10 @@ impl Simulation {
             }
             _ => self.crash().await,
         }
-        self.hear();
+        self.record_events();
     }
 
-    /// Nothing goes wrong any more, until nothing is left to be done.
+    /// Runs without faults until nothing is left to be done.
     pub(crate) async fn come_to_rest(&mut self) {
         self.link.calm.store(true, Ordering::SeqCst);
         for stalled in std::mem::take(&mut self.stalled) {
@@ -184,13 +185,13 @@ impl Simulation {
             for relay in &self.system.relays {
                 while matches!(relay.tick().await.unwrap(), Relayed::Published(1..)) {}
             }
-            self.hear();
+            self.record_events();
             self.clock.advance(ROUND);
             self.broker.tick(self.clock.now());
         }
     }
 
-    /// Lets the databases go: thousands of runs share one process.
+    /// Closes the databases: thousands of runs share one process.
     pub(crate) async fn end(self) {
         let (orders, inventory) = (self.orders_database.clone(), self.inventory_database.clone());
         drop(self);
@@ -202,6 +203,11 @@ impl Simulation {
         self.broker.queues().into_iter().find(|(name, _)| name == queue).map_or(0, |(_, ready)| ready)
     }
 
+    /// Where the databases' files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn topology(&self) -> &Topology {
         &self.topology
     }
@@ -210,7 +216,7 @@ impl Simulation {
         self.rng.lock().unwrap().random_range(range)
     }
 
-    /// What befalls the next handler, if anything.
+    /// The fault of the next handler, if any.
     fn plan(&self) -> Option<(u32, Fault)> {
         let drawn = self.draw(0..100);
         match drawn {
@@ -264,7 +270,7 @@ impl Simulation {
         self.system.consumer(queue).process(batch, &CancellationToken::new()).await;
     }
 
-    async fn tell(&mut self) {
+    async fn relay(&mut self) {
         let relay = Arc::clone(&self.system.relays[self.draw(0..2) as usize]);
         let work = async move {
             let _ = relay.tick().await;
@@ -316,8 +322,8 @@ impl Simulation {
         self.system = System::boot(&self.broker, &self.context, &self.link).await;
     }
 
-    /// A gateway that keeps up hears everything before the next step.
-    fn hear(&mut self) {
+    /// A gateway that keeps up receives everything before the next step.
+    fn record_events(&mut self) {
         let queues: Vec<String> = self.broker.queues().into_iter().map(|(name, _)| name).collect();
         for queue in queues.iter().filter(|name| name.ends_with(".events")) {
             while self.broker.deliver(queue, 0) {

@@ -13,13 +13,13 @@ use store::failpoint::Failpoints;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Products and what is on hand of each: little, so that buyers meet.
+/// Products and what is on hand of each: little, so that clients compete.
 pub(crate) const STOCK: [(&str, i64); 4] = [("MUG", 12), ("TRAY", 30), ("LAMP", 3), ("ROPE", 200)];
 pub(crate) const START: &str = "2026-11-23T19:00:00.000Z";
 
 static TEMPLATE: Mutex<Option<TempDir>> = Mutex::new(None);
 
-/// A folder in memory where there is one: what matters here is the order of writes, not the disk.
+/// A folder in memory if there is one: what matters here is the order of writes, not the disk.
 pub(crate) fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }

@@ -1,111 +1,177 @@
-//! Whether every promise was kept, judged from outside: the tables, the API, the queues, and what clients noted.
-//!
-//! Gathering ([`facts`]) and judging are apart: a judge is a plain function of facts, which is how the checker is checked.
+//! Gathers what a fault left, from outside: the tables, the API, the queues, and what clients recorded. The audit's judge
+//! then finds what is broken ([`waybill::audit::check`]).
 
-mod changes;
-mod delivery;
-mod facts;
-mod history;
-mod orders;
 mod quiescence;
-mod stock;
-mod subscribers;
 
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-pub(crate) use facts::{EventRow, Facts};
+use anyhow::Result;
+use bus::dead_letters::{self, Selection};
+use bus::transport::SharedTransport;
+use schema::ids::OrderId;
+use schema::order::OrderStatus;
+use serde::Deserialize;
+use serde_json::json;
+use waybill::audit::{ChangeRecord, Facts, Invariant, PlacementRecord, SubscriberRecord, Violation, check};
+
+use crate::cluster::Cluster;
+use crate::load::{Api, CUSTOMERS, Change, ClientLog, Entry, Subscriber};
+
 pub(crate) use quiescence::{
     assert_promises_kept, assert_promises_kept_with, facts_at_rest, lasting_violations,
 };
 
-/// What is promised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Promise {
-    /// I1: every ok has exactly one order.
-    EveryOkHasOneOrder,
-    /// I2: every definite error left nothing, of an order or of a change.
-    ErrorsLeaveNothing,
-    /// I3: every unknown, tried again under its key, ends in exactly one order.
-    UnknownsAreResolved,
-    /// I4: stock agrees with the orders and was never oversold.
-    StockAgrees,
-    /// I5: each order's history is a legal path without gaps, and holds every answered change.
-    HistoriesAreLegal,
-    /// I6: every committed event was published.
-    EventsAreTold,
-    /// I7: each subscriber saw every update once, in order.
-    SubscribersSawAll,
-    /// I8: dead letters are exactly the poison that was injected.
-    DeadLettersArePoison,
-    /// The system comes to rest, and then the API says what the tables say.
-    ComesToRest,
+/// Observes one cluster after its load has stopped.
+struct Observer<'a> {
+    cluster: &'a Cluster,
+    bus: Option<SharedTransport>,
+    log: Arc<ClientLog>,
+    subscribers: Vec<Subscriber>,
+    poison: Vec<String>,
 }
 
-/// One promise broken, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) promise: Promise,
-    pub(crate) what: String,
-}
+impl<'a> Observer<'a> {
+    async fn new(
+        cluster: &'a Cluster,
+        log: Arc<ClientLog>,
+        subscribers: Vec<Subscriber>,
+        poison: Vec<String>,
+    ) -> Result<Self> {
+        let bus = if cluster.is_distributed() { Some(cluster.bus().await?) } else { None };
+        Ok(Self { cluster, bus, log, subscribers, poison })
+    }
 
-impl fmt::Display for Promise {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::EveryOkHasOneOrder => "I1",
-            Self::ErrorsLeaveNothing => "I2",
-            Self::UnknownsAreResolved => "I3",
-            Self::StockAgrees => "I4",
-            Self::HistoriesAreLegal => "I5",
-            Self::EventsAreTold => "I6",
-            Self::SubscribersSawAll => "I7",
-            Self::DeadLettersArePoison => "I8",
-            Self::ComesToRest => "rest",
+    /// The facts now and what they break. A system that can't be observed is not at rest.
+    async fn observe(&self) -> (Vec<Violation>, Facts) {
+        let observed = async {
+            let mut facts = self.facts().await?;
+            let mut violations = check(&facts);
+            if violations.iter().all(|violation| violation.invariant != Invariant::Rest) {
+                facts.listed = Some(self.listed().await?);
+                violations = check(&facts);
+            }
+            anyhow::Ok((violations, facts))
+        };
+        observed.await.unwrap_or_else(|error| {
+            let violation =
+                Violation::new(Invariant::Rest, format!("the system can't be observed: {error:#}"));
+            (vec![violation], Facts::default())
         })
     }
-}
 
-impl fmt::Display for Violation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.promise, self.what)
-    }
-}
-
-/// Collects what one judge finds.
-struct Findings {
-    promise: Promise,
-    violations: Vec<Violation>,
-}
-
-impl Findings {
-    fn of(promise: Promise) -> Self {
-        Self { promise, violations: Vec::new() }
-    }
-
-    fn add(&mut self, what: impl Into<String>) {
-        self.violations.push(Violation { promise: self.promise, what: what.into() });
+    /// Everything but what the API lists, which is read once the system is at rest.
+    async fn facts(&self) -> Result<Facts> {
+        let depths = self.depths().await?;
+        let stored = self.cluster.tables.facts().await?;
+        let changes = self.log.changes();
+        Ok(Facts {
+            recorded_events: self.cluster.recorded_events(),
+            placements: self.log.entries().iter().map(placement).collect(),
+            changes: changes.iter().map(change).collect(),
+            answered_versions: self.log.answered_versions(),
+            subscribers: self.subscribers.iter().enumerate().map(subscriber).collect(),
+            dead_letters: self.dead_letters(&depths).await?,
+            queues: depths.into_iter().filter(|(queue, _)| !queue.ends_with(".dead")).collect(),
+            poison: self.poison.clone(),
+            ..stored
+        })
     }
 
-    fn unless(&mut self, kept: bool, what: impl FnOnce() -> String) {
-        if !kept {
-            self.add(what());
+    /// How many messages each queue holds.
+    async fn depths(&self) -> Result<Vec<(String, u64)>> {
+        let mut depths = Vec::new();
+        match &self.bus {
+            Some(bus) => {
+                for queue in bus.topology().queues() {
+                    let depth = bus.depth(&queue.name).await?;
+                    depths.push((queue.name, depth.map_or(0, |depth| depth.ready)));
+                }
+            }
+            // The running process locks its file.
+            None => {
+                for line in self.cluster.programs[0].metrics().await?.lines() {
+                    depths.extend(embedded_depth(line));
+                }
+            }
         }
+        Ok(depths)
+    }
+
+    /// The ids of the dead letters; stand-ins for those of the embedded broker.
+    async fn dead_letters(&self, depths: &[(String, u64)]) -> Result<Vec<String>> {
+        if let Some(bus) = &self.bus {
+            let letters = dead_letters::list(bus, &Selection::All).await?;
+            return Ok(letters.into_iter().map(|letter| letter.id).collect());
+        }
+        let dead = depths.iter().filter(|(queue, _)| queue.ends_with(".dead"));
+        Ok(dead.flat_map(|(queue, count)| (0..*count).map(move |at| format!("{queue} {at}"))).collect())
+    }
+
+    /// Status and version of every order that the API lists.
+    async fn listed(&self) -> Result<BTreeMap<OrderId, (OrderStatus, u32)>> {
+        let mut listed = BTreeMap::new();
+        for customer in CUSTOMERS {
+            list(&self.cluster.api(customer)?, &mut listed).await?;
+        }
+        Ok(listed)
     }
 }
 
-/// Every promise that the facts show broken.
-pub(crate) fn judge(facts: &Facts) -> Vec<Violation> {
-    let judges = [
-        orders::every_ok_has_one_order,
-        orders::errors_leave_nothing,
-        orders::unknowns_are_resolved,
-        stock::stock_agrees,
-        history::histories_are_legal,
-        changes::answered_changes_were_made,
-        changes::refused_changes_left_nothing,
-        delivery::events_are_told,
-        subscribers::subscribers_saw_all,
-        delivery::dead_letters_are_poison,
-        orders::the_api_agrees,
-    ];
-    judges.iter().flat_map(|judge| judge(facts).violations).collect()
+/// Reads `waybill_broker_ready_messages{queue="..."} 0`, and what is unsettled as if it were a queue.
+fn embedded_depth(line: &str) -> Option<(String, u64)> {
+    let (name, value) = line.rsplit_once(' ')?;
+    let queue = match name.strip_prefix("waybill_broker_ready_messages{queue=\"") {
+        Some(rest) => rest.strip_suffix("\"}")?,
+        None => (name == "waybill_broker_unsettled_messages").then_some(name)?,
+    };
+    Some((queue.to_owned(), value.parse().ok()?))
+}
+
+async fn list(api: &Api, listed: &mut BTreeMap<OrderId, (OrderStatus, u32)>) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Node {
+        id: OrderId,
+        status: OrderStatus,
+        version: u32,
+    }
+    let document = "query ($after: String) { orders(first: 100, after: $after) {
+        nodes { id status version } pageInfo { hasNextPage endCursor } } }";
+    let mut after = serde_json::Value::Null;
+    loop {
+        let data = api.query(document, json!({ "after": after })).await?;
+        let page = &data["orders"];
+        let nodes: Vec<Node> = serde_json::from_value(page["nodes"].clone())?;
+        listed.extend(nodes.into_iter().map(|node| (node.id, (node.status, node.version))));
+        if page["pageInfo"]["hasNextPage"] != json!(true) {
+            return Ok(());
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+fn placement(entry: &Entry) -> PlacementRecord {
+    let customer_id = entry.customer_id.parse().expect("a customer's id");
+    PlacementRecord {
+        order_id: OrderId::for_idempotency_key(&customer_id, &entry.idempotency_key),
+        outcome: entry.outcome(),
+        was_unknown: entry.was_unknown(),
+        answered: entry.order_ids(),
+        fingerprints: BTreeSet::new(),
+    }
+}
+
+fn change(change: &Change) -> ChangeRecord {
+    ChangeRecord { order_id: change.order_id, effect: change.effect, outcome: change.answer.outcome }
+}
+
+fn subscriber((index, subscriber): (usize, &Subscriber)) -> SubscriberRecord {
+    let notes = subscriber.notes();
+    SubscriberRecord {
+        name: format!("subscriber {index} ({} connections)", notes.connections),
+        customer_id: subscriber.customer.parse().expect("a customer's id"),
+        after: subscriber.after,
+        received: notes.received,
+        errors: notes.errors,
+    }
 }

@@ -1,4 +1,4 @@
-//! Everything that is published comes twice more, later, and out of order.
+//! Publishes every message twice more, later and out of order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use testkit::{RabbitMq, eventually};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// Where RabbitMQ's tracing tells of every message that is published.
+/// The exchange to which RabbitMQ's tracing publishes every message.
 const FIREHOSE: &str = "amq.rabbitmq.trace";
 /// Marks a copy, so that it isn't copied again.
 const MARK: &str = "x-repeated";
@@ -28,16 +28,16 @@ const COPIES: u64 = 2;
 pub(crate) struct Duplicated {
     /// Messages that were published by others, and found a queue.
     pub(crate) messages: u64,
-    /// Copies that the broker took, and found a queue. One that comes late for whoever waited may find none.
+    /// Copies that the broker took, and found a queue. A late copy of a reply may find none.
     pub(crate) copies: u64,
 }
 
-/// Copies are due before they are heard of.
+/// A copy is due before the firehose reports it.
 #[derive(Default)]
 struct Counts {
     messages: AtomicU64,
     copies: AtomicU64,
-    heard: AtomicU64,
+    reported: AtomicU64,
     due: AtomicU64,
     ended: AtomicBool,
 }
@@ -50,17 +50,17 @@ pub(crate) struct DuplicatingProxy {
 }
 
 impl DuplicatingProxy {
-    /// Repeats whatever is published from now on, each copy up to `latest` later.
+    /// Duplicates what is published from now on, each copy up to `latest` later.
     pub(crate) async fn start(broker: &RabbitMq, latest: Duration) -> Result<Self> {
         broker.ctl(&["trace_on"]).await?;
         let connection = Connection::connect(&broker.url(), ConnectionProperties::default()).await?;
-        let (hearing, sending) = (connection.create_channel().await?, connection.create_channel().await?);
+        let (tracing, sending) = (connection.create_channel().await?, connection.create_channel().await?);
         let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-        let queue = hearing.queue_declare("".into(), own, FieldTable::default()).await?.name().clone();
+        let queue = tracing.queue_declare("".into(), own, FieldTable::default()).await?.name().clone();
         let (binding, none) = (QueueBindOptions::default(), FieldTable::default());
-        hearing.queue_bind(queue.clone(), FIREHOSE.into(), "publish.#".into(), binding, none).await?;
+        tracing.queue_bind(queue.clone(), FIREHOSE.into(), "publish.#".into(), binding, none).await?;
         let settled = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-        let published = hearing.basic_consume(queue, "".into(), settled, FieldTable::default()).await?;
+        let published = tracing.basic_consume(queue, "".into(), settled, FieldTable::default()).await?;
         sending.confirm_select(ConfirmSelectOptions::default()).await?;
         let counts = Arc::<Counts>::default();
         let mut repeating = JoinSet::new();
@@ -68,13 +68,13 @@ impl DuplicatingProxy {
         Ok(Self { counts, _connection: connection, _repeating: repeating })
     }
 
-    /// Repeats no more, and waits until every copy has arrived.
+    /// Stops duplicating, and waits until every copy has arrived.
     pub(crate) async fn end(&self) -> Duplicated {
         self.counts.ended.store(true, Ordering::Release);
         eventually("every copy has arrived", async || {
             let read = |count: &AtomicU64| count.load(Ordering::Acquire);
-            let Counts { messages, copies, heard, due, .. } = &*self.counts;
-            let outstanding = read(due) - read(heard);
+            let Counts { messages, copies, reported, due, .. } = &*self.counts;
+            let outstanding = read(due) - read(reported);
             anyhow::ensure!(outstanding == 0, "{outstanding} are to come");
             anyhow::Ok(Duplicated { messages: read(messages), copies: read(copies) })
         })
@@ -84,30 +84,30 @@ impl DuplicatingProxy {
 
 async fn repeat(mut published: Consumer, sending: Channel, latest: Duration, counts: Arc<Counts>) {
     let mut copying = JoinSet::new();
-    while let Some(Ok(told)) = published.next().await {
-        let Some(told) = TracedMessage::read(&told).expect("the firehose tells of messages") else {
+    while let Some(Ok(trace)) = published.next().await {
+        let Some(message) = TracedMessage::read(&trace).expect("the firehose reports messages") else {
             continue;
         };
-        if told.is_copy {
-            counts.heard.fetch_add(1, Ordering::AcqRel);
-            counts.copies.fetch_add(u64::from(told.found_queue), Ordering::AcqRel);
+        if message.is_copy {
+            counts.reported.fetch_add(1, Ordering::AcqRel);
+            counts.copies.fetch_add(u64::from(message.found_queue), Ordering::AcqRel);
             continue;
         }
         if counts.ended.load(Ordering::Acquire) {
             continue;
         }
-        counts.messages.fetch_add(u64::from(told.found_queue), Ordering::AcqRel);
+        counts.messages.fetch_add(u64::from(message.found_queue), Ordering::AcqRel);
         counts.due.fetch_add(COPIES, Ordering::AcqRel);
         for _ in 0..COPIES {
             copying.spawn(
-                told.clone().send_later(sending.clone(), latest.mul_f64(rand::random_range(0.0..1.0))),
+                message.clone().send_later(sending.clone(), latest.mul_f64(rand::random_range(0.0..1.0))),
             );
         }
         while copying.try_join_next().is_some() {}
     }
 }
 
-/// A message as the firehose tells of it.
+/// A message as the firehose reports it.
 #[derive(Clone)]
 struct TracedMessage {
     exchange: ShortString,
@@ -119,9 +119,9 @@ struct TracedMessage {
 }
 
 impl TracedMessage {
-    /// Nothing where it is the broker's own.
-    fn read(told: &Delivery) -> Result<Option<Self>> {
-        let about = told.properties.headers().as_ref().context("headers")?.inner();
+    /// Returns nothing for a message of the broker's own.
+    fn read(trace: &Delivery) -> Result<Option<Self>> {
+        let about = trace.properties.headers().as_ref().context("headers")?.inner();
         let exchange = about.get("exchange_name").and_then(text).context("exchange_name")?;
         let list = |name: &str| match about.get(name) {
             Some(AMQPValue::FieldArray(values)) => values.as_slice().iter().filter_map(text).collect(),
@@ -137,7 +137,7 @@ impl TracedMessage {
             exchange,
             routing_key,
             properties: marked(properties),
-            body: told.data.clone(),
+            body: trace.data.clone(),
             is_copy,
             found_queue: !list("routed_queues").is_empty(),
         }))
@@ -152,11 +152,11 @@ impl TracedMessage {
     }
 }
 
-/// A message's properties, as they are told of, and the mark.
-fn marked(told: &FieldTable) -> BasicProperties {
+/// A message's reported properties, and the mark.
+fn marked(reported: &FieldTable) -> BasicProperties {
     let mut properties = BasicProperties::default();
     let mut headers = FieldTable::default();
-    for (name, value) in told.inner() {
+    for (name, value) in reported.inner() {
         if let ("headers", AMQPValue::FieldTable(table)) = (name.as_str(), value) {
             headers = table.clone();
             continue;

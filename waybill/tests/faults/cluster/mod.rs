@@ -7,7 +7,6 @@ mod program;
 mod proxy;
 mod reordering_proxy;
 mod stock;
-mod tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,14 +16,14 @@ use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::topology::{RetryDelays, Topology};
 use bus::transport::{LinkState, SharedTransport, Transport as _};
 use testkit::{Postgres, RabbitMq, free_port, unique};
+use waybill::audit::RecordedEvents;
 
+pub(crate) use crate::tables::{Tables, Whose, open};
 pub(crate) use duplicating_proxy::{Duplicated, DuplicatingProxy};
-pub(crate) use event_recorder::RecordedEvents;
 pub(crate) use program::Program;
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use reordering_proxy::ReorderingProxy;
 pub(crate) use stock::{ENDLESS, RARE, RARE_STOCK, UNKNOWN};
-pub(crate) use tables::{Column, Tables, Whose, open};
 
 use crate::load::Api;
 use event_recorder::EventRecorder;
@@ -40,9 +39,9 @@ pub(crate) struct Shape {
     pub(crate) copies: usize,
     /// Whether the processes reach the broker through a [`Proxy`].
     pub(crate) proxied: bool,
-    /// Whether every event that the broker takes is heard beside the processes, to be held against the tables.
+    /// Whether every event that the broker takes is recorded, to be compared with the tables.
     pub(crate) records_events: bool,
-    /// Environment beside the usual.
+    /// Additional environment variables.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
@@ -52,7 +51,7 @@ impl Default for Shape {
     }
 }
 
-/// The running system. Gone without a trace when dropped, but for its logs in [`Cluster::logs`].
+/// The running system. Removed when dropped, but for its logs in [`Cluster::logs`].
 pub(crate) struct Cluster {
     pub(crate) programs: Vec<Arc<Program>>,
     pub(crate) tables: Tables,
@@ -197,7 +196,7 @@ impl Cluster {
     pub(crate) async fn bus(&self) -> Result<SharedTransport> {
         let delays = RETRY_DELAYS_MS.map(std::time::Duration::from_millis);
         let topology = Topology::new(NAMESPACE, RetryDelays(delays.into()));
-        // Whoever is not of us may send what none of us would.
+        // Poison may be longer than what any process sends.
         let max_message_bytes = usize::MAX;
         let url = self.broker().url();
         let config = AmqpConfig { max_message_bytes, ..AmqpConfig::new(url, unique("faults"), topology) };
@@ -206,17 +205,17 @@ impl Cluster {
         Ok(Arc::new(bus))
     }
 
-    /// Whether there is a broker of its own to look into.
+    /// Whether it has a RabbitMQ that a test can observe.
     pub(crate) fn is_distributed(&self) -> bool {
         matches!(self.engines, Engines::Servers { .. })
     }
 
-    /// What the broker was heard to take, where that is listened to.
+    /// The events that the broker delivered, if they are recorded.
     pub(crate) fn recorded_events(&self) -> Option<RecordedEvents> {
         self.event_recorder.as_ref().map(EventRecorder::recorded_events)
     }
 
-    /// Where logs and records are kept for whoever looks into a failure.
+    /// Where logs and records are kept to examine a failure.
     pub(crate) fn logs(&self) -> &Path {
         &self.logs
     }

@@ -11,8 +11,7 @@ use super::{Cluster, NAMESPACE, retry_delays};
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl Cluster {
-    /// Runs `waybill` with these arguments and answers what it printed; an error where it found something amiss, with
-    /// what it printed.
+    /// Runs `waybill` with these arguments and returns what it printed; fails with what it printed if its exit code is not 0.
     pub(crate) async fn operator(&self, arguments: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::new(workspace_program("waybill")?);
         command.args(arguments).env_clear().env("RABBITMQ_URL", self.broker().url());

@@ -12,7 +12,7 @@ use testkit::{Process, Signal, workspace_program};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// How long it may take until a process comes by where it is to be struck.
+/// How long a process may take to reach its failpoint.
 const STRIKE_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -88,7 +88,7 @@ impl Program {
         Ok(serde_json::from_value(report["missing"].clone())?)
     }
 
-    /// In how many lines of its log this is said, since it was started.
+    /// How many lines of its log contain this text, since it was started.
     pub(crate) async fn said(&self, text: &str) -> Result<usize> {
         let process = self.process.lock().await;
         let process = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
@@ -107,14 +107,14 @@ impl Program {
     /// Waits until it has killed itself.
     pub(crate) async fn killed_itself(&self) -> Result<()> {
         self.struck("to kill itself", Process::is_running, false).await?;
-        let process = self.process.lock().await.take().context("nobody else ends it")?;
+        let process = self.process.lock().await.take().context("another task ended it")?;
         let status = process.ended().await?;
         self.keep_output(&process)?;
         anyhow::ensure!(status.signal() == Some(9), "{} ended with {status}", self.name);
         Ok(())
     }
 
-    /// Waits until it has stopped itself. It stands still until somebody continues it.
+    /// Waits until it has stopped itself. It stays stopped until [`Program::signal`] continues it.
     pub(crate) async fn stopped_itself(&self) -> Result<()> {
         self.struck("to stop itself", is_stopped, true).await
     }
@@ -137,7 +137,7 @@ impl Program {
         anyhow::bail!("{} had {STRIKE_LIMIT:?} {what} and did not", self.name)
     }
 
-    /// Asks it to end with SIGTERM and answers its exit code, and how long it took to end.
+    /// Sends SIGTERM and returns its exit code, and how long it took to end.
     pub(crate) async fn terminate(&self) -> Result<(Option<i32>, Duration)> {
         let begun = std::time::Instant::now();
         let process =
@@ -161,7 +161,7 @@ impl Program {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Appends what a process has printed to this program's log, for whoever looks into a failure.
+    /// Appends what a process has printed to this program's log, to examine a failure.
     fn keep_output(&self, process: &Process) -> Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.log)?;
         file.write_all(process.output().join("\n").as_bytes())?;
@@ -178,7 +178,7 @@ fn is_stopped(process: &Process) -> bool {
 impl Drop for Program {
     fn drop(&mut self) {
         if let Some(process) = self.process.get_mut().take() {
-            // The test's own failure is more telling than a log that can't be written.
+            // The test's own failure matters more than a log that can't be written.
             drop(self.keep_output(&process));
         }
     }

@@ -1,4 +1,4 @@
-//! A TCP proxy that can be told to misbehave.
+//! A TCP proxy that can be set to misbehave.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ const THROTTLED: usize = 64 * 1024;
 /// What the proxy does with what it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Hands it on.
+    /// Forwards it.
     Pass,
     /// Nothing: connections stay open, new ones too, and nothing comes through.
     Silent,
     /// Resets every connection, and new ones as soon as they come.
     Reset,
-    /// Hands it on in pieces of 1 to 16 bytes.
+    /// Forwards it in pieces of 1 to 16 bytes.
     Slice,
-    /// Hands it on, in order, 0 to 400 ms later.
+    /// Forwards it in order, 0 to 400 ms later.
     Delay,
-    /// Hands on 64 KiB a second.
+    /// Forwards 64 KiB a second.
     Throttle,
 }
 
@@ -96,7 +96,7 @@ async fn connect(caller: TcpStream, upstream: u16, mut modes: watch::Receiver<Mo
     }
 }
 
-/// Sees that the connection ends with RST rather than FIN when it is dropped.
+/// Makes the connection end with RST rather than FIN when it is dropped.
 fn reset(stream: &TcpStream) {
     drop(stream.set_zero_linger());
 }
@@ -105,7 +105,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: wat
     reset(to.as_ref());
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        // While silent it isn't read either, so that senders feel it as they would with a dead peer.
+        // While silent it isn't read either, so that senders block as with a dead peer.
         if modes.wait_for(|mode| *mode != Mode::Silent).await.is_err() {
             return;
         }

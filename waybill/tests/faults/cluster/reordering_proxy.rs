@@ -1,4 +1,4 @@
-//! Messages take turnings: somebody takes them, keeps them for a while, and gives them back behind newer ones.
+//! Reorders messages: takes them from their queue, keeps them for a while, and requeues them behind newer ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,17 +9,17 @@ use bus::transport::{Deliveries, SharedTransport};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// Messages in this consumer's hands at any time, per queue.
+/// Messages that it keeps at any time, per queue.
 const HELD: u16 = 8;
 
-/// Competes for messages with those that work on them, as a copy that dies over each would, until dropped.
+/// Competes for messages with the services' consumers, like a copy that dies on each, until dropped.
 pub(crate) struct ReorderingProxy {
     taken: Arc<AtomicU64>,
     _holding: JoinSet<()>,
 }
 
 impl ReorderingProxy {
-    /// Through the hands of a consumer of each of these queues, which gives each message back up to `latest` later.
+    /// Consumes each of these queues and requeues each message up to `latest` later.
     pub(crate) async fn start(bus: &SharedTransport, queues: &[String], latest: Duration) -> Result<Self> {
         let taken = Arc::<AtomicU64>::default();
         let mut holding = JoinSet::new();
@@ -30,7 +30,7 @@ impl ReorderingProxy {
         Ok(Self { taken, _holding: holding })
     }
 
-    /// How often a message was taken and given back.
+    /// How many messages were taken and requeued.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }

@@ -142,7 +142,7 @@ impl Api {
         }
     }
 
-    /// A query's data; an error where the answer has any.
+    /// Returns a query's data, or the answer's errors.
     pub(crate) async fn query(&self, document: &str, variables: Value) -> Result<Value> {
         let answer =
             self.send(document, &variables).await.map_err(|unsent| anyhow!("not answered: {unsent:?}"))?;
@@ -187,7 +187,7 @@ impl From<Unsent> for Outcome {
     }
 }
 
-/// What a mutation has to say where it was done; else what was done.
+/// Returns the payload of a mutation that was done; else what was done.
 fn payload<'a>(field: &str, answer: &'a Value) -> Result<&'a Value, Outcome> {
     let payload = &answer["data"][field];
     if let Some(error) = answer["errors"].get(0) {

@@ -1,4 +1,4 @@
-//! A client that places one order after the other and sees each through.
+//! A client that places one order after the other and resolves each outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,15 @@ use std::time::Duration;
 use anyhow::Result;
 use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
+use schema::ids::OrderId;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use waybill::audit::{ChangeEffect, ClientOutcome, OrderVersion};
 
 use super::api::{BasketItem, Shown};
-use super::log::Told;
-use super::{Api, Attempt, Basket, Change, ClientLog, Entry, Outcome, Progress, Verdict};
+use super::{Api, Attempt, Basket, Change, ClientLog, Entry, Outcome, Progress};
 use crate::cluster::{ENDLESS, RARE, UNKNOWN};
 
 /// How long an order is tried again before the client gives up on an outcome.
@@ -65,61 +66,63 @@ impl Client {
         self.log.note_read(begun.elapsed(), || format!("query: {read:?}"));
     }
 
-    /// Changes what was placed in one of the ways that orders are changed; what becomes unknown is left so.
+    /// Changes what was placed in one of the ways that orders are changed; an unknown outcome is not retried.
     async fn change(&self, order: &Shown) {
         let id = order.order_id;
         match rand::random_range(0..10) {
-            0 | 1 => drop(self.tell("CANCELLED", id, "cancelOrder", json!({ "id": id })).await),
+            0 | 1 => {
+                self.request(ChangeEffect::Cancelled, id, "cancelOrder", json!({ "id": id })).await;
+            }
             2 | 3 => {
                 let shipped = json!({
                     "id": id, "status": "SHIPPED", "trackingCompany": "Carrier", "trackingNumber": "1Z",
                 });
-                if self.tell("SHIPPED", id, "updateOrder", shipped).await && rand::random_bool(0.5) {
+                if self.request(ChangeEffect::Shipped, id, "updateOrder", shipped).await
+                    && rand::random_bool(0.5)
+                {
                     let delivered = json!({ "id": id, "status": "DELIVERED" });
-                    self.tell("DELIVERED", id, "updateOrder", delivered).await;
+                    self.request(ChangeEffect::Delivered, id, "updateOrder", delivered).await;
                 }
             }
             4 => {
                 let moved =
                     json!({ "id": id, "shippingAddress": format!("{} Harbour Street", id.as_fields().0) });
-                self.tell("DETAILS_CHANGED", id, "updateOrder", moved).await;
+                self.request(ChangeEffect::DetailsChanged, id, "updateOrder", moved).await;
             }
             5 => {
                 let begun = Instant::now();
                 let answer = match self.api.delete_order(id).await {
                     Ok(()) => Attempt {
-                        outcome: Verdict::Ok,
-                        order_id: Some(id),
+                        outcome: ClientOutcome::Ok,
+                        order_id: Some(OrderId(id)),
                         detail: None,
                         elapsed_ms: millis(begun.elapsed()),
                     },
                     Err(outcome) => attempt(&outcome, begun.elapsed()),
                 };
-                self.log.note_change(Change { order_id: id, leaves: "DELETED", answer });
+                self.log.note_change(Change { order_id: OrderId(id), effect: ChangeEffect::Deleted, answer });
             }
             _ => {}
         }
     }
 
-    /// Sends a change and notes the answer; says whether it was made.
-    async fn tell(
-        &self,
-        leaves: &'static str,
-        order_id: Uuid,
-        field: &str,
-        input: serde_json::Value,
-    ) -> bool {
+    /// Sends a change and notes the answer; returns whether it was made.
+    async fn request(&self, effect: ChangeEffect, id: Uuid, field: &str, input: serde_json::Value) -> bool {
         let begun = Instant::now();
         let outcome = self.api.change_order(field, input).await;
         let answer = attempt(&outcome, begun.elapsed());
-        self.log.note_change(Change { order_id, leaves, answer });
+        self.log.note_change(Change { order_id: OrderId(id), effect, answer });
         let Outcome::Ok { order, .. } = outcome else { return false };
-        self.log.tell(Told { order_id: order.order_id, version: order.version, status: order.status });
+        self.log.add_answered(OrderVersion {
+            order_id: OrderId(order.order_id),
+            version: order.version.try_into().expect("a version"),
+            status: order.status.parse().expect("a status"),
+        });
         true
     }
 }
 
-/// Places an order, whatever it takes, and answers it.
+/// Places an order under one key until it is accepted, and returns it.
 pub(super) async fn place_until_settled(api: &Api, log: &ClientLog, basket: Basket) -> Result<Shown> {
     let (entry, shown) = place(api, basket, true, 0.0).await;
     let attempts = format!("{:?}", entry.attempts);
@@ -127,10 +130,10 @@ pub(super) async fn place_until_settled(api: &Api, log: &ClientLog, basket: Bask
     shown.ok_or_else(|| anyhow::anyhow!("an order was not accepted: {attempts}"))
 }
 
-/// Sends an order under a fresh key until it is known what became of it. Where nothing was done, the client gives up
-/// with the given probability instead of trying again.
+/// Sends an order under a fresh key until its outcome is known. If nothing was done, the client gives up with the given
+/// probability instead of trying again.
 pub(super) async fn place(api: &Api, basket: Basket, wait: bool, give_up: f64) -> (Entry, Option<Shown>) {
-    see_through(api, fresh(api, basket), wait, give_up).await
+    resolve(api, fresh(api, basket), wait, give_up).await
 }
 
 /// An order that was not sent yet, under a key of its own.
@@ -145,14 +148,9 @@ pub(super) fn fresh(api: &Api, basket: Basket) -> Entry {
 }
 
 /// As [`place`], for an order that may have been sent before.
-pub(super) async fn see_through(
-    api: &Api,
-    mut entry: Entry,
-    wait: bool,
-    give_up: f64,
-) -> (Entry, Option<Shown>) {
+pub(super) async fn resolve(api: &Api, mut entry: Entry, wait: bool, give_up: f64) -> (Entry, Option<Shown>) {
     let begun = Instant::now();
-    let is_unknown = |attempt: &Attempt| attempt.outcome == Verdict::Unknown;
+    let is_unknown = |attempt: &Attempt| attempt.outcome == ClientOutcome::Unknown;
     let mut unknown_since = entry.attempts.iter().any(is_unknown).then_some(begun);
     let mut shown = None;
     while begun.elapsed() < STUBBORNNESS {
@@ -181,23 +179,25 @@ pub(super) async fn see_through(
     (entry, shown)
 }
 
-/// An answer as it is noted.
-pub(crate) fn attempt(outcome: &Outcome, elapsed: Duration) -> Attempt {
-    let (verdict, order_id, detail) = match outcome {
-        Outcome::Ok { order, .. } => (Verdict::Ok, Some(order.order_id), Some(order.status.clone())),
-        Outcome::Refused(code) | Outcome::Nothing { code, .. } => {
-            (Verdict::DefiniteError, None, Some(code.clone()))
+/// An answer as it is recorded.
+pub(crate) fn attempt(answer: &Outcome, elapsed: Duration) -> Attempt {
+    let (outcome, order_id, detail) = match answer {
+        Outcome::Ok { order, .. } => {
+            (ClientOutcome::Ok, Some(OrderId(order.order_id)), Some(order.status.clone()))
         }
-        Outcome::Unknown(reason) => (Verdict::Unknown, None, Some(reason.clone())),
+        Outcome::Refused(code) | Outcome::Nothing { code, .. } => {
+            (ClientOutcome::Error, None, Some(code.clone()))
+        }
+        Outcome::Unknown(reason) => (ClientOutcome::Unknown, None, Some(reason.clone())),
     };
-    Attempt { outcome: verdict, order_id, detail, elapsed_ms: millis(elapsed) }
+    Attempt { outcome, order_id, detail, elapsed_ms: millis(elapsed) }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One to three products that there are, now and then one that is scarce or that nobody knows.
+/// One to three products in stock, and sometimes one that is scarce or does not exist.
 fn random_basket() -> Basket {
     let mut rng = rand::rng();
     let count = rng.random_range(1..=3);

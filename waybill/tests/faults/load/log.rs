@@ -1,4 +1,4 @@
-//! What clients asked for and what they were told.
+//! What clients asked for and what they were answered.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Result;
+use schema::ids::OrderId;
 use serde::Serialize;
-use uuid::Uuid;
+use waybill::audit::{ChangeEffect, ClientOutcome, OrderVersion};
 
 use super::Basket;
 
@@ -18,7 +19,7 @@ pub(crate) struct Entry {
     pub(crate) idempotency_key: String,
     pub(crate) request: Basket,
     pub(crate) attempts: Vec<Attempt>,
-    /// From the first unknown answer to the one that settled it.
+    /// From the first unknown answer to the one that resolved it.
     pub(crate) unknown_for_ms: Option<u64>,
 }
 
@@ -33,7 +34,7 @@ struct Line<'a> {
     attempt: &'a Attempt,
 }
 
-/// The codes of answers that are the system's fault.
+/// The codes of answers that say that the system failed.
 const FAULTS: [&str; 5] =
     ["SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "INTERNAL_SERVER_ERROR", "none"];
 
@@ -41,88 +42,58 @@ const FAULTS: [&str; 5] =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attempt {
-    pub(crate) outcome: Verdict,
-    /// The order, where the outcome is ok; else the code or what broke.
-    pub(crate) order_id: Option<Uuid>,
+    pub(crate) outcome: ClientOutcome,
+    /// The order if the outcome is ok; else the code or what broke.
+    pub(crate) order_id: Option<OrderId>,
     pub(crate) detail: Option<String>,
     pub(crate) elapsed_ms: u64,
 }
 
-/// What an answer says was done, by the API's own rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) enum Verdict {
-    /// Accepted.
-    #[serde(rename = "ok")]
-    Ok,
-    /// `userErrors`, or `extensions.outcome` NONE, or the connection was refused: nothing was done.
-    #[serde(rename = "error")]
-    DefiniteError,
-    /// `extensions.outcome` UNKNOWN, or the connection broke.
-    #[serde(rename = "unknown")]
-    Unknown,
-}
-
 impl Attempt {
-    /// The code of a fault of the system's, which is nobody's mistake; refused connections are not answers.
+    /// The code if the system failed, rather than refused a request that is wrong; a refused connection is no answer.
     pub(crate) fn fault(&self) -> Option<&str> {
         let detail = self.detail.as_deref()?;
         match self.outcome {
-            Verdict::Ok => None,
-            Verdict::Unknown => Some(detail),
-            Verdict::DefiniteError => FAULTS.contains(&detail).then_some(detail),
+            ClientOutcome::Ok => None,
+            ClientOutcome::Unknown => Some(detail),
+            ClientOutcome::Error => FAULTS.contains(&detail).then_some(detail),
         }
     }
 }
 
 impl Entry {
-    /// What is known in the end: an order, nothing, or still not whether.
-    pub(crate) fn verdict(&self) -> Verdict {
-        let outcomes = || self.attempts.iter().map(|attempt| attempt.outcome);
-        if outcomes().any(|outcome| outcome == Verdict::Ok) {
-            Verdict::Ok
-        } else if outcomes().all(|outcome| outcome == Verdict::DefiniteError) {
-            Verdict::DefiniteError
-        } else {
-            Verdict::Unknown
-        }
+    /// The strongest outcome of all attempts.
+    pub(crate) fn outcome(&self) -> ClientOutcome {
+        self.attempts.iter().map(|attempt| attempt.outcome).max().unwrap_or(ClientOutcome::Error)
     }
 
     /// Whether some attempt's outcome was unknown.
     pub(crate) fn was_unknown(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.outcome == Verdict::Unknown)
+        self.attempts.iter().any(|attempt| attempt.outcome == ClientOutcome::Unknown)
     }
 
     /// The orders that were answered for this key; more than one is a violation.
-    pub(crate) fn order_ids(&self) -> Vec<Uuid> {
-        let mut ids: Vec<Uuid> = self.attempts.iter().filter_map(|attempt| attempt.order_id).collect();
+    pub(crate) fn order_ids(&self) -> Vec<OrderId> {
+        let mut ids: Vec<OrderId> = self.attempts.iter().filter_map(|attempt| attempt.order_id).collect();
         ids.sort();
         ids.dedup();
         ids
     }
 }
 
-/// A change that was answered: this order reached this version in this status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) order_id: Uuid,
-    pub(crate) version: i64,
-    pub(crate) status: String,
-}
-
-/// A change that a client asked for, once, and what it was told.
+/// A change that a client asked for, once, and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) order_id: Uuid,
-    /// The trace that it leaves in the order's history: the status it leads to, else the event's kind.
-    pub(crate) leaves: &'static str,
+    pub(crate) order_id: OrderId,
+    pub(crate) effect: ChangeEffect,
     pub(crate) answer: Attempt,
 }
 
-/// Everything that clients were told.
+/// Everything that clients recorded.
 #[derive(Default)]
 pub(crate) struct ClientLog {
     entries: Mutex<Vec<Entry>>,
-    told: Mutex<Vec<Told>>,
+    answered_versions: Mutex<Vec<OrderVersion>>,
     changes: Mutex<Vec<Change>>,
     slowest_read: Mutex<(Duration, String)>,
 }
@@ -132,15 +103,15 @@ impl ClientLog {
         self.entries.lock().unwrap().push(entry);
     }
 
-    pub(crate) fn tell(&self, told: Told) {
-        self.told.lock().unwrap().push(told);
+    pub(crate) fn add_answered(&self, version: OrderVersion) {
+        self.answered_versions.lock().unwrap().push(version);
     }
 
     pub(crate) fn note_change(&self, change: Change) {
         self.changes.lock().unwrap().push(change);
     }
 
-    /// Notes how long a query took, and what came of it.
+    /// Records how long a query took, and its answer.
     pub(crate) fn note_read(&self, took: Duration, answer: impl FnOnce() -> String) {
         let mut slowest = self.slowest_read.lock().unwrap();
         if took > slowest.0 {
@@ -162,8 +133,8 @@ impl ClientLog {
         self.entries.lock().unwrap().clone()
     }
 
-    pub(crate) fn told(&self) -> Vec<Told> {
-        self.told.lock().unwrap().clone()
+    pub(crate) fn answered_versions(&self) -> Vec<OrderVersion> {
+        self.answered_versions.lock().unwrap().clone()
     }
 
     /// The longest that an outcome stayed unknown.
@@ -181,20 +152,20 @@ impl ClientLog {
         answers.chain([slowest_read]).max_by_key(|(took, _)| *took).unwrap_or_default()
     }
 
-    /// A line for people: how many orders, attempts and outcomes.
+    /// One line with the numbers of orders and outcomes.
     pub(crate) fn summary(&self) -> String {
         let entries = self.entries();
-        let count = |verdict| entries.iter().filter(|entry| entry.verdict() == verdict).count();
+        let count = |outcome| entries.iter().filter(|entry| entry.outcome() == outcome).count();
         let unknown = entries.iter().filter(|entry| entry.was_unknown()).count();
         format!(
             "{} orders: {} ok, {} definite errors, {} unresolved; {unknown} were unknown at first, for {:?} at the \
              most; {} changes answered",
             entries.len(),
-            count(Verdict::Ok),
-            count(Verdict::DefiniteError),
-            count(Verdict::Unknown),
+            count(ClientOutcome::Ok),
+            count(ClientOutcome::Error),
+            count(ClientOutcome::Unknown),
             self.longest_unknown(),
-            self.told().len(),
+            self.answered_versions().len(),
         )
     }
 

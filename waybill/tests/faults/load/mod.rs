@@ -1,4 +1,4 @@
-//! Customers who place, change and follow orders through faults, and write down what they were told.
+//! Clients that place, change and follow orders through faults, and record what they are answered.
 
 mod api;
 mod client;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use schema::ids::OrderId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -18,8 +19,8 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use api::{Api, Basket, BasketItem, Outcome, Shown, http};
 pub(crate) use client::{WorkloadConfig, attempt};
-pub(crate) use log::{Attempt, Change, ClientLog, Entry, Told, Verdict};
-pub(crate) use subscriber::{Seen, Subscriber};
+pub(crate) use log::{Attempt, Change, ClientLog, Entry};
+pub(crate) use subscriber::Subscriber;
 
 use crate::cluster::Cluster;
 use client::{Client, place, place_until_settled};
@@ -30,18 +31,18 @@ pub(crate) const CUSTOMERS: [&str; 2] = ["CUST01", "CUST02"];
 /// Subscribers of each customer.
 const SUBSCRIBERS: usize = 2;
 
-/// Buyers and subscribers at work.
+/// Clients and subscribers at work.
 pub(crate) struct Load {
     stop: CancellationToken,
     running: JoinSet<()>,
-    /// Orders beside the clients' whose outcome is being found out.
+    /// Orders beside the clients' whose outcome is not known yet.
     unsettled: TaskTracker,
     subscribers: Vec<Subscriber>,
     log: Arc<ClientLog>,
     progress: Progress,
 }
 
-/// Counts what went well, so that faults can wait for it.
+/// Counts accepted orders, so that faults can wait for them.
 #[derive(Clone)]
 pub(crate) struct Progress {
     placed: Arc<AtomicU64>,
@@ -85,7 +86,7 @@ impl Progress {
 }
 
 impl Load {
-    /// Subscribes and begins to buy, until [`Load::stop`].
+    /// Subscribes and places orders until [`Load::stop`].
     pub(crate) async fn start(cluster: &Cluster, clients: usize, config: WorkloadConfig) -> Result<Self> {
         let (stop, progress, log) =
             (CancellationToken::new(), Progress::new(), Arc::new(ClientLog::default()));
@@ -97,7 +98,7 @@ impl Load {
             for _ in 0..SUBSCRIBERS {
                 subscribers.push(Subscriber::start(
                     api.clone(),
-                    (first.order_id, first.version),
+                    (OrderId(first.order_id), first.version.try_into()?),
                     first.cursor.clone(),
                 ));
             }
@@ -115,25 +116,24 @@ impl Load {
         Ok(Self { stop, running, unsettled: TaskTracker::new(), subscribers, log, progress })
     }
 
-    /// What has gone well so far.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// What clients have been told so far.
+    /// What clients have recorded so far.
     pub(crate) fn log(&self) -> &ClientLog {
         &self.log
     }
 
-    /// Places one order beside the clients' under a fresh key, and notes it. Where nothing was done it isn't sent again.
+    /// Places one order beside the clients' under a fresh key, and records it. If nothing was done it isn't sent again.
     pub(crate) async fn place(&self, api: &Api, basket: Basket) -> (Entry, Option<Shown>) {
         let (entry, shown) = place(api, basket, true, 1.0).await;
         self.log.add(entry.clone());
         (entry, shown)
     }
 
-    /// Sends one order once, beside the clients', and answers how long its refusal took, if nothing was done and sending it again is advised. What
-    /// became of it is found out on the way where that is unknown.
+    /// Sends one order once, beside the clients', and returns how long its refusal took if it is retryable. An unknown
+    /// outcome is resolved in the background.
     pub(crate) async fn refusal(&self, api: &Api, basket: Basket) -> Option<Duration> {
         let mut entry = client::fresh(api, basket);
         let begun = Instant::now();
@@ -142,7 +142,7 @@ impl Load {
         entry.attempts.push(attempt(&outcome, took));
         if let Outcome::Unknown(_) = outcome {
             let (api, log) = (api.clone(), Arc::clone(&self.log));
-            self.unsettled.spawn(async move { log.add(client::see_through(&api, entry, true, 0.0).await.0) });
+            self.unsettled.spawn(async move { log.add(client::resolve(&api, entry, true, 0.0).await.0) });
             return None;
         }
         self.log.add(entry);
@@ -155,7 +155,7 @@ impl Load {
         self.log.add(entry);
     }
 
-    /// Notes what a test has sent by itself.
+    /// Records what a test has sent by itself.
     pub(crate) fn note(&self, entry: Entry) {
         self.log.add(entry);
     }
@@ -163,7 +163,7 @@ impl Load {
     /// How long it takes until a new order is decided, not only accepted.
     ///
     /// # Panics
-    /// Where that takes longer than [`testkit::WAIT_LIMIT`].
+    /// If that takes longer than [`testkit::WAIT_LIMIT`].
     pub(crate) async fn decided(&self, api: &Api) -> Duration {
         let begun = Instant::now();
         testkit::eventually("an order is decided", async || {
@@ -174,7 +174,7 @@ impl Load {
         begun.elapsed()
     }
 
-    /// Lets every client finish the order it is at, unknown outcomes resolved, and answers what all wrote down.
+    /// Lets every client finish the order it is at, unknown outcomes resolved, and returns the records of all.
     /// The subscribers go on.
     pub(crate) async fn stop(mut self) -> Result<(Arc<ClientLog>, Vec<Subscriber>)> {
         self.stop.cancel();

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use schema::ids::OrderId;
 use serde_json::{Value, json};
 use testkit::Received;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use uuid::Uuid;
+use waybill::audit::OrderVersion;
 
 use super::Api;
 
@@ -20,41 +21,32 @@ const LIFETIME_MS: std::ops::Range<u64> = 2_000..10_000;
 /// How long opening and initialising a connection may take before the subscriber tries another one.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
-/// One update, as it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) order_id: Uuid,
-    pub(crate) version: i64,
-    pub(crate) status: String,
-}
-
-/// What a subscriber writes down.
+/// What a subscriber records.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Notes {
-    pub(crate) seen: Vec<Seen>,
-    /// Errors that no reconnecting can help, such as a cursor that is refused.
-    pub(crate) complaints: Vec<String>,
+    pub(crate) received: Vec<OrderVersion>,
+    /// Errors that connecting again can't help, such as a cursor that is refused.
+    pub(crate) errors: Vec<String>,
     pub(crate) connections: u64,
 }
 
 /// Follows all orders of one customer until dropped.
 pub(crate) struct Subscriber {
     pub(crate) customer: String,
-    /// It sees what comes after this version of this order.
-    pub(crate) from: (Uuid, i64),
+    /// It receives what comes after this version of this order.
+    pub(crate) after: (OrderId, u32),
     notes: Arc<Mutex<Notes>>,
     task: AbortHandle,
 }
 
 impl Subscriber {
-    pub(super) fn start(api: Api, from: (Uuid, i64), cursor: String) -> Self {
+    pub(super) fn start(api: Api, after: (OrderId, u32), cursor: String) -> Self {
         let notes = Arc::new(Mutex::new(Notes::default()));
         let customer = api.customer().to_owned();
         let task = tokio::spawn(follow(api, cursor, Arc::clone(&notes))).abort_handle();
-        Self { customer, from, notes, task }
+        Self { customer, after, notes, task }
     }
 
-    /// What it has seen so far.
     pub(crate) fn notes(&self) -> Notes {
         self.notes.lock().unwrap().clone()
     }
@@ -84,7 +76,7 @@ async fn connection(api: &Api, cursor: &mut String, notes: &Mutex<Notes>) -> Res
         let Received::Message(message) = received? else { return Ok(()) };
         match message["type"].as_str() {
             Some("next") => note(&message["payload"], cursor, notes)?,
-            Some("error") => return complain(&message["payload"][0], notes),
+            Some("error") => return record_error(&message["payload"][0], notes),
             Some("complete") => return Ok(()),
             _ => {}
         }
@@ -94,27 +86,26 @@ async fn connection(api: &Api, cursor: &mut String, notes: &Mutex<Notes>) -> Res
 
 fn note(payload: &Value, cursor: &mut String, notes: &Mutex<Notes>) -> Result<()> {
     if let Some(error) = payload["errors"].get(0) {
-        return complain(error, notes);
+        return record_error(error, notes);
     }
     let update = &payload["data"]["orderUpdated"];
-    let seen = Seen {
+    let received = OrderVersion {
         order_id: serde_json::from_value(update["orderId"].clone())?,
         version: serde_json::from_value(update["version"].clone())?,
         status: serde_json::from_value(update["status"].clone())?,
     };
     *cursor = serde_json::from_value(update["cursor"].clone())?;
-    notes.lock().unwrap().seen.push(seen);
+    notes.lock().unwrap().received.push(received);
     Ok(())
 }
 
-/// An error that may pass is what reconnecting is for; any other is written down.
-fn complain(error: &Value, notes: &Mutex<Notes>) -> Result<()> {
+/// Records an error unless it is retryable, which connecting again resolves.
+fn record_error(error: &Value, notes: &Mutex<Notes>) -> Result<()> {
     if error["extensions"]["retryable"] != json!(true) {
         let mut notes = notes.lock().unwrap();
-        // One that repeats at each connection says no more the second time.
-        let complaint = error.to_string();
-        if notes.complaints.len() < 10 {
-            notes.complaints.push(complaint);
+        // An error that repeats at each connection adds nothing after a few times.
+        if notes.errors.len() < 10 {
+            notes.errors.push(error.to_string());
         }
     }
     bail!("the subscription ended: {error}")

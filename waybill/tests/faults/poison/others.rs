@@ -1,4 +1,4 @@
-//! What everybody else notices of a fault: how long their own orders take meanwhile.
+//! Measures how long the orders of other clients take during a fault.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::cluster::{Cluster, ENDLESS, Whose};
 use crate::load::{Api, Basket, Load, Outcome};
 use crate::scale::is_full;
 
-/// How often a reservation is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often a reservation is read.
+const POLL: Duration = Duration::from_millis(20);
 /// The bound that is promised, judged at full scale.
 const PROMISED: Duration = Duration::from_secs(1);
 /// For tests that share their machine.
@@ -30,8 +30,8 @@ pub(super) struct Slowest {
 
 impl Slowest {
     /// # Panics
-    /// Where somebody was held up for longer than promised.
-    pub(super) fn assert_nobody_was_held_up(self) {
+    /// If another client's order took longer than promised.
+    pub(super) fn assert_within_bound(self) {
         let bound = if is_full() { PROMISED } else { LIVENESS };
         assert!(self.orders > 0 && self.decided < bound && self.released < bound, "{self}");
     }
@@ -47,7 +47,7 @@ impl fmt::Display for Slowest {
     }
 }
 
-/// Does what `fault` does, and beside it places and cancels one order after the other as if nothing were the matter.
+/// Does what `fault` does, and beside it places and cancels one order after the other throughout.
 pub(super) async fn measured<T>(
     cluster: &Cluster,
     load: &Load,
@@ -79,7 +79,7 @@ async fn measure(api: &Api, cluster: &Cluster, load: &Load, slowest: &mut Slowes
     while order.status == "PENDING" && cluster.tables.texts(Whose::Orders, &decided).await.unwrap().is_empty()
     {
         assert!(sent.elapsed() < LIVENESS, "order {} was not decided", order.order_id);
-        sleep(LOOK).await;
+        sleep(POLL).await;
     }
     slowest.decided = slowest.decided.max(sent.elapsed());
 
@@ -90,7 +90,7 @@ async fn measure(api: &Api, cluster: &Cluster, load: &Load, slowest: &mut Slowes
         format!("SELECT 1 FROM reservations WHERE order_id = '{}' AND state = 'released'", order.order_id);
     while cluster.tables.texts(Whose::Inventory, &released).await.unwrap().is_empty() {
         assert!(answered.elapsed() < LIVENESS, "the stock of {} was not given back", order.order_id);
-        sleep(LOOK).await;
+        sleep(POLL).await;
     }
     slowest.released = slowest.released.max(answered.elapsed());
     slowest.orders += 1;

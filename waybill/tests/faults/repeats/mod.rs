@@ -13,11 +13,11 @@ use crate::cluster::{Cluster, Duplicated, DuplicatingProxy, ReorderingProxy, Sha
 use crate::load::{Load, WorkloadConfig};
 use crate::scale::scaled;
 
-/// How late a copy may come: later than most of what happens to an order.
+/// How late a copy may come: after most changes of an order.
 const LATEST: Duration = Duration::from_secs(3);
-/// How long work takes its detour at the most, and requests, which somebody waits for.
-const WORK_DETOUR: Duration = Duration::from_millis(1_200);
-const REQUEST_DETOUR: Duration = Duration::from_millis(250);
+/// The longest that the proxy keeps a message of a work queue, and a request, whose caller waits.
+const WORK_DELAY: Duration = Duration::from_millis(1_200);
+const REQUEST_DELAY: Duration = Duration::from_millis(250);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_come_three_times_late_and_out_of_order_do_what_they_do_once() {
@@ -28,8 +28,8 @@ async fn messages_that_come_three_times_late_and_out_of_order_do_what_they_do_on
     let work = WorkQueue::ALL.map(|queue| bus.topology().work(queue));
     let requests = Service::ALL.map(|service| bus.topology().requests(service));
     let reordering = [
-        ReorderingProxy::start(&bus, &work, WORK_DETOUR).await.unwrap(),
-        ReorderingProxy::start(&bus, &requests, REQUEST_DETOUR).await.unwrap(),
+        ReorderingProxy::start(&bus, &work, WORK_DELAY).await.unwrap(),
+        ReorderingProxy::start(&bus, &requests, REQUEST_DELAY).await.unwrap(),
     ];
     let progress = load.progress();
     progress
@@ -38,9 +38,9 @@ async fn messages_that_come_three_times_late_and_out_of_order_do_what_they_do_on
         .unwrap();
     let taken = reordering.iter().map(ReorderingProxy::taken).collect::<Vec<_>>();
     drop(reordering);
-    println!("{taken:?} detours of work and of requests; {}", load.log().summary());
+    println!("{taken:?} messages of work and requests reordered; {}", load.log().summary());
     assert!(taken.iter().all(|&taken| taken > 50), "few messages were overtaken: {taken:?}");
-    // Copies come on while the system comes to rest.
+    // Copies still arrive while the system comes to rest.
     assert_promises_kept(&cluster, load).await;
     let duplicated = duplicating_proxy.end().await;
     println!("{duplicated:?}");
@@ -59,21 +59,21 @@ async fn the_same_orders_and_changes_come_to_the_same_state_however_often_messag
     let bus = cluster.bus().await.unwrap();
     let duplicating_proxy = DuplicatingProxy::start(cluster.broker(), LATEST).await.unwrap();
     let work = WorkQueue::ALL.map(|queue| bus.topology().work(queue));
-    let reordering_proxy = ReorderingProxy::start(&bus, &work, WORK_DETOUR).await.unwrap();
+    let reordering_proxy = ReorderingProxy::start(&bus, &work, WORK_DELAY).await.unwrap();
     let disturbed = script::run(&cluster, steps).await.unwrap();
     let taken = reordering_proxy.taken();
     drop(reordering_proxy);
     let duplicated = duplicating_proxy.end().await;
-    // The last copies are in queues; what they do would show by then.
+    // The last copies are in queues; their effects would show by then.
     sleep(LATEST).await;
-    println!("{steps} orders, {taken} detours, {duplicated:?}, {} lines of books", clean.len());
+    println!("{steps} orders, {taken} reordered, {duplicated:?}, {} lines of final state", clean.len());
     assert!(clean.len() > steps && taken > 0);
     assert_eq!(disturbed, clean);
-    assert_eq!(script::books(&cluster).await.unwrap(), clean, "after the last copies");
+    assert_eq!(script::final_state(&cluster).await.unwrap(), clean, "after the last copies");
     assert_all_duplicated(duplicated);
 }
 
-/// Nearly: a late copy of a reply may find that whoever waited has gone.
+/// Nearly: a late copy of a reply may find that the reply queue is gone.
 fn assert_all_duplicated(duplicated: Duplicated) {
     assert!(
         duplicated.messages > 0 && duplicated.copies >= 2 * duplicated.messages * 99 / 100,

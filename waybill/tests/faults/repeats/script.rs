@@ -1,17 +1,17 @@
-//! A fixed set of orders and changes, decided one after the other, and what they lead to.
+//! A fixed set of orders and changes, decided one after the other, and their final state.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use testkit::eventually;
 use uuid::Uuid;
+use waybill::audit::{Invariant, check};
 
-use crate::checker::{Facts, Promise, judge};
 use crate::cluster::{Cluster, ENDLESS, RARE, UNKNOWN, Whose};
 use crate::load::{Api, Basket, BasketItem, CUSTOMERS, Outcome};
 
-/// What can be told of every order and product once all is done, a line each. An order that was PENDING at first took
-/// one version more to get where it is, and that is left out.
-pub(super) type Books = Vec<String>;
+/// The final state of every order and product, a line each. The additional version of an order that was PENDING at
+/// first is left out.
+pub(super) type FinalState = Vec<String>;
 
 const ORDERS: &str = "SELECT idempotency_key || ' ' || status || ' ' || (version - (SELECT count(*) FROM order_events e \
      WHERE e.order_id = o.id AND e.version = 1 AND e.status = 'PENDING')) || ' ' || coalesce(total_amount, 0) || ' ' || \
@@ -23,7 +23,7 @@ const PRODUCTS: &str = "SELECT id || ' ' || on_hand || ' ' || reserved FROM prod
 
 /// Places `count` orders under the same keys as ever, each decided before the next, and changes them. The rare product
 /// runs out on the way, and is there again when orders are cancelled.
-pub(super) async fn run(cluster: &Cluster, count: usize) -> Result<Books> {
+pub(super) async fn run(cluster: &Cluster, count: usize) -> Result<FinalState> {
     let apis = [cluster.api(CUSTOMERS[0])?, cluster.api(CUSTOMERS[1])?];
     for step in 0..count {
         let api = &apis[step % apis.len()];
@@ -35,17 +35,16 @@ pub(super) async fn run(cluster: &Cluster, count: usize) -> Result<Books> {
         if step % 15 == 13 {
             eventually("an order is deleted", async || api.delete_order(id).await).await;
         }
-        // The next order is decided over stock that is where it belongs.
+        // The next order is decided on stock that agrees with the earlier ones.
         stock_agrees(cluster).await;
     }
-    books(cluster).await
+    final_state(cluster).await
 }
 
-/// What there is now.
-pub(super) async fn books(cluster: &Cluster) -> Result<Books> {
-    let mut books = cluster.tables.texts(Whose::Orders, ORDERS).await?;
-    books.extend(cluster.tables.texts(Whose::Inventory, PRODUCTS).await?);
-    Ok(books)
+pub(super) async fn final_state(cluster: &Cluster) -> Result<FinalState> {
+    let mut lines = cluster.tables.texts(Whose::Orders, ORDERS).await?;
+    lines.extend(cluster.tables.texts(Whose::Inventory, PRODUCTS).await?);
+    Ok(lines)
 }
 
 fn basket(step: usize) -> Basket {
@@ -88,7 +87,7 @@ async fn placed(api: &Api, key: &str, basket: &Basket) -> Uuid {
     .await
 }
 
-/// Made, or refused for good: a rejected order can't be changed.
+/// Requests a change until it is made or refused: a rejected order can't be changed.
 async fn changed(api: &Api, field: &str, input: Value) {
     eventually("a change is answered", async || match api.change_order(field, input.clone()).await {
         Outcome::Ok { .. } | Outcome::Refused(_) => Ok(()),
@@ -109,8 +108,8 @@ async fn decided(cluster: &Cluster, id: Uuid) {
 
 async fn stock_agrees(cluster: &Cluster) {
     eventually("stock is where the orders call for it", async || {
-        let wrong = judge(&Facts::of_tables(&cluster.tables).await?);
-        let wrong = wrong.into_iter().find(|violation| violation.promise == Promise::StockAgrees);
+        let wrong = check(&cluster.tables.facts().await?);
+        let wrong = wrong.into_iter().find(|violation| violation.invariant == Invariant::I4);
         anyhow::ensure!(wrong.is_none(), "{wrong:?}");
         anyhow::Ok(())
     })

@@ -23,8 +23,8 @@ async fn cancelled_consumers_consume_again() {
             let said = "the broker has cancelled a consumer";
             let service = &cluster.copies_of(service)[0];
             let before = service.said(said).await.unwrap();
-            let told = cluster.broker().ctl(&["eval", &cancel(&queue)]).await.unwrap();
-            assert_ne!(told.trim(), "0", "consumers of {queue} were told");
+            let cancelled = cluster.broker().ctl(&["eval", &cancel(&queue)]).await.unwrap();
+            assert_ne!(cancelled.trim(), "0", "{queue} has no consumer");
             testkit::eventually("the service notices", async || {
                 service.said(said).await.is_ok_and(|times| times > before)
             })
@@ -37,7 +37,7 @@ async fn cancelled_consumers_consume_again() {
     assert_promises_kept(&cluster, load).await;
 }
 
-/// Has the channels of a quorum queue's consumers hear that it has ended, while it can't be found: they then cancel
+/// Notifies the channels of a quorum queue's consumers that it has ended, while it can't be found: they then cancel
 /// the consumers. It is found again as soon as they have. Answers how many consumers there were.
 fn cancel(queue: &str) -> String {
     format!(

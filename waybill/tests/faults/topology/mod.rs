@@ -17,7 +17,7 @@ const LIVENESS: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_vanishes_from_the_broker_is_put_back() {
-    // With the exchange goes what is bound to it, and no event is heard from then on.
+    // The recorder's binding is deleted with the exchange, and it receives no event from then on.
     let shape = Shape { records_events: false, ..Shape::default() };
     let cluster = Cluster::distributed("topology", shape).await.unwrap();
     let load = Load::start(&cluster, 0, WorkloadConfig::default()).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_full_queue_refuses_orders_at_once_and_loses_none() {
     let refused = testkit::eventually("an order is refused as retryable", async || {
         let begun = tokio::time::Instant::now();
         let (entry, _) = load.place(&api, crate::load::Basket::single(crate::cluster::ENDLESS[0])).await;
-        (entry.verdict() == crate::load::Verdict::DefiniteError).then(|| begun.elapsed())
+        (entry.outcome() == waybill::audit::ClientOutcome::Error).then(|| begun.elapsed())
     })
     .await;
     cluster.broker().ctl(&["clear_policy", "full"]).await.unwrap();

@@ -13,7 +13,7 @@ use crate::scale::scaled;
 const LIVENESS: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_no_longer_do_anything_says_so_and_goes_on_once_he_may() {
+async fn a_process_without_permissions_reports_it_and_recovers_once_it_has_them() {
     let cluster = Cluster::distributed("revoked", Shape::default()).await.unwrap();
     let load = Load::start(&cluster, 4, WorkloadConfig::default()).await.unwrap();
     let api = cluster.api("CUST01").unwrap();
@@ -67,7 +67,7 @@ async fn is_told(program: &Program, error: &str) {
     .await;
 }
 
-/// Puts another queue in this one's place, at once, so that nobody comes in between.
+/// Puts another queue in this one's place at once, so that no process declares it in between.
 fn replace(queue: &str) -> String {
     format!(
         "Name = rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>), \
