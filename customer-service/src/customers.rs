@@ -1,25 +1,30 @@
-//! What customer-service does with its database, one plain function a message.
+//! The customers in their database, and the requests for them.
 
 use std::collections::{BTreeMap, HashMap};
 
+use async_trait::async_trait;
+use bus::failure::Failure;
+use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
 use schema::customer::Customer;
-use schema::domain_error::DomainError;
+use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::CustomerId;
+use schema::limits::REQUEST_MAX_ITEMS;
+use schema::pattern::{CUSTOMER_GET, CUSTOMER_PUT};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use serde_json::value::RawValue;
 use store::{Database, StoreError, retrying};
 
-use crate::row::{Column, Entity, active};
+use crate::tables::{Column, Entity, active};
 
-/// The customers of one shop, in its database. Cloning shares it.
+/// Clones share the database.
 #[derive(Clone)]
 pub struct Customers {
-    /// Where they are kept.
     pub database: Database,
 }
 
 impl Customers {
-    /// The customers of these ids, in the order asked; nothing where there is none.
+    /// Returns the customers of these ids in the order requested; none for an unknown id.
     pub async fn get(&self, ids: &[CustomerId]) -> Result<Vec<Option<Customer>>, StoreError> {
         let rows = Entity::find()
             .filter(Column::Id.is_in(ids.iter().map(CustomerId::as_str)))
@@ -33,13 +38,12 @@ impl Customers {
         Ok(ids.iter().map(|id| by_id.get(id).cloned()).collect())
     }
 
-    /// Puts customers in the place of those of the same ids, all that are sound in one statement. Of several with one
-    /// id the last one counts.
+    /// Inserts or overwrites customers, all valid ones in one statement. Of several with one id the last one counts.
     pub async fn put(
         &self,
         customers: &[Customer],
     ) -> Result<Vec<Result<Customer, DomainError>>, StoreError> {
-        let answers: Vec<Result<Customer, DomainError>> = customers
+        let results: Vec<Result<Customer, DomainError>> = customers
             .iter()
             .map(|customer| customer.validate().map_or_else(|| Ok(customer.clone()), Err))
             .collect();
@@ -52,12 +56,23 @@ impl Customers {
                 Column::UpdatedAt,
             ])
             .to_owned();
-        self.insert(answers.iter().flatten(), &overwrite).await?;
-        Ok(answers)
+        self.insert(results.iter().flatten(), &overwrite).await?;
+        Ok(results)
     }
 
-    /// Inserts rows in the order of their ids, so that writers who overlap wait for one another.
-    pub(crate) async fn insert(
+    /// Fills an empty table with the demo customers. Copies that start at the same time insert them once.
+    pub async fn seed_demo(&self) -> Result<(), StoreError> {
+        if Entity::find().count(self.database.read()).await? > 0 {
+            return Ok(());
+        }
+        let keep = OnConflict::column(Column::Id).do_nothing().to_owned();
+        self.insert(demo_customers().iter(), &keep).await?;
+        tracing::info!(customers = DEMO_CUSTOMERS.len(), "demo customers inserted");
+        Ok(())
+    }
+
+    /// Inserts rows in the order of their ids, so that overlapping writers wait for one another without a deadlock.
+    async fn insert(
         &self,
         customers: impl Iterator<Item = &Customer>,
         on_conflict: &OnConflict,
@@ -75,4 +90,40 @@ impl Customers {
         })
         .await
     }
+}
+
+#[async_trait]
+impl RequestHandler for Customers {
+    async fn handle(&self, Request { envelope, .. }: Request) -> Result<Box<RawValue>, Failure> {
+        match envelope.pattern.as_str() {
+            CUSTOMER_GET => respond(&self.get(&envelope.items(REQUEST_MAX_ITEMS)?).await?),
+            CUSTOMER_PUT => {
+                let results = self.put(&envelope.items(REQUEST_MAX_ITEMS)?).await?;
+                respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
+            }
+            other => Err(no_handler(other)),
+        }
+    }
+}
+
+/// Id, name, email address, phone number and address.
+const DEMO_CUSTOMERS: [(&str, &str, &str, Option<&str>, &str); 2] = [
+    (
+        "CUST01",
+        "Ada Lindgren",
+        "ada@example.com",
+        Some("+1 503 555 0100"),
+        "1 Harbour Street, Portland, OR 97201, USA",
+    ),
+    ("CUST02", "Bruno Okafor", "bruno@example.com", None, "27 Mill Lane, Burlington, VT 05401, USA"),
+];
+
+fn demo_customers() -> [Customer; 2] {
+    DEMO_CUSTOMERS.map(|(id, name, email, phone, shipping_address)| Customer {
+        id: id.parse().expect("the demo ids are short"),
+        name: name.to_owned(),
+        email: email.to_owned(),
+        phone: phone.map(str::to_owned),
+        shipping_address: shipping_address.to_owned(),
+    })
 }

@@ -4,7 +4,7 @@
 //! - [`query`] parses, bounds and executes documents.
 //! - [`graphql`] is the schema: types and resolvers over the wire's orders, products and customers.
 //! - [`orders`] places orders and asks the services; [`hub`] tells subscribers of every update once.
-//! - [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
+//! - [`service`] runs all of it.
 
 pub mod auth;
 pub mod http;
@@ -15,7 +15,6 @@ pub mod hub;
 pub mod orders;
 
 pub mod config;
-pub mod process;
 pub mod service;
 
 mod warm_up;

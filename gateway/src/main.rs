@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use gateway::config::{Arguments, DEFAULTS};
-use gateway::process;
 
 fn main() -> ExitCode {
     let arguments: Arguments = service_kit::config::parse(DEFAULTS);
-    service_kit::run("gateway", |shutdown| process::main(arguments, shutdown))
+    service_kit::run("gateway", arguments.check(), async |context, transport, config| {
+        gateway::start(&config, context, transport).await.map(drop)
+    })
 }

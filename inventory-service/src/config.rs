@@ -73,12 +73,12 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9403")];
 
 impl Arguments {
     /// What the process, its database and the service need to know, or everything that is wrong with it.
-    pub fn check(&self) -> Result<(ProcessConfig, Secret, Config), ConfigErrors> {
+    pub fn check(&self) -> Result<(ProcessConfig, (Secret, Config)), ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let process = self.process.check(&mut errors);
         let database_url = self.database.required_url(&mut errors);
         let seed_demo = self.seed.demo(&mut errors);
         let service = self.stock.check(&process.bus, seed_demo, &mut errors);
-        errors.finish((process, database_url, service))
+        errors.finish((process, (database_url, service)))
     }
 }

@@ -48,6 +48,8 @@ impl Inventory {
             let decide = |work: &mut UnitOfWork| -> Vec<_> {
                 part.iter().map(|request| work.reserve(request)).collect()
             };
+            #[cfg(feature = "fault-injection")]
+            let decide = crate::fault_injection::stock_guard(decide);
             answers.extend(transact(self, &locks, decide).await?);
         }
         count(&answers);

@@ -4,7 +4,7 @@
 //! - `unit_of_work` loads and locks the rows of a decision and saves it, in one transaction.
 //! - [`inventory`] has one function for each kind of message; [`catalogue`] and [`audit`] read.
 //! - `handlers` takes requests and order events from the bus; [`expired_holds`] runs by the clock.
-//! - [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
+//! - [`service`] runs all of it.
 
 pub mod stock;
 mod tables;
@@ -19,9 +19,11 @@ pub mod expired_holds;
 mod handlers;
 
 pub mod config;
-pub mod process;
 pub mod service;
+
+#[cfg(feature = "fault-injection")]
+mod fault_injection;
 
 pub use config::Config;
 pub use inventory::Inventory;
-pub use service::Service;
+pub use service::start;

@@ -1,11 +1,19 @@
 //! inventory-service in a process of its own.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use inventory_service::config::{Arguments, DEFAULTS};
-use inventory_service::process;
+use service_kit::broker::START_TIMEOUT;
+use store::Database;
 
 fn main() -> ExitCode {
     let arguments: Arguments = service_kit::config::parse(DEFAULTS);
-    service_kit::run("inventory-service", |shutdown| process::main(arguments, shutdown))
+    service_kit::run("inventory-service", arguments.check(), async |context, transport, (url, config)| {
+        let database = Database::connect_within(url.expose(), Arc::clone(&context.clock), START_TIMEOUT)
+            .await
+            .context("cannot reach the database (DATABASE_URL)")?;
+        inventory_service::start(&config, context, transport, database).await
+    })
 }

@@ -1,4 +1,5 @@
-//! This service without what keeps its promises, for tests that must find them broken. Debug builds alone contain it.
+//! This service with a safeguard disabled, for tests of the checks. Only builds with the feature `fault-injection` contain
+//! this module.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,6 +14,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::value::to_raw_value;
 use service_kit::fault_injection::{Safeguard, is_disabled};
+use store::failpoint::Failpoints;
 use store::relay::{OutboxSource, Publication, Relay};
 use store::{Database, StoreError};
 
@@ -20,11 +22,16 @@ use crate::context::Context;
 use crate::orders::find;
 use crate::tables::order_event;
 
-/// Events looked at together: more than any test leaves unpublished.
-const MANY: u64 = 10_000;
-const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+/// More events than any test leaves unpublished.
+const EVENTS_MAX: u64 = 10_000;
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The relay, which may have to do without its outbox.
+/// Connects the failpoints of `context` to the faults that a test injects.
+pub(crate) fn failpoints(context: Context) -> Context {
+    Context { failpoints: Failpoints::by_name(service_kit::fault_injection::hit), ..context }
+}
+
+/// The relay, without its outbox if [`Safeguard::Outbox`] is disabled.
 pub(crate) fn outbox(relay: Relay) -> Relay {
     if !is_disabled(Safeguard::Outbox) {
         return relay;
@@ -32,41 +39,41 @@ pub(crate) fn outbox(relay: Relay) -> Relay {
     let (database, transport) = (relay.database.clone(), Arc::clone(&relay.transport));
     let events = Arc::clone(&relay.events);
     Relay {
-        events: Arc::new(Unremembered { events, database, transport, told: AtomicI64::new(-1) }),
+        events: Arc::new(WithoutOutbox { events, database, transport, last_position: AtomicI64::new(-1) }),
         ..relay
     }
 }
 
-/// Publishes each event once, right after its commit, and leaves nothing to the relay: what was committed and not
-/// published when the process died, or could not be published, nobody thinks of again.
-struct Unremembered {
+/// Publishes each event once, right after its commit, and leaves nothing to the relay. It never publishes an event that
+/// was committed but unpublished when the process died, or whose publishing failed.
+struct WithoutOutbox {
     events: Arc<dyn OutboxSource>,
     database: Database,
     transport: SharedTransport,
-    /// The last position that it is done with; negative until it has begun.
-    told: AtomicI64,
+    /// The last position that it has handled; negative before the first call.
+    last_position: AtomicI64,
 }
 
 #[async_trait]
-impl OutboxSource for Unremembered {
+impl OutboxSource for WithoutOutbox {
     async fn unpublished(&self, _: u64) -> Result<Vec<Publication>, StoreError> {
-        let waiting = self.events.unpublished(MANY).await?;
+        let waiting = self.events.unpublished(EVENTS_MAX).await?;
         let head = waiting.last().map_or(0, |last| last.position);
-        let told = self.told.fetch_max(head, Ordering::SeqCst);
-        if told < 0 {
+        let last = self.last_position.fetch_max(head, Ordering::SeqCst);
+        if last < 0 {
             return Ok(Vec::new());
         }
-        let fresh = waiting.into_iter().filter(|event| event.position > told);
+        let fresh = waiting.into_iter().filter(|event| event.position > last);
         let (positions, messages): (Vec<i64>, Vec<_>) =
             fresh.map(|event| (event.position, (event.target, event.message))).unzip();
-        let published = self.transport.publish(messages, CONFIRM_LIMIT).await;
+        let published = self.transport.publish(messages, CONFIRM_TIMEOUT).await;
         let confirmed = positions.into_iter().zip(published).filter(|(_, result)| result.is_ok());
         self.mark(confirmed.map(|(position, _)| position).collect()).await?;
         Ok(Vec::new())
     }
 }
 
-impl Unremembered {
+impl WithoutOutbox {
     async fn mark(&self, positions: Vec<i64>) -> Result<(), StoreError> {
         if positions.is_empty() {
             return Ok(());
@@ -81,23 +88,23 @@ impl Unremembered {
     }
 }
 
-/// Whoever places orders, who may have to do without knowing those that are placed already.
+/// The handler of commands, which does not recognise existing orders if [`Safeguard::Deduplication`] is disabled.
 pub(crate) fn deduplication(orders: Arc<dyn MessageHandler>, context: &Context) -> Arc<dyn MessageHandler> {
     if is_disabled(Safeguard::Deduplication) {
-        Arc::new(Forgetful { orders, context: context.clone() })
+        Arc::new(WithoutDeduplication { orders, context: context.clone() })
     } else {
         orders
     }
 }
 
-/// Places what comes again as another order.
-struct Forgetful {
+/// Turns a command for an existing order into one for another order.
+struct WithoutDeduplication {
     orders: Arc<dyn MessageHandler>,
     context: Context,
 }
 
 #[async_trait]
-impl MessageHandler for Forgetful {
+impl MessageHandler for WithoutDeduplication {
     async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let mut batch = batch.to_vec();
         for work in &mut batch {
@@ -105,9 +112,9 @@ impl MessageHandler for Forgetful {
             let stored = find(self.context.database.read(), [placement.order_id]).await;
             if stored.is_ok_and(|stored| !stored.is_empty()) {
                 placement.order_id = OrderId(self.context.ids.fresh());
-                // It would name the first.
+                // The key would name the first order.
                 placement.idempotency_key = None;
-                work.envelope.data = to_raw_value(&placement).expect("what was read can be written");
+                work.envelope.data = to_raw_value(&placement).expect("a parsed command serialises");
             }
         }
         self.orders.handle(&batch).await

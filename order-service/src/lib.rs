@@ -2,7 +2,7 @@
 //!
 //! [`domain`] decides, without IO; `orders` reads and saves. [`place_order`], [`pending`] and [`requests`] handle the
 //! command, the retries and the requests; `checks` calls the other services for them. [`store::relay`] publishes the
-//! events. [`service`] runs all of it, in a process of its own ([`process`]) or in another's.
+//! events. [`service`] runs all of it.
 
 pub mod domain;
 
@@ -18,13 +18,12 @@ pub mod queue_metrics;
 pub mod requests;
 
 pub mod config;
-pub mod process;
 pub mod service;
 
-#[cfg(debug_assertions)]
+#[cfg(feature = "fault-injection")]
 mod fault_injection;
 
 pub use config::Config;
 pub use context::{Context, Timeouts};
 pub use orders::delete_old_responses;
-pub use service::Service;
+pub use service::start;

@@ -1,4 +1,4 @@
-//! The broker as a process stands on it: connected to at the start, and part of readiness from then on.
+//! The connection of a process to the broker, and its state as a condition of readiness.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,55 +12,53 @@ use uuid::Uuid;
 use crate::ServiceContext;
 use crate::config::{BusConfig, Secret};
 
-/// How long a process waits at its start for a broker or a database that isn't there yet: longer than it takes to
-/// start them all at once.
+/// How long a starting process waits for a broker or a database: longer than it takes to start all of them at once.
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long leaving the broker may take; what is then unacknowledged is delivered again.
-const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+/// How long closing the connection may take; the broker delivers again what is then unacknowledged.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Connects as `<process>.<instance>` and waits, for as long as `patience` lasts, until everything is declared.
+/// Connects as `<process>.<instance>` and waits, for `timeout` at most, until the topology is declared.
 pub async fn connect(
     process: &str,
     url: &Secret,
     config: &BusConfig,
-    patience: Duration,
-    host: &ServiceContext,
+    timeout: Duration,
+    context: &ServiceContext,
 ) -> anyhow::Result<SharedTransport> {
     let instance = Uuid::new_v4().simple().to_string();
     let owner = format!("{process}.{}", &instance[..8]);
     let mut amqp = AmqpConfig::new(url.expose(), owner, topology(config));
-    amqp.heartbeat = host.heartbeat(format!("{process} connection"), &[]);
+    amqp.heartbeat = context.heartbeat(format!("{process} connection"), &[]);
     let transport = AmqpTransport::connect(amqp).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
-    follow(process, &transport, host);
-    if let Err(LinkState::Down(reason)) = transport.wait_until_up(patience).await {
+    follow(process, &transport, context);
+    if let Err(LinkState::Down(reason)) = transport.wait_until_up(timeout).await {
         return Err(anyhow!("cannot reach the broker (RABBITMQ_URL): {reason}"));
     }
-    // A blocked broker is a broker: what publishes says so itself.
+    // A blocked broker counts as connected: publishing reports it.
     let transport: SharedTransport = Arc::new(transport);
-    #[cfg(debug_assertions)]
+    #[cfg(feature = "fault-injection")]
     let transport = crate::fault_injection::unconfirmed(transport);
     Ok(transport)
 }
 
-/// Leaves the broker once everything is finished, so that acknowledgements and replies on their way still get there.
+/// Closes the connection after all work, so that the last acknowledgements and replies still reach the broker.
 pub async fn close(transport: &dyn Transport) {
-    if tokio::time::timeout(CLOSE_LIMIT, transport.close()).await.is_err() {
-        tracing::warn!("the connection to the broker did not close in time");
+    if tokio::time::timeout(CLOSE_TIMEOUT, transport.close()).await.is_err() {
+        tracing::warn!("broker connection did not close in time");
     }
 }
 
-/// The queues and exchanges of a configuration.
 pub fn topology(config: &BusConfig) -> Topology {
     Topology::new(config.namespace.clone(), RetryDelays(config.retry_delays.clone()))
 }
 
-/// Keeps the condition `broker` true to how the connection stands.
-fn follow(process: &str, transport: &dyn Transport, host: &ServiceContext) {
-    let (mut link, condition) = (transport.link_state(), host.readiness.condition("broker"));
+/// Sets the condition `broker` and the gauges to the state of the connection.
+fn follow(process: &str, transport: &dyn Transport, context: &ServiceContext) {
+    let (mut link, condition) = (transport.link_state(), context.readiness.condition("broker"));
     let connected = metrics::gauge!("waybill_broker_connected", "process" => process.to_owned());
     let blocked = metrics::gauge!("waybill_broker_blocked", "process" => process.to_owned());
-    let forced = host.shutdown.forced().clone();
+    let forced = context.shutdown.forced().clone();
     tokio::spawn(forced.run_until_cancelled_owned(async move {
         loop {
             let now = link.borrow_and_update().clone();

@@ -1,25 +1,26 @@
-//! What every process stands on, whatever it does: configuration, logs and traces, metrics, health, the
-//! broker, shutdown.
+//! What every process is built on: configuration, logs and traces, metrics, health, the broker, shutdown.
 //!
-//! A process is `run(name, main)`: `main` reads its arguments ([`config`]) and [`serve()`]s, which starts [`telemetry`],
-//! [`metrics`] and the [`admin`] server, connects to the broker, and gives the service a [`ServiceContext`]. The service does its work
-//! as tracked tasks of the host's [`Shutdown`], which supervises its end.
+//! A process that hosts one service is [`run`]: it starts [`telemetry`], [`metrics`] and the [`admin`] server, connects to
+//! the broker, and gives the service a [`ServiceContext`]. The service works in tracked tasks of the context's
+//! [`Shutdown`], which supervises its end.
+
+pub mod runtime;
+
+pub mod config;
+pub mod telemetry;
 
 pub mod admin;
-pub mod broker;
-pub mod config;
-pub mod context;
-#[cfg(debug_assertions)]
-pub mod fault_injection;
 pub mod health;
 pub mod metrics;
-pub mod runtime;
-mod serve;
+
+pub mod broker;
+pub mod context;
 pub mod shutdown;
-pub mod telemetry;
+
+#[cfg(feature = "fault-injection")]
+pub mod fault_injection;
 
 pub use context::ServiceContext;
 pub use health::{Liveness, Readiness};
-pub use runtime::run;
-pub use serve::serve;
+pub use runtime::{run, run_process};
 pub use shutdown::{ExitStatus, Shutdown};

@@ -1,5 +1,5 @@
-//! How a process leaves: first it drains (not ready, still serving), then it stops (nothing new is begun, what runs is
-//! finished within a bound), and it says how that ended. A second signal ends it at once.
+//! The end of a process: first it drains (not ready, still serving), then it stops (it begins nothing new and finishes
+//! what runs within a bound), and it reports how that ended. A second signal ends it at once.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,13 +11,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::Readiness;
 
-/// How long running work may take after the process has stopped beginning new work.
+/// How long running work may take after the process has begun to stop.
 pub const GRACE: Duration = Duration::from_secs(25);
 
-/// The two phases of leaving and the tasks that are waited for. Cloning shares it.
+/// The two phases of the end, and the tasks that it waits for. Clones share them.
 ///
-/// A process that holds several services can give each a `Shutdown` of its own and [`stop`](Shutdown::stop) them in
-/// the order that lets each finish what it needs the others for.
+/// A process with several services can give each a `Shutdown` of its own and [`stop`](Shutdown::stop) them in an order
+/// in which each finishes before the services that it needs.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     draining: CancellationToken,
@@ -34,24 +34,21 @@ struct Register {
     failure: Option<String>,
 }
 
-/// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// Every task ended by itself.
     Finished,
-    /// The grace ran out, or a second signal came; these tasks were still running.
+    /// The grace ran out, or a second signal came, while these tasks were running.
     CutOff(Vec<String>),
-    /// A task failed in a way that ends the process, for this reason.
+    /// A task failed for this reason, and the process cannot run without it.
     Failed(String),
 }
 
 impl Shutdown {
-    /// One that nothing but its own methods sets off.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets it off at SIGINT or SIGTERM; the second one cuts off whatever runs.
+    /// Begins at SIGINT or SIGTERM; a second signal cuts off running work.
     pub fn listen_for_signals(&self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut interrupt, mut terminate) =
@@ -80,25 +77,25 @@ impl Shutdown {
         self.draining.cancel();
     }
 
-    /// Cuts off whatever runs.
+    /// Cuts off running work.
     pub fn force(&self) {
         self.draining.cancel();
         self.stopping.cancel();
         self.forced.cancel();
     }
 
-    /// Ends the process because something it can't do without failed; the first reason is the one reported.
+    /// Ends the process because a part that it needs failed; the first reason is the one reported.
     pub fn fail(&self, reason: impl std::fmt::Display) {
         self.register().failure.get_or_insert_with(|| reason.to_string());
         self.begin();
     }
 
-    /// Cancelled when the first phase starts: say so to clients, serve on.
+    /// Cancelled when the first phase starts: the service tells clients and serves on.
     pub fn draining(&self) -> &CancellationToken {
         &self.draining
     }
 
-    /// Cancelled when the second phase starts: begin nothing new, finish what runs.
+    /// Cancelled when the second phase starts: the service begins nothing new and finishes what runs.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
@@ -108,8 +105,8 @@ impl Shutdown {
         &self.forced
     }
 
-    /// Runs a task that the end waits for; it watches [`stopping`](Shutdown::stopping) itself.
-    /// A task that panics ends the process.
+    /// Runs a task that the end waits for; the task watches [`stopping`](Shutdown::stopping) itself.
+    /// A panic in it ends the process.
     pub fn spawn(&self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
         let entry = self.enter(name.into());
         let forced = self.forced.clone();
@@ -119,23 +116,23 @@ impl Shutdown {
         });
     }
 
-    /// Both phases: waits for the first to start, drains for `drain_delay`, stops, and logs how it ended.
+    /// Runs both phases: waits for the first to start, drains for `drain_delay`, stops, and logs how that ended.
     pub async fn supervise(&self, readiness: &Readiness, drain_delay: Duration) -> ExitStatus {
         self.draining.cancelled().await;
         readiness.start_draining();
         self.forced.run_until_cancelled(tokio::time::sleep(drain_delay)).await;
-        let ending = self.stop(GRACE).await;
-        match &ending {
-            ExitStatus::Finished => tracing::info!("drained, everything finished"),
+        let status = self.stop(GRACE).await;
+        match &status {
+            ExitStatus::Finished => tracing::info!("process drained, everything finished"),
             ExitStatus::CutOff(tasks) => {
-                tracing::warn!(tasks = tasks.join(", "), "drained, but some tasks were cut off")
+                tracing::warn!(tasks = tasks.join(", "), "process drained, some tasks were cut off")
             }
-            ExitStatus::Failed(reason) => tracing::error!(reason, "ended by a failure"),
+            ExitStatus::Failed(reason) => tracing::error!(reason, "process ended by a failure"),
         }
-        ending
+        status
     }
 
-    /// The second phase alone: tasks are told to stop and waited for, `grace` at most.
+    /// Runs the second phase alone: cancels [`stopping`](Shutdown::stopping) and waits for the tasks, for `grace` at most.
     pub async fn stop(&self, grace: Duration) -> ExitStatus {
         self.draining.cancel();
         self.stopping.cancel();
@@ -162,7 +159,7 @@ impl Shutdown {
     }
 }
 
-/// A running task's entry in the register; leaves it with the task.
+/// A running task's entry in the register, removed when the task ends.
 struct Entry {
     shutdown: Shutdown,
     id: u64,
@@ -171,7 +168,7 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut register = self.shutdown.register();
-        // A task that is cut off stays in the list of what was running.
+        // The exit status lists the tasks that were cut off.
         if self.shutdown.forced.is_cancelled() {
             return;
         }
@@ -244,7 +241,7 @@ mod tests {
     async fn a_panicking_task_ends_the_process() {
         let shutdown = Shutdown::new();
         shutdown.spawn("consumer", async { panic!("on purpose") });
-        let ending = shutdown.supervise(&Readiness::new(), Duration::ZERO).await;
-        assert_eq!(ending, ExitStatus::Failed("consumer panicked".into()));
+        let status = shutdown.supervise(&Readiness::new(), Duration::ZERO).await;
+        assert_eq!(status, ExitStatus::Failed("consumer panicked".into()));
     }
 }

@@ -51,7 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = command().get_matches_from(with_default_command(arguments));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
-        Command::Up(args) => service_kit::run(NAME, |shutdown| up::main(*args, shutdown)),
+        Command::Up(args) => service_kit::run_process(NAME, |shutdown| up::main(*args, shutdown)),
         Command::Token(args) => ended("waybill token", token::run(&args).map(|()| ExitCode::SUCCESS)),
         Command::Stock(args) => brief("waybill stock", stock::run(args)),
         Command::Import(args) => brief("waybill import", import::run(args)),

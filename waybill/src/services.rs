@@ -52,7 +52,7 @@ pub(crate) async fn start_inventory(
 ) -> anyhow::Result<()> {
     let transport = infrastructure.transport("inventory-service", host).await?;
     let database = infrastructure.database("inventory").await?;
-    let started = inventory_service::Service::start(&config.inventory, host, transport, database).await;
+    let started = inventory_service::start(&config.inventory, host, transport, database).await;
     started.context("inventory-service")
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn start_customers(
 ) -> anyhow::Result<()> {
     let transport = infrastructure.transport("customer-service", host).await?;
     let database = infrastructure.database("customers").await?;
-    let started = customer_service::Service::start(&config.customers, host, transport, database).await;
+    let started = customer_service::start(&config.customers, host, transport, database).await;
     started.context("customer-service")
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn start_orders(
 ) -> anyhow::Result<()> {
     let transport = infrastructure.transport("order-service", host).await?;
     let database = infrastructure.database("orders").await?;
-    let started = order_service::Service::start(&config.orders, host, transport, database).await;
+    let started = order_service::start(&config.orders, host, transport, database).await;
     started.context("order-service")
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bus::clock::{Clock, Deadline, SystemClock};
 use bus::rpc_client::{BusRpcClient, request};
 use bus::topology::{RetryDelays, Topology};
-use customer_service::{Config, Service};
+use customer_service::Config;
 use embedded_broker::{EmbeddedBroker, Storage};
 use schema::customer::Customer;
 use schema::pattern::CUSTOMER_GET;
@@ -23,7 +23,7 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let host = ServiceContext::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
     let config = Config { prefetch: 10, seed_demo: true };
     let transport = broker.transport("customer-service.test");
-    Service::start(&config, &host, transport, database).await.unwrap();
+    customer_service::start(&config, &host, transport, database).await.unwrap();
     tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();
     let health = host.liveness.report();
     let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();

@@ -16,7 +16,7 @@ use axum::{
     Router,
     routing::{any, get},
 };
-use service_kit::{Liveness, Readiness, admin::health_routes};
+use service_kit::{Liveness, Readiness, health};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -77,7 +77,7 @@ impl<E: Executor> GraphqlServer<E> {
             .with_state(shared)
             .route("/", get(playground::page))
             .with_state(Arc::new(self.playground.render()))
-            .merge(health_routes(self.readiness, self.liveness))
+            .merge(health::routes(self.readiness, self.liveness))
             .layer(CatchPanicLayer::custom(handler::panicked))
             .layer(axum::middleware::from_fn_with_state(self.lifecycle, server::announce_drain))
     }

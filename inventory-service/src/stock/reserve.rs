@@ -51,7 +51,7 @@ impl UnitOfWork {
                 unknown.push(product_id.clone());
                 continue;
             };
-            if !suffices(product, *quantity) {
+            if product.available() < *quantity {
                 shortfalls.push(Shortfall {
                     product_id: product_id.clone(),
                     requested: *quantity,
@@ -73,14 +73,6 @@ impl UnitOfWork {
             Ok(lines)
         }
     }
-}
-
-fn suffices(product: &super::StockedProduct, quantity: u32) -> bool {
-    #[cfg(debug_assertions)]
-    if service_kit::fault_injection::is_disabled(service_kit::fault_injection::Safeguard::Stock) {
-        return true;
-    }
-    product.available() >= quantity
 }
 
 fn action(reservation: Option<&Reservation>, request: &Reserve) -> Action {

@@ -10,7 +10,7 @@ use bus::rpc_client::{BusRpcClient, request};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::Target;
 use embedded_broker::{EmbeddedBroker, Storage};
-use inventory_service::{Config, Service};
+use inventory_service::Config;
 use schema::inventory_messages::Reserved;
 use schema::money::Currency;
 use schema::order::OrderStatus::Cancelled;
@@ -40,7 +40,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
         seed_demo: true,
     };
     let transport = broker.transport("inventory-service.test");
-    Service::start(&config, &host, transport, database).await.unwrap();
+    inventory_service::start(&config, &host, transport, database).await.unwrap();
     tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();
     let health = host.liveness.report();
     let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();

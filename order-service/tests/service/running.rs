@@ -14,7 +14,7 @@ use bus::rpc_server::{Request, RequestHandler, RpcServer};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
 use bus::transport::SharedTransport;
 use embedded_broker::{EmbeddedBroker, Storage};
-use order_service::{Config, Service, Timeouts};
+use order_service::{Config, Timeouts};
 use schema::domain_error::DomainResult;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
@@ -67,7 +67,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     }
     let config = Config { timeouts: Timeouts::default(), prefetch: 10 };
     let transport = broker.transport("order-service.test");
-    Service::start(&config, &host, transport, database).await.unwrap();
+    order_service::start(&config, &host, transport, database).await.unwrap();
     tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();
     let health = host.liveness.report();
     let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();

@@ -1,3 +1,5 @@
+//! The groups of arguments that processes share, each with its checked form.
+
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use super::{ConfigErrors, Secret};
 const BROKER_SCHEMES: [&str; 2] = ["amqp", "amqps"];
 const DATABASE_SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
 
-/// Where the admin endpoints listen. A process gives `admin_port` its default with [`super::with_defaults`].
+/// The address of the admin server. A process gives `admin_port` its default with [`super::with_defaults`].
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Listening")]
 pub struct AdminArgs {
@@ -31,7 +33,6 @@ pub struct AdminConfig {
 }
 
 impl AdminArgs {
-    /// The typed values; what is wrong goes to `errors`.
     pub fn check(&self, errors: &mut ConfigErrors) -> AdminConfig {
         AdminConfig {
             host: errors.host("HOST", &self.host),
@@ -40,7 +41,7 @@ impl AdminArgs {
     }
 }
 
-/// The broker and the bounds of what travels through it.
+/// The broker and the bounds of messages.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Message bus")]
 pub struct BusArgs {
@@ -61,7 +62,7 @@ pub struct BusArgs {
     pub prefetch: String,
 }
 
-/// [`BusArgs`], checked; the URL apart, which some processes can do without.
+/// [`BusArgs`], checked, without the URL, which is optional in some processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusConfig {
     /// Prefix of every exchange and queue, without the dot.
@@ -75,7 +76,6 @@ pub struct BusConfig {
 }
 
 impl BusArgs {
-    /// The typed values; what is wrong goes to `errors`.
     pub fn check(&self, errors: &mut ConfigErrors) -> BusConfig {
         let moment = Duration::from_millis(1);
         let day = Duration::from_secs(24 * 60 * 60);
@@ -91,7 +91,7 @@ impl BusArgs {
         }
     }
 
-    /// The broker's URL, where one is given.
+    /// The broker's URL, if one is given.
     pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
         errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
     }
@@ -112,7 +112,7 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The database's URL, where one is given.
+    /// The database's URL, if one is given.
     pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
         errors.url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
     }
@@ -123,7 +123,6 @@ impl DatabaseArgs {
     }
 }
 
-/// What fills an empty database.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Database")]
 pub struct SeedArgs {
@@ -139,7 +138,6 @@ impl SeedArgs {
     }
 }
 
-/// How logs are written.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Logs")]
 pub struct LogArgs {
@@ -151,7 +149,6 @@ pub struct LogArgs {
     pub rust_log: String,
 }
 
-/// One line a record, for people or for machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Compact lines, coloured on a terminal.
@@ -163,14 +160,13 @@ pub enum LogFormat {
 /// [`LogArgs`], checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// The format asked for, or what suits standard error.
+    /// By default pretty if standard error is a terminal, JSON otherwise.
     pub format: LogFormat,
     /// A filter that `tracing_subscriber` accepts.
     pub filter: String,
 }
 
 impl LogArgs {
-    /// The typed values; what is wrong goes to `errors`.
     pub fn check(&self, errors: &mut ConfigErrors) -> LogConfig {
         let format = match self.log_format.as_deref().filter(|format| !format.is_empty()) {
             Some(format) => errors.choice(
@@ -189,7 +185,6 @@ impl LogArgs {
     }
 }
 
-/// How a process leaves.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Shutdown")]
 pub struct DrainArgs {
@@ -202,5 +197,41 @@ impl DrainArgs {
     /// 0 to 10 min.
     pub fn check(&self, errors: &mut ConfigErrors) -> Duration {
         errors.duration("DRAIN_DELAY", &self.drain_delay, Duration::ZERO..=Duration::from_secs(600))
+    }
+}
+
+/// The arguments of every process that hosts one service, beside those of the service.
+#[derive(Args, Debug, Clone)]
+pub struct ProcessArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    drain: DrainArgs,
+}
+
+/// [`ProcessArgs`], checked.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    pub admin: AdminConfig,
+    pub rabbitmq_url: Secret,
+    pub bus: BusConfig,
+    pub log: LogConfig,
+    /// How long the process serves on after SIGTERM.
+    pub drain_delay: Duration,
+}
+
+impl ProcessArgs {
+    pub fn check(&self, errors: &mut ConfigErrors) -> ProcessConfig {
+        ProcessConfig {
+            admin: self.admin.check(errors),
+            rabbitmq_url: self.bus.required_url(errors),
+            bus: self.bus.check(errors),
+            log: self.log.check(errors),
+            drain_delay: self.drain.check(errors),
+        }
     }
 }

@@ -1,13 +1,15 @@
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+use humantime::format_duration;
+
 use super::Secret;
 
-/// One thing wrong with the configuration: the variable, and what would be accepted.
+/// One error in the configuration: the variable, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The variable's name, such as `REQUEST_TIMEOUT`.
@@ -38,7 +40,6 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// A collector without errors.
     pub fn new() -> Self {
         Self::default()
     }
@@ -48,9 +49,23 @@ impl ConfigErrors {
         self.errors.push(ConfigError { variable, problem: problem.into() });
     }
 
-    /// `config` where nothing was wrong, every error otherwise.
+    /// `config` if there are no errors, every error otherwise.
     pub fn finish<T>(self, config: T) -> Result<T, ConfigErrors> {
         if self.errors.is_empty() { Ok(config) } else { Err(self) }
+    }
+
+    /// The value, or `stand_in` and an error.
+    fn or_add<T>(
+        &mut self,
+        variable: &'static str,
+        value: Option<T>,
+        stand_in: T,
+        problem: impl FnOnce() -> String,
+    ) -> T {
+        value.unwrap_or_else(|| {
+            self.add(variable, problem());
+            stand_in
+        })
     }
 
     /// A duration with its unit, such as `500ms`, `2s` or `5m`, within `range`.
@@ -60,18 +75,11 @@ impl ConfigErrors {
         text: &str,
         range: RangeInclusive<Duration>,
     ) -> Duration {
-        match humantime::parse_duration(text.trim()) {
-            Ok(duration) if range.contains(&duration) => duration,
-            _ => {
-                let (least, most) =
-                    (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
-                self.add(
-                    variable,
-                    format!("{text:?} is not a duration from {least} to {most}, such as 500ms, 2s or 5m"),
-                );
-                *range.start()
-            }
-        }
+        let duration = humantime::parse_duration(text.trim()).ok().filter(|value| range.contains(value));
+        self.or_add(variable, duration, *range.start(), || {
+            let (least, most) = (format_duration(*range.start()), format_duration(*range.end()));
+            format!("{text:?} is not a duration from {least} to {most}, such as 500ms, 2s or 5m")
+        })
     }
 
     /// One to `most` durations separated by commas, such as `1s,5s,30s`, each within `range`.
@@ -84,10 +92,7 @@ impl ConfigErrors {
     ) -> Vec<Duration> {
         let parts: Vec<&str> = text.split(',').collect();
         if parts.len() > most {
-            self.add(
-                variable,
-                format!("{} durations are too many; at most {most} are accepted", parts.len()),
-            );
+            self.add(variable, format!("{} durations are more than the {most} accepted", parts.len()));
             return Vec::new();
         }
         parts.into_iter().map(|part| self.duration(variable, part, range.clone())).collect()
@@ -95,19 +100,11 @@ impl ConfigErrors {
 
     /// A size in bytes, plain or with a unit, such as `65536`, `512KiB` or `1MiB`, within `range`.
     pub fn size(&mut self, variable: &'static str, text: &str, range: RangeInclusive<usize>) -> usize {
-        match parse_size(text.trim()) {
-            Some(size) if range.contains(&size) => size,
-            _ => {
-                let (least, most) = (range.start(), range.end());
-                self.add(
-                    variable,
-                    format!(
-                        "{text:?} is not a size from {least} to {most} bytes, such as 65536, 512KiB or 1MiB"
-                    ),
-                );
-                *range.start()
-            }
-        }
+        let size = text.trim().parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
+        self.or_add(variable, size.filter(|size| range.contains(size)), *range.start(), || {
+            let (least, most) = (range.start(), range.end());
+            format!("{text:?} is not a size from {least} to {most} bytes, such as 65536, 512KiB or 1MiB")
+        })
     }
 
     /// A whole number within `range`.
@@ -115,48 +112,35 @@ impl ConfigErrors {
     where
         T: FromStr + PartialOrd + Copy + fmt::Display,
     {
-        match text.trim().parse() {
-            Ok(number) if range.contains(&number) => number,
-            _ => {
-                let (least, most) = (range.start(), range.end());
-                self.add(variable, format!("{text:?} is not a whole number from {least} to {most}"));
-                *range.start()
-            }
-        }
+        let number = text.trim().parse().ok().filter(|value| range.contains(value));
+        self.or_add(variable, number, *range.start(), || {
+            format!("{text:?} is not a whole number from {} to {}", range.start(), range.end())
+        })
     }
 
     /// A TCP port; 0 lets the system choose.
     pub fn port(&mut self, variable: &'static str, text: &str) -> u16 {
-        match text.trim().parse() {
-            Ok(port) => port,
-            Err(_) => {
-                self.add(
-                    variable,
-                    format!("{text:?} is not a port from 0 to 65535 (0 lets the system choose)"),
-                );
-                0
-            }
-        }
+        self.or_add(variable, text.trim().parse().ok(), 0, || {
+            format!("{text:?} is not a port from 0 to 65535 (0 lets the system choose)")
+        })
     }
 
     /// An address or host name to listen on, without a port.
     pub fn host(&mut self, variable: &'static str, text: &str) -> String {
-        let named = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
         let host = text.trim();
-        if host.is_empty() || (!host.chars().all(named) && host.parse::<Ipv6Addr>().is_err()) {
-            self.add(
-                variable,
-                format!("{text:?} is not a host, such as 127.0.0.1, ::1 or localhost, without a port"),
-            );
+        if host.is_empty() || (!host.chars().all(allowed) && host.parse::<Ipv6Addr>().is_err()) {
+            let form = "a host, such as 127.0.0.1, ::1 or localhost, without a port";
+            self.add(variable, format!("{text:?} is not {form}"));
         }
         host.to_owned()
     }
 
     /// A name of 1 to 64 letters, digits, `-`, `_` and `.`.
     pub fn name(&mut self, variable: &'static str, text: &str) -> String {
-        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name = text.trim();
-        if name.is_empty() || name.len() > 64 || !name.chars().all(named) {
+        if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
             self.add(
                 variable,
                 format!("{text:?} is not a name of 1 to 64 letters, digits, '-', '_' and '.'"),
@@ -168,39 +152,32 @@ impl ConfigErrors {
     /// One of the words of `choices`.
     ///
     /// # Panics
-    /// Where `choices` is empty.
+    /// Panics if `choices` is empty.
     pub fn choice<T: Clone>(&mut self, variable: &'static str, text: &str, choices: &[(&str, T)]) -> T {
-        match choices.iter().find(|(word, _)| *word == text.trim()) {
-            Some((_, value)) => value.clone(),
-            None => {
-                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-                self.add(variable, format!("{text:?} is not one of {}", words.join(", ")));
-                choices[0].1.clone()
-            }
-        }
+        let chosen = choices.iter().find(|(word, _)| *word == text.trim()).map(|(_, value)| value.clone());
+        self.or_add(variable, chosen, choices[0].1.clone(), || {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            format!("{text:?} is not one of {}", words.join(", "))
+        })
     }
 
-    /// Anything that reads itself from text; `form` says what is accepted. `None` stands in for what isn't.
+    /// A value of any type that parses; `form` describes what is accepted. `None` stands in for an invalid one.
     pub fn parsed<T: FromStr>(&mut self, variable: &'static str, text: &str, form: &str) -> Option<T> {
-        let parsed = text.trim().parse().ok();
-        if parsed.is_none() {
-            self.add(variable, format!("{text:?} is not {form}"));
-        }
-        parsed
+        self.or_add(variable, text.trim().parse().ok().map(Some), None, || format!("{text:?} is not {form}"))
     }
 
-    /// A URL of one of `schemes`, or `None` where it is absent or empty. Its value is never part of the error.
+    /// A URL of one of `schemes`, or `None` if it is absent or empty. The error does not contain its value.
     pub fn url(
         &mut self,
         variable: &'static str,
         value: Option<&Secret>,
         schemes: &[&str],
     ) -> Option<Secret> {
-        let value = value.filter(|value| !value.expose().trim().is_empty())?;
-        if !is_url(value.expose().trim(), schemes) {
+        let url = value.map(|value| value.expose().trim()).filter(|value| !value.is_empty())?;
+        if !is_url(url, schemes) {
             self.add(variable, format!("not a URL of the form {}", forms(schemes)));
         }
-        Some(Secret::new(value.expose().trim()))
+        Some(Secret::new(url))
     }
 
     /// A URL of one of `schemes` that must be given.
@@ -210,15 +187,10 @@ impl ConfigErrors {
         value: Option<&Secret>,
         schemes: &[&str],
     ) -> Secret {
-        self.url(variable, value, schemes).unwrap_or_else(|| {
-            self.add(variable, format!("not set; give a URL of the form {}", forms(schemes)));
-            Secret::new("")
+        let url = self.url(variable, value, schemes);
+        self.or_add(variable, url, Secret::new(""), || {
+            format!("not set; give a URL of the form {}", forms(schemes))
         })
-    }
-
-    /// The variables found faulty so far.
-    pub fn variables(&self) -> BTreeSet<&'static str> {
-        self.errors.iter().map(|error| error.variable).collect()
     }
 }
 
@@ -228,27 +200,9 @@ fn forms(schemes: &[&str]) -> String {
 }
 
 fn is_url(text: &str, schemes: &[&str]) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return false;
-    };
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
     // A SQLite URL holds a file's path, which may be no valid URL.
     schemes.contains(&scheme) && !rest.is_empty() && (scheme == "sqlite" || url::Url::parse(text).is_ok())
-}
-
-fn parse_size(text: &str) -> Option<usize> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit.trim_start() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    number.parse::<usize>().ok()?.checked_mul(factor)
 }
 
 #[cfg(test)]
@@ -293,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_taken_as_it_is_meant() {
+    fn valid_values_are_parsed() {
         let mut errors = ConfigErrors::new();
         assert_eq!(errors.duration("A", " 500ms ", ANY), Duration::from_millis(500));
         assert_eq!(errors.duration("A", "0s", ANY), Duration::ZERO);

@@ -1,24 +1,113 @@
-//! Where the environment is read, and nowhere else.
+//! The one place that reads the environment.
 //!
 //! Each process has one clap-derived struct of plain strings (a flag and a variable of the same name each), made of the
-//! groups here and fields of its own. [`ConfigErrors`] turns the strings into typed values and reports everything that is
-//! wrong at once; a process that gets [`ConfigErrors`] exits with code 2 before it binds a port.
+//! groups in [`args`](self) and fields of its own. [`ConfigErrors`] turns the strings into typed values and reports
+//! everything that is wrong at once; a process whose configuration is invalid exits with code 2 before it binds a port.
 
 mod args;
-mod arguments;
 mod errors;
-#[cfg(debug_assertions)]
-pub(crate) mod fault_injection;
-mod process;
-mod secret;
-mod variables;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use clap::{Command, Parser};
 
 pub use args::{
     AdminArgs, AdminConfig, BusArgs, BusConfig, DatabaseArgs, DrainArgs, LogArgs, LogConfig, LogFormat,
-    SeedArgs,
+    ProcessArgs, ProcessConfig, SeedArgs,
 };
-pub use arguments::{parse, with_defaults};
 pub use errors::{ConfigError, ConfigErrors};
-pub use process::{ProcessArgs, ProcessConfig};
-pub use secret::Secret;
-pub use variables::{VARIABLES, variables_of};
+
+/// Every variable that a process of this project reads, in alphabetical order. Tests hold each process's arguments and
+/// docker-compose.yml against this list.
+pub const VARIABLES: &[&str] = &[
+    "ADMIN_PORT",
+    "AUTH_MODE",
+    "BUS_NAMESPACE",
+    "CREATE_ORDER_WAIT",
+    "CURRENCY",
+    "DATABASE_URL",
+    "DATA_DIR",
+    "DRAIN_DELAY",
+    "HOST",
+    "JWKS_FILE",
+    "JWKS_URL",
+    "JWT_AUDIENCE",
+    "JWT_ISSUER",
+    "JWT_SECRET",
+    "LOG_FORMAT",
+    "MAX_BODY_BYTES",
+    "PENDING_MAX_AGE",
+    "PORT",
+    "PREFETCH",
+    "RABBITMQ_URL",
+    "REQUEST_TIMEOUT",
+    "RESERVATION_HOLD",
+    "RETRY_DELAYS",
+    "RUST_LOG",
+    "SEED",
+];
+
+/// Parses the command line and the environment, with the defaults that differ between processes
+/// (see [`with_defaults`]). Help, the version and unknown flags end the process, as clap does.
+pub fn parse<A: Parser>(defaults: &[(&'static str, &'static str)]) -> A {
+    let matches = with_defaults(A::command(), defaults).get_matches();
+    A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Gives arguments of a shared group the defaults of this process, by the field's name: `[("admin_port", "9401")]`.
+pub fn with_defaults(command: Command, defaults: &[(&'static str, &'static str)]) -> Command {
+    defaults.iter().fold(command, |command, (argument, default)| {
+        command.mut_arg(argument, |arg| arg.default_value(*default).required(false))
+    })
+}
+
+/// A variable that is no configuration and not among [`VARIABLES`].
+#[cfg(feature = "fault-injection")]
+#[expect(clippy::disallowed_methods, reason = "this module reads the environment")]
+pub(crate) fn unlisted_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The variables that `command` and its subcommands read, sorted, each once.
+pub fn variables_of(command: &Command) -> Vec<String> {
+    let own = command
+        .get_arguments()
+        .filter_map(|arg| arg.get_env())
+        .map(|name| name.to_string_lossy().into_owned());
+    let mut names: Vec<String> = own.chain(command.get_subcommands().flat_map(variables_of)).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A value that must not reach a log: a key, or a URL that may hold a password. Neither `Debug` nor an error prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one call that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// For clap, which parses argument fields from strings.
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(value))
+    }
+}

@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::ReadinessHandle;
 
-/// How long a loop may be silent, beside the longest request that it may wait for: several times what its longest
-/// round takes where every statement just so escapes the database's own limits. A restart costs less than a loop that is
-/// dead for so long, and more than one that is slow.
+/// How long a loop may go without a heartbeat, in addition to the longest request that it may wait for: several times the
+/// longest iteration, in which every statement nearly runs into the database's own timeouts. A restart costs less than a
+/// loop that is dead for so long, and more than one that is slow.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 
-/// The loops of a process that only a restart can bring back once they are dead. Cloning shares it.
+/// The loops of a process that only a restart can bring back once they are dead. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Liveness {
     loops: Arc<Mutex<Vec<Watched>>>,
@@ -28,44 +28,40 @@ struct Watched {
     was_alive: bool,
 }
 
-/// What `/livez` says.
+/// The body of `/livez`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LivenessReport {
-    /// Nothing is dead.
     pub alive: bool,
     /// The names of the dead loops, sorted.
     pub dead: Vec<String>,
-    /// Every loop that is to go on, by name.
+    /// Every loop that has to keep running, by name.
     pub loops: Vec<LoopReport>,
 }
 
-/// One loop.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoopReport {
-    /// What it does.
     pub name: String,
-    /// How long ago it beat last; none where it has ended.
+    /// Time since the last heartbeat; none if the loop has ended.
     pub silent_ms: Option<u64>,
 }
 
 impl Liveness {
-    /// A registry without loops, which is alive. They may be silent for [`SILENCE_LIMIT`].
+    /// A registry without loops is alive. Loops may be silent for [`SILENCE_LIMIT`].
     pub fn new() -> Self {
         Self::with_silence_limit(SILENCE_LIMIT)
     }
 
-    /// A registry whose loops are dead once they are silent for longer.
     pub fn with_silence_limit(silence_limit: Duration) -> Self {
         Self { loops: Arc::default(), silence_limit }
     }
 
-    /// Watches a loop by the heartbeat that it is to be given. It is dead when it is silent for too long, and at once when it
-    /// has ended, by a panic or otherwise, before `stop`.
+    /// Watches a loop through the heartbeat that the caller hands to it. The loop is dead once it is silent for too long,
+    /// and at once if it ends, by a panic or otherwise, before `stop`.
     ///
-    /// Silence counts only from when everything that it `needs` is there: what waits for a database that doesn't answer
-    /// waits no less after a restart.
+    /// Silence counts only while every condition in `needs` is met: a loop that waits for a database that doesn't answer
+    /// would wait after a restart too.
     pub fn watch(
         &self,
         name: impl Into<String>,
@@ -84,11 +80,10 @@ impl Liveness {
         heartbeat
     }
 
-    /// How things stand now.
     pub fn report(&self) -> LivenessReport {
         let (mut dead, mut reports) = (Vec::new(), Vec::new());
         let mut loops = self.loops();
-        // What was told to stop may end.
+        // A loop that was stopped may end.
         loops.retain(|watched| !watched.stop.is_cancelled());
         for watched in loops.iter_mut() {
             let silent = watched.heartbeat.last_beat().map(|beat| beat.elapsed());
@@ -97,7 +92,7 @@ impl Liveness {
                 dead.push(watched.name.clone());
             }
             if std::mem::replace(&mut watched.was_alive, alive) && !alive {
-                tracing::error!(part = watched.name, ?silent, "dead");
+                tracing::error!(loop_name = watched.name, ?silent, "loop is dead");
             }
             let silent_ms = silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX));
             reports.push(LoopReport { name: watched.name.clone(), silent_ms });
@@ -142,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_hangs_is_named_and_one_that_goes_round_is_not() {
+    async fn a_loop_that_hangs_is_named_and_one_that_iterates_is_not() {
         let (liveness, stop) = (Liveness::with_silence_limit(LIMIT), CancellationToken::new());
         let commands = liveness.watch("order commands", &[], &stop);
         let requests = liveness.watch("order requests", &[], &stop);
@@ -169,11 +164,11 @@ mod tests {
         assert!(dead(&liveness).is_empty(), "away");
         database.set(true);
         tokio::time::sleep(2 * LIMIT).await;
-        assert_eq!(dead(&liveness), ["order commands"], "back, and it hangs nevertheless");
+        assert_eq!(dead(&liveness), ["order commands"], "back, and the loop hangs nevertheless");
     }
 
     #[tokio::test]
-    async fn a_loop_that_ended_is_dead_at_once_unless_it_was_told_to() {
+    async fn a_loop_that_ended_is_dead_at_once_unless_it_was_stopped() {
         let (liveness, stop) = (Liveness::with_silence_limit(LIMIT), CancellationToken::new());
         let panicking = liveness.watch("relay", &[], &stop);
         let looping = tokio::spawn(async move {

@@ -2,11 +2,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use service_kit::config::ConfigErrors;
-use service_kit::{Readiness, run};
+use service_kit::{Readiness, run_process};
 
 #[test]
 fn a_process_that_drains_ends_well() {
-    let code = run("sample", async |shutdown| {
+    let code = run_process("sample", async |shutdown| {
         shutdown.spawn("work", std::future::ready(()));
         shutdown.begin();
         Ok(shutdown.supervise(&Readiness::new(), Duration::ZERO).await)
@@ -16,13 +16,13 @@ fn a_process_that_drains_ends_well() {
 
 #[test]
 fn a_failure_is_1_and_an_invalid_configuration_2() {
-    assert_eq!(run("sample", async |_| anyhow::bail!("cannot reach the broker")), ExitCode::FAILURE);
+    assert_eq!(run_process("sample", async |_| anyhow::bail!("cannot reach the broker")), ExitCode::FAILURE);
     let invalid = || -> Result<(), ConfigErrors> {
         let mut errors = ConfigErrors::new();
         errors.add("AUTH_MODE", "not set; give mock or jwks");
         errors.finish(())
     };
-    let code = run("sample", async |_| {
+    let code = run_process("sample", async |_| {
         invalid()?;
         unreachable!("the configuration is invalid")
     });
@@ -31,7 +31,7 @@ fn a_failure_is_1_and_an_invalid_configuration_2() {
 
 #[test]
 fn a_task_that_fails_ends_the_process() {
-    let code = run("sample", async |shutdown| {
+    let code = run_process("sample", async |shutdown| {
         shutdown.fail("the listener is gone");
         Ok(shutdown.supervise(&Readiness::new(), Duration::ZERO).await)
     });
@@ -40,7 +40,7 @@ fn a_task_that_fails_ends_the_process() {
 
 #[test]
 fn a_start_that_hangs_can_be_cut_off() {
-    let code = run("sample", async |shutdown| {
+    let code = run_process("sample", async |shutdown| {
         shutdown.force();
         std::future::pending().await
     });

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use service_kit::metrics::{self, Kind, METRICS, Metric};
+use service_kit::metrics::{self, Kind, METRICS};
 
 /// The names that a macro of the `metrics` crate is called with in this source, and what they are.
 fn recorded_in(source: &str, found: &mut BTreeMap<String, Kind>) {
@@ -40,7 +40,7 @@ fn whatever_is_recorded_anywhere_is_described_and_nothing_else() {
         }
     }
     let described: BTreeMap<String, Kind> =
-        METRICS.iter().map(|&Metric(name, kind, _)| (name.to_owned(), kind)).collect();
+        METRICS.iter().map(|&(name, kind, _)| (name.to_owned(), kind)).collect();
     assert_eq!(recorded, described);
     assert!(METRICS.iter().map(|metric| metric.0).is_sorted());
 }

@@ -1,4 +1,4 @@
-//! The borders between the crates, held over what Cargo resolves rather than over what somebody remembers.
+//! The rules for dependencies between the crates, checked against what Cargo resolves.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -123,6 +123,8 @@ fn services_know_neither_each_other_nor_the_gateway() {
             .iter()
             .map(|dependency| dependency.name.as_str())
             .filter(|name| *name == "gateway" || *name == "waybill" || SERVICES.contains(name))
+            // For its tests a crate enables a feature of its own.
+            .filter(|name| *name != service)
             .collect();
         assert!(foreign.is_empty(), "{service} depends on {foreign:?}");
     }

@@ -1,10 +1,13 @@
-//! What tests do to processes from within is no part of a release: held over the sources, and over the profile.
+//! A release has no fault injection: checks of the sources, the manifests and the release profile.
 
 use std::path::{Path, PathBuf};
 
+use cargo_metadata::DependencyKind;
+
 use crate::architecture::WORKSPACE;
 
-const GATE: &str = "#[cfg(debug_assertions)]";
+const FEATURE: &str = "fault-injection";
+const GATE: &str = r#"#[cfg(feature = "fault-injection")]"#;
 
 #[test]
 fn fault_injection_is_only_named_where_a_release_leaves_it_out() {
@@ -16,8 +19,11 @@ fn fault_injection_is_only_named_where_a_release_leaves_it_out() {
             let text = std::fs::read_to_string(&file).unwrap();
             let mut before = "";
             for line in text.lines().map(str::trim) {
-                let names_it =
-                    !line.starts_with("//") && line.to_ascii_lowercase().contains("fault_injection");
+                let names_it = !line.starts_with("//")
+                    && line != GATE
+                    && ["fault_injection", "sabotage"]
+                        .iter()
+                        .any(|word| line.to_ascii_lowercase().contains(word));
                 match (names_it, before == GATE) {
                     (true, true) => gated.push(package.name.as_str()),
                     (true, false) => open.push(format!("{}: {line}", file.display())),
@@ -30,11 +36,27 @@ fn fault_injection_is_only_named_where_a_release_leaves_it_out() {
 
     assert!(open.is_empty(), "without {GATE} right above:\n{}", open.join("\n"));
     for package in ["service-kit", "order-service", "inventory-service"] {
-        assert!(
-            gated.contains(&package),
-            "{package} names it nowhere any more: this test guards nothing there"
-        );
+        assert!(gated.contains(&package), "{package} names it nowhere: this test guards nothing there");
     }
+}
+
+#[test]
+fn only_tests_enable_the_feature() {
+    for package in WORKSPACE.workspace_packages() {
+        let enabling: Vec<&String> = package
+            .features
+            .iter()
+            .filter(|(name, enabled)| *name != FEATURE && enabled.iter().any(|it| it.contains(FEATURE)))
+            .map(|(name, _)| name)
+            .collect();
+        assert!(enabling.is_empty(), "the features {enabling:?} of {} enable it", package.name);
+        for dependency in package.dependencies.iter().filter(|it| it.kind != DependencyKind::Development) {
+            let enables = dependency.features.iter().any(|feature| feature == FEATURE);
+            assert!(!enables, "{} enables it in {}", package.name, dependency.name);
+        }
+    }
+    let dockerfile = std::fs::read_to_string(WORKSPACE.workspace_root.join("Dockerfile")).unwrap();
+    assert!(!dockerfile.contains("--all-targets") && !dockerfile.contains("features"), "{dockerfile}");
 }
 
 #[test]
@@ -45,13 +67,12 @@ fn a_release_has_no_debug_assertions() {
         .get("profile")
         .and_then(|profiles| profiles.get("release"))
         .and_then(|release| release.get("debug-assertions"));
-    assert_eq!(asserting, None, "they would let a release be sabotaged");
+    assert_eq!(asserting, None, "with them a release could be built with fault injection");
 }
 
-/// The modules themselves; who declares them is looked at.
+/// Whether the file is the module itself; the line that declares the module is checked.
 fn is_fault_injection(file: &Path) -> bool {
-    let mut names = file.components().map(|name| name.as_os_str());
-    names.any(|name| name == "fault_injection" || name == "fault_injection.rs")
+    file.file_name().is_some_and(|name| name == "fault_injection.rs")
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -85,7 +85,7 @@ async fn inventory_is_killed_while_it_releases_holds_without_an_order() {
         arm(hanging, "hang", Failpoint::AfterReserveBeforeCommit);
         hanging.start().await.unwrap();
         testkit::eventually("it hangs", async || {
-            hanging.said("a test strikes").await.is_ok_and(|times| times > 0)
+            hanging.said("fault injected").await.is_ok_and(|times| times > 0)
         })
         .await;
         victim.kill().await.unwrap();

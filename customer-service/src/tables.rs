@@ -1,4 +1,4 @@
-//! `customers`: the table as rows.
+//! The table `customers`.
 
 use schema::customer::Customer;
 use schema::time::Timestamp;
@@ -26,7 +26,8 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
     pub(crate) fn into_customer(self) -> Result<Customer, StoreError> {
-        let id = self.id.parse().map_err(|error| StoreError::Data(format!("a customer's id: {error}")))?;
+        let id =
+            self.id.parse().map_err(|error| StoreError::Data(format!("invalid customer id: {error}")))?;
         Ok(Customer {
             id,
             name: self.name,
@@ -37,7 +38,7 @@ impl Model {
     }
 }
 
-/// A customer as a row made now; where there is one already, it keeps the time it was made.
+/// A row created at `now`; an update of an existing row keeps its `created_at`.
 pub(crate) fn active(customer: &Customer, now: Timestamp) -> ActiveModel {
     ActiveModel {
         id: Set(customer.id.to_string()),

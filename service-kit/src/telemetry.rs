@@ -1,17 +1,60 @@
-use std::fmt;
+//! Logs to standard error, and trace context that travels with every message and request.
 
-use opentelemetry::trace::TraceContextExt;
+use std::fmt;
+use std::io::IsTerminal;
+
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, filter};
 
-/// One JSON object a line: time, level, process, target, message, the event's fields, the span and its trace id.
-pub(super) struct JsonLines {
-    pub(super) process: &'static str,
+use crate::config::{LogConfig, LogFormat};
+
+/// Libraries that log no news or message bodies; RUST_LOG can name them to turn them on.
+const QUIET: &str = "lapin=off,sqlx=warn,sea_orm_migration=warn";
+
+/// Starts logs and traces for this process; a later call changes nothing.
+///
+/// Spans get real trace ids, whatever the log filter says, and the global propagator speaks W3C Trace Context; no
+/// exporter is attached.
+pub fn init(process: &'static str, config: &LogConfig) {
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    let tracer = SdkTracerProvider::builder().build().tracer(process);
+    // Only spans: the tracer would keep log events with their spans, and no exporter reads them.
+    let spans = LevelFilter::INFO.and(filter::filter_fn(|metadata| metadata.is_span()));
+    let traces = tracing_opentelemetry::layer().with_tracer(tracer).with_filter(spans);
+    let logs = match config.format {
+        LogFormat::Pretty => tracing_subscriber::fmt::layer()
+            .compact()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .event_format(JsonLines { process })
+            .with_writer(std::io::stderr)
+            .boxed(),
+    };
+    let wanted = format!("{QUIET},{}", config.filter);
+    let wanted = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Fails if a subscriber is installed already, which then stays.
+    let _ = tracing_subscriber::registry().with(traces).with(logs.with_filter(wanted)).try_init();
+}
+
+/// Formats an event as one JSON object a line: time, level, process, target, message, the event's fields, the span and
+/// its trace id.
+struct JsonLines {
+    process: &'static str,
 }
 
 impl<S, N> FormatEvent<S, N> for JsonLines
