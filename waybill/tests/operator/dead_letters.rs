@@ -57,7 +57,7 @@ async fn behind_rabbitmq_they_are_listed_shown_replayed_and_discarded() {
     let (url, namespace) = (rabbitmq_url().await, unique("operator"));
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_broker(&url, &namespace);
-    let shop = operator.with("DATA_DIR", &folder.path().display().to_string()).opens_shop().await;
+    let process = operator.with("DATA_DIR", &folder.path().display().to_string()).starts().await;
     let raw_publisher = raw_publisher(&url, &namespace).await;
     let (_, command) = order("k1");
     let sound = command.message_id.clone().unwrap();
@@ -79,30 +79,30 @@ async fn behind_rabbitmq_they_are_listed_shown_replayed_and_discarded() {
     .await;
     assert_eq!(orders(&operator).await, 1);
     raw_publisher.close().await;
-    assert!(shop.terminate().await.unwrap().success());
+    assert!(process.terminate().await.unwrap().success());
 }
 
 #[tokio::test]
 async fn in_a_running_shop_they_are_worked_through_at_its_desk() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
-    operator.opens_shop().await.terminate().await.unwrap();
+    operator.starts().await.terminate().await.unwrap();
     let (_, command) = order("k1");
     let sound = command.message_id.clone().unwrap();
     let dead = given_up(command, 4, "INTERNAL");
     let messages = vec![(to_commands("waybill"), poison("poison-1")), (to_dead_commands("waybill"), dead)];
     publish_into_file(folder.path(), messages).await;
-    let shop = operator.opens_shop().await;
+    let process = operator.starts().await;
     work_through(&operator, "waybill", &sound).await;
     eventually("the order is placed", async || orders(&operator).await == 1).await;
-    assert!(shop.terminate().await.unwrap().success());
+    assert!(process.terminate().await.unwrap().success());
 }
 
 #[tokio::test]
 async fn in_a_stopped_shop_they_are_worked_through_in_its_files() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
-    operator.opens_shop().await.terminate().await.unwrap();
+    operator.starts().await.terminate().await.unwrap();
     let (_, command) = order("k1");
     let sound = command.message_id.clone().unwrap();
     let dead = given_up(command, 4, "INTERNAL");
@@ -110,7 +110,7 @@ async fn in_a_stopped_shop_they_are_worked_through_in_its_files() {
     let messages = vec![(to_dead_commands("waybill"), poison), (to_dead_commands("waybill"), dead)];
     publish_into_file(folder.path(), messages).await;
     work_through(&operator, "waybill", &sound).await;
-    let shop = operator.opens_shop().await;
+    let process = operator.starts().await;
     eventually("the replayed order is placed", async || orders(&operator).await == 1).await;
-    assert!(shop.terminate().await.unwrap().success());
+    assert!(process.terminate().await.unwrap().success());
 }

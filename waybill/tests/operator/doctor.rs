@@ -30,12 +30,12 @@ async fn behind_rabbitmq_it_sees_who_is_missing_what_is_refused_and_what_is_well
     );
 
     let folder = tempfile::tempdir().unwrap();
-    let shop = operator.with("DATA_DIR", &folder.path().display().to_string()).opens_shop().await;
+    let process = operator.with("DATA_DIR", &folder.path().display().to_string()).starts().await;
     let well = operator.runs(&["doctor"]).await;
     assert_eq!(well.code, 0, "{well:?}");
     assert!(well.stdout.ends_with("all is well\n"), "{well:?}");
     assert!(well.stdout.contains("tables of orders, inventory, customers"), "{well:?}");
-    assert!(shop.terminate().await.unwrap().success());
+    assert!(process.terminate().await.unwrap().success());
 
     let queue = format!("{namespace}.order.requests");
     rabbit.ctl(&["delete_queue", &queue]).await.unwrap();
@@ -66,12 +66,12 @@ async fn a_broker_that_is_not_there_is_said_so_within_bounds() {
 async fn a_running_shop_is_well_and_a_stopped_one_is_not_running() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
-    let shop = operator.opens_shop().await;
+    let process = operator.starts().await;
     let well = operator.runs(&DOCTOR).await;
     assert_eq!((well.code, findings(&well)), (0, Vec::new()), "{well:?}");
     let databases = well.json()["examined"]["databases"].as_array().unwrap().len();
     assert_eq!(databases, 3, "{well:?}");
-    shop.terminate().await.unwrap();
+    process.terminate().await.unwrap();
     let stopped = operator.runs(&DOCTOR).await;
     let expected = vec![("waybill".to_owned(), "it is not running".to_owned())];
     assert_eq!((stopped.code, findings(&stopped)), (1, expected), "{stopped:?}");

@@ -51,11 +51,11 @@ impl Operator {
     }
 
     /// Starts `waybill up`; returns when it is ready.
-    pub(crate) async fn opens_shop(&self) -> Process {
+    pub(crate) async fn starts(&self) -> Process {
         let up = self.program(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0").with("LOG_FORMAT", "json");
-        let shop = up.start();
-        shop.line("Waybill is up").await.unwrap();
-        shop
+        let process = up.start();
+        process.line("Waybill is up").await.unwrap();
+        process
     }
 
     fn program(&self, arguments: &[&str]) -> Program {
