@@ -1,4 +1,4 @@
-//! What the gateway can be told.
+//! The gateway's configuration.
 
 use std::time::Duration;
 
@@ -7,24 +7,22 @@ use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, S
 
 use crate::auth::{AuthConfig, KeySource};
 
-/// What the gateway needs to know wherever it runs.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// An address or a host name.
+    /// The address or host name to listen on.
     pub host: String,
     /// 0 lets the system choose.
     pub port: u16,
-    /// How tokens are checked.
     pub auth: AuthConfig,
     /// How long all requests of one operation may take together.
     pub request_timeout: Duration,
     /// How long `createOrder` waits for the outcome; within `request_timeout`.
     pub create_order_wait: Duration,
-    /// Bytes of a request's body.
+    /// The largest request body, in bytes.
     pub max_body_bytes: usize,
 }
 
-/// The public side.
+/// The arguments of the public port.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Listening")]
 pub struct HttpArgs {
@@ -40,7 +38,7 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
-    /// The gateway's configuration; what is wrong goes to `errors`.
+    /// Returns the gateway's configuration; adds what is wrong to `errors`.
     pub fn check(&self, host: &str, auth: AuthConfig, bus: &BusConfig, errors: &mut ConfigErrors) -> Config {
         let longest = Duration::from_secs(60);
         Config {
@@ -58,11 +56,11 @@ impl HttpArgs {
     }
 }
 
-/// How callers sign in.
+/// The arguments of signing in.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Sign-in")]
 pub struct AuthArgs {
-    /// mock: whoever knows JWT_SECRET is everybody, for trying things out; jwks: an identity provider's tokens
+    /// mock: tokens signed with JWT_SECRET, for trying things out; jwks: an identity provider's tokens
     #[arg(long, env = "AUTH_MODE")]
     pub auth_mode: Option<String>,
     /// mock: the secret that tokens are signed with (HS256)
@@ -83,13 +81,12 @@ pub struct AuthArgs {
 }
 
 impl AuthArgs {
-    /// Whether a secret would be needed and none is given.
+    /// Whether the mode needs a secret and none is given.
     pub fn lacks_secret(&self) -> bool {
         given(&self.auth_mode) == Some("mock") && self.secret().is_none()
     }
 
-    /// The typed values; what is wrong goes to `errors`. There is no mode that goes without saying: a default secret
-    /// would be everybody's.
+    /// Returns the typed values; adds what is wrong to `errors`. No mode is the default: everyone would know its secret.
     pub fn check(&self, errors: &mut ConfigErrors) -> AuthConfig {
         match given(&self.auth_mode) {
             Some("jwks") => self.jwks(errors),
@@ -150,7 +147,7 @@ impl AuthArgs {
     }
 }
 
-/// What is set; an empty variable isn't.
+/// Returns the value of a variable that is set; an empty variable isn't.
 fn given(value: &Option<String>) -> Option<&str> {
     value.as_deref().map(str::trim).filter(|value| !value.is_empty())
 }
@@ -167,11 +164,11 @@ pub struct Arguments {
     auth: AuthArgs,
 }
 
-/// The defaults of this process where they differ from others'.
+/// The defaults of this process that differ from those of other processes.
 pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9400")];
 
 impl Arguments {
-    /// What the process and the gateway need to know, or everything that is wrong with it.
+    /// Returns the configuration of the process and the gateway, or everything that is wrong with it.
     pub fn check(&self) -> Result<(ProcessConfig, Config), ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let process = self.process.check(&mut errors);

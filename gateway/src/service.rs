@@ -1,4 +1,4 @@
-//! The running gateway.
+//! Starts the gateway.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,33 +20,33 @@ use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
 use crate::hub::HubSettings;
 use crate::warm_up::warm_up;
 
-/// What an operation may take beyond its requests' deadline: checking, resolving, writing the answer.
+/// How long an operation may take beyond the deadline of its requests: checking, resolving, writing the response.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// Whom the playground signs in, in mock mode, with what and for how long.
+/// The token that the playground fills in, in mock mode.
 const PLAYGROUND_CUSTOMER: &str = "CUST01";
 const PLAYGROUND_SCOPES: [Scope; 3] = [Scope::OrdersRead, Scope::OrdersWrite, Scope::OrdersFulfil];
 const PLAYGROUND_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Listens, and serves as tasks of the host; answers the address taken.
+/// Binds the public port, serves as tasks of the context's shutdown, and returns the address.
 ///
-/// It is ready once every backend has answered, or a while has passed; the broker's condition is its caller's.
-/// Once it is told to stop, connections end, sockets are closed with 1001, and what has begun is finished.
+/// The gateway is ready once every service has answered, or a while has passed; the caller adds the broker's condition.
+/// When the shutdown stops it, connections end, sockets are closed with 1001, and running requests are finished.
 pub async fn start(
     config: &Config,
-    host: &ServiceContext,
+    context: &ServiceContext,
     transport: SharedTransport,
 ) -> anyhow::Result<SocketAddr> {
-    let ServiceContext { clock, shutdown, readiness, liveness } = host;
+    let ServiceContext { clock, shutdown, readiness, liveness } = context;
     let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(clock))?;
     authenticator.read_key_file().await?;
     let playground = playground(&config.auth)?;
     let listener = TcpListener::bind((config.host.as_str(), config.port))
         .await
         .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
-    let address = listener.local_addr().context("cannot tell the port taken")?;
+    let address = listener.local_addr().context("cannot read the bound address")?;
 
-    let rpc_client = host.rpc_client("gateway", &transport);
+    let rpc_client = context.rpc_client("gateway", &transport);
     let api = Api::new(ApiSettings {
         rpc: rpc_client.clone(),
         commands: Arc::new(Commands::new(rpc_client.clone(), WorkQueue::OrderCommands)),
@@ -70,15 +70,15 @@ pub async fn start(
     .router();
 
     let stopping = shutdown.stopping();
-    let updates = (api.clone(), EventSubscription::new(transport), host.heartbeat("gateway updates", &[]));
+    let updates = (api.clone(), EventSubscription::new(transport), context.heartbeat("gateway updates", &[]));
     let stop = stopping.clone();
     shutdown
         .spawn("gateway updates", async move { updates.0.tell_updates(updates.1, updates.2, stop).await });
     let keys = (readiness.condition("signing keys"), stopping.clone());
     shutdown.spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys.0, keys.1).await });
-    host.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
+    context.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
     shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
-    tracing::info!(%address, "the gateway listens");
+    tracing::info!(%address, "gateway listening");
     Ok(address)
 }
 
@@ -90,7 +90,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// In mock mode with a token filled in.
+/// Returns the playground, in mock mode with a token filled in.
 fn playground(auth: &AuthConfig) -> anyhow::Result<Playground> {
     let token = match auth {
         AuthConfig::Jwks { .. } => None,

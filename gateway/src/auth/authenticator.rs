@@ -14,19 +14,19 @@ use super::{
 /// What a mode with public keys accepts, whatever a token's header says.
 const JWKS_ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
-/// Why a caller couldn't be told.
+/// Why a token was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// The token is malformed, expired, wrongly signed or not for this gateway. Which of these it
-    /// is stays unsaid: it would help only whoever guesses.
+    /// The token is malformed, expired, wrongly signed or not for this gateway. The error doesn't say which: that would
+    /// help only an attacker.
     #[error("the token is not valid")]
     BadToken,
-    /// The signing keys haven't been read yet; the same token may be good in a moment.
+    /// The signing keys haven't been read yet; the same token may be accepted in a moment.
     #[error("the signing keys are not available")]
     Unavailable,
 }
 
-/// Turns tokens into callers. Cheap to clone.
+/// Turns tokens into viewers. Cheap to clone.
 #[derive(Clone)]
 pub struct Authenticator {
     mode: Arc<Mode>,
@@ -39,26 +39,19 @@ enum Mode {
 }
 
 impl Authenticator {
-    /// Builds an authenticator; reads no keys yet, see [`Authenticator::refresh_jwks`].
-    ///
-    /// # Errors
-    ///
-    /// Fails where a setting would make it accept anything.
+    /// Builds an authenticator; [`Authenticator::refresh_jwks`] reads its keys. Fails if a setting would make it accept
+    /// anything.
     pub fn new(config: AuthConfig) -> Result<Self, AuthConfigError> {
         Self::with_clock(config, Arc::new(SystemClock))
     }
 
-    /// Builds an authenticator that tells the time by `clock`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Authenticator::new`].
+    /// Builds an authenticator whose time is the clock's.
     pub fn with_clock(config: AuthConfig, clock: Arc<dyn Clock>) -> Result<Self, AuthConfigError> {
         config.check()?;
         let mode = match config {
             AuthConfig::Mock { secret } => {
                 let mut validation = validation(Algorithm::HS256);
-                // The mock has no audience to belong to; tokens of other makers may carry one.
+                // In mock mode there is no audience to belong to; tokens of other makers may carry one.
                 validation.validate_aud = false;
                 Mode::Mock { key: DecodingKey::from_secret(secret.as_bytes()), validation }
             }
@@ -69,11 +62,7 @@ impl Authenticator {
         Ok(Self { mode: Arc::new(mode), clock })
     }
 
-    /// Reads the signing keys for the first time where they are in a file.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the file isn't there, or holds no key.
+    /// Reads the signing keys for the first time if they are in a file; fails if the file can't be read or holds no key.
     pub async fn read_key_file(&self) -> Result<(), AuthConfigError> {
         match &*self.mode {
             Mode::Mock { .. } => Ok(()),
@@ -90,13 +79,9 @@ impl Authenticator {
         }
     }
 
-    /// The caller that the value of an `Authorization` header stands for; anonymous without one.
+    /// Returns the viewer whose token the value of an `Authorization` header carries; none without a header.
     ///
     /// In jwks mode an unknown key id may wait for one read of the key set, at most 5 seconds.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError::BadToken`] for everything that is not a valid bearer token.
     pub async fn authenticate(&self, authorization: Option<&str>) -> Result<Option<Viewer>, AuthError> {
         let Some(authorization) = authorization else {
             return Ok(None);
@@ -128,7 +113,7 @@ impl Authenticator {
 
     fn decode(&self, token: &str, key: &DecodingKey, validation: &Validation) -> Result<Viewer, AuthError> {
         let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| {
-            tracing::debug!(reason = ?error.kind(), "refused a token");
+            tracing::debug!(reason = ?error.kind(), "token refused");
             AuthError::BadToken
         })?;
         // RFC 7515, section 4.1.11: an extension marked critical must be understood, and none is.
@@ -138,13 +123,13 @@ impl Authenticator {
         token.claims.viewer(self.clock.now().to_utc()).ok_or(AuthError::BadToken)
     }
 
-    /// How long the viewer's token is still good; zero once it has ended.
+    /// Returns how long the viewer's token is still valid; zero once it has ended.
     pub fn time_left(&self, viewer: &Viewer) -> Duration {
         (viewer.expires_at - self.clock.now().to_utc()).to_std().unwrap_or_default()
     }
 }
 
-/// The credentials of the Bearer scheme (RFC 6750, section 2.1).
+/// Returns the credentials of the Bearer scheme (RFC 6750, section 2.1).
 fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.trim().split_once(' ')?;
     let token = token.trim_start();

@@ -1,16 +1,22 @@
+//! The public keys of an identity provider: read, kept fresh, and found by the id that a token names.
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use jsonwebtoken::Algorithm;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{
+        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+    },
+};
 use rand::RngExt;
+use serde::Deserialize;
 use service_kit::health::ReadinessHandle;
 use tokio::{io::AsyncReadExt, sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    AuthConfigError, KeySource,
-    keys::{KeySet, KeySetError},
-};
+use super::{AuthConfigError, KeySource};
 
 /// Larger key sets are refused.
 const MAX_KEY_SET_BYTES: usize = 512 * 1024;
@@ -32,8 +38,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct Jwks {
     source: Source,
     keys: ArcSwapOption<KeySet>,
-    // One read at a time; holds when the last one ended, so that those who waited for a slow one
-    // don't each begin another.
+    // Held while reading; holds when the last read ended, so that requests that waited for a slow read don't each begin
+    // another.
     last_read: Mutex<Option<Instant>>,
 }
 
@@ -50,8 +56,10 @@ enum ReadError {
     File(#[from] std::io::Error),
     #[error("the key set is larger than {MAX_KEY_SET_BYTES} bytes")]
     TooLarge,
-    #[error(transparent)]
-    Invalid(#[from] KeySetError),
+    #[error("not a JSON Web Key Set")]
+    Malformed(#[from] serde_json::Error),
+    #[error("no usable key: RSA of 2048 bits or more, P-256 or Ed25519, for signatures")]
+    NoUsableKey,
 }
 
 impl Jwks {
@@ -65,13 +73,13 @@ impl Jwks {
         Ok(Self { source, keys: ArcSwapOption::empty(), last_read: Mutex::new(None) })
     }
 
-    /// The keys as last read; none before the first good read.
+    /// Returns the keys as last read; none before the first good read.
     pub(super) fn current(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
     }
 
-    /// The keys, read again where the set at hand doesn't hold the named one and the last read is
-    /// long enough ago. Callers that meet share one read.
+    /// Returns the keys, read again if they don't hold the named one and the last read is long enough ago. Concurrent
+    /// calls share one read.
     pub(super) async fn holding(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Arc<KeySet>> {
         let current = self.current();
         let known = |keys: &Arc<KeySet>| keys.find(id, algorithm).is_some();
@@ -90,8 +98,8 @@ impl Jwks {
         self.current()
     }
 
-    /// Reads the keys for the first time where they are in a file. One that isn't there, or holds none, is a mistake of
-    /// whoever starts the process; an address may not answer for a while.
+    /// Reads the keys for the first time if they are in a file: one that can't be used is a mistake in the configuration,
+    /// while an address may not answer for a while.
     pub(super) async fn read_file(&self) -> Result<(), AuthConfigError> {
         if let Source::File(path) = &self.source {
             let unusable =
@@ -122,7 +130,7 @@ impl Jwks {
             (Source::Url { .. }, Some(_)) => URL_INTERVAL,
             (Source::File(_), Some(_)) => FILE_INTERVAL,
         };
-        // Copies of the gateway that started together shall not ask together.
+        // Copies of the gateway that started together must not ask together.
         interval.mul_f64(rand::rng().random_range(0.8..1.2))
     }
 
@@ -131,8 +139,8 @@ impl Jwks {
             Ok(keys) => self.keys.store(Some(Arc::new(keys))),
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                keys_at_hand = self.current().is_some(),
-                "could not read the signing keys"
+                has_keys = self.current().is_some(),
+                "signing keys not read"
             ),
         }
         *last_read = Some(Instant::now());
@@ -142,48 +150,32 @@ impl Jwks {
 impl Source {
     async fn read(&self) -> Result<KeySet, ReadError> {
         let json = match self {
-            // Errors of the client name the address, which may carry credentials.
+            // The client's errors name the address, which may carry credentials.
             Self::Url { client, url } => {
-                fetch(client, url.clone()).await.map_err(|error| error.without_url())?
+                fetch(client, url.clone()).await.map_err(|error| ReadError::Fetch(error.without_url()))?
             }
-            Self::File(path) => read_file(path).await?,
+            Self::File(path) => {
+                let file = tokio::fs::File::open(path).await?;
+                let mut json = Vec::new();
+                file.take(MAX_KEY_SET_BYTES as u64 + 1).read_to_end(&mut json).await?;
+                json
+            }
         };
-        Ok(KeySet::parse(&json)?)
-    }
-}
-
-impl ReadError {
-    fn without_url(self) -> Self {
-        match self {
-            Self::Fetch(error) => Self::Fetch(error.without_url()),
-            other => other,
-        }
-    }
-}
-
-async fn fetch(client: &reqwest::Client, url: reqwest::Url) -> Result<Vec<u8>, ReadError> {
-    let mut response = client
-        .get(url)
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status)
-        .map_err(ReadError::Fetch)?;
-    let mut json = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(ReadError::Fetch)? {
-        if json.len() + chunk.len() > MAX_KEY_SET_BYTES {
+        if json.len() > MAX_KEY_SET_BYTES {
             return Err(ReadError::TooLarge);
         }
-        json.extend_from_slice(&chunk);
+        KeySet::parse(&json)
     }
-    Ok(json)
 }
 
-async fn read_file(path: &PathBuf) -> Result<Vec<u8>, ReadError> {
+/// Returns the response's body, cut off somewhere beyond the largest key set.
+async fn fetch(client: &reqwest::Client, url: reqwest::Url) -> Result<Vec<u8>, reqwest::Error> {
+    let mut response = client.get(url).send().await?.error_for_status()?;
     let mut json = Vec::new();
-    let mut file = tokio::fs::File::open(path).await?;
-    (&mut file).take(MAX_KEY_SET_BYTES as u64 + 1).read_to_end(&mut json).await?;
-    if json.len() > MAX_KEY_SET_BYTES {
-        return Err(ReadError::TooLarge);
+    while json.len() <= MAX_KEY_SET_BYTES
+        && let Some(chunk) = response.chunk().await?
+    {
+        json.extend_from_slice(&chunk);
     }
     Ok(json)
 }
@@ -196,7 +188,89 @@ fn parse_url(url: &str) -> Result<reqwest::Url, AuthConfigError> {
 }
 
 fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // The process-wide provider is set by whoever comes first; they all choose ring.
+    // Every part of the process sets the same provider; the first one to do so wins.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()
+}
+
+/// More keys than any provider publishes; later keys of a longer set are ignored.
+const MAX_KEYS: usize = 64;
+
+/// 2048 bits: the least that RFC 7518, section 3.3, allows for RS256.
+const MIN_RSA_MODULUS_BYTES: usize = 256;
+
+/// A public key with the one algorithm it may verify.
+pub(super) struct VerifyingKey {
+    id: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+}
+
+/// The usable signing keys of a JSON Web Key Set.
+pub(super) struct KeySet(Vec<VerifyingKey>);
+
+impl KeySet {
+    /// Reads a key set. Keys of other kinds or uses are skipped, as RFC 7517, section 5, asks.
+    fn parse(json: &[u8]) -> Result<Self, ReadError> {
+        #[derive(Deserialize)]
+        struct Document {
+            keys: Vec<serde_json::Value>,
+        }
+        let document: Document = serde_json::from_slice(json)?;
+        let keys: Vec<_> = document
+            .keys
+            .into_iter()
+            .filter_map(|key| serde_json::from_value(key).ok())
+            .filter_map(verifying_key)
+            .take(MAX_KEYS)
+            .collect();
+        if keys.is_empty() {
+            return Err(ReadError::NoUsableKey);
+        }
+        Ok(Self(keys))
+    }
+
+    /// Returns the key that a token's header names. A header without `kid` names the only key of its algorithm, and none
+    /// if there are several.
+    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
+        let mut candidates = self
+            .0
+            .iter()
+            .filter(|key| key.algorithm == algorithm)
+            .filter(|key| id.is_none() || key.id.as_deref() == id);
+        let first = candidates.next()?;
+        match (id, candidates.next()) {
+            (None, Some(_)) => None,
+            _ => Some(first),
+        }
+    }
+}
+
+fn verifying_key(jwk: Jwk) -> Option<VerifyingKey> {
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(key) => {
+            let modulus = URL_SAFE_NO_PAD.decode(&key.n).ok()?;
+            (modulus.len() >= MIN_RSA_MODULUS_BYTES).then_some(Algorithm::RS256)
+        }
+        AlgorithmParameters::EllipticCurve(key) => {
+            (key.curve == EllipticCurve::P256).then_some(Algorithm::ES256)
+        }
+        AlgorithmParameters::OctetKeyPair(key) => {
+            (key.curve == EllipticCurve::Ed25519).then_some(Algorithm::EdDSA)
+        }
+        // A symmetric key in a public set would let everyone sign.
+        _ => None,
+    }?;
+    if !is_for_verifying(&jwk.common, algorithm) {
+        return None;
+    }
+    Some(VerifyingKey { key: DecodingKey::from_jwk(&jwk).ok()?, id: jwk.common.key_id, algorithm })
+}
+
+fn is_for_verifying(key: &CommonParameters, algorithm: Algorithm) -> bool {
+    let use_fits = matches!(key.public_key_use, None | Some(PublicKeyUse::Signature));
+    let operations_fit =
+        key.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    let algorithm_fits = key.key_algorithm.is_none_or(|named| named == KeyAlgorithm::from(algorithm));
+    use_fits && operations_fit && algorithm_fits
 }

@@ -1,17 +1,91 @@
-//! Who is calling: bearer tokens become a [`Viewer`].
+//! Who calls: bearer tokens become a [`Viewer`].
 //!
-//! Two modes, never mixed: *mock* trusts one shared secret (HS256), *jwks* trusts the public keys of an
-//! identity provider (RS256, ES256, EdDSA). The mode pins the algorithms; what a token's header claims
-//! only picks a key among those the mode already trusts.
+//! Two modes, never mixed: *mock* trusts one shared secret (HS256), *jwks* trusts the public keys of an identity provider
+//! (RS256, ES256, EdDSA). The mode pins the algorithms; what a token's header claims only picks a key among those that
+//! the mode already trusts.
 
 mod authenticator;
-mod config;
 mod jwks;
-mod keys;
 mod token;
 mod viewer;
 
+use std::{fmt, path::PathBuf};
+
 pub use authenticator::{AuthError, Authenticator};
-pub use config::{AuthConfig, AuthConfigError, KeySource};
 pub use token::{MintError, mint};
 pub use viewer::{Scope, Scopes, UnknownScope, Viewer};
+
+/// How tokens are checked.
+#[derive(Clone)]
+pub enum AuthConfig {
+    /// HS256 with one shared secret. For development: the secret signs in every customer.
+    Mock { secret: String },
+    /// RS256, ES256 and EdDSA with an identity provider's public keys.
+    Jwks {
+        source: KeySource,
+        /// The only accepted `iss`.
+        issuer: String,
+        /// The audience that `aud` has to name.
+        audience: String,
+    },
+}
+
+/// Where a JSON Web Key Set is read from.
+#[derive(Clone)]
+pub enum KeySource {
+    /// An http or https address; redirects are not followed.
+    Url(String),
+    /// A file, read again when its content changes.
+    File(PathBuf),
+}
+
+/// Why an [`AuthConfig`] can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthConfigError {
+    /// An empty secret, issuer or audience would accept what it should refuse.
+    #[error("{0} must not be empty")]
+    Empty(&'static str),
+    /// The address of the keys is not an http or https URL.
+    #[error("the key set's address must be an http or https URL")]
+    Url,
+    #[error("cannot make an HTTP client for the key set")]
+    Client(#[source] reqwest::Error),
+    /// The file can't be read, or holds no usable key.
+    #[error("cannot use {} (JWKS_FILE)", path.display())]
+    File { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+impl AuthConfig {
+    fn check(&self) -> Result<(), AuthConfigError> {
+        let required: &[(&'static str, &str)] = match self {
+            Self::Mock { secret } => &[("secret", secret)],
+            Self::Jwks { issuer, audience, .. } => &[("issuer", issuer), ("audience", audience)],
+        };
+        let empty = required.iter().find(|(_, value)| value.is_empty());
+        empty.map_or(Ok(()), |(name, _)| Err(AuthConfigError::Empty(name)))
+    }
+}
+
+impl fmt::Debug for AuthConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mock { .. } => f.debug_struct("Mock").field("secret", &"[redacted]").finish(),
+            Self::Jwks { source, issuer, audience } => f
+                .debug_struct("Jwks")
+                .field("source", source)
+                .field("issuer", issuer)
+                .field("audience", audience)
+                .finish(),
+        }
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A URL may carry credentials.
+            Self::Url(_) => f.write_str("Url([redacted])"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}

@@ -1,3 +1,5 @@
+//! Tokens: the claims that every mode demands, and tokens made for mock mode.
+
 use std::time::Duration;
 
 use bus::clock::{Clock, SystemClock};
@@ -35,8 +37,8 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// The viewer these claims describe; none where the token has ended or not begun, or the
-    /// subject can't be a customer id.
+    /// Returns the viewer that these claims describe; none if the token has ended or not begun, or the subject can't be
+    /// a customer id.
     pub(super) fn viewer(self, now: DateTime<Utc>) -> Option<Viewer> {
         let expires_at = instant(self.exp);
         let has_begun = self.nbf.is_none_or(|nbf| instant(nbf) <= now + LEEWAY);
@@ -51,7 +53,7 @@ impl Claims {
     }
 }
 
-/// A NumericDate's instant; the calendar's end for what lies beyond it.
+/// Returns the instant of a NumericDate; the calendar's end for one beyond it.
 fn instant(seconds: f64) -> DateTime<Utc> {
     let end = if seconds < 0.0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     // The cast saturates.
@@ -69,19 +71,13 @@ struct MintedClaims<'a> {
 /// Why no token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// The lifetime leaves the calendar.
     #[error("the token would never expire")]
     Lifetime,
-    /// The token couldn't be signed.
-    #[error("the token could not be signed")]
+    #[error("the token cannot be signed")]
     Sign(#[from] jsonwebtoken::errors::Error),
 }
 
 /// Makes a token for mock mode: HS256, signed with `secret`, valid from now for `expires_in`.
-///
-/// # Errors
-///
-/// Fails where the end lies beyond the calendar or the claims can't be signed.
 pub fn mint(
     secret: &str,
     customer_id: &str,

@@ -1,4 +1,6 @@
-use std::{fmt, str::FromStr};
+//! Who calls, and what their token allows.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
@@ -7,12 +9,11 @@ use schema::order_messages::OrderScope;
 
 use crate::query::{ErrorCode, GraphqlError};
 
-/// Somebody who signed in with a valid token.
+/// The customer whose valid token came with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewer {
     /// The token's `sub`: 1 to 64 characters without control characters.
     pub customer_id: CustomerId,
-    /// What the token allows.
     pub scopes: Scopes,
     /// When the token ends. A socket is closed at this instant.
     pub expires_at: DateTime<Utc>,
@@ -21,7 +22,7 @@ pub struct Viewer {
 impl Viewer {
     /// Whether the token carries this scope.
     pub fn can(&self, scope: Scope) -> bool {
-        self.scopes.contains(scope)
+        self.scopes.0.contains(&scope)
     }
 
     /// The viewer of an operation; UNAUTHENTICATED if no token came with it.
@@ -58,7 +59,7 @@ impl Viewer {
 }
 
 /// One thing that a token may allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Read one's own orders and customer record.
     OrdersRead,
@@ -66,32 +67,23 @@ pub enum Scope {
     OrdersWrite,
     /// Change an order's status and tracking.
     OrdersFulfil,
-    /// Reach beyond the subject's own orders.
+    /// Read and change the orders of every customer.
     OrdersAll,
 }
 
 impl Scope {
-    /// Every scope there is.
-    pub const ALL: [Self; 4] = [Self::OrdersRead, Self::OrdersWrite, Self::OrdersFulfil, Self::OrdersAll];
+    const ALL: [Self; 4] = [Self::OrdersRead, Self::OrdersWrite, Self::OrdersFulfil, Self::OrdersAll];
+}
 
-    /// The scope as tokens spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
+/// The scope as tokens spell it.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::OrdersRead => "orders:read",
             Self::OrdersWrite => "orders:write",
             Self::OrdersFulfil => "orders:fulfil",
             Self::OrdersAll => "orders:all",
-        }
-    }
-
-    const fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        })
     }
 }
 
@@ -104,50 +96,32 @@ impl FromStr for Scope {
     type Err = UnknownScope;
 
     fn from_str(text: &str) -> Result<Self, UnknownScope> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(UnknownScope)
+        Self::ALL.into_iter().find(|scope| scope.to_string() == text).ok_or(UnknownScope)
     }
 }
 
 /// A set of scopes.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Scopes(u8);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes(BTreeSet<Scope>);
 
 impl Scopes {
-    /// The scopes of a space-separated `scope` claim; those this gateway doesn't know are ignored.
+    /// Reads a space-separated `scope` claim; scopes that the gateway doesn't know are ignored.
     pub fn from_claim(claim: &str) -> Self {
         claim.split_ascii_whitespace().filter_map(|name| name.parse().ok()).collect()
-    }
-
-    /// Whether the set holds this scope.
-    pub const fn contains(self, scope: Scope) -> bool {
-        self.0 & scope.bit() != 0
-    }
-
-    /// The scopes in the set, in a fixed order.
-    pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
     }
 }
 
 impl FromIterator<Scope> for Scopes {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().fold(0, |set, scope| set | scope.bit()))
+        Self(scopes.into_iter().collect())
     }
 }
 
+/// The set as a `scope` claim.
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, scope) in self.iter().enumerate() {
-            let separator = if index == 0 { "" } else { " " };
-            write!(f, "{separator}{scope}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Scopes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scopes({self})")
+        let names: Vec<_> = self.0.iter().map(Scope::to_string).collect();
+        f.write_str(&names.join(" "))
     }
 }
 
@@ -159,6 +133,6 @@ mod tests {
     fn a_scope_claim_keeps_known_scopes_and_ignores_the_rest() {
         let scopes = Scopes::from_claim("openid orders:read  orders:fulfil orders:everything");
         assert_eq!(scopes.to_string(), "orders:read orders:fulfil");
-        assert!(!scopes.contains(Scope::OrdersAll));
+        assert!(!scopes.0.contains(&Scope::OrdersAll));
     }
 }

@@ -1,6 +1,8 @@
 //! Reads a GraphQL request: from a POST's body, of one type only, within a size and a time; from a GET's query string;
 //! from a JSON object, which WebSocket messages carry too.
 
+use std::borrow::Cow;
+
 use async_graphql::{Request, Variables};
 use axum::{
     body::Body,
@@ -11,7 +13,7 @@ use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Limits, error::HttpError};
+use super::{Limits, response::HttpError};
 
 /// How much of an oversized body is read and discarded, in multiples of the limit: a client that is still sending when
 /// the connection closes never reads the response.
@@ -28,21 +30,19 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), HttpError> {
         .filter_map(|parameter| parameter.split_once('='))
         .filter(|(key, _)| key.eq_ignore_ascii_case("charset"))
         .all(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    (is_json && is_utf8).then_some(()).ok_or_else(HttpError::unsupported_media_type)
+    (is_json && is_utf8).then_some(()).ok_or(HttpError::UnsupportedMediaType)
 }
 
 /// Reads a request from a POST's body.
 pub(super) async fn read(body: Body, limits: &Limits) -> Result<Request, HttpError> {
     let bytes = tokio::time::timeout(limits.body_timeout, collect(body, limits.max_body_bytes))
         .await
-        .map_err(|_| HttpError::slow_body())??;
+        .map_err(|_| HttpError::SlowBody)??;
     match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(fields)) => from_json(fields).map_err(HttpError::bad_request),
-        Ok(Value::Array(_)) => {
-            Err(HttpError::bad_request("batches are not supported: send each operation by itself"))
-        }
-        Ok(_) => Err(HttpError::bad_request("the body must be a JSON object")),
-        Err(_) => Err(HttpError::bad_request("the body is not JSON")),
+        Ok(Value::Object(fields)) => from_json(fields).map_err(bad_request),
+        Ok(Value::Array(_)) => Err(bad_request("batches are not supported: send each operation by itself")),
+        Ok(_) => Err(bad_request("the body must be a JSON object")),
+        Err(_) => Err(bad_request("the body is not JSON")),
     }
 }
 
@@ -51,7 +51,7 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, HttpError> {
     let mut bytes = Vec::new();
     let mut received = 0_usize;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| HttpError::bad_request("the body ended too early"))?;
+        let chunk = chunk.map_err(|_| bad_request("the body ended too early"))?;
         received += chunk.len();
         if received <= limit {
             bytes.extend_from_slice(&chunk);
@@ -60,7 +60,7 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, HttpError> {
         }
     }
     if received > limit {
-        return Err(HttpError::payload_too_large(limit));
+        return Err(HttpError::PayloadTooLarge { limit });
     }
     Ok(bytes)
 }
@@ -75,8 +75,8 @@ pub(super) fn from_query_string(uri: &Uri) -> Result<Request, HttpError> {
         variables: Option<String>,
         extensions: Option<String>,
     }
-    let Query(parameters) = Query::<Parameters>::try_from_uri(uri)
-        .map_err(|_| HttpError::bad_request("the query string is malformed"))?;
+    let Query(parameters) =
+        Query::<Parameters>::try_from_uri(uri).map_err(|_| bad_request("the query string is malformed"))?;
     let mut fields = Map::new();
     for (name, text) in [("query", parameters.query), ("operationName", parameters.operation_name)] {
         fields.extend(text.map(|text| (name.to_owned(), Value::String(text))));
@@ -85,11 +85,14 @@ pub(super) fn from_query_string(uri: &Uri) -> Result<Request, HttpError> {
         let Some(json) = json.filter(|json| !json.is_empty()) else {
             continue;
         };
-        let value = serde_json::from_str(&json)
-            .map_err(|_| HttpError::bad_request(format!("{name} must be JSON")))?;
+        let value = serde_json::from_str(&json).map_err(|_| bad_request(format!("{name} must be JSON")))?;
         fields.insert(name.to_owned(), value);
     }
-    from_json(fields).map_err(HttpError::bad_request)
+    from_json(fields).map_err(bad_request)
+}
+
+fn bad_request(message: impl Into<Cow<'static, str>>) -> HttpError {
+    HttpError::BadRequest(message.into())
 }
 
 /// Reads a request from its JSON object. Fields that the gateway doesn't know are ignored.

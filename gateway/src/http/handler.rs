@@ -16,12 +16,11 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::{
     Shared, body,
-    error::HttpError,
-    response::{ResponseFormat, respond},
+    response::{HttpError, ResponseFormat, respond},
     websocket,
 };
 use crate::auth::Viewer;
-use crate::query::{ErrorCode, ExecutionResult, Trace};
+use crate::query::{ExecutionResult, Trace};
 
 /// Serves `/graphql`: GET and POST are requests, an upgrade is a socket.
 pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
@@ -35,7 +34,7 @@ pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, r
         };
     }
     let Some(format) = ResponseFormat::preferred(&parts.headers) else {
-        return HttpError::not_acceptable().respond(ResponseFormat::Json, &trace);
+        return HttpError::NotAcceptable.respond(ResponseFormat::Json, &trace);
     };
     match execute(&shared, &parts, body, &trace).await {
         Ok(result) => respond(result, format),
@@ -52,22 +51,25 @@ async fn execute<E: Executor>(
     let is_post = match parts.method {
         Method::POST => true,
         Method::GET => false,
-        _ => return Err(HttpError::method_not_allowed("GET, POST")),
+        _ => return Err(HttpError::MethodNotAllowed),
     };
     if is_post {
         body::check_content_type(&parts.headers)?;
     }
     let _permit = shared.executor.admit()?;
-    let caller = authenticate(shared, &parts.headers).await?;
+    let viewer = authenticate(shared, &parts.headers).await?;
     let request =
         if is_post { body::read(body, &shared.limits).await? } else { body::from_query_string(&parts.uri)? };
-    let operation = match shared.executor.prepare(request, &caller, trace).await {
+    let operation = match shared.executor.prepare(request.data(viewer), trace).await {
         Ok(operation) => operation,
         Err(error) => return Ok(ExecutionResult::request_error(error, trace)),
     };
     match operation.kind {
-        OperationType::Subscription => Err(HttpError::subscription()),
-        OperationType::Mutation if !is_post => Err(HttpError::mutation_by_get()),
+        OperationType::Subscription => {
+            let message = "subscriptions are served over WebSocket, with the graphql-transport-ws protocol";
+            Err(HttpError::BadRequest(message.into()))
+        }
+        OperationType::Mutation if !is_post => Err(HttpError::MutationByGet),
         OperationType::Query | OperationType::Mutation => Ok(shared.executor.execute(operation).await),
     }
 }
@@ -75,7 +77,7 @@ async fn execute<E: Executor>(
 async fn authenticate<E>(shared: &Shared<E>, headers: &HeaderMap) -> Result<Option<Viewer>, HttpError> {
     let authorization = headers
         .get(header::AUTHORIZATION)
-        .map(|value| value.to_str().map_err(|_| HttpError::bad_token()))
+        .map(|value| value.to_str().map_err(|_| HttpError::BadToken))
         .transpose()?;
     Ok(shared.authenticator.authenticate(authorization).await?)
 }
@@ -97,6 +99,5 @@ fn trace(headers: &HeaderMap) -> Trace {
 
 /// Answers a request whose handling panicked. The panic's text stays in the log.
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    HttpError::internal(ErrorCode::InternalServerError.error("internal error"))
-        .respond(ResponseFormat::Json, &Trace::root())
+    HttpError::Internal.respond(ResponseFormat::Json, &Trace::root())
 }

@@ -1,7 +1,6 @@
 //! GraphQL over HTTP and WebSocket, the playground, and the health endpoints, over any schema.
 
 mod body;
-mod error;
 mod handler;
 pub mod playground;
 mod response;

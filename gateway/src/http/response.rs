@@ -1,13 +1,17 @@
-//! HTTP responses: which of the two media types they have, their status and headers.
+//! HTTP responses: which of the two media types they have, their status and headers, and the errors of requests that
+//! never become an operation.
+
+use std::borrow::Cow;
 
 use async_graphql_axum::GraphQLResponse;
 use axum::{
     Json,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use crate::query::{ErrorCode, ExecutionResult, OVERLOAD_RETRY_AFTER};
+use crate::auth::AuthError;
+use crate::query::{ErrorCode, ExecutionResult, GraphqlError, OVERLOAD_RETRY_AFTER, Outcome, Trace};
 
 /// The media type of a response. It also decides the status of request errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +91,7 @@ pub(super) fn respond(result: ExecutionResult, format: ResponseFormat) -> Respon
 }
 
 /// Returns a response with this status. One that asks the client to come back later says when.
-pub(super) fn respond_with(status: StatusCode, result: ExecutionResult, format: ResponseFormat) -> Response {
+fn respond_with(status: StatusCode, result: ExecutionResult, format: ResponseFormat) -> Response {
     let mut response = match result {
         ExecutionResult::Executed(response) => GraphQLResponse::from(response).into_response(),
         // GraphQLResponse always writes a `data` entry, which says that the document was executed.
@@ -103,6 +107,92 @@ pub(super) fn respond_with(status: StatusCode, result: ExecutionResult, format: 
         headers.insert(header::RETRY_AFTER, OVERLOAD_RETRY_AFTER.as_secs().into());
     }
     response
+}
+
+/// Why a request never becomes an operation. The status doesn't depend on the media type.
+#[derive(Debug)]
+pub(super) enum HttpError {
+    BadRequest(Cow<'static, str>),
+    NotAcceptable,
+    UnsupportedMediaType,
+    MethodNotAllowed,
+    MutationByGet,
+    PayloadTooLarge {
+        limit: usize,
+    },
+    SlowBody,
+    BadToken,
+    /// The gateway can't serve the request at the moment.
+    Unavailable(GraphqlError),
+    Internal,
+}
+
+impl HttpError {
+    pub(super) fn respond(self, format: ResponseFormat, trace: &Trace) -> Response {
+        let invalid = |status, message: &str| (status, ErrorCode::BadUserInput.error(message), None);
+        let (status, error, header) = match self {
+            Self::BadRequest(message) => invalid(StatusCode::BAD_REQUEST, &message),
+            Self::NotAcceptable => invalid(
+                StatusCode::NOT_ACCEPTABLE,
+                "responses are application/json or application/graphql-response+json: accept one of them",
+            ),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ErrorCode::BadUserInput.error("send the request as content-type application/json, in UTF-8"),
+                Some((HeaderName::from_static("accept-post"), "application/json")),
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::BadUserInput.error("use one of: GET, POST"),
+                Some((header::ALLOW, "GET, POST")),
+            ),
+            Self::MutationByGet => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::BadUserInput.error("a mutation must be sent by POST"),
+                Some((header::ALLOW, "POST")),
+            ),
+            Self::PayloadTooLarge { limit } => {
+                let error =
+                    ErrorCode::PayloadTooLarge.error(format!("the body is larger than {limit} bytes"));
+                (StatusCode::PAYLOAD_TOO_LARGE, error, None)
+            }
+            Self::SlowBody => {
+                let error = ErrorCode::DeadlineExceeded.error("the body took too long to arrive");
+                (StatusCode::REQUEST_TIMEOUT, error.outcome(Outcome::None).retryable(true), None)
+            }
+            Self::BadToken => (
+                StatusCode::UNAUTHORIZED,
+                ErrorCode::Unauthenticated.error("the token is not valid"),
+                Some((header::WWW_AUTHENTICATE, "Bearer")),
+            ),
+            Self::Unavailable(error) => (StatusCode::SERVICE_UNAVAILABLE, error, None),
+            Self::Internal => {
+                let error = ErrorCode::InternalServerError.error("internal error");
+                (StatusCode::INTERNAL_SERVER_ERROR, error, None)
+            }
+        };
+        let mut response = respond_with(status, ExecutionResult::request_error(error, trace), format);
+        response.headers_mut().extend(header.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        response
+    }
+}
+
+impl From<GraphqlError> for HttpError {
+    fn from(error: GraphqlError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl From<AuthError> for HttpError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::BadToken => Self::BadToken,
+            AuthError::Unavailable => ErrorCode::ServiceUnavailable
+                .error("tokens can't be checked at the moment")
+                .retry_after(OVERLOAD_RETRY_AFTER)
+                .into(),
+        }
+    }
 }
 
 #[cfg(test)]

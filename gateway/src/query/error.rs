@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use async_graphql::{ErrorExtensionValues, ServerError, Value};
+use async_graphql::{Enum, ErrorExtensionValues, ServerError, Value, resolver_utils::EnumType};
 
 /// What went wrong, for a client's program to decide by. The names are part of the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum ErrorCode {
     /// The field needs a token and the request has none, or the token is not valid.
     Unauthenticated,
@@ -40,50 +40,16 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Every code there is.
-    pub const ALL: [Self; 15] = [
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::BadUserInput,
-        Self::CursorInvalid,
-        Self::CursorExpired,
-        Self::PayloadTooLarge,
-        Self::QueryTooComplex,
-        Self::RateLimited,
-        Self::Overloaded,
-        Self::ServiceUnavailable,
-        Self::DeadlineExceeded,
-        Self::InternalServerError,
-        Self::GraphqlParseFailed,
-        Self::GraphqlValidationFailed,
-        Self::OperationResolutionFailure,
-    ];
-
-    /// The code as clients see it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::Forbidden => "FORBIDDEN",
-            Self::BadUserInput => "BAD_USER_INPUT",
-            Self::CursorInvalid => "CURSOR_INVALID",
-            Self::CursorExpired => "CURSOR_EXPIRED",
-            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
-            Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
-            Self::RateLimited => "RATE_LIMITED",
-            Self::Overloaded => "OVERLOADED",
-            Self::ServiceUnavailable => "SERVICE_UNAVAILABLE",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::InternalServerError => "INTERNAL_SERVER_ERROR",
-            Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
-            Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
-            Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
-        }
+    /// Returns the code as clients see it.
+    pub fn as_str(self) -> &'static str {
+        let item = Self::items().iter().find(|item| item.value == self);
+        item.expect("items are all codes").name
     }
 
     /// Returns the code that an error carries, if it carries one of these.
     pub fn of(error: &ServerError) -> Option<Self> {
         match error.extensions.as_ref()?.get("code")? {
-            Value::String(code) => Self::ALL.into_iter().find(|known| known.as_str() == code),
+            Value::String(code) => Self::items().iter().find(|item| item.name == code).map(|item| item.value),
             _ => None,
         }
     }
@@ -104,7 +70,7 @@ impl ErrorCode {
 }
 
 /// What a failed operation may have changed: the `outcome` of an error's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum Outcome {
     /// Nothing was done.
     None,
@@ -124,10 +90,6 @@ pub struct GraphqlError {
 }
 
 impl GraphqlError {
-    pub fn code(&self) -> ErrorCode {
-        self.code
-    }
-
     /// Sets whether sending the same request again can help.
     #[must_use]
     pub fn retryable(mut self, retryable: bool) -> Self {
@@ -161,13 +123,7 @@ impl GraphqlError {
             extensions.set("retryAfterMs", wait_ms);
         }
         if let Some(outcome) = self.outcome {
-            extensions.set(
-                "outcome",
-                match outcome {
-                    Outcome::None => "NONE",
-                    Outcome::Unknown => "UNKNOWN",
-                },
-            );
+            extensions.set("outcome", outcome);
         }
         extensions
     }

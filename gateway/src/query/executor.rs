@@ -1,5 +1,5 @@
-//! Executes operations for both transports: parses and checks them, gives them their data, bounds their number and
-//! their time, contains panics, and gives every error a code and a trace id.
+//! Executes operations for both transports: parses and checks them, bounds their number and their time, contains panics,
+//! and gives every error a code and a trace id.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -21,7 +21,6 @@ use super::{
     DocumentLimits, ErrorCode, GraphqlError, Outcome,
     documents::{Documents, choose_operation, require_variables, set_absent_integers},
 };
-use crate::auth::Viewer;
 
 /// When a client that was refused for load should send its request again.
 pub(crate) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -35,7 +34,7 @@ pub(crate) struct OperationExecutor<E> {
     timeout: Duration,
 }
 
-/// An operation that may run: parsed, within limits, with its data.
+/// An operation that may run: parsed and within limits.
 pub(crate) struct Operation {
     pub(crate) kind: OperationType,
     request: Request,
@@ -66,7 +65,6 @@ impl<E: Executor> OperationExecutor<E> {
     pub(crate) async fn prepare(
         &self,
         mut request: Request,
-        caller: &Option<Viewer>,
         trace: &Trace,
     ) -> Result<Operation, ServerError> {
         let document = self.documents.parse(&request.query).await?;
@@ -78,7 +76,7 @@ impl<E: Executor> OperationExecutor<E> {
         // A copy for each request: async-graphql takes the document by value and removes from it what `@skip` and
         // `@include` leave out.
         request.set_parsed_query(ExecutableDocument::clone(&document));
-        Ok(Operation { kind, request: request.data(caller.clone()), trace: trace.clone() })
+        Ok(Operation { kind, request, trace: trace.clone() })
     }
 
     /// Executes a query or mutation to its end or the deadline.

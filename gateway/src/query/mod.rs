@@ -1,5 +1,5 @@
 //! GraphQL documents and operations, whatever the schema: parsed and kept, bounded, and executed for either transport.
-//! It knows viewers and nothing of orders.
+//! It knows nothing of viewers and orders.
 
 mod documents;
 mod error;

@@ -1,4 +1,4 @@
-//! What the gateway can be told, and what it says of what it can't do with.
+//! The gateway's arguments, and the errors of invalid ones.
 
 use clap::{CommandFactory, FromArgMatches};
 use gateway::Config;
@@ -9,7 +9,7 @@ use service_kit::config::{ConfigErrors, ProcessConfig, VARIABLES, variables_of, 
 const BROKER: &str = "--rabbitmq-url=amqp://localhost";
 
 fn check(arguments: &[&str]) -> Result<(ProcessConfig, Config), ConfigErrors> {
-    // The environment of whoever runs the tests is none of theirs.
+    // The tests must not read the environment that they run in.
     let command =
         with_defaults(Arguments::command(), DEFAULTS).mut_args(|argument| argument.env(None::<&str>));
     let matches = command.try_get_matches_from([&["gateway"], arguments].concat()).unwrap();

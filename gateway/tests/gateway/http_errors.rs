@@ -1,4 +1,4 @@
-//! Errors: each has a code and a trace id, and none says what is nobody's business.
+//! Errors: each has a code and a trace id, and none shows what a client must not know.
 
 use std::time::Duration;
 

@@ -70,7 +70,7 @@ async fn a_draining_gateway_serves_on_and_sends_clients_elsewhere() {
     assert!(gateway.try_socket(Some("graphql-transport-ws"), None).await.is_ok());
 }
 
-/// A client can't know that the gateway stops before it is told, over the connection that it keeps for its next request.
+/// A client learns that the gateway stops from a response over the connection that it keeps for its next request.
 #[tokio::test]
 async fn a_request_over_a_kept_connection_is_answered_while_the_gateway_stops() {
     let gateway = TestGateway::start().await;

@@ -20,7 +20,7 @@ use axum::{
 };
 
 use self::{protocol::CloseCode, session::Session};
-use super::{Shared, error::HttpError};
+use super::{Shared, response::HttpError};
 use crate::query::{ErrorCode, OVERLOAD_RETRY_AFTER};
 
 const PROTOCOL: &str = "graphql-transport-ws";

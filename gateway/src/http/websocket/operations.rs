@@ -10,7 +10,6 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{protocol::ServerMessage, send_queue::SendQueue};
-use crate::auth::Viewer;
 use crate::query::{ErrorCode, ExecutionResult, OperationExecutor, Trace, request_errors};
 
 /// Ids in use, each with the token that ends its operation.
@@ -63,7 +62,6 @@ impl Operations {
 pub(super) struct OperationTask<E> {
     pub(super) id: String,
     pub(super) executor: OperationExecutor<E>,
-    pub(super) caller: Option<Viewer>,
     pub(super) send_queue: SendQueue,
     pub(super) operations: Operations,
     pub(super) ended: CancellationToken,
@@ -93,7 +91,7 @@ impl<E: Executor> OperationTask<E> {
     /// Executes the operation and sends its results; the error is that of an operation that ends by being refused.
     async fn execute(&self, request: Request) -> Result<(), Vec<ServerError>> {
         let trace = Trace::root();
-        let prepared = self.executor.prepare(request, &self.caller, &trace).await;
+        let prepared = self.executor.prepare(request, &trace).await;
         let operation = prepared.map_err(|error| request_errors(error, &trace))?;
         match operation.kind {
             OperationType::Subscription => {

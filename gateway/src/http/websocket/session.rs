@@ -169,20 +169,20 @@ impl<E: Executor> Session<E> {
     }
 
     fn on_checked(&mut self, checked: Result<Option<Viewer>, AuthError>) -> ControlFlow<CloseReason> {
-        let caller = match checked {
-            Ok(caller) => caller,
+        let viewer = match checked {
+            Ok(viewer) => viewer,
             Err(AuthError::BadToken) => return close_with(CloseCode::Forbidden),
             Err(AuthError::Unavailable) => return close_with(CloseCode::TryAgainLater),
         };
-        self.expires_at = caller
+        self.expires_at = viewer
             .as_ref()
             .map(|viewer| Instant::now() + self.shared.authenticator.time_left(viewer).min(FAR_FUTURE));
-        self.handshake = Handshake::Done(caller);
+        self.handshake = Handshake::Done(viewer);
         self.send(&ServerMessage::ConnectionAck)
     }
 
     fn on_subscribe(&mut self, id: String, request: Request) -> ControlFlow<CloseReason> {
-        let Handshake::Done(caller) = &self.handshake else {
+        let Handshake::Done(viewer) = &self.handshake else {
             return close_with(CloseCode::Unauthorized);
         };
         let limits = &self.shared.limits.sockets;
@@ -198,13 +198,12 @@ impl<E: Executor> Session<E> {
         let task = OperationTask {
             id,
             executor: self.shared.executor.clone(),
-            caller: caller.clone(),
             send_queue: self.send_queue.clone(),
             operations: self.operations.clone(),
             ended,
             max_message_bytes: limits.max_outgoing_bytes,
         };
-        self.tasks.spawn(task.run(request));
+        self.tasks.spawn(task.run(request.data(viewer.clone())));
         ControlFlow::Continue(())
     }
 
