@@ -3,7 +3,7 @@
 //! - [`http`] serves GraphQL over HTTP and WebSocket, over any schema; [`auth`] checks tokens.
 //! - [`query`] parses, bounds and executes documents.
 //! - [`graphql`] is the schema: types and resolvers over the wire's orders, products and customers.
-//! - [`orders`] places orders and asks the services; [`hub`] tells subscribers of every update once.
+//! - [`orders`] places orders and sends requests to the services; [`subscriptions`] brings subscribers every update once.
 //! - [`service`] runs all of it.
 
 pub mod auth;
@@ -11,8 +11,8 @@ pub mod http;
 pub mod query;
 
 pub mod graphql;
-pub mod hub;
 pub mod orders;
+pub mod subscriptions;
 
 pub mod config;
 pub mod service;

@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 
 use crate::auth::{AuthConfig, Authenticator, Scope, mint};
 use crate::config::Config;
-use crate::graphql::{Api, ApiSettings, UpdatePatience};
+use crate::graphql::{Api, ApiSettings, UpdateRetries};
 use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
-use crate::hub::HubSettings;
+use crate::subscriptions::SubscriptionSettings;
 use crate::warm_up::warm_up;
 
 /// How long an operation may take beyond the deadline of its requests: checking, resolving, writing the response.
@@ -54,8 +54,8 @@ pub async fn start(
         ids: Arc::new(SystemIds),
         request_timeout: config.request_timeout,
         create_order_wait: config.create_order_wait,
-        hub: HubSettings::default(),
-        update_patience: UpdatePatience::default(),
+        subscriptions: SubscriptionSettings::default(),
+        update_retries: UpdateRetries::default(),
     });
     let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
     let router = GraphqlServer {
@@ -72,8 +72,10 @@ pub async fn start(
     let stopping = shutdown.stopping();
     let updates = (api.clone(), EventSubscription::new(transport), context.heartbeat("gateway updates", &[]));
     let stop = stopping.clone();
-    shutdown
-        .spawn("gateway updates", async move { updates.0.tell_updates(updates.1, updates.2, stop).await });
+    shutdown.spawn(
+        "gateway updates",
+        async move { updates.0.run_subscription(updates.1, updates.2, stop).await },
+    );
     let keys = (readiness.condition("signing keys"), stopping.clone());
     shutdown.spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys.0, keys.1).await });
     context.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));

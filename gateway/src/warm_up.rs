@@ -8,38 +8,38 @@ use service_kit::health::ReadinessHandle;
 
 use crate::graphql::Api;
 
-/// How long a gateway holds back at its start for services that don't answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it asks.
+/// How long a starting gateway stays not ready for services that don't answer.
+const LIMIT: Duration = Duration::from_secs(10);
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Ready once every backend has answered and updates can be told, or after a while without: from then on a backend that
-/// is away blanks only what it feeds, and is no reason to turn callers away.
+/// Makes the gateway ready once every service has answered and subscriptions can begin, or after [`LIMIT`]: from then on
+/// a service that doesn't answer blanks only its own fields, which is no reason to refuse other requests.
 pub(crate) async fn warm_up(api: Api, rpc: Arc<dyn RpcClient>, condition: ReadinessHandle) {
-    let deadline = Deadline::after(PATIENCE);
+    let deadline = Deadline::after(LIMIT);
     let answered = async {
-        let backends =
+        let services =
             [ORDER_GET, INVENTORY_GET, CUSTOMER_GET].map(|pattern| answered(&*rpc, pattern, deadline));
-        futures::future::join_all(backends).await;
-        while !api.can_tell_updates() {
+        futures::future::join_all(services).await;
+        while !api.subscriptions_are_available() {
             tokio::time::sleep(PAUSE).await;
         }
     };
     tokio::select! {
         () = answered => {}
-        () = deadline.passed() => tracing::warn!("ready, although not every service has answered yet"),
+        () = deadline.passed() => tracing::warn!("ready before every service has answered"),
     }
     condition.set(true);
 }
 
-/// Asks for nothing in particular until there is an answer, of whatever kind.
+/// Sends empty requests until one is answered, with success or failure.
 async fn answered(rpc: &dyn RpcClient, pattern: &str, deadline: Deadline) {
     let nothing: [(); 0] = [];
     loop {
         let answer = request::<_, Vec<serde::de::IgnoredAny>>(rpc, pattern, &nothing, deadline).await;
         match answer {
             Ok(_) | Err(RequestError::Answered(_)) => return,
-            Err(error) => tracing::debug!(%error, "a service does not answer yet"),
+            Err(error) => tracing::debug!(%error, "service not answering yet"),
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -20,6 +20,11 @@ impl DomainError {
         Self { code, message: message.into(), field: None }
     }
 
+    /// No such order within the caller's scope.
+    pub fn order_not_found() -> Self {
+        Self::at(DomainErrorCode::OrderNotFound, "there is no such order", ["input", "id"])
+    }
+
     /// A refusal about one field of the input.
     pub fn at<S: Into<String>>(
         code: DomainErrorCode,

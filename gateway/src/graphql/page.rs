@@ -1,12 +1,8 @@
-//! Relay's pages: the arguments of a connection, checked, and its `pageInfo`.
+//! Relay's pages: the arguments of a connection, its cost and its `pageInfo`.
 
 use async_graphql::SimpleObject;
-use schema::cursor::InvalidCursor;
-use schema::domain_error::{DomainError, DomainErrorCode};
 use schema::limits::{PAGE_DEFAULT, PAGE_MAX};
 use schema::page::Page;
-
-use crate::query::{ErrorCode, GraphqlError};
 
 #[derive(SimpleObject, Clone)]
 pub(crate) struct PageInfo {
@@ -25,25 +21,6 @@ pub(crate) fn page(
 ) -> Page {
     let size = |size: Option<i32>| size.map(|size| u32::try_from(size).unwrap_or(0));
     Page { first: size(first), after, last: size(last), before }
-}
-
-/// The error of a list that its check or its service has refused.
-pub(crate) fn list_error(refusal: &DomainError) -> GraphqlError {
-    match refusal.code {
-        DomainErrorCode::CursorInvalid => ErrorCode::CursorInvalid.error(InvalidCursor.to_string()),
-        DomainErrorCode::CursorExpired => {
-            ErrorCode::CursorExpired.error("what the cursor names is no longer kept")
-        }
-        DomainErrorCode::InvalidInput => ErrorCode::BadUserInput.error(refusal.message.clone()),
-        code => {
-            tracing::error!(
-                ?code,
-                message = refusal.message,
-                "a list was refused for no reason that lists have"
-            );
-            ErrorCode::InternalServerError.error("internal error")
-        }
-    }
 }
 
 /// What a connection costs: its fields once for each entry that it may have.

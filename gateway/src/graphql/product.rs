@@ -4,9 +4,8 @@ use schema::inventory_messages::ProductPage;
 use schema::product as wire;
 use std::sync::Arc;
 
-use super::money::Money;
 use super::page::PageInfo;
-use super::scalars::{DateTime, int};
+use super::scalars::{DateTime, Money, int};
 
 #[derive(Clone)]
 pub(crate) struct Product(Arc<wire::Product>);

@@ -6,14 +6,12 @@ use schema::order_messages::OrderRef;
 use schema::pattern::INVENTORY_LIST;
 
 use super::customer::Customer;
-use super::fault::read_fault;
-use super::loading::Loaders;
-use super::nullable::{Nullable, nullable};
+use super::errors::{Nullable, list_error, nullable, query_error};
+use super::loaders::Loaders;
 use super::order::{Order, OrderConnection, OrderStatus, list_orders};
-use super::page::{list_error, page, page_cost};
+use super::page::{page, page_cost};
 use super::product::{Product, ProductConnection};
-use crate::auth::Scope;
-use crate::auth::Viewer;
+use crate::auth::{Scope, Viewer};
 use crate::query::GraphqlError;
 
 pub(crate) struct Query;
@@ -48,8 +46,8 @@ impl Query {
             let viewer = Viewer::from_context(ctx)?;
             viewer.require(Scope::OrdersRead)?;
             let Ok(order_id) = id.parse() else { return Ok(None) };
-            let key = OrderRef { order_id, owner: viewer.order_scope() };
-            Ok(ctx.data_unchecked::<Loaders>().order(key).await?.map(Order::from))
+            let order = OrderRef { order_id, owner: viewer.order_scope() };
+            Ok(ctx.data_unchecked::<Loaders>().order(order).await?.map(Order::from))
         })
         .await
     }
@@ -70,7 +68,7 @@ impl Query {
     ) -> Nullable<OrderConnection> {
         nullable(async {
             let customer_id = customer_id.as_ref().map(|id| id.as_str());
-            list_orders(ctx, customer_id, first, after, last, before, statuses).await.map(Some)
+            list_orders(ctx, customer_id, page(first, after, last, before), statuses).await.map(Some)
         })
         .await
     }
@@ -97,12 +95,12 @@ impl Query {
         nullable(async {
             // A blank search matches everything, as none does.
             let search = search.filter(|search| !search.trim().is_empty());
-            let question = ListProducts { search, page: page(first, after, last, before) };
-            question.bounds().map_err(|error| list_error(&error))?;
-            let backend = ctx.data_unchecked::<Loaders>().backend();
+            let list = ListProducts { search, page: page(first, after, last, before) };
+            list.bounds().map_err(|error| list_error(&error))?;
+            let client = ctx.data_unchecked::<Loaders>().client();
             let answer: DomainResult<ProductPage> =
-                backend.ask_one(INVENTORY_LIST, &question).await.map_err(|error| read_fault(&error))?;
-            let page = answer.into_result().map_err(|refusal| list_error(&refusal))?;
+                client.call(INVENTORY_LIST, &list).await.map_err(|error| query_error(&error))?;
+            let page = answer.into_result().map_err(|error| list_error(&error))?;
             Ok(Some(page.into()))
         })
         .await

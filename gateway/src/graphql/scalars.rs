@@ -1,4 +1,4 @@
-use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
 use schema::money;
 use schema::time::Timestamp;
 
@@ -21,12 +21,6 @@ impl ScalarType for DateTime {
 
 pub(crate) struct Decimal(String);
 
-impl From<money::Money> for Decimal {
-    fn from(money: money::Money) -> Self {
-        Self(money.to_decimal())
-    }
-}
-
 /// An exact decimal number as a string, such as "1197.00"; never a float.
 #[Scalar]
 impl ScalarType for Decimal {
@@ -42,7 +36,20 @@ impl ScalarType for Decimal {
     }
 }
 
-/// A count as GraphQL's `Int` holds it: whatever exceeds 32 bits with sign is shown as the greatest of them.
+#[derive(SimpleObject)]
+pub(crate) struct Money {
+    amount: Decimal,
+    /// ISO 4217
+    currency_code: String,
+}
+
+impl From<money::Money> for Money {
+    fn from(money: money::Money) -> Self {
+        Self { amount: Decimal(money.to_decimal()), currency_code: money.currency.to_string() }
+    }
+}
+
+/// A count as GraphQL's `Int` holds it; a count beyond 32 bits with sign becomes the greatest of them.
 pub(crate) fn int(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

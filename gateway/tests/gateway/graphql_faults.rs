@@ -3,7 +3,7 @@
 use bus::rpc_client::RequestError;
 use serde_json::{Value, json};
 
-use gateway::hub::HubSettings;
+use gateway::subscriptions::SubscriptionSettings;
 use std::time::Duration;
 
 use crate::kit::{TestApi, ada, errors, internal_failure, test_api, test_api_within, unavailable};
@@ -111,7 +111,7 @@ async fn a_fault_of_a_change_says_what_was_done() {
 
 #[tokio::test]
 async fn past_the_deadline_nothing_is_sent() {
-    let test = test_api_within(Duration::ZERO, HubSettings::default());
+    let test = test_api_within(Duration::ZERO, SubscriptionSettings::default());
     let id = test.placed("CUST01", "PROD01").id;
     let create = "createOrder(input: {items: [{productId: \"PROD01\", quantity: 1}]}) { order { id } }";
     let cancel = format!("cancelOrder(input: {{id: \"{id}\"}}) {{ order {{ id }} }}");

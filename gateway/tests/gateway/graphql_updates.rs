@@ -5,7 +5,7 @@ use bus::heartbeat::Heartbeat;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use gateway::auth::Viewer;
-use gateway::hub::{HubSettings, LiveSource};
+use gateway::subscriptions::{EventSource, SubscriptionSettings};
 use schema::cursor::UpdateCursor;
 use schema::domain_error::DomainErrorCode;
 use schema::ids::OrderId;
@@ -30,7 +30,7 @@ struct Hearing {
 struct Line(mpsc::Receiver<EventSignal>);
 
 #[async_trait::async_trait]
-impl LiveSource for Line {
+impl EventSource for Line {
     async fn next(&mut self) -> EventSignal {
         match self.0.recv().await {
             Some(live) => live,
@@ -40,7 +40,7 @@ impl LiveSource for Line {
 }
 
 /// A hub that listens already, and asks for the head only where a test lets it.
-async fn hearing_with(settings: HubSettings) -> Hearing {
+async fn hearing_with(settings: SubscriptionSettings) -> Hearing {
     let hearing = deaf(test_api_with(settings));
     hearing.live.send(EventSignal::Listening).await.unwrap();
     hearing.until_it_knows_the_head().await;
@@ -48,10 +48,10 @@ async fn hearing_with(settings: HubSettings) -> Hearing {
 }
 
 async fn hearing() -> Hearing {
-    hearing_with(HubSettings {
+    hearing_with(SubscriptionSettings {
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
-        ..HubSettings::default()
+        ..SubscriptionSettings::default()
     })
     .await
 }
@@ -60,7 +60,7 @@ fn deaf(test: TestApi) -> Hearing {
     let (live, line) = mpsc::channel(1_000);
     let stop = CancellationToken::new();
     let (api, running) = (test.api.clone(), stop.clone());
-    tokio::spawn(async move { api.tell_updates(Line(line), Heartbeat::new(), running).await });
+    tokio::spawn(async move { api.run_subscription(Line(line), Heartbeat::new(), running).await });
     Hearing { test, live, _running: stop.drop_guard() }
 }
 
@@ -69,7 +69,7 @@ type Updates = BoxStream<'static, Value>;
 impl Hearing {
     async fn until_it_knows_the_head(&self) {
         let knows = async {
-            while !self.test.api.can_tell_updates() {
+            while !self.test.api.subscriptions_are_available() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -282,7 +282,8 @@ async fn what_happened_while_the_connection_was_away_is_told_after_it() {
 
 #[tokio::test]
 async fn an_event_that_is_never_heard_is_found_by_asking_for_the_head() {
-    let settings = HubSettings { head_interval: Duration::from_millis(20), ..HubSettings::default() };
+    let settings =
+        SubscriptionSettings { head_interval: Duration::from_millis(20), ..SubscriptionSettings::default() };
     let hearing = hearing_with(settings).await;
     let mut updates = hearing.watch(ada(), "").await;
     let id = hearing.test.placed("CUST01", "PROD01").id;
@@ -355,11 +356,11 @@ async fn a_cursor_that_is_anothers_or_too_old_is_refused_before_anything_else() 
 
 #[tokio::test]
 async fn a_slow_subscriber_replays_what_it_had_no_room_for_and_goes_on() {
-    let hearing = hearing_with(HubSettings {
-        seat_capacity: 4,
+    let hearing = hearing_with(SubscriptionSettings {
+        queue_capacity: 4,
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
-        ..HubSettings::default()
+        ..SubscriptionSettings::default()
     })
     .await;
     let mut slow = hearing.watch(ada(), "").await;
@@ -385,12 +386,12 @@ async fn a_slow_subscriber_replays_what_it_had_no_room_for_and_goes_on() {
 
 #[tokio::test]
 async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
-    let hearing = hearing_with(HubSettings {
-        seat_capacity: 1,
+    let hearing = hearing_with(SubscriptionSettings {
+        queue_capacity: 1,
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
-        follower_patience: 2,
-        ..HubSettings::default()
+        replay_retries: 2,
+        ..SubscriptionSettings::default()
     })
     .await;
     let mut slow = hearing.watch(ada(), "").await;
@@ -493,7 +494,8 @@ async fn an_order_that_does_not_exist_yet_can_be_watched() {
 
 #[tokio::test]
 async fn a_sequence_that_begins_anew_ends_what_followed_the_old_one() {
-    let settings = HubSettings { head_interval: Duration::from_millis(20), ..HubSettings::default() };
+    let settings =
+        SubscriptionSettings { head_interval: Duration::from_millis(20), ..SubscriptionSettings::default() };
     let hearing = hearing_with(settings).await;
     let mut updates = hearing.watch(ada(), "").await;
     for _ in 0..3 {

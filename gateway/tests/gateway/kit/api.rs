@@ -13,9 +13,9 @@ use bus::transport::PublishError;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use gateway::auth::{Scopes, Viewer};
-use gateway::graphql::{Api, ApiSettings, UpdatePatience};
-use gateway::hub::HubSettings;
+use gateway::graphql::{Api, ApiSettings, UpdateRetries};
 use gateway::orders::SendCommand;
+use gateway::subscriptions::SubscriptionSettings;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::order::Order;
 use schema::order_messages::{CreateOrder, OrderCreated};
@@ -169,18 +169,18 @@ pub(crate) fn quick_backoff() -> Backoff {
 }
 
 pub(crate) fn test_api() -> TestApi {
-    test_api_with(HubSettings {
+    test_api_with(SubscriptionSettings {
         head_interval: Duration::from_millis(50),
         backoff: quick_backoff(),
-        ..HubSettings::default()
+        ..SubscriptionSettings::default()
     })
 }
 
-pub(crate) fn test_api_with(hub: HubSettings) -> TestApi {
-    test_api_within(WAIT_LIMIT, hub)
+pub(crate) fn test_api_with(subscriptions: SubscriptionSettings) -> TestApi {
+    test_api_within(WAIT_LIMIT, subscriptions)
 }
 
-pub(crate) fn test_api_within(request_timeout: Duration, hub: HubSettings) -> TestApi {
+pub(crate) fn test_api_within(request_timeout: Duration, subscriptions: SubscriptionSettings) -> TestApi {
     let services = Arc::new(Services {
         data: Mutex::new(ServiceData::stocked()),
         command_outcome: Mutex::new(CommandOutcome::Answered),
@@ -196,8 +196,8 @@ pub(crate) fn test_api_within(request_timeout: Duration, hub: HubSettings) -> Te
         ids: Arc::new(SystemIds),
         request_timeout,
         create_order_wait: Duration::from_secs(2),
-        hub,
-        update_patience: UpdatePatience { backoff: quick_backoff(), retries: 3 },
+        subscriptions,
+        update_retries: UpdateRetries { backoff: quick_backoff(), retries: 3 },
     });
     TestApi { services, api }
 }

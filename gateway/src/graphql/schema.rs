@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::loading::{Loaders, Turns};
+use super::loaders::{BatchScheduler, Loaders};
 use super::mutation::Mutation;
 use super::query::Query;
-use super::subscription::{Subscription, UpdatePatience};
-use crate::hub::{Hub, HubSettings, LiveSource};
-use crate::orders::{Backend, Patience, Placing, SendCommand};
+use super::subscription::{SubscriptionRoot, UpdateRetries};
+use crate::orders::{OrderPlacer, SendCommand, ServiceClient, Timeout};
+use crate::subscriptions::{EventSource, SubscriptionSettings, Subscriptions};
 
 /// What one document may cost: a field counts one, and a connection's fields as often as it may have entries. Pages of
 /// 100 orders with everything in them cost about a third of this.
 const MAX_COMPLEXITY: usize = 20_000;
 
-type OrderSchema = Schema<Query, Mutation, Subscription>;
+type OrderSchema = Schema<Query, Mutation, SubscriptionRoot>;
 
 /// What the API is built on.
 pub struct ApiSettings {
@@ -36,9 +36,9 @@ pub struct ApiSettings {
     /// How long `createOrder` waits for the outcome.
     pub create_order_wait: Duration,
     /// The bounds of live updates.
-    pub hub: HubSettings,
-    /// How long an update's nested fields are tried.
-    pub update_patience: UpdatePatience,
+    pub subscriptions: SubscriptionSettings,
+    /// How often an update's nested fields are resolved again.
+    pub update_retries: UpdateRetries,
 }
 
 /// Executes operations. Cheap to clone.
@@ -46,52 +46,53 @@ pub struct ApiSettings {
 pub struct Api {
     schema: OrderSchema,
     rpc: Arc<dyn RpcClient>,
-    hub: Hub,
+    subscriptions: Subscriptions,
     request_timeout: Duration,
 }
 
 impl Api {
     /// The API over these services.
     pub fn new(settings: ApiSettings) -> Self {
-        let placing = Placing {
+        let placer = OrderPlacer {
             commands: settings.commands,
             clock: settings.clock,
             ids: settings.ids,
             wait: settings.create_order_wait,
         };
-        let hub = Hub::new(settings.hub);
-        Self {
-            schema: schema().data(placing).data(hub.clone()).data(settings.update_patience).finish(),
-            rpc: settings.rpc,
-            hub,
-            request_timeout: settings.request_timeout,
-        }
+        let subscriptions = Subscriptions::new(settings.subscriptions);
+        let schema = schema().data(placer).data(subscriptions.clone()).data(settings.update_retries).finish();
+        Self { schema, rpc: settings.rpc, subscriptions, request_timeout: settings.request_timeout }
     }
 
-    /// Hears live events and hands them to subscribers, until `stop`.
-    pub async fn tell_updates(&self, live: impl LiveSource, heartbeat: Heartbeat, stop: CancellationToken) {
-        let backend = Backend::new(Arc::clone(&self.rpc), Patience::Each(self.request_timeout));
-        self.hub.run(live, backend, heartbeat, stop).await;
+    /// Receives live events and dispatches them to subscribers, until `stop`.
+    pub async fn run_subscription(
+        &self,
+        source: impl EventSource,
+        heartbeat: Heartbeat,
+        stop: CancellationToken,
+    ) {
+        let client = self.client(Timeout::Each(self.request_timeout));
+        self.subscriptions.run(source, client, heartbeat, stop).await;
     }
 
     /// Whether subscriptions can begin.
-    pub fn can_tell_updates(&self) -> bool {
-        self.hub.knows_head()
+    pub fn subscriptions_are_available(&self) -> bool {
+        self.subscriptions.are_available()
     }
 
-    fn loaders(&self, patience: Patience, turns: &Turns) -> Loaders {
-        Loaders::new(Backend::new(Arc::clone(&self.rpc), patience), turns.clone())
+    fn client(&self, timeout: Timeout) -> ServiceClient {
+        ServiceClient::new(Arc::clone(&self.rpc), timeout)
     }
 }
 
 impl Executor for Api {
     async fn execute(&self, request: Request) -> Response {
-        let turns = Turns::default();
-        let patience = Patience::Until(Deadline::after(self.request_timeout));
-        let request = request.data(self.loaders(patience, &turns));
+        let scheduler = BatchScheduler::default();
+        let client = self.client(Timeout::Shared(Deadline::after(self.request_timeout)));
+        let request = request.data(Loaders::new(client, scheduler.clone()));
         let schema = self.schema.clone();
         let operation = stream::once(async move { schema.execute(request).await });
-        let mut results = std::pin::pin!(turns.drive(operation));
+        let mut results = std::pin::pin!(scheduler.drive(operation));
         results.next().await.expect("the stream has one item")
     }
 
@@ -100,11 +101,11 @@ impl Executor for Api {
         request: Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
-        let turns = Turns::default();
-        let request = request.data(self.loaders(Patience::Each(self.request_timeout), &turns));
-        turns
-            .drive(self.schema.execute_stream_with_session_data(request, session_data.unwrap_or_default()))
-            .boxed()
+        let scheduler = BatchScheduler::default();
+        let client = self.client(Timeout::Each(self.request_timeout));
+        let request = request.data(Loaders::new(client, scheduler.clone()));
+        let session_data = session_data.unwrap_or_default();
+        scheduler.drive(self.schema.execute_stream_with_session_data(request, session_data)).boxed()
     }
 }
 
@@ -115,6 +116,6 @@ pub fn sdl() -> String {
         .sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident())
 }
 
-fn schema() -> SchemaBuilder<Query, Mutation, Subscription> {
-    Schema::build(Query, Mutation, Subscription).limit_complexity(MAX_COMPLEXITY)
+fn schema() -> SchemaBuilder<Query, Mutation, SubscriptionRoot> {
+    Schema::build(Query, Mutation, SubscriptionRoot).limit_complexity(MAX_COMPLEXITY)
 }

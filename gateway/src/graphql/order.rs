@@ -1,0 +1,342 @@
+//! Orders as clients see them, with their lines, their history and their pages, and the orders of a customer.
+
+use async_graphql::{ComplexObject, Context, Enum, ID, Object, SimpleObject};
+use schema::cursor::{OrderCursor, UpdateCursor};
+use schema::ids::OrderId;
+use schema::order as wire;
+use schema::order_messages::{HistoryEntry, ListOrders, OrderScope};
+use schema::page::{CutPage, Page};
+use std::sync::Arc;
+
+use super::customer::Customer;
+use super::errors::{Nullable, list_error, nullable};
+use super::loaders::Loaders;
+use super::page::{PageInfo, page, page_cost};
+use super::product::Product;
+use super::scalars::{DateTime, Money, int};
+use crate::auth::{Scope, Viewer};
+use crate::query::GraphqlError;
+
+// Its own fields are at hand; only `customer`, `history` and a line's `product` need other requests.
+#[derive(Clone)]
+pub(crate) struct Order(Arc<wire::Order>);
+
+impl From<Arc<wire::Order>> for Order {
+    fn from(order: Arc<wire::Order>) -> Self {
+        Self(order)
+    }
+}
+
+impl From<wire::Order> for Order {
+    fn from(order: wire::Order) -> Self {
+        Self(Arc::new(order))
+    }
+}
+
+#[Object]
+impl Order {
+    fn id(&self) -> ID {
+        ID::from(self.0.id)
+    }
+
+    fn status(&self) -> OrderStatus {
+        self.0.status.into()
+    }
+
+    fn customer_id(&self) -> ID {
+        ID::from(&self.0.customer_id)
+    }
+
+    async fn customer(&self, ctx: &Context<'_>) -> Nullable<Customer> {
+        nullable(async {
+            let id = self.0.customer_id.clone();
+            let found = ctx.data_unchecked::<Loaders>().customer(id.clone()).await?;
+            Ok(Some(found.map_or_else(|| Customer::unknown(id), Customer::from)))
+        })
+        .await
+    }
+
+    fn line_items(&self) -> Vec<OrderLineItem> {
+        OrderLineItem::all_of(&self.0)
+    }
+
+    /// Null while PENDING, and where an unknown product made it impossible to price.
+    fn total_amount(&self) -> Option<Money> {
+        self.0.total_amount.map(Money::from)
+    }
+
+    /// Null only while PENDING with the customer's own address still to be looked up.
+    fn shipping_address(&self) -> Option<&str> {
+        self.0.shipping_address.as_deref()
+    }
+
+    fn tracking_company(&self) -> Option<&str> {
+        self.0.tracking_company.as_deref()
+    }
+
+    fn tracking_number(&self) -> Option<&str> {
+        self.0.tracking_number.as_deref()
+    }
+
+    /// Why it was refused; set exactly where status is REJECTED.
+    fn rejection(&self) -> Option<OrderRejection> {
+        self.0.rejection.as_ref().map(OrderRejection::from)
+    }
+
+    /// Counts the changes of this order, from 1; 0 in an answer given before the order service's.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// Pass it as `after` to orderUpdated to get everything that follows this version.
+    fn cursor(&self) -> String {
+        UpdateCursor { order_id: self.0.id, version: self.0.version }.encode()
+    }
+
+    fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at)
+    }
+
+    /// Every change so far, oldest first.
+    async fn history(&self, ctx: &Context<'_>) -> Nullable<Vec<OrderHistoryEntry>> {
+        nullable(async {
+            let entries = ctx.data_unchecked::<Loaders>().history(&self.0).await?;
+            Ok(Some(OrderHistoryEntry::all_of(self.0.id, &entries)))
+        })
+        .await
+    }
+}
+
+#[derive(Enum, Copy, Clone, PartialEq, Eq)]
+#[graphql(remote = "schema::order::OrderStatus")]
+pub(crate) enum OrderStatus {
+    /// Accepted and durable; not yet checked against inventory and customer.
+    Pending,
+    /// Stock reserved, priced, being prepared.
+    Processing,
+    Shipped,
+    Delivered,
+    Cancelled,
+    /// Refused; see rejection.
+    Rejected,
+}
+
+#[derive(Enum, Copy, Clone, PartialEq, Eq)]
+#[graphql(remote = "schema::order_events::EventKind")]
+pub(crate) enum OrderUpdateKind {
+    Created,
+    StatusChanged,
+    DetailsChanged,
+    Deleted,
+}
+
+// One line of an order, which it shares.
+pub(crate) struct OrderLineItem {
+    order: Arc<wire::Order>,
+    index: usize,
+}
+
+impl OrderLineItem {
+    /// Every line of an order, in its order.
+    pub(crate) fn all_of(order: &Arc<wire::Order>) -> Vec<Self> {
+        (0..order.line_items.len()).map(|index| Self { order: Arc::clone(order), index }).collect()
+    }
+
+    fn line(&self) -> &wire::LineItem {
+        &self.order.line_items[self.index]
+    }
+}
+
+#[Object]
+impl OrderLineItem {
+    /// Derived from the order and the product; never changes.
+    fn id(&self) -> ID {
+        ID::from(self.line().id)
+    }
+
+    fn product_id(&self) -> ID {
+        ID::from(&self.line().product_id)
+    }
+
+    /// The product as the catalogue has it now; null where it left the catalogue.
+    async fn product(&self, ctx: &Context<'_>) -> Nullable<Product> {
+        nullable(async {
+            let product_id = self.line().product_id.clone();
+            Ok(ctx.data_unchecked::<Loaders>().product(product_id).await?.map(Product::from))
+        })
+        .await
+    }
+
+    /// The product's name when it was ordered.
+    fn product_name(&self) -> Option<&str> {
+        self.line().product_name.as_deref()
+    }
+
+    fn quantity(&self) -> i32 {
+        int(self.line().quantity)
+    }
+
+    /// The price when it was ordered.
+    fn unit_price(&self) -> Option<Money> {
+        self.line().unit_price.map(Money::from)
+    }
+
+    fn total_price(&self) -> Option<Money> {
+        let line = self.line();
+        line.unit_price?.times(line.quantity).map(Money::from)
+    }
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct OrderRejection {
+    code: OrderRejectionCode,
+    message: String,
+    shortfalls: Vec<StockShortfall>,
+}
+
+#[derive(Enum, Copy, Clone, PartialEq, Eq)]
+#[graphql(remote = "schema::order::RejectionCode")]
+pub(crate) enum OrderRejectionCode {
+    OutOfStock,
+    UnknownProduct,
+    UnknownCustomer,
+    Expired,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct StockShortfall {
+    product_id: ID,
+    requested: i32,
+    available: i32,
+}
+
+impl From<&wire::Rejection> for OrderRejection {
+    fn from(rejection: &wire::Rejection) -> Self {
+        Self {
+            code: rejection.code.into(),
+            message: rejection.message.clone(),
+            shortfalls: rejection.shortfalls.iter().map(StockShortfall::from).collect(),
+        }
+    }
+}
+
+impl From<&wire::Shortfall> for StockShortfall {
+    fn from(shortfall: &wire::Shortfall) -> Self {
+        Self {
+            product_id: ID::from(&shortfall.product_id),
+            requested: int(shortfall.requested),
+            available: int(shortfall.available),
+        }
+    }
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct OrderHistoryEntry {
+    cursor: String,
+    kind: OrderUpdateKind,
+    version: i32,
+    status: OrderStatus,
+    previous_status: Option<OrderStatus>,
+    occurred_at: DateTime,
+}
+
+impl OrderHistoryEntry {
+    /// The entries of one order.
+    pub(crate) fn all_of(order_id: OrderId, entries: &[HistoryEntry]) -> Vec<Self> {
+        let entry = |entry: &HistoryEntry| Self {
+            cursor: UpdateCursor { order_id, version: entry.version }.encode(),
+            kind: entry.kind.into(),
+            version: int(entry.version),
+            status: entry.status.into(),
+            previous_status: entry.previous_status.map(OrderStatus::from),
+            occurred_at: DateTime(entry.occurred_at),
+        };
+        entries.iter().map(entry).collect()
+    }
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct OrderConnection {
+    edges: Vec<OrderEdge>,
+    nodes: Vec<Order>,
+    page_info: PageInfo,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct OrderEdge {
+    cursor: String,
+    node: Order,
+}
+
+/// A page of the orders of the named customer, or of the caller's own.
+pub(crate) async fn list_orders(
+    ctx: &Context<'_>,
+    customer_id: Option<&str>,
+    page: Page,
+    statuses: Option<Vec<OrderStatus>>,
+) -> Result<OrderConnection, GraphqlError> {
+    let viewer = Viewer::from_context(ctx)?;
+    viewer.require(Scope::OrdersRead)?;
+    let customer_id = viewer.default_to_caller(customer_id)?;
+    let owner = OrderScope::Customer { customer_id };
+    let list = ListOrders { owner, statuses: statuses.map(distinct), page };
+    list.bounds().map_err(|error| list_error(&error))?;
+    let list = ctx.data_unchecked::<Loaders>().orders(list).await?;
+    Ok(OrderConnection::from(&*list))
+}
+
+/// However long the argument is, the message names each status once.
+fn distinct(statuses: Vec<OrderStatus>) -> Vec<wire::OrderStatus> {
+    let mut statuses: Vec<wire::OrderStatus> = statuses.into_iter().map(wire::OrderStatus::from).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
+impl From<&CutPage<Arc<wire::Order>>> for OrderConnection {
+    fn from(list: &CutPage<Arc<wire::Order>>) -> Self {
+        let edges: Vec<OrderEdge> = list.rows.iter().map(OrderEdge::from).collect();
+        let page_info = PageInfo {
+            has_next_page: list.has_next_page,
+            has_previous_page: list.has_previous_page,
+            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+        };
+        Self { nodes: edges.iter().map(|edge| edge.node.clone()).collect(), edges, page_info }
+    }
+}
+
+impl From<&Arc<wire::Order>> for OrderEdge {
+    fn from(order: &Arc<wire::Order>) -> Self {
+        let cursor = OrderCursor {
+            created_at: order.created_at,
+            order_id: order.id,
+            customer_id: order.customer_id.clone(),
+        };
+        Self { cursor: cursor.encode(), node: Order::from(Arc::clone(order)) }
+    }
+}
+
+#[ComplexObject]
+impl Customer {
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn orders(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+        statuses: Option<Vec<OrderStatus>>,
+    ) -> Nullable<OrderConnection> {
+        nullable(async {
+            let page = page(first, after, last, before);
+            list_orders(ctx, Some(self.id.as_str()), page, statuses).await.map(Some)
+        })
+        .await
+    }
+}

@@ -1,0 +1,237 @@
+//! Live updates: which events a subscriber gets, and how each update is resolved.
+
+use async_graphql::parser::types::Field;
+use async_graphql::registry::Registry;
+use async_graphql::{
+    Context, ContextSelectionSet, ID, Object, OutputType, Positioned, ServerError, ServerResult,
+    Subscription, Value,
+};
+use futures::stream::{self, Stream};
+use schema::cursor::UpdateCursor;
+use schema::ids::OrderId;
+use schema::order_events::{EventKind, OrderEvent};
+use schema::order_messages::OrderScope;
+use std::borrow::Cow;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::errors::{list_error, query_error};
+use super::loaders::Loaders;
+use super::order::{Order, OrderStatus, OrderUpdateKind};
+use super::scalars::{DateTime, int};
+use crate::auth::{Scope, Viewer};
+use crate::query::{ErrorCode, GraphqlError};
+use crate::subscriptions::{EventFilter, ReplayError, SubscriptionError, SubscriptionStream, Subscriptions};
+use bus::backoff::Backoff;
+
+pub(crate) struct SubscriptionRoot;
+
+#[Subscription(name = "Subscription")]
+impl SubscriptionRoot {
+    /// Updates to one's own orders, to those of customerId (orders:all), or to one order, in order, without gaps or repeats.
+    /// Starts at now; with `after` (the cursor of an order or of an earlier update) it first replays what came since.
+    /// An orderId that doesn't exist yet is fine: its updates come when it does.
+    async fn order_updated(
+        &self,
+        ctx: &Context<'_>,
+        order_id: Option<ID>,
+        customer_id: Option<ID>,
+        after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<UpdateWithRetry<OrderUpdate>, GraphqlError>> + use<>, GraphqlError>
+    {
+        let viewer = Viewer::from_context(ctx)?;
+        viewer.require(Scope::OrdersRead)?;
+        let filter = filter(viewer, order_id.as_ref(), customer_id.as_ref())?;
+        // Whether the viewer may use the cursor, order-service decides.
+        if let Some(Err(error)) = after.as_deref().map(UpdateCursor::decode) {
+            return Err(ErrorCode::CursorInvalid.error(error.to_string()));
+        }
+        let loaders = ctx.data_unchecked::<Loaders>().clone();
+        let subscriptions = ctx.data_unchecked::<Subscriptions>();
+        let stream = subscriptions.subscribe(filter, after, loaders.client().clone()).await;
+        let retries = *ctx.data_unchecked::<UpdateRetries>();
+        let operation = Operation { loaders, retries, ended: Arc::default() };
+        Ok(updates(stream.map_err(subscription_error)?, operation))
+    }
+}
+
+/// How often an update's nested fields are resolved again before the operation ends.
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateRetries {
+    /// The pauses in between.
+    pub backoff: Backoff,
+    /// How often an update is resolved again.
+    pub retries: u32,
+}
+
+impl Default for UpdateRetries {
+    /// About six seconds beside the requests' own deadlines.
+    fn default() -> Self {
+        let backoff = Backoff { first: Duration::from_millis(250), limit: Duration::from_secs(4) };
+        Self { backoff, retries: 5 }
+    }
+}
+
+/// The events that the arguments name: of the viewer's own orders, of the named customer's, or of one order.
+fn filter(
+    viewer: &Viewer,
+    order_id: Option<&ID>,
+    customer_id: Option<&ID>,
+) -> Result<EventFilter, GraphqlError> {
+    let customer_id = customer_id.map(|id| viewer.default_to_caller(Some(id.as_str()))).transpose()?;
+    let Some(order_id) = order_id else {
+        return Ok(EventFilter::Customer(customer_id.unwrap_or_else(|| viewer.customer_id.clone())));
+    };
+    let order_id: OrderId =
+        order_id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("orderId is {error}")))?;
+    let scope = match customer_id {
+        Some(customer_id) => OrderScope::Customer { customer_id },
+        None => viewer.order_scope(),
+    };
+    Ok(EventFilter::Order(order_id, scope))
+}
+
+/// The updates as they come; the last item is an error if the stream can't go on.
+fn updates(
+    stream: SubscriptionStream,
+    operation: Operation,
+) -> impl Stream<Item = Result<UpdateWithRetry<OrderUpdate>, GraphqlError>> {
+    stream::unfold(Some((stream, operation)), |state| async {
+        let (mut stream, operation) = state?;
+        if operation.ended.load(Ordering::Acquire) {
+            return None;
+        }
+        match stream.next().await {
+            Ok(event) => {
+                let update = UpdateWithRetry { update: OrderUpdate(event), operation: operation.clone() };
+                Some((Ok(update), Some((stream, operation))))
+            }
+            Err(error) => Some((Err(subscription_error(error)), None)),
+        }
+    })
+}
+
+fn subscription_error(error: SubscriptionError) -> GraphqlError {
+    match error {
+        SubscriptionError::NotReady => {
+            ErrorCode::ServiceUnavailable.error("live updates are not available yet")
+        }
+        SubscriptionError::TooMany => ErrorCode::Overloaded.error("too many subscriptions"),
+        SubscriptionError::Reset => {
+            ErrorCode::ServiceUnavailable.error("live updates were interrupted, resume after the last cursor")
+        }
+        SubscriptionError::Replay(ReplayError::Request(error)) => query_error(&error),
+        SubscriptionError::Replay(ReplayError::Refused(error)) => list_error(&error),
+        SubscriptionError::Replay(ReplayError::NoProgress) => {
+            ErrorCode::ServiceUnavailable.error("earlier updates are not available at the moment")
+        }
+    }
+}
+
+/// One subscription operation.
+#[derive(Clone)]
+struct Operation {
+    loaders: Loaders,
+    retries: UpdateRetries,
+    /// Whether an update could not be resolved; none may follow it.
+    ended: Arc<AtomicBool>,
+}
+
+/// An update whose nested fields are resolved afresh, and again while one of them fails with a retryable error.
+///
+/// An update sent with such a field missing would be lost to a subscriber who resumes from its cursor. So after the last
+/// retry the operation ends with a retryable error, and the update still follows the last cursor.
+pub(crate) struct UpdateWithRetry<T> {
+    update: T,
+    operation: Operation,
+}
+
+impl<T: OutputType> OutputType for UpdateWithRetry<T> {
+    fn type_name() -> Cow<'static, str> {
+        T::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        T::create_type_info(registry)
+    }
+
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+        let Operation { loaders, retries, ended } = &self.operation;
+        let mut failures = 0;
+        loop {
+            // Entries loaded for the update before have changed since.
+            loaders.forget();
+            let result = self.update.resolve(ctx, field).await;
+            let Some(error) = take_retryable_error(ctx, &result) else { return result };
+            failures += 1;
+            if failures > retries.retries {
+                ended.store(true, Ordering::Release);
+                let path = ctx.set_error_path(ServerError::new("", None)).path;
+                return Err(ServerError { path, locations: vec![field.pos], ..error });
+            }
+            tokio::time::sleep(retries.backoff.pause(failures)).await;
+        }
+    }
+}
+
+/// The first retryable error of this resolution; if there is one, all errors of nullable fields are discarded.
+fn take_retryable_error(ctx: &ContextSelectionSet<'_>, result: &ServerResult<Value>) -> Option<ServerError> {
+    // One operation resolves one update at a time, so these are this update's errors.
+    let mut errors = ctx.query_env.errors.lock().unwrap_or_else(PoisonError::into_inner);
+    let error = errors.iter().chain(result.as_ref().err()).find(|error| is_retryable(error)).cloned()?;
+    drop(mem::take(&mut *errors));
+    Some(error)
+}
+
+fn is_retryable(error: &ServerError) -> bool {
+    let retryable = error.extensions.as_ref().and_then(|extensions| extensions.get("retryable"));
+    retryable == Some(&Value::Boolean(true))
+}
+
+// An event, which all its subscribers share.
+pub(crate) struct OrderUpdate(Arc<OrderEvent>);
+
+#[Object]
+impl OrderUpdate {
+    /// Pass it as `after` to resume just past this update.
+    fn cursor(&self) -> String {
+        UpdateCursor { order_id: self.0.order_id, version: self.0.version }.encode()
+    }
+
+    fn kind(&self) -> OrderUpdateKind {
+        self.0.kind.into()
+    }
+
+    fn order_id(&self) -> ID {
+        ID::from(self.0.order_id)
+    }
+
+    /// The order's version that this update made.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// The order as it stood right after this update (a snapshot: a cache keeps the greater version); null where it was deleted.
+    fn order(&self) -> Option<Order> {
+        match self.0.kind {
+            EventKind::Deleted => None,
+            EventKind::Created | EventKind::StatusChanged | EventKind::DetailsChanged => {
+                Some(Order::from(self.0.order.clone()))
+            }
+        }
+    }
+
+    fn status(&self) -> OrderStatus {
+        self.0.order.status.into()
+    }
+
+    fn previous_status(&self) -> Option<OrderStatus> {
+        self.0.previous_status.map(OrderStatus::from)
+    }
+
+    fn occurred_at(&self) -> DateTime {
+        DateTime(self.0.occurred_at)
+    }
+}

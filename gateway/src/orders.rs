@@ -1,0 +1,225 @@
+//! What the gateway does with orders, whatever the API in front: requests to the services, and placing an order.
+
+use async_trait::async_trait;
+use bus::clock::Clock;
+use bus::clock::Deadline;
+use bus::clock::IdSource;
+use bus::commands::{Accepted, Command, Commands};
+use bus::failure::{Failure, FailureCode};
+use bus::rpc_client::{RequestError, RpcClient, request};
+use bus::transport::PublishError;
+use schema::domain_error::{DomainError, DomainResult};
+use schema::ids::{CustomerId, OrderId};
+use schema::order::Order;
+use schema::order_messages::{CreateOrder, Item, OrderCreated, OrderRef, OrderScope};
+use schema::pattern::{ORDER_CREATE, ORDER_GET};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long reading the stored order back may hold up an answer that could be given without it.
+const READ_BACK_LIMIT: Duration = Duration::from_millis(500);
+
+/// How long answers are waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timeout {
+    /// All requests of one operation share this deadline.
+    Shared(Deadline),
+    /// Each request has so long: for a subscription, which goes on without end.
+    Each(Duration),
+}
+
+/// Sends one operation's requests to the services.
+#[derive(Clone)]
+pub(crate) struct ServiceClient {
+    rpc: Arc<dyn RpcClient>,
+    timeout: Timeout,
+}
+
+impl ServiceClient {
+    pub(crate) fn new(rpc: Arc<dyn RpcClient>, timeout: Timeout) -> Self {
+        Self { rpc, timeout }
+    }
+
+    /// Until when an answer to a request sent now is of use.
+    pub(crate) fn deadline(&self) -> Deadline {
+        match self.timeout {
+            Timeout::Shared(deadline) => deadline,
+            Timeout::Each(limit) => Deadline::after(limit),
+        }
+    }
+
+    /// Sends several requests of one pattern in one message; answers come in their order. Sends nothing past the deadline.
+    pub(crate) async fn call_batch<Q, R>(&self, pattern: &str, requests: &[Q]) -> Result<Vec<R>, RequestError>
+    where
+        Q: Serialize + Sync,
+        R: DeserializeOwned,
+    {
+        let deadline = self.deadline();
+        if deadline.has_passed() {
+            let message = format!("{pattern}: not sent, the operation's time is over");
+            return Err(RequestError::Answered(Failure::new(FailureCode::DeadlineExceeded, message)));
+        }
+        let answers: Vec<R> = request(&*self.rpc, pattern, &requests, deadline).await?;
+        if answers.len() == requests.len() {
+            return Ok(answers);
+        }
+        let message = format!("{pattern}: {} requests, {} answers", requests.len(), answers.len());
+        Err(RequestError::Answered(Failure::new(FailureCode::Internal, message)))
+    }
+
+    /// Sends one request.
+    pub(crate) async fn call<Q, R>(&self, pattern: &str, request: &Q) -> Result<R, RequestError>
+    where
+        Q: Serialize + Sync,
+        R: DeserializeOwned,
+    {
+        let mut answers = self.call_batch(pattern, std::slice::from_ref(&request)).await?;
+        Ok(answers.pop().expect("there are as many answers as requests"))
+    }
+
+    /// A client of the same services with less time, if `limit` from now is earlier than the deadline.
+    pub(crate) fn with_timeout(&self, limit: Duration) -> Self {
+        let timeout = Timeout::Shared(self.deadline().at_most(limit));
+        Self { rpc: Arc::clone(&self.rpc), timeout }
+    }
+}
+
+/// Sends the command that places an order. See [`Commands::send`] for what it promises.
+#[async_trait]
+pub trait SendCommand: Send + Sync + 'static {
+    /// Sends until confirmed or `deadline`; with `wait`, then awaits the answer for so long.
+    async fn send(
+        &self,
+        command: &Command<'_, CreateOrder>,
+        deadline: Deadline,
+        wait: Option<Duration>,
+    ) -> Result<Accepted, PublishError>;
+}
+
+#[async_trait]
+impl SendCommand for Commands {
+    async fn send(
+        &self,
+        command: &Command<'_, CreateOrder>,
+        deadline: Deadline,
+        wait: Option<Duration>,
+    ) -> Result<Accepted, PublishError> {
+        Self::send(self, command, deadline, wait).await
+    }
+}
+
+/// What has become of an order by the time `createOrder` answers.
+#[derive(Debug)]
+pub(crate) enum PlaceOrderOutcome {
+    /// order-service has answered.
+    Answered(OrderCreated),
+    /// The order is refused; the caller can put it right.
+    Refused(DomainError),
+    /// The broker has accepted the command, order-service has not answered yet: PENDING at version 0.
+    Accepted(Order),
+    /// The broker has accepted the command, and the order was read back. Whether it was stored before is not always known.
+    ReadBack { order: Order, replayed: Option<bool> },
+}
+
+/// Why it is not known that the order was accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceOrderError {
+    /// The command was not, or not certainly, accepted.
+    #[error(transparent)]
+    Unsent(#[from] PublishError),
+    /// The operation's time was over before anything was sent.
+    #[error("not sent, the operation's time is over")]
+    TooLate,
+    /// The command is a dead letter; an operator may still replay it.
+    #[error("the command became a dead letter: {0}")]
+    DeadLettered(Failure),
+}
+
+/// Places orders.
+#[derive(Clone)]
+pub(crate) struct OrderPlacer {
+    pub(crate) commands: Arc<dyn SendCommand>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    /// How long to wait for order-service's answer.
+    pub(crate) wait: Duration,
+}
+
+impl OrderPlacer {
+    /// The command for an order as of now, under the id that its key names, or else a fresh one. Not checked yet.
+    pub(crate) fn command(
+        &self,
+        customer_id: CustomerId,
+        items: Vec<Item>,
+        shipping_address: Option<String>,
+        idempotency_key: Option<String>,
+    ) -> CreateOrder {
+        let order_id = match &idempotency_key {
+            Some(key) => OrderId::for_idempotency_key(&customer_id, key),
+            None => OrderId(self.ids.fresh()),
+        };
+        let placed_at = self.clock.now();
+        CreateOrder { order_id, customer_id, items, shipping_address, idempotency_key, placed_at }
+    }
+
+    /// Sends the command until the broker has accepted it and, with `wait`, awaits the answer for a while.
+    pub(crate) async fn place(
+        &self,
+        order: &CreateOrder,
+        wait: bool,
+        client: &ServiceClient,
+    ) -> Result<PlaceOrderOutcome, PlaceOrderError> {
+        let command = Command {
+            pattern: ORDER_CREATE,
+            data: order,
+            message_id: self.ids.fresh(),
+            timestamp: order.placed_at,
+        };
+        let deadline = client.deadline();
+        if deadline.has_passed() {
+            return Err(PlaceOrderError::TooLate);
+        }
+        let wait = wait.then(|| self.wait.min(deadline.remaining()));
+        match self.commands.send(&command, deadline, wait).await? {
+            Accepted::Answered(Err(failure)) => Err(PlaceOrderError::DeadLettered(failure)),
+            Accepted::Answered(Ok(answer)) => match serde_json::from_str(answer.get()) {
+                Ok(DomainResult::Done(created)) => Ok(PlaceOrderOutcome::Answered(created)),
+                Ok(DomainResult::Refused { refused }) => Ok(PlaceOrderOutcome::Refused(refused)),
+                Err(error) => {
+                    tracing::error!(%error, "undecodable answer to order.create");
+                    Ok(read_back(order, client).await)
+                }
+            },
+            Accepted::Unanswered => Ok(read_back(order, client).await),
+        }
+    }
+}
+
+/// What is known of an order whose command was accepted and not answered.
+///
+/// Only with a key may it have been stored before; a fresh id has nothing to look up.
+async fn read_back(command: &CreateOrder, client: &ServiceClient) -> PlaceOrderOutcome {
+    let pending = command.pending_order(0, command.placed_at);
+    if command.idempotency_key.is_none() {
+        return PlaceOrderOutcome::Accepted(pending);
+    }
+    let owner = OrderScope::Customer { customer_id: command.customer_id.clone() };
+    let order = OrderRef { order_id: command.order_id, owner };
+    match client.with_timeout(READ_BACK_LIMIT).call(ORDER_GET, &order).await {
+        Ok(Some::<Order>(stored)) => match command.check_same_input(&stored) {
+            Ok(()) => {
+                // An order is as old as the command that made it.
+                let replayed = (stored.created_at != command.placed_at).then_some(true);
+                PlaceOrderOutcome::ReadBack { order: stored, replayed }
+            }
+            Err(error) => PlaceOrderOutcome::Refused(error),
+        },
+        Ok(None) => PlaceOrderOutcome::Accepted(pending),
+        Err(error) => {
+            tracing::debug!(%error, "reading back an accepted order failed");
+            PlaceOrderOutcome::Accepted(pending)
+        }
+    }
+}
