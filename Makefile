@@ -6,7 +6,7 @@ SHELL := bash
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-help: ## Say what there is to make.
+help: ## List the targets.
 	@grep -E '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 10
 
 run: ## Start everything in one process, as `cargo run` does.
@@ -14,20 +14,30 @@ run: ## Start everything in one process, as `cargo run` does.
 
 test: prepare lint docs build check ## Everything that continuous integration runs.
 
-prepare: ## Install or name what the tests need.
+prepare: ## Install what the tests need, or name it.
 	.ci/prepare
 
 fmt: ## Format the code.
 	cargo fmt --all
 
-lint: ## Check format and lints.
+# Tests enable fault injection; the second clippy checks the programs as a release builds them.
+lint: ## Check format, lints and dependencies.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --bins --locked -- -D warnings
+	cargo machete
+	cargo deny --locked check licenses bans sources
+	@if cargo deny --locked fetch db 2>/dev/null; then \
+	    cargo deny --locked check --disable-fetch advisories; \
+	else \
+	    echo "advisories not checked: their database cannot be reached"; \
+	fi
 
-# For whoever works on this: private items are documented too, and may be linked to.
+# For developers: private items are documented too, and links to them are allowed.
 docs: ## Build the documentation; a broken link fails.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --locked
 
+# The targets of tests bring fault injection into the programs, which the tests of waybill need.
 build: ## Build every program and test.
 	cargo build --workspace --all-targets --locked
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use testkit::{Process, Signal, workspace_program};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -62,6 +62,13 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(k, v)| (k, v)));
         if let Some(words) = &*self.sabotage.lock().unwrap() {
+            let built_with_it =
+                Command::new("grep").args(["-qF", "WAYBILL_SABOTAGE"]).arg(&self.path).status()?;
+            let path = self.path.display();
+            ensure!(
+                built_with_it.success(),
+                "{path} has no fault injection: run `cargo build --workspace --all-targets`"
+            );
             command.env("WAYBILL_SABOTAGE", words);
         }
         let process = Process::spawn(&mut command)?;
