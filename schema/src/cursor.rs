@@ -1,9 +1,9 @@
-//! Cursors: opaque to clients, named here once for those who make and read them.
+//! Cursors: opaque to clients, encoded and decoded here alone.
 
 use crate::ids::{CustomerId, OrderId, ProductId};
 use crate::time::Timestamp;
 
-/// The text is no cursor of this kind.
+/// The text is not a cursor of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor that this list or subscription handed out")]
 pub struct InvalidCursor;
@@ -43,7 +43,7 @@ pub struct OrderCursor {
     pub created_at: Timestamp,
     /// The order.
     pub order_id: OrderId,
-    /// Whose order it is, so that a list of one customer's orders refuses another's cursor.
+    /// The order's customer, so that a list of one customer's orders refuses another's cursor.
     pub customer_id: CustomerId,
 }
 
@@ -86,7 +86,7 @@ impl ProductCursor {
     }
 }
 
-/// Longer than any cursor that we make: three ids of 64 characters of four bytes, in base64.
+/// Longer than any encoded cursor: three ids of 64 characters of four bytes, in base64.
 const CURSOR_MAX_BYTES: usize = 1_024;
 
 fn encode(parts: &[&str]) -> String {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_of_the_kind_is_refused() {
+    fn a_text_that_is_not_a_cursor_of_the_kind_is_refused() {
         let update = UpdateCursor { order_id: order_id(), version: 3 }.encode();
         assert_eq!(OrderCursor::decode(&update), Err(InvalidCursor));
         let negative = encode(&["u1", &order_id().to_string(), "-1"]);

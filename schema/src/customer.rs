@@ -9,17 +9,17 @@ use crate::limits::{SHIPPING_ADDRESS_MAX_CHARS, validate_text};
 /// Characters of a customer's name, email address and phone number.
 const CONTACT_MAX_CHARS: usize = 200;
 
-/// A customer as customer-service knows them.
+/// A customer as customer-service has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Customer {
-    /// Their id, the `sub` of their token.
+    /// The customer's id, the `sub` of the customer's token.
     pub id: CustomerId,
-    /// What they are called.
+    /// The customer's name.
     pub name: String,
-    /// Where they can be written to.
+    /// The customer's email address.
     pub email: String,
-    /// Where they can be called.
+    /// The customer's phone number.
     #[serde(default)]
     pub phone: Option<String>,
     /// Where orders go that name no address.
@@ -27,7 +27,7 @@ pub struct Customer {
 }
 
 impl Customer {
-    /// The first thing that is out of bounds, if anything.
+    /// Returns the first error of a text out of bounds, if any.
     pub fn validate(&self) -> Option<DomainError> {
         let phone = self.phone.as_deref().unwrap_or("none");
         let texts = [

@@ -1,11 +1,11 @@
-//! What a service answers instead of a result when the asker can put it right.
+//! What a service answers instead of a result when the caller can put it right.
 
 use serde::{Deserialize, Serialize};
 
-/// A refusal: the asker's to put right, never a fault of ours.
+/// A refused request: an error that the caller can put right, never a failure of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainError {
-    /// The kind of reason.
+    /// The kind of error.
     pub code: DomainErrorCode,
     /// The reason in words, fit to be shown.
     pub message: String,
@@ -15,7 +15,7 @@ pub struct DomainError {
 }
 
 impl DomainError {
-    /// A refusal about no field in particular.
+    /// An error about no field in particular.
     pub fn new(code: DomainErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), field: None }
     }
@@ -25,7 +25,7 @@ impl DomainError {
         Self::at(DomainErrorCode::OrderNotFound, "there is no such order", ["input", "id"])
     }
 
-    /// A refusal about one field of the input.
+    /// An error about one field of the input.
     pub fn at<S: Into<String>>(
         code: DomainErrorCode,
         message: impl Into<String>,
@@ -36,7 +36,7 @@ impl DomainError {
     }
 }
 
-/// The kinds of refusal.
+/// The kinds of domain error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DomainErrorCode {
@@ -44,7 +44,7 @@ pub enum DomainErrorCode {
     InvalidInput,
     /// A product appears twice in one order.
     DuplicateProduct,
-    /// No such order within the asker's reach.
+    /// No such order within the caller's scope.
     OrderNotFound,
     /// The order's status does not allow it.
     InvalidTransition,
@@ -52,7 +52,7 @@ pub enum DomainErrorCode {
     VersionConflict,
     /// The key was used with another input.
     IdempotencyKeyReused,
-    /// The cursor names nothing within the asker's reach.
+    /// The cursor names nothing within the caller's scope.
     CursorInvalid,
     /// The cursor is from before what is kept.
     CursorExpired,

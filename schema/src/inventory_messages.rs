@@ -1,4 +1,4 @@
-//! What inventory-service is asked, and what it answers.
+//! The requests to inventory-service, and its answers.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::product::Product;
 /// Asks for a page of the catalogue, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListProducts {
-    /// Only where name or description contain it, case-insensitively.
+    /// Only products whose name or description contain it, case-insensitively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
     /// Which page, by [`crate::cursor::ProductCursor`]s.
@@ -63,20 +63,20 @@ pub struct Reserve {
     pub items: Vec<Item>,
 }
 
-/// What became of asking for stock.
+/// What became of a [`Reserve`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Reserved {
     /// Held, at these names and prices.
     Reserved {
-        /// One a product asked for.
+        /// One for each requested product.
         items: Vec<ReservedItem>,
     },
     /// Too little of at least one product; nothing is held. Still priced, so that the order can be.
     OutOfStock {
         /// What was missing.
         shortfalls: Vec<Shortfall>,
-        /// Names and prices of everything asked for.
+        /// Names and prices of all requested products.
         items: Vec<ReservedItem>,
     },
     /// Products that the catalogue doesn't have; nothing is held.
@@ -96,7 +96,7 @@ pub enum Reserved {
 pub struct ReservedItem {
     /// Which.
     pub product_id: ProductId,
-    /// Units held, or asked for.
+    /// Units held, or requested.
     pub quantity: u32,
     /// Its name now.
     pub name: String,
@@ -112,7 +112,7 @@ pub struct Adjust {
     pub adjustment_id: Uuid,
     /// Of which product.
     pub product_id: ProductId,
-    /// Units: more where positive.
+    /// Units to add; negative to remove.
     pub by: i64,
     /// Why, for the ledger.
     pub reason: String,
@@ -128,12 +128,12 @@ pub struct PutProduct {
     pub name: String,
     /// What it is.
     pub description: String,
-    /// What one unit costs, in the shop's currency.
+    /// What one unit costs, in the service's currency.
     pub unit_price: Money,
 }
 
 impl PutProduct {
-    /// The first thing that is out of bounds, if anything. Whether the currency is the shop's, inventory-service knows.
+    /// Returns the first error of a field out of bounds, if any. inventory-service checks the currency.
     pub fn validate(&self) -> Option<DomainError> {
         let texts = [
             (self.name.as_str(), PRODUCT_NAME_MAX_CHARS, false, "name"),
@@ -154,14 +154,14 @@ impl PutProduct {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StockAudit {
-    /// Reservations of orders with an id greater than this one; from the beginning where left out.
+    /// Reservations of orders with an id greater than this one; from the beginning if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<OrderId>,
     /// Reservations at the most, up to [`crate::limits::REQUEST_MAX_ITEMS`].
     pub limit: u32,
 }
 
-/// The facts that an audit compares: every product whose books don't add up, and a page of reservations.
+/// The facts that an audit compares: every product whose stock is inconsistent, and a page of reservations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StockAudited {
@@ -173,7 +173,7 @@ pub struct StockAudited {
     pub has_more: bool,
 }
 
-/// A product whose books don't add up.
+/// A product whose row, ledger and held reservations disagree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StockMismatch {

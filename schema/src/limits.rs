@@ -1,4 +1,4 @@
-//! The bounds of what may be asked, in one place for every edge that checks them.
+//! The bounds of requests, for every process that checks them.
 
 /// Characters of a product's or customer's id.
 pub const ID_MAX_CHARS: usize = 64;
@@ -20,7 +20,7 @@ pub const PRODUCT_DESCRIPTION_MAX_CHARS: usize = 2_000;
 pub const SEARCH_MAX_CHARS: usize = 100;
 /// Entries of one page.
 pub const PAGE_MAX: u32 = 100;
-/// Entries of a page where neither `first` nor `last` says how many.
+/// Entries of a page if neither `first` nor `last` says how many.
 pub const PAGE_DEFAULT: u32 = 20;
 /// Items of one list-taking request (ids to read, orders to reserve for).
 pub const REQUEST_MAX_ITEMS: usize = 500;
@@ -31,15 +31,14 @@ pub const HISTORY_MAX: u64 = 1_000;
 
 /// Whether the text holds a character that no name, address or key has a use for.
 ///
-/// NUL in particular is refused before PostgreSQL, which cannot store it, turns it into a fault.
+/// NUL in particular is refused before PostgreSQL, which cannot store it, fails.
 pub fn has_control_character(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-/// What is wrong with a text that should have 1 to `max_chars` characters, if anything.
+/// Returns what is wrong with a text that should have 1 to `max_chars` characters, if anything.
 ///
-/// Line breaks are allowed where `multiline` is (a postal address has them), other control
-/// characters never.
+/// `multiline` allows line breaks, which a postal address has; other control characters are never allowed.
 pub fn validate_text(text: &str, max_chars: usize, multiline: bool) -> Option<String> {
     let forbidden = |c: char| c.is_control() && !(multiline && matches!(c, '\n' | '\r' | '\t'));
     if text.trim().is_empty() {

@@ -15,13 +15,13 @@ pub struct Money {
 }
 
 impl Money {
-    /// This amount `quantity` times, or nothing where that exceeds what an i64 holds.
+    /// This amount `quantity` times, or none if that exceeds an i64.
     pub fn times(self, quantity: u32) -> Option<Self> {
         let amount_minor = self.amount_minor.checked_mul(i64::from(quantity))?;
         Some(Self { amount_minor, ..self })
     }
 
-    /// The sum of amounts in `currency`, or nothing on overflow.
+    /// The sum of amounts in `currency`, or none on overflow.
     pub fn sum(currency: Currency, amounts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let amount_minor =
             amounts.into_iter().try_fold(0_i64, |sum, money| sum.checked_add(money.amount_minor))?;
@@ -40,8 +40,8 @@ impl Money {
         format!("{sign}{}.{:0width$}", minor / scale, minor % scale, width = digits as usize)
     }
 
-    /// Reads an exact decimal number such as `14.5` or `14.50`; nothing where it has more fraction
-    /// digits than the currency, is negative or is no number.
+    /// Reads an exact decimal number such as `14.5` or `14.50`; none if it has more fraction digits than the currency, is
+    /// negative or is not a number.
     pub fn from_decimal(text: &str, currency: Currency) -> Option<Self> {
         let digits = currency.minor_digits() as usize;
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

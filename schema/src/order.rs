@@ -1,4 +1,4 @@
-//! An order as everybody but its own service sees it.
+//! An order as order-service shows it to other processes.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::ids::{CustomerId, OrderId, ProductId};
 use crate::money::Money;
 use crate::time::Timestamp;
 
-/// Where an order stands.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OrderStatus {
@@ -72,7 +72,7 @@ pub struct Order {
     pub id: OrderId,
     /// Whose it is.
     pub customer_id: CustomerId,
-    /// Where it stands.
+    /// Its state.
     pub status: OrderStatus,
     /// Counts its changes, from 1; 0 only in an answer given before order-service's.
     pub version: u32,
@@ -80,7 +80,7 @@ pub struct Order {
     pub fingerprint: String,
     /// One line a product, in the order given.
     pub line_items: Vec<LineItem>,
-    /// Null while PENDING and where an unknown product made it impossible to price.
+    /// Null while PENDING, and if an unknown product made it impossible to price.
     pub total_amount: Option<Money>,
     /// Null only while PENDING with the customer's own address still to be looked up.
     pub shipping_address: Option<String>,
@@ -88,7 +88,7 @@ pub struct Order {
     pub tracking_company: Option<String>,
     /// Under which number.
     pub tracking_number: Option<String>,
-    /// Set exactly where the status is REJECTED.
+    /// Set if and only if the status is REJECTED.
     pub rejection: Option<Rejection>,
     /// When it was placed, by the gateway's clock.
     pub created_at: Timestamp,
@@ -135,7 +135,7 @@ pub enum RejectionCode {
     UnknownProduct,
     /// There is no such customer.
     UnknownCustomer,
-    /// PENDING for longer than the shop allows.
+    /// PENDING for longer than order-service allows.
     Expired,
 }
 
@@ -145,7 +145,7 @@ pub enum RejectionCode {
 pub struct Shortfall {
     /// Which product.
     pub product_id: ProductId,
-    /// Units asked for.
+    /// Units requested.
     pub requested: u32,
     /// Units available when it was decided.
     pub available: u32,

@@ -1,4 +1,4 @@
-//! What order-service tells of orders.
+//! The events that order-service publishes.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ impl EventKind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Created, Self::StatusChanged, Self::DetailsChanged, Self::Deleted];
 
-    /// The pattern, and type, of the message that tells of it.
+    /// The pattern, and type, of the event's message.
     pub fn pattern(self) -> &'static str {
         match self {
             Self::Created => "order.created",
@@ -34,7 +34,7 @@ impl EventKind {
         }
     }
 
-    /// The kind that a pattern tells of.
+    /// The kind that a pattern names.
     pub fn from_pattern(pattern: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.pattern() == pattern)
     }
@@ -46,7 +46,7 @@ impl EventKind {
 pub struct OrderEvent {
     /// Its place in the one sequence of all events: from 1, without holes.
     pub position: i64,
-    /// What happened. An event's pattern says it too, and says it alone where a service in another language sent it.
+    /// What happened. The message's pattern names it too, and counts if a service in another language left this out.
     pub kind: EventKind,
     /// Which order.
     pub order_id: OrderId,
@@ -54,12 +54,12 @@ pub struct OrderEvent {
     pub customer_id: CustomerId,
     /// The version that it made.
     pub version: u32,
-    /// The status before, where it changed.
+    /// The status before, if the event changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_status: Option<OrderStatus>,
     /// When, by order-service's clock.
     pub occurred_at: Timestamp,
-    /// The order right after it; as it last was, where it was deleted.
+    /// The order right after the event; a deleted order as it last was.
     pub order: Order,
 }
 

@@ -1,4 +1,4 @@
-//! What order-service is asked and told, and what it answers.
+//! The commands and requests to order-service, and its answers.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,13 +15,13 @@ use crate::order_events::{EventKind, OrderEvent};
 use crate::page::{Page, PageBounds};
 use crate::time::Timestamp;
 
-/// Whose orders are in reach. A message without it is refused, so that nobody forgets to ask.
+/// Whose orders a request may concern. A message without a scope is refused, so that no sender can forget it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OrderScope {
-    /// `"any"`: only where the caller's scopes allow it.
+    /// `"any"`: every customer's; only if the caller's token allows it.
     #[serde(rename = "any")]
     Any,
-    /// `{"customerId": "CUST01"}`: that customer's alone.
+    /// `{"customerId": "CUST01"}`: only that customer's.
     #[serde(untagged)]
     Customer {
         /// The customer.
@@ -31,7 +31,7 @@ pub enum OrderScope {
 }
 
 impl OrderScope {
-    /// Whether this customer's orders are in reach.
+    /// Whether this customer's orders are in the scope.
     pub fn includes(&self, customer: &CustomerId) -> bool {
         match self {
             Self::Any => true,
@@ -60,7 +60,7 @@ pub struct CreateOrder {
     pub customer_id: CustomerId,
     /// What is ordered.
     pub items: Vec<Item>,
-    /// Where it goes; the customer's own address where left out.
+    /// Where the order goes; the customer's own address if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shipping_address: Option<String>,
     /// The key that the id was derived from, if any.
@@ -148,7 +148,7 @@ impl CreateOrder {
     }
 }
 
-/// A digest of what an order asks for: the items, sorted by product, and the address as given.
+/// A digest of an order's input: the items, sorted by product, and the address as given.
 ///
 /// An address that was left out differs from any address that was given, the customer's own
 /// included. Parts are length-prefixed, so that no two inputs read as the same bytes.
@@ -174,19 +174,19 @@ pub fn request_fingerprint(items: &[Item], shipping_address: Option<&str>) -> St
 /// The answer to `order.create`, once its effect is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderCreated {
-    /// The order; null where the key names one that has been deleted.
+    /// The order; null if the key names a deleted one.
     pub order: Option<Order>,
     /// Whether an earlier command had placed it.
     pub replayed: bool,
 }
 
-/// Names an order within somebody's reach.
+/// Names an order within a scope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderRef {
     /// Which order.
     pub order_id: OrderId,
-    /// Within whose reach.
+    /// The scope of the caller.
     pub owner: OrderScope,
 }
 
@@ -232,12 +232,12 @@ pub struct Change {
     pub request_id: Uuid,
     /// Which order.
     pub order_id: OrderId,
-    /// Within whose reach.
+    /// The scope of the caller.
     pub owner: OrderScope,
     /// What to change; ignored by cancel and delete.
     #[serde(default)]
     pub changes: Changes,
-    /// Refused with VERSION_CONFLICT where the order has moved on.
+    /// Refused with VERSION_CONFLICT if the order has another version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_version: Option<u32>,
 }
@@ -292,7 +292,7 @@ pub struct HistoryEntry {
     pub version: u32,
     /// The status after it.
     pub status: OrderStatus,
-    /// The status before it, where it changed the status.
+    /// The status before it, if it changed the status.
     pub previous_status: Option<OrderStatus>,
     /// When.
     pub occurred_at: Timestamp,
@@ -317,7 +317,7 @@ pub struct Replay {
     /// Only this order's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
-    /// Past which point; from the head where left out, which answers no events and where the head is.
+    /// Past which point; without one, the answer has no events and says where the head is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ReplayFrom>,
     /// Events at the most, up to [`crate::limits::REPLAY_MAX`].
@@ -329,13 +329,13 @@ pub struct Replay {
 pub struct Replayed {
     /// What matched, in order of position, each with its position.
     pub events: Vec<OrderEvent>,
-    /// Ask on from here: the last position scanned, whether it matched or not.
+    /// Where the next request starts: the last position scanned, whether it matched or not.
     pub next: i64,
-    /// The last position there is. All is told once `next` equals it.
+    /// The last position there is. No event is left once `next` equals it.
     pub head: i64,
 }
 
-/// Asks what became of an order that stock is held for.
+/// Requests what became of an order that stock is held for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settle {
@@ -368,7 +368,7 @@ pub enum Settled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderAudit {
-    /// Orders with an id greater than this one; from the beginning where left out.
+    /// Orders with an id greater than this one; from the beginning if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<OrderId>,
     /// Orders at the most, up to [`crate::limits::REQUEST_MAX_ITEMS`].
@@ -392,7 +392,7 @@ pub struct OrderAudited {
     pub backlog: Option<Backlog>,
 }
 
-/// What order-service has yet to do.
+/// The work that order-service has yet to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Backlog {
@@ -425,7 +425,7 @@ pub struct AuditedOrder {
     pub version: u32,
     /// Whether it was deleted.
     pub deleted: bool,
-    /// What it asked for.
+    /// Its items.
     pub items: Vec<Item>,
     /// Its events: version and status each, oldest first.
     pub steps: Vec<HistoryEntry>,

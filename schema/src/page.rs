@@ -6,7 +6,7 @@ use crate::cursor::InvalidCursor;
 use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
 
-/// Which page is asked for: `first` entries after a cursor, or `last` entries before one.
+/// Which page to list: `first` entries after a cursor, or `last` entries before one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Page {

@@ -1,4 +1,4 @@
-//! The patterns that messages go by, and who answers them.
+//! The patterns of messages, and the services that answer them.
 
 /// The services that answer requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,15 +37,15 @@ pub const ORDER_CREATE: &str = "order.create";
 pub const ORDER_GET: &str = "order.get";
 /// Request, [`crate::order_messages::ListOrders`]s → [`crate::order_messages::OrderPage`]s.
 pub const ORDER_LIST: &str = "order.list";
-/// Request, [`crate::order_messages::Change`]s → orders or refusals.
+/// Request, [`crate::order_messages::Change`]s → orders or domain errors.
 pub const ORDER_UPDATE: &str = "order.update";
-/// Request, [`crate::order_messages::Change`]s → orders or refusals.
+/// Request, [`crate::order_messages::Change`]s → orders or domain errors.
 pub const ORDER_CANCEL: &str = "order.cancel";
-/// Request, [`crate::order_messages::Change`]s → the deleted orders or refusals.
+/// Request, [`crate::order_messages::Change`]s → the deleted orders or domain errors.
 pub const ORDER_DELETE: &str = "order.delete";
 /// Request, [`crate::order_messages::OrderRef`]s → lists of [`crate::order_messages::HistoryEntry`].
 pub const ORDER_HISTORY: &str = "order.history";
-/// Request, [`crate::order_messages::Replay`]s → [`crate::order_messages::Replayed`] or refusals.
+/// Request, [`crate::order_messages::Replay`]s → [`crate::order_messages::Replayed`] or domain errors.
 pub const ORDER_REPLAY: &str = "order.replay";
 /// Request, [`crate::order_messages::Settle`]s → [`crate::order_messages::Settled`].
 pub const ORDER_SETTLE: &str = "order.settle";
@@ -58,16 +58,16 @@ pub const INVENTORY_GET: &str = "inventory.get";
 pub const INVENTORY_LIST: &str = "inventory.list";
 /// Request, [`crate::inventory_messages::Reserve`]s → [`crate::inventory_messages::Reserved`].
 pub const INVENTORY_RESERVE: &str = "inventory.reserve";
-/// Request, [`crate::inventory_messages::Adjust`]s → products or refusals.
+/// Request, [`crate::inventory_messages::Adjust`]s → products or domain errors.
 pub const INVENTORY_ADJUST: &str = "inventory.adjust";
-/// Request, [`crate::inventory_messages::PutProduct`]s → products or refusals.
+/// Request, [`crate::inventory_messages::PutProduct`]s → products or domain errors.
 pub const INVENTORY_PUT: &str = "inventory.put";
 /// Request, [`crate::inventory_messages::StockAudit`]s → [`crate::inventory_messages::StockAudited`].
 pub const INVENTORY_AUDIT: &str = "inventory.audit";
 
 /// Request, customer ids → customers or nulls.
 pub const CUSTOMER_GET: &str = "customer.get";
-/// Request, customers → customers or refusals.
+/// Request, customers → customers or domain errors.
 pub const CUSTOMER_PUT: &str = "customer.put";
 
 #[cfg(test)]
@@ -80,6 +80,6 @@ mod tests {
         assert_eq!(Service::from_pattern(INVENTORY_RESERVE), Some(Service::Inventory));
         assert_eq!(Service::from_pattern("customer.get"), Some(Service::Customer));
         assert_eq!(Service::from_pattern("order"), None);
-        assert_eq!(Service::from_pattern("nobody.get"), None);
+        assert_eq!(Service::from_pattern("unknown.get"), None);
     }
 }

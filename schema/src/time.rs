@@ -25,12 +25,12 @@ impl Timestamp {
         DateTime::from_timestamp_millis(ms).map(Self)
     }
 
-    /// For the database's driver.
+    /// The instant for the database's driver.
     pub fn to_utc(self) -> DateTime<Utc> {
         self.0
     }
 
-    /// How much later `self` is than `earlier`; zero where it isn't.
+    /// How much later `self` is than `earlier`; zero if it isn't.
     pub fn since(self, earlier: Self) -> Duration {
         (self.0 - earlier.0).to_std().unwrap_or_default()
     }

@@ -58,10 +58,10 @@ impl Viewer {
     }
 }
 
-/// One thing that a token may allow.
+/// A permission that a token may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Read one's own orders and customer record.
+    /// Read the subject's own orders and customer record.
     OrdersRead,
     /// Create, cancel and delete orders, change their address.
     OrdersWrite,
@@ -87,7 +87,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The text names no scope.
+/// The text is not a scope.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown scope, expected one of orders:read, orders:write, orders:fulfil, orders:all")]
 pub struct UnknownScope;

@@ -37,7 +37,7 @@ async fn a_page_of_50_orders_with_everything_in_them_costs_one_request_a_kind() 
     }
     test.run(ada(), query).await;
     let products = &test.services.requests_for("inventory.get")[0];
-    assert_eq!(products.as_array().unwrap().len(), 20, "each product is asked for once");
+    assert_eq!(products.as_array().unwrap().len(), 20, "each product is requested once");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ fn command_outcome(test: &TestApi, command_outcome: CommandOutcome) {
     *test.services.command_outcome.lock().unwrap() = command_outcome;
 }
 
-/// The payload, where nothing failed.
+/// The payload, if nothing failed.
 fn payload(response: &Value) -> &Value {
     assert_eq!(response["errors"], Value::Null, "{response}");
     &response["data"]["createOrder"]
@@ -96,9 +96,9 @@ async fn one_key_names_one_order() {
     assert_eq!((&payload(&first)["replayed"], &payload(&again)["replayed"]), (&json!(false), &json!(true)));
     let other = create(&test, json!({"items": mug(3), "idempotencyKey": "k"})).await;
     assert_eq!(user_errors(&other), [("IDEMPOTENCY_KEY_REUSED".into(), "input.idempotencyKey".into())]);
-    let somebody_else =
+    let other_customer =
         test.run_with(viewer("CUST02", "orders:write"), CREATE, json!({"input": input})).await;
-    assert_ne!(payload(&somebody_else)["order"]["id"], payload(&first)["order"]["id"]);
+    assert_ne!(payload(&other_customer)["order"]["id"], payload(&first)["order"]["id"]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::kit::{TestApi, ada, errors, internal_failure, test_api, test_api_within, unavailable};
 
-/// Each nullable field that can fail: the pattern it needs, a document that asks for it among others, where it is.
+/// Each nullable field that can fail: the pattern it needs, a document that selects it among others, and its path.
 const FIELDS: [(&str, &str, &str); 10] = [
     ("customer.get", "{ rest: __typename me { name } }", "me"),
     ("customer.get", "{ rest: __typename customer(id: \"CUST01\") { name } }", "customer"),

@@ -179,7 +179,7 @@ async fn the_catalogue_can_be_searched() {
 }
 
 #[tokio::test]
-async fn a_document_that_asks_for_too_much_is_refused_before_anything_is_asked() {
+async fn a_document_that_selects_too_much_is_refused_before_any_request() {
     let test = test_api();
     let nested =
         "{ orders(first: 100) { nodes { customer { orders(first: 100) { nodes { id version } } } } } }";

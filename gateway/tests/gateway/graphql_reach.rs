@@ -1,4 +1,4 @@
-//! Who sees what, and what a token needs for it.
+//! What each viewer sees, and which scopes a token needs for it.
 
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ async fn a_customer_is_oneself_or_anybody_with_orders_all() {
     let response = test.run(ada(), &query("CUST02")).await;
     assert_eq!(errors(&response), error("FORBIDDEN", "customer"));
     assert_eq!(test.run(warehouse(), &query("CUST02")).await, found("CUST02"));
-    for id in ["NOBODY", "", "a\\u0000b"] {
+    for id in ["UNKNOWN", "", "a\\u0000b"] {
         assert_eq!(test.run(warehouse(), &query(id)).await, json!({"data": {"customer": null}}), "{id}");
     }
     assert_eq!(
@@ -136,7 +136,7 @@ async fn an_order_of_an_unknown_customer_still_shows_a_customer_with_its_id() {
 }
 
 #[tokio::test]
-async fn services_are_told_whose_orders_are_in_reach() {
+async fn requests_carry_the_scope_of_the_viewer() {
     let test = test_api();
     let order = test.placed("CUST01", "PROD01");
     let query = format!("{{ order(id: \"{}\") {{ history {{ version }} }} }}", order.id);

@@ -139,7 +139,7 @@ fn add(
     default: Option<String>,
     description: Option<&Positioned<String>>,
 ) {
-    // Line breaks are where the text happened to be wrapped.
+    // Line breaks come from wrapping the text.
     let words = |text: &Positioned<String>| text.node.split_whitespace().collect::<Vec<_>>().join(" ");
     elements.insert(path, Element { signature, default, description: description.map(words) });
 }

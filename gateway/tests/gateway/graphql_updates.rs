@@ -20,35 +20,35 @@ use crate::kit::{
     unavailable, viewer, warehouse,
 };
 
-/// An API whose hub hears what a test lets it hear.
-struct Hearing {
+/// An API that receives only the live events that a test publishes.
+struct LiveApi {
     test: TestApi,
-    live: mpsc::Sender<EventSignal>,
+    signals: mpsc::Sender<EventSignal>,
     _running: DropGuard,
 }
 
-struct Line(mpsc::Receiver<EventSignal>);
+struct ChannelSource(mpsc::Receiver<EventSignal>);
 
 #[async_trait::async_trait]
-impl EventSource for Line {
+impl EventSource for ChannelSource {
     async fn next(&mut self) -> EventSignal {
         match self.0.recv().await {
-            Some(live) => live,
+            Some(signal) => signal,
             None => std::future::pending().await,
         }
     }
 }
 
-/// A hub that listens already, and asks for the head only where a test lets it.
-async fn hearing_with(settings: SubscriptionSettings) -> Hearing {
-    let hearing = deaf(test_api_with(settings));
-    hearing.live.send(EventSignal::Listening).await.unwrap();
-    hearing.until_it_knows_the_head().await;
-    hearing
+/// An API that receives live events already, and requests the head only if a test says so.
+async fn live_api_with(settings: SubscriptionSettings) -> LiveApi {
+    let live = not_listening(test_api_with(settings));
+    live.signals.send(EventSignal::Listening).await.unwrap();
+    live.until_subscriptions_are_available().await;
+    live
 }
 
-async fn hearing() -> Hearing {
-    hearing_with(SubscriptionSettings {
+async fn live_api() -> LiveApi {
+    live_api_with(SubscriptionSettings {
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
         ..SubscriptionSettings::default()
@@ -56,18 +56,20 @@ async fn hearing() -> Hearing {
     .await
 }
 
-fn deaf(test: TestApi) -> Hearing {
-    let (live, line) = mpsc::channel(1_000);
+fn not_listening(test: TestApi) -> LiveApi {
+    let (signals, receiver) = mpsc::channel(1_000);
     let stop = CancellationToken::new();
     let (api, running) = (test.api.clone(), stop.clone());
-    tokio::spawn(async move { api.run_subscription(Line(line), Heartbeat::new(), running).await });
-    Hearing { test, live, _running: stop.drop_guard() }
+    tokio::spawn(
+        async move { api.run_subscription(ChannelSource(receiver), Heartbeat::new(), running).await },
+    );
+    LiveApi { test, signals, _running: stop.drop_guard() }
 }
 
 type Updates = BoxStream<'static, Value>;
 
-impl Hearing {
-    async fn until_it_knows_the_head(&self) {
+impl LiveApi {
+    async fn until_subscriptions_are_available(&self) {
         let knows = async {
             while !self.test.api.subscriptions_are_available() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -76,16 +78,16 @@ impl Hearing {
         tokio::time::timeout(WAIT_LIMIT, knows).await.unwrap();
     }
 
-    /// Lets the hub hear of a stored event.
-    async fn hear(&self, position: i64) {
+    /// Publishes a stored event live.
+    async fn publish(&self, position: i64) {
         let event = self.test.services.data.lock().unwrap().events[position as usize - 1].clone();
-        self.live.send(EventSignal::Event(Box::new(event))).await.unwrap();
+        self.signals.send(EventSignal::Event(Box::new(event))).await.unwrap();
     }
 
-    /// Lets the hub hear of everything that is stored after a position.
-    async fn hear_after(&self, position: i64) {
+    /// Publishes every event that is stored after a position live.
+    async fn publish_after(&self, position: i64) {
         for position in position + 1..=self.head() {
-            self.hear(position).await;
+            self.publish(position).await;
         }
     }
 
@@ -149,21 +151,15 @@ async fn refused(mut updates: Updates) -> Value {
 }
 
 #[tokio::test]
-async fn an_update_tells_what_happened() {
-    let hearing = hearing().await;
+async fn an_update_says_what_happened() {
+    let live = live_api().await;
     let query = "subscription { orderUpdated { cursor kind orderId version status previousStatus occurredAt
         order { id version status lineItems { quantity } } } }";
-    let mut updates = started(hearing.test.subscribe(ada(), query)).await;
-    let order = hearing.test.placed("CUST01", "PROD01");
-    hearing
-        .test
-        .services
-        .data
-        .lock()
-        .unwrap()
-        .change(order.id, |order| order.status = OrderStatus::Cancelled);
-    hearing.test.services.data.lock().unwrap().delete(order.id);
-    hearing.hear_after(0).await;
+    let mut updates = started(live.test.subscribe(ada(), query)).await;
+    let order = live.test.placed("CUST01", "PROD01");
+    live.test.services.data.lock().unwrap().change(order.id, |order| order.status = OrderStatus::Cancelled);
+    live.test.services.data.lock().unwrap().delete(order.id);
+    live.publish_after(0).await;
     let id = order.id.to_string();
     let update = |kind: &str, version: u32, status: &str, previous: Value, order: Value| {
         json!({"data": {"orderUpdated": {
@@ -181,24 +177,24 @@ async fn an_update_tells_what_happened() {
 
 #[tokio::test]
 async fn a_subscriber_sees_only_what_it_may_and_wants() {
-    let hearing = hearing().await;
-    let mut told = hearing.watch(ada(), "").await;
-    let watched = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.hear_after(0).await;
-    next(&mut told).await;
+    let live = live_api().await;
+    let mut earlier = live.watch(ada(), "").await;
+    let watched = live.test.placed("CUST01", "PROD01").id;
+    live.publish_after(0).await;
+    next(&mut earlier).await;
     let of_order = format!("(orderId: \"{watched}\")");
-    let mut own = hearing.watch(ada(), "").await;
-    let mut one = hearing.watch(ada(), &of_order).await;
-    let mut both = hearing.watch(ada(), &format!("(orderId: \"{watched}\", customerId: \"CUST01\")")).await;
-    let mut stranger = hearing.watch(viewer("CUST02", "orders:read"), &of_order).await;
-    let mut desk = hearing.watch(warehouse(), &of_order).await;
-    let mut desk_of_other = hearing.watch(warehouse(), "(customerId: \"CUST02\")").await;
+    let mut own = live.watch(ada(), "").await;
+    let mut one = live.watch(ada(), &of_order).await;
+    let mut both = live.watch(ada(), &format!("(orderId: \"{watched}\", customerId: \"CUST01\")")).await;
+    let mut stranger = live.watch(viewer("CUST02", "orders:read"), &of_order).await;
+    let mut staff = live.watch(warehouse(), &of_order).await;
+    let mut staff_of_other = live.watch(warehouse(), "(customerId: \"CUST02\")").await;
     let mut wrong_pair =
-        hearing.watch(warehouse(), &format!("(orderId: \"{watched}\", customerId: \"CUST02\")")).await;
-    let other = hearing.test.placed("CUST02", "PROD01").id;
-    let own_other = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.touch(watched);
-    hearing.hear_after(1).await;
+        live.watch(warehouse(), &format!("(orderId: \"{watched}\", customerId: \"CUST02\")")).await;
+    let other = live.test.placed("CUST02", "PROD01").id;
+    let own_other = live.test.placed("CUST01", "PROD01").id;
+    live.touch(watched);
+    live.publish_after(1).await;
     let ids = async |updates: &mut Updates, count: usize| {
         let mut ids = Vec::new();
         for _ in 0..count {
@@ -207,12 +203,12 @@ async fn a_subscriber_sees_only_what_it_may_and_wants() {
         ids
     };
     assert_eq!(ids(&mut own, 2).await, [own_other.to_string(), watched.to_string()]);
-    for updates in [&mut one, &mut both, &mut desk] {
+    for updates in [&mut one, &mut both, &mut staff] {
         assert_eq!(ids(updates, 1).await, [watched.to_string()]);
     }
-    assert_eq!(ids(&mut desk_of_other, 1).await, [other.to_string()]);
+    assert_eq!(ids(&mut staff_of_other, 1).await, [other.to_string()]);
     for updates in
-        [&mut own, &mut one, &mut both, &mut stranger, &mut desk, &mut desk_of_other, &mut wrong_pair]
+        [&mut own, &mut one, &mut both, &mut stranger, &mut staff, &mut staff_of_other, &mut wrong_pair]
     {
         assert!(futures::poll!(updates.next()).is_pending());
     }
@@ -220,7 +216,7 @@ async fn a_subscriber_sees_only_what_it_may_and_wants() {
 
 #[tokio::test]
 async fn what_may_not_be_watched_is_refused() {
-    let hearing = hearing().await;
+    let live = live_api().await;
     let cases = [
         (None, "", "UNAUTHENTICATED"),
         (viewer("CUST01", "orders:write"), "", "FORBIDDEN"),
@@ -231,7 +227,7 @@ async fn what_may_not_be_watched_is_refused() {
         (ada(), "(after: \"bm90IGEgY3Vyc29y\")", "CURSOR_INVALID"),
     ];
     for (caller, arguments, code) in cases {
-        let extensions = refused(hearing.watch(caller, arguments).await).await;
+        let extensions = refused(live.watch(caller, arguments).await).await;
         assert_eq!(extensions["code"], code, "{arguments}");
         assert_eq!(extensions.get("retryable"), None, "{arguments}");
     }
@@ -241,96 +237,96 @@ async fn what_may_not_be_watched_is_refused() {
 async fn until_the_head_is_known_there_are_no_updates() {
     let test = test_api();
     test.services.fail("order.replay", unavailable("order.replay"));
-    let hearing = deaf(test);
-    hearing.live.send(EventSignal::Listening).await.unwrap();
-    let extensions = refused(hearing.watch(ada(), "").await).await;
+    let live = not_listening(test);
+    live.signals.send(EventSignal::Listening).await.unwrap();
+    let extensions = refused(live.watch(ada(), "").await).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
     assert_eq!(extensions["retryable"], true);
-    hearing.test.services.recover();
-    hearing.until_it_knows_the_head().await;
-    assert!(futures::poll!(hearing.watch(ada(), "").await.next()).is_pending());
+    live.test.services.recover();
+    live.until_subscriptions_are_available().await;
+    assert!(futures::poll!(live.watch(ada(), "").await.next()).is_pending());
 }
 
 #[tokio::test]
-async fn events_that_are_missing_repeated_or_out_of_order_are_told_once_in_order() {
-    let hearing = hearing().await;
-    let mut updates = hearing.watch(ada(), "").await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
+async fn events_that_are_missing_repeated_or_out_of_order_are_sent_once_in_order() {
+    let live = live_api().await;
+    let mut updates = live.watch(ada(), "").await;
+    let id = live.test.placed("CUST01", "PROD01").id;
     for _ in 2..=9 {
-        hearing.touch(id);
+        live.touch(id);
     }
     for position in [1, 1, 4, 2, 3, 4, 7, 6, 5, 9, 8, 1] {
-        hearing.hear(position).await;
+        live.publish(position).await;
     }
     assert_eq!(versions(&mut updates, 9).await, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert!(futures::poll!(updates.next()).is_pending());
 }
 
 #[tokio::test]
-async fn what_happened_while_the_connection_was_away_is_told_after_it() {
-    let hearing = hearing().await;
-    let mut updates = hearing.watch(ada(), "").await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.hear(1).await;
-    hearing.live.send(EventSignal::Lost).await.unwrap();
-    hearing.touch_times(id, 1_200);
-    hearing.test.services.fail_times("order.replay", unavailable("order.replay"), 3);
-    hearing.live.send(EventSignal::Listening).await.unwrap();
+async fn events_during_a_lost_connection_are_sent_after_it() {
+    let live = live_api().await;
+    let mut updates = live.watch(ada(), "").await;
+    let id = live.test.placed("CUST01", "PROD01").id;
+    live.publish(1).await;
+    live.signals.send(EventSignal::Lost).await.unwrap();
+    live.touch_times(id, 1_200);
+    live.test.services.fail_times("order.replay", unavailable("order.replay"), 3);
+    live.signals.send(EventSignal::Listening).await.unwrap();
     let expected: Vec<i64> = (1..=1_201).collect();
     assert_eq!(versions(&mut updates, 1_201).await, expected);
 }
 
 #[tokio::test]
-async fn an_event_that_is_never_heard_is_found_by_asking_for_the_head() {
+async fn an_event_that_never_arrives_live_is_found_by_requesting_the_head() {
     let settings =
         SubscriptionSettings { head_interval: Duration::from_millis(20), ..SubscriptionSettings::default() };
-    let hearing = hearing_with(settings).await;
-    let mut updates = hearing.watch(ada(), "").await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
+    let live = live_api_with(settings).await;
+    let mut updates = live.watch(ada(), "").await;
+    let id = live.test.placed("CUST01", "PROD01").id;
     assert_eq!(next_version(&mut updates).await, 1);
-    hearing.touch(id);
+    live.touch(id);
     assert_eq!(next_version(&mut updates).await, 2);
 }
 
 #[tokio::test]
 async fn a_cursor_brings_what_came_after_it_and_then_what_comes() {
-    let hearing = hearing().await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.test.placed("CUST02", "PROD01");
-    hearing.touch_times(id, 120);
-    hearing.hear_after(0).await;
+    let live = live_api().await;
+    let id = live.test.placed("CUST01", "PROD01").id;
+    live.test.placed("CUST02", "PROD01");
+    live.touch_times(id, 120);
+    live.publish_after(0).await;
     for (version, first) in [(0, 1), (1, 2), (5, 6), (121, 122)] {
         let cursor = UpdateCursor { order_id: id, version }.encode();
-        let mut updates = hearing.watch(ada(), &format!("(after: \"{cursor}\")")).await;
+        let mut updates = live.watch(ada(), &format!("(after: \"{cursor}\")")).await;
         let old = 122 - first;
         let expected: Vec<i64> = (first..122).collect();
         assert_eq!(versions(&mut updates, old as usize).await, expected, "after {version}");
         assert!(futures::poll!(updates.next()).is_pending());
     }
     let cursor = UpdateCursor { order_id: id, version: 121 }.encode();
-    let mut updates = hearing.watch(ada(), &format!("(after: \"{cursor}\")")).await;
-    let before = hearing.head();
-    hearing.touch(id);
-    hearing.hear_after(before).await;
+    let mut updates = live.watch(ada(), &format!("(after: \"{cursor}\")")).await;
+    let before = live.head();
+    live.touch(id);
+    live.publish_after(before).await;
     assert_eq!(next_version(&mut updates).await, 122);
 }
 
 #[tokio::test]
 async fn replay_and_live_events_join_without_gap_or_repeat() {
-    let hearing = hearing().await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.touch_times(id, 60);
+    let live = live_api().await;
+    let id = live.test.placed("CUST01", "PROD01").id;
+    live.touch_times(id, 60);
     let cursor = UpdateCursor { order_id: id, version: 1 }.encode();
-    // The hub is behind when the subscriber begins, and events go on while it replays.
-    let mut updates = hearing.watch(ada(), &format!("(after: \"{cursor}\")")).await;
+    // The listener is behind when the subscriber begins, and events go on while the subscriber replays.
+    let mut updates = live.watch(ada(), &format!("(after: \"{cursor}\")")).await;
     let mut seen = Vec::new();
     for round in 0..200 {
         if round < 100 {
-            hearing.touch(id);
+            live.touch(id);
         }
         if round % 3 == 0 {
-            let head = hearing.head();
-            hearing.hear(head - round % 2).await;
+            let head = live.head();
+            live.publish(head - round % 2).await;
         }
         if seen.len() < 160 {
             seen.push(next_version(&mut updates).await);
@@ -343,50 +339,50 @@ async fn replay_and_live_events_join_without_gap_or_repeat() {
 
 #[tokio::test]
 async fn a_cursor_that_is_anothers_or_too_old_is_refused_before_anything_else() {
-    let hearing = hearing().await;
-    let order = hearing.test.placed("CUST02", "PROD01");
+    let live = live_api().await;
+    let order = live.test.placed("CUST02", "PROD01");
     let cursor = UpdateCursor { order_id: order.id, version: 1 }.encode();
     let arguments = format!("(after: \"{cursor}\")");
-    let extensions = refused(hearing.watch(ada(), &arguments).await).await;
+    let extensions = refused(live.watch(ada(), &arguments).await).await;
     assert_eq!(extensions, json!({"code": "CURSOR_INVALID"}));
-    hearing.test.services.refuse("order.replay", refusal(DomainErrorCode::CursorExpired));
-    let extensions = refused(hearing.watch(ada(), &arguments).await).await;
+    live.test.services.refuse("order.replay", refusal(DomainErrorCode::CursorExpired));
+    let extensions = refused(live.watch(ada(), &arguments).await).await;
     assert_eq!(extensions, json!({"code": "CURSOR_EXPIRED"}));
 }
 
 #[tokio::test]
 async fn a_slow_subscriber_replays_what_it_had_no_room_for_and_goes_on() {
-    let hearing = hearing_with(SubscriptionSettings {
+    let live = live_api_with(SubscriptionSettings {
         queue_capacity: 4,
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
         ..SubscriptionSettings::default()
     })
     .await;
-    let mut slow = hearing.watch(ada(), "").await;
-    let mut other = hearing.watch(viewer("CUST02", "orders:read"), "").await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.touch_times(id, 299);
-    hearing.test.placed("CUST02", "PROD01");
-    hearing.hear_after(0).await;
-    // The hub has told all of it, to one who read nothing.
+    let mut slow = live.watch(ada(), "").await;
+    let mut other = live.watch(viewer("CUST02", "orders:read"), "").await;
+    let id = live.test.placed("CUST01", "PROD01").id;
+    live.touch_times(id, 299);
+    live.test.placed("CUST02", "PROD01");
+    live.publish_after(0).await;
+    // The listener has dispatched every event, and the slow subscriber has read none.
     assert_eq!(next_version(&mut other).await, 1);
-    hearing.test.services.requests();
-    hearing.test.services.fail_times("order.replay", unavailable("order.replay"), 2);
+    live.test.services.requests();
+    live.test.services.fail_times("order.replay", unavailable("order.replay"), 2);
     assert_eq!(versions(&mut slow, 300).await, (1..=300).collect::<Vec<i64>>());
-    let replays = hearing.test.services.requests_for("order.replay");
+    let replays = live.test.services.requests_for("order.replay");
     assert_eq!(replays[0][0]["owner"], json!({"customerId": "CUST01"}));
     assert_eq!(replays[0][0]["after"], 4, "the four that there was room for are not replayed");
-    let head = hearing.head();
-    hearing.touch(id);
-    hearing.hear_after(head).await;
+    let head = live.head();
+    live.touch(id);
+    live.publish_after(head).await;
     assert_eq!(next_version(&mut slow).await, 301);
-    assert!(hearing.test.services.requests().is_empty(), "it hears live again");
+    assert!(live.test.services.requests().is_empty(), "the subscriber reads live events again");
 }
 
 #[tokio::test]
 async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
-    let hearing = hearing_with(SubscriptionSettings {
+    let live = live_api_with(SubscriptionSettings {
         queue_capacity: 1,
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
@@ -394,14 +390,14 @@ async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
         ..SubscriptionSettings::default()
     })
     .await;
-    let mut slow = hearing.watch(ada(), "").await;
-    let mut other = hearing.watch(viewer("CUST02", "orders:read"), "").await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.touch(id);
-    hearing.test.placed("CUST02", "PROD01");
-    hearing.hear_after(0).await;
+    let mut slow = live.watch(ada(), "").await;
+    let mut other = live.watch(viewer("CUST02", "orders:read"), "").await;
+    let id = live.test.placed("CUST01", "PROD01").id;
+    live.touch(id);
+    live.test.placed("CUST02", "PROD01");
+    live.publish_after(0).await;
     next(&mut other).await;
-    hearing.test.services.fail("order.replay", unavailable("order.replay"));
+    live.test.services.fail("order.replay", unavailable("order.replay"));
     assert_eq!(next_version(&mut slow).await, 1);
     let extensions = refused(slow).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
@@ -413,11 +409,11 @@ const NESTED: &str =
 
 #[tokio::test]
 async fn an_update_whose_nested_fields_fail_for_a_while_is_resolved_again() {
-    let hearing = hearing().await;
-    let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
-    hearing.test.services.fail_times("customer.get", unavailable("customer.get"), 2);
-    hearing.test.placed("CUST01", "PROD01");
-    hearing.hear_after(0).await;
+    let live = live_api().await;
+    let mut updates = started(live.test.subscribe(ada(), NESTED)).await;
+    live.test.services.fail_times("customer.get", unavailable("customer.get"), 2);
+    live.test.placed("CUST01", "PROD01");
+    live.publish_after(0).await;
     let order = json!({"customer": {"name": "Name of CUST01"}, "lineItems": [{"product": {"id": "PROD01"}}]});
     assert_eq!(next(&mut updates).await, json!({"data": {"orderUpdated": {"version": 1, "order": order}}}));
     assert!(futures::poll!(updates.next()).is_pending());
@@ -425,27 +421,27 @@ async fn an_update_whose_nested_fields_fail_for_a_while_is_resolved_again() {
 
 #[tokio::test]
 async fn an_update_whose_nested_fields_keep_failing_ends_the_operation_before_it() {
-    let hearing = hearing().await;
-    let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
-    hearing.hear_after(0).await;
+    let live = live_api().await;
+    let mut updates = started(live.test.subscribe(ada(), NESTED)).await;
+    let id = live.test.placed("CUST01", "PROD01").id;
+    live.publish_after(0).await;
     assert_eq!(next_version(&mut updates).await, 1);
-    hearing.test.services.fail("inventory.get", unavailable("inventory.get"));
-    hearing.touch(id);
-    hearing.touch(id);
-    hearing.hear_after(1).await;
+    live.test.services.fail("inventory.get", unavailable("inventory.get"));
+    live.touch(id);
+    live.touch(id);
+    live.publish_after(1).await;
     let extensions = refused(updates).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
     assert_eq!(extensions["retryable"], true);
 }
 
 #[tokio::test]
-async fn a_nested_field_that_a_retry_can_not_help_is_null_and_the_update_is_told() {
-    let hearing = hearing().await;
-    let mut updates = started(hearing.test.subscribe(ada(), NESTED)).await;
-    hearing.test.services.fail("customer.get", internal_failure());
-    hearing.test.placed("CUST01", "PROD01");
-    hearing.hear_after(0).await;
+async fn a_nested_field_that_a_retry_can_not_help_is_null_and_the_update_is_sent() {
+    let live = live_api().await;
+    let mut updates = started(live.test.subscribe(ada(), NESTED)).await;
+    live.test.services.fail("customer.get", internal_failure());
+    live.test.placed("CUST01", "PROD01");
+    live.publish_after(0).await;
     let update = next(&mut updates).await;
     let path = "orderUpdated.order.customer".to_owned();
     assert_eq!(errors(&update), [("INTERNAL_SERVER_ERROR".to_owned(), path)]);
@@ -455,40 +451,32 @@ async fn a_nested_field_that_a_retry_can_not_help_is_null_and_the_update_is_told
 
 #[tokio::test]
 async fn each_update_is_resolved_afresh() {
-    let hearing = hearing().await;
+    let live = live_api().await;
     let query = "subscription { orderUpdated { order { lineItems { product { availableQuantity } } } } }";
-    let mut updates = started(hearing.test.subscribe(ada(), query)).await;
-    let id = hearing.test.placed("CUST01", "PROD01").id;
+    let mut updates = started(live.test.subscribe(ada(), query)).await;
+    let id = live.test.placed("CUST01", "PROD01").id;
     for quantity in [100, 7] {
         let product_id = "PROD01".parse().unwrap();
-        hearing
-            .test
-            .services
-            .data
-            .lock()
-            .unwrap()
-            .products
-            .get_mut(&product_id)
-            .unwrap()
-            .available_quantity = quantity;
-        let before = hearing.head() - 1;
-        hearing.hear_after(before).await;
+        live.test.services.data.lock().unwrap().products.get_mut(&product_id).unwrap().available_quantity =
+            quantity;
+        let before = live.head() - 1;
+        live.publish_after(before).await;
         let lines = json!([{"product": {"availableQuantity": quantity}}]);
         assert_eq!(
             next(&mut updates).await,
             json!({"data": {"orderUpdated": {"order": {"lineItems": lines}}}})
         );
-        hearing.touch(id);
+        live.touch(id);
     }
 }
 
 #[tokio::test]
 async fn an_order_that_does_not_exist_yet_can_be_watched() {
-    let hearing = hearing().await;
+    let live = live_api().await;
     let placement = crate::kit::services::ServiceData::placement("CUST01", "PROD01");
-    let mut updates = hearing.watch(ada(), &format!("(orderId: \"{}\")", placement.order_id)).await;
-    hearing.test.services.data.lock().unwrap().place(&placement);
-    hearing.hear_after(0).await;
+    let mut updates = live.watch(ada(), &format!("(orderId: \"{}\")", placement.order_id)).await;
+    live.test.services.data.lock().unwrap().place(&placement);
+    live.publish_after(0).await;
     assert_eq!(next_version(&mut updates).await, 1);
 }
 
@@ -496,17 +484,17 @@ async fn an_order_that_does_not_exist_yet_can_be_watched() {
 async fn a_sequence_that_begins_anew_ends_what_followed_the_old_one() {
     let settings =
         SubscriptionSettings { head_interval: Duration::from_millis(20), ..SubscriptionSettings::default() };
-    let hearing = hearing_with(settings).await;
-    let mut updates = hearing.watch(ada(), "").await;
+    let live = live_api_with(settings).await;
+    let mut updates = live.watch(ada(), "").await;
     for _ in 0..3 {
-        hearing.test.placed("CUST01", "PROD01");
+        live.test.placed("CUST01", "PROD01");
     }
     versions(&mut updates, 3).await;
-    hearing.test.services.data.lock().unwrap().events.truncate(1);
+    live.test.services.data.lock().unwrap().events.truncate(1);
     let extensions = refused(updates).await;
     assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
-    hearing.until_it_knows_the_head().await;
-    let mut updates = hearing.watch(ada(), "").await;
-    hearing.test.placed("CUST01", "PROD01");
+    live.until_subscriptions_are_available().await;
+    let mut updates = live.watch(ada(), "").await;
+    live.test.placed("CUST01", "PROD01");
     assert_eq!(next_version(&mut updates).await, 1);
 }

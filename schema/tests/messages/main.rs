@@ -15,7 +15,7 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("messages").join(format!("{name}.json"))
 }
 
-/// The sample says exactly this message, and reads back as it, also with fields nobody knows yet.
+/// The sample says exactly this message, and reads back as it, also with fields that no version has.
 fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, message: &T) {
     let written = serde_json::to_string_pretty(message).unwrap() + "\n";
     if std::env::var_os("UPDATE_SAMPLES").is_some() {
