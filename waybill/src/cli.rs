@@ -7,15 +7,14 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use service_kit::config::with_defaults;
 use service_kit::runtime::report;
 
-use crate::tools::{import, stock};
-use crate::{audit, dead_letters, doctor, health, token, up};
+use crate::{audit, dead_letters, doctor, health, import, stock, token, up};
 
 const NAME: &str = "waybill";
 
 /// A GraphQL gateway over message-driven order services
 ///
 /// Customers place orders by GraphQL and watch them live. Each order becomes a durable message before its placing is
-/// confirmed; services price it, reserve its stock and tell of every change, and no accepted order is ever lost.
+/// confirmed; services price it, reserve its stock and publish every change, and no accepted order is ever lost.
 ///
 /// Without a command, `waybill` means `waybill up`: the whole system in this one process, ready to be tried.
 #[derive(Parser, Debug)]
@@ -28,11 +27,11 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   waybill                                start, with demo products and customers, in ./.waybill
-  waybill token --customer CUST02        a token for somebody else
+  waybill token --customer CUST02        a token for another customer
   waybill stock receive PROD01 50        fifty more of a product
-  waybill import products catalogue.csv  products of one's own
+  waybill import products catalogue.csv  your own products
 
-`waybill COMMAND --help` tells more about each.";
+`waybill COMMAND --help` describes each.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -81,7 +80,7 @@ const BROKER_HELP: &str = "A RabbitMQ: amqp://user:password@host:5672/vhost, or 
 const DATABASE_HELP: &str = "A database: postgres://user:password@host/database, or sqlite://path [default: SQLite files in DATA_DIR]";
 const SECRET_HELP: &str = "mock: the secret that tokens are signed with (HS256) [default: a random one, kept in DATA_DIR/jwt-secret]";
 
-/// The operator's commands read the same variables as `up` where they open a stopped shop, but needn't show them all.
+/// Hides options of commands that read the same variables as `up`, because they may start services, but seldom need them.
 fn with_few_options(command: clap::Command) -> clap::Command {
     let seldom = [
         "bus_namespace",

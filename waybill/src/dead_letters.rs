@@ -15,9 +15,9 @@ const REASON_CHARS: usize = 80;
 
 /// Look at messages that were given up on, and send them back or discard them
 ///
-/// A message that can't be handled, or not after all its retries, lies in its queue's dead-letter queue until somebody
-/// looks at it. Works on a running shop, on a stopped one (its broker's file in DATA_DIR is opened meanwhile), and with
-/// RABBITMQ_URL on that broker.
+/// A message that can't be handled, or not after all its retries, stays in its queue's dead-letter queue until an
+/// operator replays or discards it. Works on a running system, on a stopped one (its broker's file in DATA_DIR is opened
+/// meanwhile), and with RABBITMQ_URL on that broker.
 #[derive(Args, Debug)]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -57,7 +57,7 @@ struct ShowArgs {
 
 /// Send some back to the queue that they came from, as if never tried
 ///
-/// They keep their ids, so that an effect that did happen happens no second time.
+/// The messages keep their ids, so that an effect that did happen happens no second time.
 #[derive(Args, Debug)]
 struct ReplayArgs {
     #[command(flatten)]
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_done_is_said() {
+    fn what_was_not_done_is_reported() {
         let text = changed(&Change {
             done: "replayed",
             letters: vec![dead("1", "a", "INTERNAL")],

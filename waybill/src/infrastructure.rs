@@ -110,19 +110,19 @@ impl Infrastructure {
     pub(crate) async fn transport(
         &self,
         part: &str,
-        host: &ServiceContext,
+        context: &ServiceContext,
     ) -> anyhow::Result<SharedTransport> {
         if let Some(broker) = &self.broker {
             // The embedded broker ends with this process alone, so that there is nothing to wait for.
             return Ok(broker.transport(&format!("{part}.{:08x}", rand::random::<u32>())));
         }
         let url = self.config.rabbitmq_url.as_ref().context("there is no broker")?;
-        broker::connect(part, url, &self.config.bus, CONNECT_LIMIT, host).await
+        broker::connect(part, url, &self.config.bus, CONNECT_LIMIT, context).await
     }
 
     /// Connects to the database of one service's tables.
     pub(crate) async fn database(&self, tables: &str) -> anyhow::Result<Database> {
-        let (url, place) = match &self.config.database_url {
+        let (url, name) = match &self.config.database_url {
             Some(url) => (url.clone(), "the database (DATABASE_URL)".to_owned()),
             None => {
                 let file = self.config.data_dir.database(tables);
@@ -132,7 +132,7 @@ impl Infrastructure {
         let clock = Arc::clone(&self.clock);
         let database = Database::connect_within(url.expose(), clock, CONNECT_LIMIT)
             .await
-            .with_context(|| format!("cannot reach {place}"))?;
+            .with_context(|| format!("cannot reach {name}"))?;
         self.databases.lock().await.push(database.clone());
         Ok(database)
     }

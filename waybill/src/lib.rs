@@ -14,7 +14,8 @@ mod admin;
 pub mod audit;
 mod dead_letters;
 mod doctor;
-mod tools;
+mod import;
+mod stock;
 
 mod health;
 mod token;

@@ -6,8 +6,10 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-/// Prints the text and a line break in one write.
+/// Prints the text and a line break in one piece, even if log lines go to the same terminal or file.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    // Log lines go to standard error, and wait for its lock.
+    let _stderr = io::stderr().lock();
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(format!("{text}\n").as_bytes()).and_then(|()| stdout.flush());
     written.context("cannot write to standard output")

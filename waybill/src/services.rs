@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::infrastructure::Infrastructure;
 
-/// The services' options, beside where broker and databases are.
+/// The services' options, without the addresses of broker and databases.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ServicesArgs {
     #[command(flatten)]
@@ -48,11 +48,11 @@ impl ServicesArgs {
 pub(crate) async fn start_inventory(
     config: &ServicesConfig,
     infrastructure: &Infrastructure,
-    host: &ServiceContext,
+    context: &ServiceContext,
 ) -> anyhow::Result<()> {
-    let transport = infrastructure.transport("inventory-service", host).await?;
+    let transport = infrastructure.transport("inventory-service", context).await?;
     let database = infrastructure.database("inventory").await?;
-    let started = inventory_service::start(&config.inventory, host, transport, database).await;
+    let started = inventory_service::start(&config.inventory, context, transport, database).await;
     started.context("inventory-service")
 }
 
@@ -60,11 +60,11 @@ pub(crate) async fn start_inventory(
 pub(crate) async fn start_customers(
     config: &ServicesConfig,
     infrastructure: &Infrastructure,
-    host: &ServiceContext,
+    context: &ServiceContext,
 ) -> anyhow::Result<()> {
-    let transport = infrastructure.transport("customer-service", host).await?;
+    let transport = infrastructure.transport("customer-service", context).await?;
     let database = infrastructure.database("customers").await?;
-    let started = customer_service::start(&config.customers, host, transport, database).await;
+    let started = customer_service::start(&config.customers, context, transport, database).await;
     started.context("customer-service")
 }
 
@@ -72,11 +72,11 @@ pub(crate) async fn start_customers(
 pub(crate) async fn start_orders(
     config: &ServicesConfig,
     infrastructure: &Infrastructure,
-    host: &ServiceContext,
+    context: &ServiceContext,
 ) -> anyhow::Result<()> {
-    let transport = infrastructure.transport("order-service", host).await?;
+    let transport = infrastructure.transport("order-service", context).await?;
     let database = infrastructure.database("orders").await?;
-    let started = order_service::start(&config.orders, host, transport, database).await;
+    let started = order_service::start(&config.orders, context, transport, database).await;
     started.context("order-service")
 }
 

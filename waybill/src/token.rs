@@ -1,4 +1,4 @@
-//! `waybill token`: tokens for trying things out.
+//! `waybill token`: prints tokens to try the API with.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use service_kit::config::{ConfigErrors, Secret};
 use crate::data_dir::{DataDir, DataDirArgs};
 use crate::output;
 
-/// The customer who is signed in where nobody else is named.
+/// The customer of a token if no other is named.
 pub(crate) const DEMO_CUSTOMER: &str = "CUST01";
-/// What a token allows where nothing else is said.
+/// The scopes of a token if no others are named.
 pub(crate) const DEMO_SCOPES: [Scope; 3] = [Scope::OrdersRead, Scope::OrdersWrite, Scope::OrdersFulfil];
-/// How long a token lasts where nothing else is said.
+/// The lifetime of a token if no other is given.
 pub(crate) const DEMO_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Print a token that signs a customer in
 ///
 /// The token is the only thing on standard output, so that it can be put to use at once. It is signed (HS256) with JWT_SECRET,
-/// or where that isn't set, with the secret that `waybill up` has made in DATA_DIR, and is good for every gateway that
+/// or, if that isn't set, with the secret that `waybill up` has made in DATA_DIR, and is good for every gateway that
 /// runs with AUTH_MODE=mock and the same secret.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
@@ -50,9 +50,9 @@ Scopes:
   orders:read    see one's own orders and customer record
   orders:write   create, cancel and delete orders, change their address
   orders:fulfil  change status and tracking
-  orders:all     reach beyond one's own orders: for a warehouse or a support desk";
+  orders:all     reach beyond one's own orders: for a warehouse or a support team";
 
-/// Prints the token.
+/// Runs the command.
 pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<()> {
     let mut errors = ConfigErrors::new();
     let data_dir = args.data_dir.check(&mut errors);

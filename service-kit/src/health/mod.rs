@@ -172,6 +172,7 @@ impl ReadinessHandle {
                 return false;
             }
             (check.met, check.since) = (met, Instant::now());
+            // Logged before a waiter learns of the change: the log of a start ends before the process says that it is up.
             if met {
                 tracing::info!(condition = check.name, "condition met");
             } else if !registry.draining {

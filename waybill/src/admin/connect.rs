@@ -95,7 +95,7 @@ impl AdminAddress {
         let file = self.data_dir.broker();
         ensure!(
             file.exists(),
-            "there is no shop in {}; name its folder by DATA_DIR, or its broker by RABBITMQ_URL, or start one by \
+            "there is no system in {}; name its folder by DATA_DIR, or its broker by RABBITMQ_URL, or start one by \
              `waybill up`",
             self.data_dir.path().display()
         );
@@ -161,19 +161,19 @@ impl SystemConfig {
             return connect_to_process(&infrastructure.data_dir);
         };
         let infrastructure = Infrastructure::open(infrastructure, Arc::new(SystemClock), Some(lock)).await?;
-        let host = ServiceContext::new(infrastructure.clock(), Shutdown::new(), REQUEST_LIMIT);
-        let stop_order = StopOrder::new(&host.shutdown);
-        let service_host = host.with_shutdown(&stop_order.stock_and_customers);
-        start_inventory(&services, &infrastructure, &service_host).await?;
-        start_customers(&services, &infrastructure, &service_host).await?;
-        let ready = tokio::time::timeout(START_LIMIT, host.readiness.ready()).await;
+        let context = ServiceContext::new(infrastructure.clock(), Shutdown::new(), REQUEST_LIMIT);
+        let stop_order = StopOrder::new(&context.shutdown);
+        let service_context = context.with_shutdown(&stop_order.stock_and_customers);
+        start_inventory(&services, &infrastructure, &service_context).await?;
+        start_customers(&services, &infrastructure, &service_context).await?;
+        let ready = tokio::time::timeout(START_LIMIT, context.readiness.ready()).await;
         ready.context("the services didn't start in time")?;
-        let transport = infrastructure.transport("waybill", &host).await?;
-        let services = host.rpc_client("waybill", &transport);
+        let transport = infrastructure.transport("waybill", &context).await?;
+        let services = context.rpc_client("waybill", &transport);
         let service = AdminService::new(transport, services, infrastructure.databases().await);
         let close = Box::pin(async move {
             stop_order.stop().await;
-            host.shutdown.force();
+            context.shutdown.force();
             infrastructure.close().await;
         });
         Ok(AdminConnection::new(Target::ThisProcess(service), close))

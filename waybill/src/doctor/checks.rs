@@ -12,9 +12,9 @@ use crate::admin::{DatabaseStatus, QueueRole, QueueStatus};
 const OUTBOX_AGE_MAX: Duration = Duration::from_secs(30);
 /// How long an order may be PENDING before the operator should know.
 const PENDING_AGE_MAX: Duration = Duration::from_secs(60);
-/// Messages that wait for a service before it is called behind.
+/// Messages that may wait for a service before the operator should know.
 const READY_MAX: u64 = 1_000;
-/// How far clocks may be apart: `x-deadline` refuses requests from where more is between them.
+/// How far clocks may be apart: with more, services refuse requests by their `x-deadline`.
 const CLOCK_APART_MAX_MS: u64 = 1_000;
 
 /// One problem.
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_is_well_nothing_is_found() {
+    fn if_all_is_well_nothing_is_found() {
         assert_eq!(findings(&well()), []);
     }
 
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shop_that_is_not_running_is_one_finding_and_no_consumer_is_missed() {
+    fn a_system_that_is_not_running_is_one_finding_and_no_consumer_is_missed() {
         let mut seen = well();
         (seen.services, seen.backlog) = (None, None);
         for queue in &mut seen.queues {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_broker_that_is_not_reached_nothing_else_is_said() {
+    fn of_a_broker_that_is_not_reached_nothing_else_is_reported() {
         let found = findings(&Snapshot::unreachable("connection refused".to_owned()));
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].subject.as_str(), found[0].finding.as_str()), ("broker", "connection refused"));

@@ -71,11 +71,11 @@ fn queues(snapshot: &Snapshot) -> String {
 }
 
 fn findings(findings: &[Finding]) -> String {
-    let told = findings.iter().map(|finding| {
+    let lines = findings.iter().map(|finding| {
         let (subject, wrong) = (printable(&finding.subject), printable(&finding.finding));
         format!("  {subject}: {wrong}\n    -> {}", finding.advice)
     });
-    told.collect::<Vec<_>>().join("\n")
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn row(checked: &str, seen: &str) -> Vec<String> {

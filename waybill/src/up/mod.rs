@@ -36,25 +36,26 @@ pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<Exi
         let secret = config.infrastructure.data_dir.jwt_secret()?.expose().to_owned();
         config.gateway.auth = AuthConfig::Mock { secret };
     }
-    let host = ServiceContext::new(
+    let context = ServiceContext::new(
         Arc::new(SystemClock),
         shutdown.clone(),
         config.infrastructure.bus.request_timeout,
     );
     // Before the admin server listens: without conditions the process would be ready.
-    let started = host.readiness.condition("start");
+    let started = context.readiness.condition("start");
     let endpoint = AdminEndpoint::new();
-    let admin = AdminServer::new(host.readiness.clone(), host.liveness.clone()).merge(endpoint.routes());
+    let admin =
+        AdminServer::new(context.readiness.clone(), context.liveness.clone()).merge(endpoint.routes());
     let admin = admin.start(&config.admin).await?;
     let infrastructure =
-        Infrastructure::open(config.infrastructure.clone(), Arc::clone(&host.clock), lock).await?;
+        Infrastructure::open(config.infrastructure.clone(), Arc::clone(&context.clock), lock).await?;
     let stop_order = StopOrder::new(&shutdown);
 
     let system = System {
         config: &config,
         infrastructure: &infrastructure,
         stop_order: &stop_order,
-        host: &host,
+        context: &context,
         admin: admin.address(),
     };
     let served = system.serve(&endpoint, &started).await;
@@ -70,16 +71,16 @@ struct System<'a> {
     config: &'a UpConfig,
     infrastructure: &'a Infrastructure,
     stop_order: &'a StopOrder,
-    host: &'a ServiceContext,
+    context: &'a ServiceContext,
     /// The address of the admin endpoints.
     admin: SocketAddr,
 }
 
 impl System<'_> {
-    /// Starts everything, says so, and serves until the host has drained. Returns at once if the shutdown begins during
+    /// Starts everything, says so, and serves until the process has drained. Returns at once if the shutdown begins during
     /// the start, whatever the start waits for.
     async fn serve(&self, endpoint: &AdminEndpoint, started: &ReadinessHandle) -> anyhow::Result<()> {
-        let ServiceContext { shutdown, readiness, .. } = self.host;
+        let ServiceContext { shutdown, readiness, .. } = self.context;
         let starting = shutdown.draining().run_until_cancelled(self.start(endpoint));
         let Some(gateway) = starting.await.transpose()? else { return Ok(()) };
         started.set(true);
@@ -96,17 +97,17 @@ impl System<'_> {
     ///
     /// The gateway comes first, as its port is the most likely to be taken; it isn't ready until the others are.
     async fn start(&self, endpoint: &AdminEndpoint) -> anyhow::Result<SocketAddr> {
-        let Self { config, infrastructure, stop_order, host, .. } = self;
-        let gateway = host.with_shutdown(&stop_order.gateway);
+        let Self { config, infrastructure, stop_order, context, .. } = self;
+        let gateway = context.with_shutdown(&stop_order.gateway);
         let transport = infrastructure.transport("gateway", &gateway).await?;
         let address = gateway::start(&config.gateway, &gateway, transport).await?;
-        let stock_and_customers = host.with_shutdown(&stop_order.stock_and_customers);
+        let stock_and_customers = context.with_shutdown(&stop_order.stock_and_customers);
         start_customers(&config.services, infrastructure, &stock_and_customers).await?;
         start_inventory(&config.services, infrastructure, &stock_and_customers).await?;
-        start_orders(&config.services, infrastructure, &host.with_shutdown(&stop_order.orders)).await?;
+        start_orders(&config.services, infrastructure, &context.with_shutdown(&stop_order.orders)).await?;
         if infrastructure.is_embedded() {
-            let transport = infrastructure.transport("admin", host).await?;
-            let services = host.rpc_client("admin", &transport);
+            let transport = infrastructure.transport("admin", context).await?;
+            let services = context.rpc_client("admin", &transport);
             let service = AdminService::new(transport, services, infrastructure.databases().await);
             endpoint.open(service, self.admin, &config.infrastructure.data_dir)?;
         }
@@ -114,9 +115,9 @@ impl System<'_> {
     }
 
     async fn ready(&self) -> anyhow::Result<()> {
-        let ready = tokio::time::timeout(START_LIMIT, self.host.readiness.ready()).await;
+        let ready = tokio::time::timeout(START_LIMIT, self.context.readiness.ready()).await;
         ready.map_err(|_| {
-            let missing = self.host.readiness.report().missing.join(", ");
+            let missing = self.context.readiness.report().missing.join(", ");
             anyhow!("not ready after {} s, missing: {missing}", START_LIMIT.as_secs())
         })
     }

@@ -33,7 +33,7 @@ async fn a_sound_system_breaks_no_invariant_until_its_tables_are_tampered_with()
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_broker(&url, &namespace);
     let data_dir = folder.path().display().to_string();
-    let process = operator.with("DATA_DIR", &data_dir).with("DATABASE_URL", &database).starts().await;
+    let system = operator.with("DATA_DIR", &data_dir).with("DATABASE_URL", &database).starts_system().await;
     let raw_publisher = raw_publisher(&url, &namespace).await;
     let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
     let placed = keys.iter().map(|key| (to_commands(&namespace), order(key).1)).collect();
@@ -69,24 +69,24 @@ async fn a_sound_system_breaks_no_invariant_until_its_tables_are_tampered_with()
         assert!(names(&part), "{part} is not named: {tampered:?}");
     }
     raw_publisher.close().await;
-    assert!(process.terminate().await.unwrap().success());
+    assert!(system.terminate().await.unwrap().success());
 }
 
 #[tokio::test]
 async fn a_running_system_is_audited_through_its_process_and_a_stopped_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
-    operator.starts().await.terminate().await.unwrap();
+    operator.starts_system().await.terminate().await.unwrap();
     let messages = (0..5).map(|number| (to_commands("waybill"), order(&format!("k{number}")).1));
     publish_into_file(folder.path(), messages.collect()).await;
     let stopped = operator.runs(&["audit"]).await;
     assert_eq!(stopped.code, 1, "{stopped:?}");
     assert!(stopped.stderr.contains("not running"), "{stopped:?}");
-    let process = operator.starts().await;
+    let system = operator.starts_system().await;
     let audit = ["audit", "--output", "json"];
     eventually("every order is placed", async || operator.runs(&audit).await.json()["orders"] == 5).await;
     let audited = operator.runs(&["audit"]).await;
     assert_eq!(audited.code, 0, "{audited:?}");
     assert!(audited.stdout.contains("5 orders and 5 reservations read"), "{audited:?}");
-    assert!(process.terminate().await.unwrap().success());
+    assert!(system.terminate().await.unwrap().success());
 }

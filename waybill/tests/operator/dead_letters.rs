@@ -18,7 +18,7 @@ async fn orders(operator: &Operator) -> Value {
     ran.json()["orders"].clone()
 }
 
-/// Poison and a sound command lie there; the one is looked at and discarded, the other replayed.
+/// A poison message and a sound command are dead letters; the one is shown and discarded, the other replayed.
 async fn work_through(operator: &Operator, namespace: &str, sound: &str) {
     let list = eventually("the poison is dead", async || {
         let list = listed(operator).await;
@@ -57,7 +57,7 @@ async fn behind_rabbitmq_they_are_listed_shown_replayed_and_discarded() {
     let (url, namespace) = (rabbitmq_url().await, unique("operator"));
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_broker(&url, &namespace);
-    let process = operator.with("DATA_DIR", &folder.path().display().to_string()).starts().await;
+    let system = operator.with("DATA_DIR", &folder.path().display().to_string()).starts_system().await;
     let raw_publisher = raw_publisher(&url, &namespace).await;
     let (_, command) = order("k1");
     let sound = command.message_id.clone().unwrap();
@@ -68,7 +68,7 @@ async fn behind_rabbitmq_they_are_listed_shown_replayed_and_discarded() {
     work_through(&operator, &namespace, &sound).await;
     eventually("the order is placed", async || orders(&operator).await == 1).await;
 
-    // What did happen happens no second time.
+    // An effect that did happen happens no second time.
     publish(&raw_publisher, vec![(to_dead_commands(&namespace), dead)]).await;
     let again = operator.runs(&["dead-letters", "replay", "--all"]).await;
     assert!(again.stdout.contains("1 dead letter replayed"), "{again:?}");
@@ -79,30 +79,30 @@ async fn behind_rabbitmq_they_are_listed_shown_replayed_and_discarded() {
     .await;
     assert_eq!(orders(&operator).await, 1);
     raw_publisher.close().await;
-    assert!(process.terminate().await.unwrap().success());
+    assert!(system.terminate().await.unwrap().success());
 }
 
 #[tokio::test]
-async fn in_a_running_shop_they_are_worked_through_at_its_desk() {
+async fn in_a_running_system_they_are_worked_through_over_http() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
-    operator.starts().await.terminate().await.unwrap();
+    operator.starts_system().await.terminate().await.unwrap();
     let (_, command) = order("k1");
     let sound = command.message_id.clone().unwrap();
     let dead = given_up(command, 4, "INTERNAL");
     let messages = vec![(to_commands("waybill"), poison("poison-1")), (to_dead_commands("waybill"), dead)];
     publish_into_file(folder.path(), messages).await;
-    let process = operator.starts().await;
+    let system = operator.starts_system().await;
     work_through(&operator, "waybill", &sound).await;
     eventually("the order is placed", async || orders(&operator).await == 1).await;
-    assert!(process.terminate().await.unwrap().success());
+    assert!(system.terminate().await.unwrap().success());
 }
 
 #[tokio::test]
-async fn in_a_stopped_shop_they_are_worked_through_in_its_files() {
+async fn in_a_stopped_system_they_are_worked_through_in_its_files() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
-    operator.starts().await.terminate().await.unwrap();
+    operator.starts_system().await.terminate().await.unwrap();
     let (_, command) = order("k1");
     let sound = command.message_id.clone().unwrap();
     let dead = given_up(command, 4, "INTERNAL");
@@ -110,7 +110,7 @@ async fn in_a_stopped_shop_they_are_worked_through_in_its_files() {
     let messages = vec![(to_dead_commands("waybill"), poison), (to_dead_commands("waybill"), dead)];
     publish_into_file(folder.path(), messages).await;
     work_through(&operator, "waybill", &sound).await;
-    let process = operator.starts().await;
+    let system = operator.starts_system().await;
     eventually("the replayed order is placed", async || orders(&operator).await == 1).await;
-    assert!(process.terminate().await.unwrap().success());
+    assert!(system.terminate().await.unwrap().success());
 }

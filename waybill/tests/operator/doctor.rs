@@ -30,12 +30,12 @@ async fn behind_rabbitmq_it_sees_who_is_missing_what_is_refused_and_what_is_well
     );
 
     let folder = tempfile::tempdir().unwrap();
-    let process = operator.with("DATA_DIR", &folder.path().display().to_string()).starts().await;
+    let system = operator.with("DATA_DIR", &folder.path().display().to_string()).starts_system().await;
     let well = operator.runs(&["doctor"]).await;
     assert_eq!(well.code, 0, "{well:?}");
     assert!(well.stdout.ends_with("all is well\n"), "{well:?}");
     assert!(well.stdout.contains("tables of orders, inventory, customers"), "{well:?}");
-    assert!(process.terminate().await.unwrap().success());
+    assert!(system.terminate().await.unwrap().success());
 
     let queue = format!("{namespace}.order.requests");
     rabbit.ctl(&["delete_queue", &queue]).await.unwrap();
@@ -50,7 +50,7 @@ async fn behind_rabbitmq_it_sees_who_is_missing_what_is_refused_and_what_is_well
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_is_said_so_within_bounds() {
+async fn an_unreachable_broker_is_reported_within_bounds() {
     let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f", testkit::free_port());
     let operator = Operator::of_broker(&url, "waybill");
     let ran = operator.with("DATABASE_URL", &postgres_database().await).runs(&DOCTOR).await;
@@ -63,15 +63,15 @@ async fn a_broker_that_is_not_there_is_said_so_within_bounds() {
 }
 
 #[tokio::test]
-async fn a_running_shop_is_well_and_a_stopped_one_is_not_running() {
+async fn a_running_system_is_well_and_a_stopped_one_is_not_running() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::of_folder(folder.path());
-    let process = operator.starts().await;
+    let system = operator.starts_system().await;
     let well = operator.runs(&DOCTOR).await;
     assert_eq!((well.code, findings(&well)), (0, Vec::new()), "{well:?}");
     let databases = well.json()["examined"]["databases"].as_array().unwrap().len();
     assert_eq!(databases, 3, "{well:?}");
-    process.terminate().await.unwrap();
+    system.terminate().await.unwrap();
     let stopped = operator.runs(&DOCTOR).await;
     let expected = vec![("waybill".to_owned(), "it is not running".to_owned())];
     assert_eq!((stopped.code, findings(&stopped)), (1, expected), "{stopped:?}");

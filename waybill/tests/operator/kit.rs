@@ -51,11 +51,11 @@ impl Operator {
     }
 
     /// Starts `waybill up`; returns when it is ready.
-    pub(crate) async fn starts(&self) -> Process {
+    pub(crate) async fn starts_system(&self) -> Process {
         let up = self.program(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0").with("LOG_FORMAT", "json");
-        let process = up.start();
-        process.line("Waybill is up").await.unwrap();
-        process
+        let system = up.start();
+        system.line("Waybill is up").await.unwrap();
+        system
     }
 
     fn program(&self, arguments: &[&str]) -> Program {

@@ -1,4 +1,4 @@
-//! The operator's tools, run as an operator runs them: on a running shop, on its files, and behind RabbitMQ.
+//! The operator's commands, run as an operator runs them: on a running system, on its files, and behind RabbitMQ.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kit;

@@ -198,3 +198,33 @@ async fn ctrl_c_and_sigterm_end_it_in_order_and_it_says_so() {
         assert!(output.iter().any(|line| line.starts_with("Waybill has stopped")), "{output:#?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_welcome_comes_last_and_in_one_piece_if_both_streams_go_to_one_file() {
+    for _ in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("output");
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", r#"exec "$0" up >"$1" 2>&1"#, env!("CARGO_BIN_EXE_waybill")]).arg(&file);
+        command.env_clear().env("DATA_DIR", folder.path().join("data"));
+        command.envs([("PORT", "0"), ("ADMIN_PORT", "0"), ("LOG_FORMAT", "json")]);
+        let process = testkit::Process::spawn(&mut command).unwrap();
+        let last_words = "the next start goes on from here.";
+        testkit::eventually("the welcome is complete", async || {
+            std::fs::read_to_string(&file).is_ok_and(|output| output.contains(last_words))
+        })
+        .await;
+        assert!(process.terminate().await.unwrap().success());
+
+        let output = std::fs::read_to_string(&file).unwrap();
+        let (start, rest) = output.split_once("Waybill is up.\n").unwrap();
+        let (welcome, end) = rest.split_once(last_words).unwrap();
+        assert!(!start.is_empty() && start.lines().all(|line| line.starts_with('{')), "{output}");
+        assert!(welcome.lines().all(|line| !line.starts_with('{')), "{output}");
+        let after = end.lines().find(|line| !line.is_empty()).unwrap();
+        assert!(
+            after.contains(r#""signal":"SIGTERM""#),
+            "a log line of the start follows the welcome: {output}"
+        );
+    }
+}

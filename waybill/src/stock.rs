@@ -1,4 +1,4 @@
-//! `waybill stock`: units that come in.
+//! `waybill stock`: books received units in.
 
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
@@ -12,10 +12,10 @@ use uuid::Uuid;
 use crate::admin::{AdminConnection, SystemArgs};
 use crate::output;
 
-/// Units of one receipt at the most.
+/// Units of one receipt.
 const RECEIPT_MAX: i64 = 1_000_000;
 const REASON_MAX_CHARS: usize = 200;
-/// The space of the ids of receipts that have a name.
+/// The namespace of the ids of named receipts.
 const RECEIPTS: Uuid = Uuid::from_u128(0x6f0b_1f52_9c7e_4c1b_8d3a_57a1_6b11_0002);
 
 /// Change what is in stock
@@ -32,8 +32,8 @@ enum StockCommand {
 
 /// Bring units of a product in
 ///
-/// The units can be ordered as soon as this answers. Works on a running shop, on a stopped one (its files in DATA_DIR are
-/// opened meanwhile), and with RABBITMQ_URL on the services behind that broker.
+/// The units can be ordered as soon as the command ends. Works on a running system, on a stopped one (its files in
+/// DATA_DIR are opened meanwhile), and with RABBITMQ_URL on the services behind that broker.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: waybill stock receive PROD01 50 --reason 'delivery 4711' --id 4711")]
 struct ReceiveArgs {
@@ -68,12 +68,12 @@ pub(crate) async fn run(args: StockArgs) -> anyhow::Result<()> {
     let received = receive(&connection, vec![receipt]).await;
     connection.close().await;
     let product = received?.pop().context("inventory-service answered nothing")?;
-    let product = product.into_result().map_err(|refusal| anyhow!(refusal.message))?;
+    let product = product.into_result().map_err(|error| anyhow!(error.message))?;
     output::print(&format!("{} ({}): {} available", product.id, product.name, product.available_quantity))
 }
 
-/// Brings everything in and answers each, in order.
-pub(super) async fn receive(
+/// Books all receipts in; the results have their order.
+pub(crate) async fn receive(
     connection: &AdminConnection,
     receipts: Vec<Adjust>,
 ) -> anyhow::Result<Vec<DomainResult<Product>>> {
@@ -83,7 +83,7 @@ pub(super) async fn receive(
     Ok(products)
 }
 
-/// A receipt's id: the same for one name and product, new where there is no name.
+/// Returns a receipt's id: always the same for one name and product, random without a name.
 fn receipt_id(name: Option<&str>, product: &ProductId) -> Uuid {
     match name {
         Some(name) => Uuid::new_v5(&RECEIPTS, format!("named|{}:{name}|{product}", name.len()).as_bytes()),
@@ -91,8 +91,8 @@ fn receipt_id(name: Option<&str>, product: &ProductId) -> Uuid {
     }
 }
 
-/// The id under which imported units come in: those of a named delivery, or a product's opening stock.
-pub(super) fn delivery_id(name: Option<&str>, product: &ProductId) -> Uuid {
+/// Returns the id of imported units: of a product in a named delivery, or of a product's opening stock.
+pub(crate) fn delivery_id(name: Option<&str>, product: &ProductId) -> Uuid {
     match name {
         Some(_) => receipt_id(name, product),
         None => Uuid::new_v5(&RECEIPTS, format!("opening|{product}").as_bytes()),
