@@ -24,7 +24,7 @@ use crate::writer::{self, COMMANDS_MAX};
 /// The longest time until the timer looks again: the wall clock may jump.
 const TIMER_MAX: Duration = Duration::from_secs(1);
 /// How often the gauges are recorded. They are not recorded whenever a message comes due as well: each request wakes the
-/// timer while its service works on it, and would be shown as unsettled until the next time.
+/// timer while its service works on it, and would be shown as unacknowledged until the next time.
 const GAUGES_EVERY: Duration = Duration::from_secs(1);
 
 /// Where durable queues are kept.

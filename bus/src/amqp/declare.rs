@@ -44,12 +44,12 @@ impl Declarer {
         self.declare_after(Instant::now() + REFUSED_FOR).await
     }
 
-    /// Declares the whole topology, unless another caller began to do so after `asked`, or was refused just now.
-    pub(super) async fn declare_after(&self, asked: Instant) -> Result<(), TransportError> {
+    /// Declares the whole topology, unless another caller began to do so after `since`, or was refused just now.
+    pub(super) async fn declare_after(&self, since: Instant) -> Result<(), TransportError> {
         let mut last = self.last.lock().await;
         match &*last {
-            Some(Pass { began, refused: None }) if *began > asked => return Ok(()),
-            Some(Pass { began, refused: Some(refused) }) if *began + REFUSED_FOR > asked => {
+            Some(Pass { began, refused: None }) if *began > since => return Ok(()),
+            Some(Pass { began, refused: Some(refused) }) if *began + REFUSED_FOR > since => {
                 return Err(TransportError::Refused(refused.clone()));
             }
             _ => {}

@@ -34,6 +34,8 @@ use link_state::LinkTracker;
 use publisher::{Outgoing, Published, Publisher};
 use session::{Session, Supervisor};
 
+/// AMQP's heartbeat. A connection that has been silent for twice as long is lost.
+const HEARTBEAT_SECONDS: u16 = 5;
 /// How long writing an unconfirmed message may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a result is held back so that a deleted queue exists again for the next message.
@@ -48,10 +50,6 @@ pub struct AmqpConfig {
     pub owner: String,
     /// The queues and exchanges that are declared at each connect.
     pub topology: Topology,
-    /// AMQP's heartbeat, in whole seconds. A connection that has been silent for twice as long is lost.
-    pub heartbeat_interval: Duration,
-    /// The most messages that await confirmation at any time.
-    pub window: usize,
     /// The longest body that is published, in bytes. Dead letters, which the broker has accepted once already, may be longer.
     pub max_message_bytes: usize,
     /// Beats while the supervisor runs.
@@ -65,8 +63,6 @@ impl AmqpConfig {
             url: url.into(),
             owner: owner.into(),
             topology,
-            heartbeat_interval: Duration::from_secs(5),
-            window: 1_024,
             max_message_bytes: BODY_MAX_BYTES,
             heartbeat: Heartbeat::new(),
         }
@@ -95,8 +91,7 @@ impl AmqpTransport {
         // Another crate of the process may have installed a provider; the first one stays.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut uri: AMQPUri = config.url.parse().map_err(InvalidUrl)?;
-        uri.query.heartbeat =
-            Some(u16::try_from(config.heartbeat_interval.as_secs()).unwrap_or(u16::MAX).max(1));
+        uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
         let topology = Arc::new(config.topology);
         let link = Arc::new(LinkTracker::new());
         let (session, sessions) = watch::channel(None);
@@ -104,7 +99,6 @@ impl AmqpTransport {
             uri,
             owner: config.owner.clone(),
             topology: Arc::clone(&topology),
-            window: config.window.max(1),
             link: Arc::clone(&link),
             session,
             heartbeat: config.heartbeat,

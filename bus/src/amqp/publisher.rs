@@ -19,6 +19,8 @@ use super::connection::Connection;
 use super::declare::Declarer;
 use crate::transport::PublishError;
 
+/// The most messages of one publisher without a result.
+const WINDOW: usize = 1_024;
 /// How long a message may wait until the window has room.
 const WINDOW_LIMIT: Duration = Duration::from_millis(500);
 /// How long confirmations are awaited after the connection is given up.
@@ -62,15 +64,14 @@ struct Job {
 }
 
 impl Publisher {
-    /// Returns a publisher with at most `window` messages without a result, and the task that publishes them until `lost`.
+    /// Returns a publisher, and the task that publishes its messages until `lost`.
     pub(super) fn new(
         connection: Arc<Connection>,
         declarer: Arc<Declarer>,
         confirms: Confirms,
-        window: usize,
         lost: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (jobs, waiting) = mpsc::channel(window);
+        let (jobs, waiting) = mpsc::channel(WINDOW);
         let pipeline = Pipeline {
             connection,
             declarer,
@@ -80,7 +81,7 @@ impl Publisher {
             returned: Returned::default(),
             lost,
         };
-        (Self { jobs, window: Arc::new(Semaphore::new(window)) }, pipeline.run(waiting))
+        (Self { jobs, window: Arc::new(Semaphore::new(WINDOW)) }, pipeline.run(waiting))
     }
 
     /// Submits a message by `deadline`; the messages of one caller keep their order. Dropping the receiver does not recall

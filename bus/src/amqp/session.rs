@@ -51,7 +51,6 @@ impl Session {
         owner: &str,
         topology: &Arc<Topology>,
         link: &Arc<LinkTracker>,
-        window: usize,
     ) -> Result<Self, String> {
         let (publishing, consuming) =
             tokio::try_join!(Connection::open(uri.clone(), owner), Connection::open(uri.clone(), owner))?;
@@ -62,7 +61,7 @@ impl Session {
         let pipelines = TaskTracker::new();
         let publisher = |confirms| {
             let (publishing, declarer) = (Arc::clone(&publishing), Arc::clone(&declarer));
-            let (publisher, task) = Publisher::new(publishing, declarer, confirms, window, lost.clone());
+            let (publisher, task) = Publisher::new(publishing, declarer, confirms, lost.clone());
             pipelines.spawn(task);
             publisher
         };
@@ -177,7 +176,6 @@ pub(super) struct Supervisor {
     pub(super) uri: AMQPUri,
     pub(super) owner: String,
     pub(super) topology: Arc<Topology>,
-    pub(super) window: usize,
     pub(super) link: Arc<LinkTracker>,
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
     pub(super) heartbeat: Heartbeat,
@@ -214,8 +212,8 @@ impl Supervisor {
 
     /// Opens a session and declares the topology, except what the broker refuses.
     async fn open(&self) -> Result<Session, String> {
-        let Self { uri, owner, topology, link, window, .. } = self;
-        let session = Session::open(uri, owner, topology, link, *window).await?;
+        let Self { uri, owner, topology, link, .. } = self;
+        let session = Session::open(uri, owner, topology, link).await?;
         match session.declarer.declare().await {
             Ok(()) | Err(TransportError::Refused(_)) => Ok(session),
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Messages of others that are longer than any of ours.
+//! Messages of other clients that exceed the size limit.
 
 use async_trait::async_trait;
 use bus::clock::SystemClock;

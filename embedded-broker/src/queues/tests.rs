@@ -392,7 +392,7 @@ fn restored_messages_keep_their_order_and_new_ones_come_after_them() {
     assert!(broker.queues.restore(stored(5, &work, None)));
     assert!(
         broker.queues.restore(stored(6, &format!("{work}.retry.99s"), Some(i64::MAX))),
-        "a delay that is gone"
+        "a delay that is no longer declared"
     );
     assert!(!broker.queues.restore(stored(9, "t.unknown", None)));
     broker.send(&work, &["new"]);
