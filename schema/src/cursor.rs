@@ -5,7 +5,7 @@ use crate::time::Timestamp;
 
 /// The text is not a cursor of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor that this list or subscription handed out")]
+#[error("not a cursor of this list or subscription")]
 pub struct InvalidCursor;
 
 /// A point in an order's life: everything after this version of this order follows it.

@@ -28,7 +28,7 @@ impl Viewer {
     /// The viewer of an operation; UNAUTHENTICATED if no token came with it.
     pub(crate) fn from_context<'a>(ctx: &Context<'a>) -> Result<&'a Self, GraphqlError> {
         let viewer = ctx.data_opt::<Option<Self>>().and_then(Option::as_ref);
-        viewer.ok_or_else(|| ErrorCode::Unauthenticated.error("this needs a token"))
+        viewer.ok_or_else(|| ErrorCode::Unauthenticated.error("a bearer token is required"))
     }
 
     /// FORBIDDEN unless the token carries this scope.
@@ -36,7 +36,7 @@ impl Viewer {
         if self.can(scope) {
             return Ok(());
         }
-        Err(ErrorCode::Forbidden.error(format!("this needs the scope {scope}")))
+        Err(ErrorCode::Forbidden.error(format!("the token needs the scope {scope}")))
     }
 
     /// Whose orders the viewer can see and change.

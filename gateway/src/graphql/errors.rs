@@ -75,7 +75,7 @@ pub(crate) fn list_error(error: &DomainError) -> GraphqlError {
     match error.code {
         DomainErrorCode::CursorInvalid => ErrorCode::CursorInvalid.error(InvalidCursor.to_string()),
         DomainErrorCode::CursorExpired => {
-            ErrorCode::CursorExpired.error("what the cursor names is no longer kept")
+            ErrorCode::CursorExpired.error("the events after this cursor are no longer kept")
         }
         DomainErrorCode::InvalidInput => ErrorCode::BadUserInput.error(error.message.clone()),
         code => {
@@ -171,9 +171,9 @@ fn is_undecodable(error: &RequestError) -> bool {
 
 fn client_error(code: ErrorCode) -> GraphqlError {
     code.error(match code {
-        ErrorCode::ServiceUnavailable => "a service that this needs can't be reached",
-        ErrorCode::Overloaded => "too much is waiting to be done already",
-        ErrorCode::DeadlineExceeded => "no answer came in time",
+        ErrorCode::ServiceUnavailable => "a service that this field needs is unavailable",
+        ErrorCode::Overloaded => "too many requests are waiting",
+        ErrorCode::DeadlineExceeded => "no service answered in time",
         _ => "internal error",
     })
 }

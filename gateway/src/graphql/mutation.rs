@@ -266,6 +266,6 @@ impl UpdateOrderInput {
         if may_change_something {
             return Ok(());
         }
-        Err(ErrorCode::Forbidden.error("this needs the scope orders:write or orders:fulfil"))
+        Err(ErrorCode::Forbidden.error("the token needs the scope orders:write or orders:fulfil"))
     }
 }

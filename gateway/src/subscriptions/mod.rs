@@ -1,7 +1,7 @@
 //! Live updates for this gateway's subscribers.
 //!
 //! One [`EventListener`] receives all order events and alone checks that none is missing; a missing event is replayed
-//! once for all subscribers. A subscription is a bounded queue of the events that its subscriber asked for. A subscriber
+//! once for all subscribers. A subscription is a bounded queue of its subscriber's events. A subscriber
 //! that falls behind loses its subscription rather than an event, and replays for itself until it has caught up.
 //!
 //! Reading order: `gaps` decides what is missing, `registry` dispatches, `listener` receives and replays, `stream` is one
@@ -46,7 +46,7 @@ impl EventSource for EventSubscription {
 /// The bounds of live updates.
 #[derive(Debug, Clone, Copy)]
 pub struct SubscriptionSettings {
-    /// How often the listener asks for the head while no event comes.
+    /// How often the listener requests the head while no event comes.
     pub head_interval: Duration,
     /// The pauses between a failed replay and the next.
     pub backoff: Backoff,

@@ -48,7 +48,7 @@ async fn change_one(
     advisory_lock(&transaction, change.request_id.as_u128()).await?;
     let row = lock(&transaction, change.order_id).await?.filter(|row| !row.is_fence());
     if row.as_ref().is_some_and(|row| !change.owner.includes(&row.order.customer_id)) {
-        return Ok(Err(not_found()));
+        return Ok(Err(DomainError::order_not_found()));
     }
     // A repeat gets the first response, also if the order has changed, been created or been deleted since.
     if let Some(stored) = stored_response(&transaction, change.request_id).await? {
@@ -60,7 +60,7 @@ async fn change_one(
     }
     let now = context.clock.now();
     let Some(row) = row.filter(|row| !row.deleted) else {
-        return respond_unchanged(transaction, change, Err(not_found()), now).await;
+        return respond_unchanged(transaction, change, Err(DomainError::order_not_found()), now).await;
     };
     let (order, expected_version) = (&row.order, change.expected_version);
     let decision = match kind {
@@ -96,8 +96,4 @@ async fn respond_unchanged(
     store_response(&transaction, change.request_id, change.order_id, stored, now).await?;
     transaction.commit().await?;
     Ok(response)
-}
-
-fn not_found() -> DomainError {
-    DomainError::at(DomainErrorCode::OrderNotFound, "there is no such order", ["input", "id"])
 }
