@@ -1,4 +1,4 @@
-//! Reading the catalogue.
+//! Reads the catalogue.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use crate::tables::product;
 
 impl Inventory {
-    /// The products of these ids, in the order asked; nothing for an id that the catalogue doesn't have.
+    /// Returns the products of these ids, in the same order; `None` for an id that the catalogue does not have.
     pub async fn get(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
         let rows = product::Entity::find()
             .filter(product::Column::Id.is_in(ids.iter().map(ProductId::as_str)))
@@ -28,7 +28,7 @@ impl Inventory {
         Ok(ids.iter().map(|id| by_id.get(id).map(|&product| product.clone())).collect())
     }
 
-    /// A page of the catalogue by id, or why it can't be had.
+    /// Returns a page of the catalogue by id, or a refusal of the search, the size or the cursors.
     pub async fn list(&self, list: &ListProducts) -> Result<Result<ProductPage, DomainError>, StoreError> {
         let bounds = match list.bounds() {
             Ok(bounds) => bounds,
@@ -57,7 +57,7 @@ impl Inventory {
     }
 }
 
-/// Takes LIKE's wildcards, and what escapes them, by the letter.
+/// Escapes LIKE's wildcards, and the escape character itself.
 fn escape(search: &str) -> String {
     let mut escaped = String::with_capacity(search.len());
     for c in search.chars() {

@@ -1,4 +1,4 @@
-//! What inventory-service can be told.
+//! The configuration of inventory-service.
 
 use std::time::Duration;
 
@@ -8,35 +8,31 @@ use service_kit::config::{
     BusConfig, ConfigErrors, DatabaseArgs, ProcessArgs, ProcessConfig, Secret, SeedArgs,
 };
 
-/// What the service needs to know wherever it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// What prices are in.
     pub currency: Currency,
-    /// How long a hold may be unheard of before order-service is asked about it.
+    /// How long a hold may go without a report of its order before order-service is asked about it.
     pub reservation_hold: Duration,
-    /// How long a request to order-service may take.
     pub request_timeout: Duration,
-    /// Requests, and events, taken and not settled at any time.
+    /// Unacknowledged requests, and unacknowledged events, at any time.
     pub prefetch: u16,
     /// Whether an empty catalogue gets the demo's products.
     pub seed_demo: bool,
 }
 
-/// The shop's own part of the arguments.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Shop")]
 pub struct StockArgs {
     /// Currency of all prices, by ISO 4217
     #[arg(long, env = "CURRENCY", default_value = "USD")]
     pub currency: String,
-    /// How long stock may be held for an order that isn't heard of before order-service is asked about it
+    /// How long stock may be held without a report of its order before order-service is asked about it
     #[arg(long, env = "RESERVATION_HOLD", default_value = "60s")]
     pub reservation_hold: String,
 }
 
 impl StockArgs {
-    /// The service's configuration; what is wrong goes to `errors`.
+    /// Returns the service's configuration, and adds what is wrong to `errors`.
     pub fn check(&self, bus: &BusConfig, seed_demo: bool, errors: &mut ConfigErrors) -> Config {
         let currency = errors.parsed("CURRENCY", &self.currency, "a currency, such as USD or EUR");
         let day = Duration::from_secs(24 * 60 * 60);
@@ -54,7 +50,7 @@ impl StockArgs {
     }
 }
 
-/// Keeps the catalogue and its stock: answers requests, and follows orders by their events
+/// Keeps the catalogue and its stock: answers requests, and reconciles stock with order events
 #[derive(Parser, Debug)]
 #[command(name = "inventory-service", version)]
 pub struct Arguments {
@@ -68,11 +64,11 @@ pub struct Arguments {
     stock: StockArgs,
 }
 
-/// The defaults of this process where they differ from others'.
+/// Defaults of this process that differ from the other processes'.
 pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9403")];
 
 impl Arguments {
-    /// What the process, its database and the service need to know, or everything that is wrong with it.
+    /// Returns the configuration of the process, its database and the service, or all errors in it.
     pub fn check(&self) -> Result<(ProcessConfig, (Secret, Config)), ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let process = self.process.check(&mut errors);

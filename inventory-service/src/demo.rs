@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::inventory::Inventory;
 use crate::stock::UnitOfWork;
 use crate::tables::product;
-use crate::unit_of_work::{LockSet, transact};
+use crate::unit_of_work::LockSet;
 
 /// The namespace of the first deliveries' ids, which are derived so that copies that start together make them once.
 const FIRST_DELIVERIES: Uuid = Uuid::from_u128(0x5b0f_7a51_3f0e_4d0e_9f57_0f1d_1a9e_0001);
@@ -64,7 +64,7 @@ impl Inventory {
             products.iter().try_for_each(|product| work.put(product, self.currency).map(drop))?;
             deliveries.iter().try_for_each(|delivery| work.adjust(delivery).map(drop))
         };
-        let filled: Result<(), DomainError> = transact(self, &locks, fill).await?;
+        let filled: Result<(), DomainError> = self.transact(&locks, fill).await?;
         filled.expect("the demo's products and deliveries are within bounds");
         tracing::info!(products = PRODUCTS.len(), "catalogue seeded with the demo's products");
         Ok(())

@@ -2,18 +2,11 @@
 //! this module.
 
 use service_kit::fault_injection::{Safeguard, is_disabled};
-use store::failpoint::Failpoints;
 
-use crate::inventory::Inventory;
 use crate::stock::UnitOfWork;
 
 /// More than any test sells, and less than a quantity can express.
 const ENDLESS: i64 = 1 << 30;
-
-/// Connects the failpoints of `inventory` to the faults that a test injects.
-pub(crate) fn failpoints(inventory: Inventory) -> Inventory {
-    Inventory { failpoints: Failpoints::by_name(service_kit::fault_injection::hit), ..inventory }
-}
 
 /// The decision, which sees endless stock if [`Safeguard::Stock`] is disabled.
 pub(crate) fn stock_guard<T>(decide: impl Fn(&mut UnitOfWork) -> T) -> impl Fn(&mut UnitOfWork) -> T {

@@ -7,10 +7,10 @@ use schema::money::Currency;
 use schema::order_messages::{Settle, Settled};
 use schema::product::Product;
 use store::failpoint::{Failpoint, Failpoints};
-use store::{Database, StoreError};
+use store::{Database, StoreError, retrying};
 
 use crate::stock::{HoldTime, Reconciled, ReportedState, UnitOfWork};
-use crate::unit_of_work::{LockSet, transact};
+use crate::unit_of_work::{LockSet, load_locked, save};
 
 /// Items of the reservations that one transaction decides: bounds how long product rows stay locked, and how many values
 /// a statement takes.
@@ -19,13 +19,9 @@ const ITEMS_PER_TRANSACTION: usize = 2_000;
 /// Products and their stock, in the database. Cloning shares it.
 #[derive(Clone)]
 pub struct Inventory {
-    /// The database of inventory-service, migrated.
     pub database: Database,
-    /// The currency of all prices.
     pub currency: Currency,
-    /// How long a hold may go without a report before order-service is asked about it.
     pub hold_time: HoldTime,
-    /// Where a test may stop the service.
     pub failpoints: Failpoints,
 }
 
@@ -50,7 +46,7 @@ impl Inventory {
             };
             #[cfg(feature = "fault-injection")]
             let decide = crate::fault_injection::stock_guard(decide);
-            answers.extend(transact(self, &locks, decide).await?);
+            answers.extend(self.transact(&locks, decide).await?);
         }
         count(&answers);
         self.failpoints.hit(Failpoint::AfterHoldBeforeReply).await;
@@ -67,9 +63,7 @@ impl Inventory {
                 .collect(),
             ..LockSet::default()
         };
-        let decide =
-            |work: &mut UnitOfWork| -> Vec<_> { states.iter().map(|state| work.reconcile(state)).collect() };
-        let reconciled = transact(self, &locks, decide).await?;
+        let reconciled = self.decide_each(&locks, states, UnitOfWork::reconcile).await?;
         for (state, reconciled) in states.iter().zip(&reconciled) {
             report(state.order_id, state.version, *reconciled);
         }
@@ -81,17 +75,14 @@ impl Inventory {
     pub async fn settle(&self, answers: &[(Settle, Settled)]) -> Result<Vec<Reconciled>, StoreError> {
         let orders = answers.iter().map(|(asked, _)| asked.order_id).collect();
         let locks = LockSet { orders, ..LockSet::default() };
-        let apply = |work: &mut UnitOfWork, asked: &Settle, settled: &Settled| match *settled {
+        let apply = |work: &mut UnitOfWork, (asked, settled): &(Settle, Settled)| match *settled {
             Settled::Void => work.void(asked.order_id, asked.attempt),
             Settled::Order { status, version, deleted } => {
                 let order_id = asked.order_id;
                 work.reconcile(&ReportedState { order_id, status, version, deleted, desired: None })
             }
         };
-        let decide = |work: &mut UnitOfWork| -> Vec<_> {
-            answers.iter().map(|(asked, settled)| apply(work, asked, settled)).collect()
-        };
-        let reconciled = transact(self, &locks, decide).await?;
+        let reconciled = self.decide_each(&locks, answers, apply).await?;
         for ((asked, settled), reconciled) in answers.iter().zip(&reconciled) {
             let version = if let Settled::Order { version, .. } = settled { *version } else { 0 };
             report(asked.order_id, version, *reconciled);
@@ -106,18 +97,49 @@ impl Inventory {
             adjustments: adjusts.iter().map(|adjust| adjust.adjustment_id).collect(),
             ..LockSet::default()
         };
-        let decide =
-            |work: &mut UnitOfWork| -> Vec<_> { adjusts.iter().map(|adjust| work.adjust(adjust)).collect() };
-        transact(self, &locks, decide).await
+        self.decide_each(&locks, adjusts, UnitOfWork::adjust).await
     }
 
     /// Inserts products into the catalogue, or changes them.
     pub async fn put(&self, puts: &[PutProduct]) -> Result<Vec<Result<Product, DomainError>>, StoreError> {
         let products = puts.iter().map(|put| put.id.clone()).collect();
-        let decide = |work: &mut UnitOfWork| -> Vec<_> {
-            puts.iter().map(|put| work.put(put, self.currency)).collect()
-        };
-        transact(self, &LockSet { products, ..LockSet::default() }, decide).await
+        let locks = LockSet { products, ..LockSet::default() };
+        self.decide_each(&locks, puts, |work, put| work.put(put, self.currency)).await
+    }
+
+    /// Decides about the items one after the other, in one transaction.
+    async fn decide_each<I, T>(
+        &self,
+        locks: &LockSet,
+        items: &[I],
+        decide: impl Fn(&mut UnitOfWork, &I) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        self.transact(locks, |work| items.iter().map(|item| decide(work, item)).collect()).await
+    }
+
+    /// Loads the rows of `locks`, lets `decide` change them, and commits what changed.
+    ///
+    /// After contention this runs again, a bounded number of times: `decide` may be called more than once, each time with
+    /// a fresh unit of work, and only the last call counts.
+    pub(crate) async fn transact<T>(
+        &self,
+        locks: &LockSet,
+        decide: impl Fn(&mut UnitOfWork) -> T,
+    ) -> Result<T, StoreError> {
+        let decide = &decide;
+        retrying(|| async move {
+            let mut work = UnitOfWork::new(self.database.now().await?, self.hold_time);
+            let transaction = self.database.begin().await?;
+            load_locked(&mut work, &transaction, locks).await?;
+            let decided = decide(&mut work);
+            save(&work, &transaction).await?;
+            if work.releases() {
+                self.failpoints.hit(Failpoint::ReleaseBeforeCommit).await;
+            }
+            transaction.commit().await?;
+            Ok(decided)
+        })
+        .await
     }
 }
 

@@ -19,6 +19,7 @@ use crate::stock::HoldTime;
 
 /// Events applied in one transaction.
 const EVENT_BATCH: usize = 64;
+
 /// Migrates and seeds the database, then handles requests, applies order events and settles expired holds in tasks of
 /// `context`.
 ///
@@ -31,10 +32,11 @@ pub async fn start(
 ) -> anyhow::Result<()> {
     migrations::inventory::migrate(&database).await.context("cannot migrate the inventory database")?;
     let hold_time = HoldTime(config.reservation_hold);
+    #[cfg(not(feature = "fault-injection"))]
     let failpoints = Failpoints::default();
-    let inventory = Inventory { database, currency: config.currency, hold_time, failpoints };
     #[cfg(feature = "fault-injection")]
-    let inventory = crate::fault_injection::failpoints(inventory);
+    let failpoints = Failpoints::by_name(service_kit::fault_injection::hit);
+    let inventory = Inventory { database, currency: config.currency, hold_time, failpoints };
     if config.seed_demo {
         inventory.seed_demo().await.context("cannot insert the demo products")?;
     }

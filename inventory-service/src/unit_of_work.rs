@@ -1,4 +1,4 @@
-//! Runs a [`UnitOfWork`] in one transaction: loads and locks its rows, lets a function decide, and saves what changed.
+//! Loads the rows of a [`UnitOfWork`] under locks, and saves what was decided, in one transaction.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,9 @@ use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _, QueryTrait,
 };
-use store::failpoint::Failpoint;
-use store::{StoreError, for_update, retrying};
+use store::{StoreError, for_update};
 use uuid::Uuid;
 
-use crate::inventory::Inventory;
 use crate::stock::{Row, UnitOfWork};
 use crate::tables::{
     line_columns, movement_columns, parse_product_id, product, product_columns, reservation,
@@ -33,38 +31,12 @@ pub(crate) struct LockSet {
     pub(crate) adjustments: BTreeSet<Uuid>,
 }
 
-/// Loads the rows of `locks`, lets `decide` change them, and commits what changed.
-///
-/// After contention this runs again, a bounded number of times: `decide` may be called more than once, each time with a
-/// fresh unit of work, and only the last call counts.
-pub(crate) async fn transact<T>(
-    inventory: &Inventory,
-    locks: &LockSet,
-    decide: impl Fn(&mut UnitOfWork) -> T,
-) -> Result<T, StoreError> {
-    let Inventory { database, hold_time, failpoints, .. } = inventory;
-    let decide = &decide;
-    retrying(|| async move {
-        let mut work = UnitOfWork::new(database.now().await?, *hold_time);
-        let transaction = database.begin().await?;
-        load_locked(&mut work, &transaction, locks).await?;
-        let decided = decide(&mut work);
-        save(&work, &transaction).await?;
-        if work.releases() {
-            failpoints.hit(Failpoint::ReleaseBeforeCommit).await;
-        }
-        transaction.commit().await?;
-        Ok(decided)
-    })
-    .await
-}
-
 /// Loads the rows of `locks` into `work`, locked until the transaction ends.
 ///
 /// Products first, then reservations, each in the order of their ids: transactions that overlap wait for one another
 /// instead of deadlocking. Two that are about to insert the same order's row want the same products, so that the second
 /// one sees the first one's row; if it does not, the primary key stops it.
-async fn load_locked(
+pub(crate) async fn load_locked(
     work: &mut UnitOfWork,
     transaction: &DatabaseTransaction,
     locks: &LockSet,
@@ -145,7 +117,7 @@ async fn load_reservations(
 }
 
 /// Writes what was decided: one update for each product, whatever the number of orders.
-async fn save(work: &UnitOfWork, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+pub(crate) async fn save(work: &UnitOfWork, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
     for row in work.products.values().filter(|row| row.changed) {
         let columns = product_columns(&row.value);
         if row.stored {

@@ -2,10 +2,10 @@ use sea_orm::{ConnectionTrait as _, DbBackend};
 use sea_orm_migration::{MigrationStatus, MigratorTrait};
 use store::{Database, StoreError};
 
-/// Names the lock that migrations of any service take: they are rare, and one database may hold all tables.
+/// The lock that the migrations of any service take: they are rare, and one database may have all tables.
 const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c01;
 
-/// Applies what is not applied yet. Whoever comes second waits, and then finds nothing to do.
+/// Applies pending migrations. A second copy waits, and then finds nothing to do.
 ///
 /// On SQLite the transaction itself is the lock.
 pub(crate) async fn apply<M: MigratorTrait>(database: &Database) -> Result<(), StoreError> {
@@ -21,16 +21,16 @@ pub(crate) async fn apply<M: MigratorTrait>(database: &Database) -> Result<(), S
     Ok(transaction.commit().await?)
 }
 
-/// How far a service's tables have come in one database.
+/// The progress of a service's migrations in one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Migrations that were applied. None of a service whose tables are elsewhere.
+    /// The number of applied migrations; 0 if the service's tables are in another database.
     pub applied: usize,
-    /// The names of those that were not, in the order in which they would be.
+    /// The names of the pending migrations, in the order in which they would be applied.
     pub pending: Vec<String>,
 }
 
-/// Reads how far the tables have come, and changes nothing.
+/// Reads the progress, and changes nothing.
 pub(crate) async fn progress<M: MigratorTrait>(database: &Database) -> Result<Progress, StoreError> {
     let migrations = M::get_migration_with_status_read_only(database.read()).await?;
     let (applied, pending): (Vec<_>, Vec<_>) =

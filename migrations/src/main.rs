@@ -1,4 +1,4 @@
-//! Migrates the tables of one service, or of all, and ends. Services do the same when they start.
+//! Migrates the tables of one service, or of all, and ends. Services migrate their own tables when they start.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use store::Database;
 #[command(name = "migrations", version)]
 struct Arguments {
     /// Whose tables
-    #[arg(value_enum, default_value_t = Whose::All)]
-    whose: Whose,
+    #[arg(value_enum, value_name = "WHOSE", default_value_t = Service::All)]
+    service: Service,
     /// The database: postgres://user:password@host/database, or sqlite://path
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Whose {
+enum Service {
     Orders,
     Inventory,
     Customers,
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             use std::io::Write as _;
-            // With standard error gone there is nobody left to tell.
+            // A closed standard error leaves no place to report to.
             let _ = writeln!(std::io::stderr(), "migrations: {error:#}");
             ExitCode::FAILURE
         }
@@ -45,14 +45,14 @@ async fn migrate(arguments: &Arguments) -> anyhow::Result<()> {
     let database = Database::connect(&arguments.database_url, Arc::new(SystemClock))
         .await
         .context("cannot connect to the database (DATABASE_URL)")?;
-    let wanted = |whose| arguments.whose == Whose::All || arguments.whose == whose;
-    if wanted(Whose::Orders) {
+    let selected = |service| arguments.service == Service::All || arguments.service == service;
+    if selected(Service::Orders) {
         migrations::orders::migrate(&database).await.context("cannot migrate the tables of orders")?;
     }
-    if wanted(Whose::Inventory) {
+    if selected(Service::Inventory) {
         migrations::inventory::migrate(&database).await.context("cannot migrate the tables of inventory")?;
     }
-    if wanted(Whose::Customers) {
+    if selected(Service::Customers) {
         migrations::customers::migrate(&database).await.context("cannot migrate the tables of customers")?;
     }
     database.close().await;

@@ -7,16 +7,13 @@ use service_kit::config::{BusConfig, ConfigErrors, DatabaseArgs, ProcessArgs, Pr
 
 use crate::context::Timeouts;
 
-/// The configuration of the service, in whichever process it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long things may take.
     pub timeouts: Timeouts,
     /// Unacknowledged requests, and unacknowledged commands, at any time.
     pub prefetch: u16,
 }
 
-/// The arguments of orders alone.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Orders")]
 pub struct OrderArgs {

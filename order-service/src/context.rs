@@ -14,21 +14,16 @@ use tokio::sync::Notify;
 pub struct Context {
     /// The database of orders, migrated.
     pub database: Database,
-    /// Calls customer-service and inventory-service.
     pub rpc: Arc<dyn RpcClient>,
-    /// The clock for the times of changes.
     pub clock: Arc<dyn Clock>,
-    /// The source of event ids.
     pub ids: Arc<dyn IdSource>,
     /// Wakes the relay when events were committed.
     pub committed: Arc<Notify>,
     /// Where a test may stop the service.
     pub failpoints: Failpoints,
-    /// How long things may take.
     pub timeouts: Timeouts,
 }
 
-/// How long things may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// For the checks of a batch of new orders, before they are stored as PENDING: well below the gateway's timeout.

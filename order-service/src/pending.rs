@@ -27,7 +27,6 @@ use crate::domain::{Changed, CheckedFacts};
 use crate::orders::{NewEvent, OrderRow, find, readable, traceparents, update_all};
 use crate::tables::order;
 
-/// Orders of one batch.
 const BATCH: u64 = 200;
 /// Orders of a batch that only finds out whether a service answers again: the others stay due, and are tried at once
 /// when it does.
@@ -49,10 +48,8 @@ pub struct RetryPending {
     unavailable: AtomicBool,
 }
 
-/// The result of [`RetryPending::tick`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retried {
-    /// No order was due.
     Nothing,
     /// The number of orders that were tried.
     Orders(usize),
@@ -61,7 +58,6 @@ pub enum Retried {
 }
 
 impl RetryPending {
-    /// Returns a retrier over `context`.
     pub fn new(context: Context) -> Self {
         Self { context, unavailable: AtomicBool::new(false) }
     }
@@ -108,7 +104,6 @@ impl RetryPending {
         Ok(if unavailable { Retried::Unavailable } else { Retried::Orders(tried) })
     }
 
-    /// Ticks until `stop`.
     pub async fn run(self, heartbeat: Heartbeat, stop: CancellationToken) {
         let mut failures = 0;
         while !stop.is_cancelled() {

@@ -36,7 +36,6 @@ pub struct PlaceOrders {
 }
 
 impl PlaceOrders {
-    /// Returns a handler over `context`.
     pub fn new(context: Context) -> Self {
         Self { context }
     }
@@ -67,7 +66,6 @@ impl MessageHandler for PlaceOrders {
     }
 }
 
-/// A valid `order.create`.
 #[derive(Debug)]
 struct Command<'a> {
     work: &'a Job,

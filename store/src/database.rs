@@ -122,7 +122,6 @@ impl Database {
         Ok(self.writer.begin_with_options(options).await?)
     }
 
-    /// PostgreSQL or SQLite.
     pub fn backend(&self) -> DbBackend {
         self.writer.get_database_backend()
     }

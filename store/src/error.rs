@@ -23,7 +23,6 @@ pub enum StoreError {
     /// counts as no attempt.
     #[error("another transaction was in the way: {0}")]
     Contention(String),
-    /// The statement violates a constraint.
     #[error("a constraint was violated: {name}")]
     Constraint {
         /// PostgreSQL's name of the constraint; SQLite's message.

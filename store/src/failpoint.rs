@@ -29,7 +29,6 @@ pub enum Failpoint {
 }
 
 impl Failpoint {
-    /// Every failpoint.
     pub const ALL: [Self; 9] = [
         Self::AfterReserveBeforeCommit,
         Self::AfterCommitBeforeAnswer,

@@ -21,9 +21,7 @@ const TRANSACTIONS_MAX: u32 = 10_000;
 /// published). `counter` has one row with `last_position`.
 #[derive(Debug, Clone, Copy)]
 pub struct Outbox {
-    /// The table of events.
     pub events: &'static str,
-    /// The table of the counter.
     pub counter: &'static str,
 }
 

@@ -17,21 +17,17 @@ use crate::failpoint::{Failpoint, Failpoints};
 use crate::lease::Lease;
 use crate::outbox::Outbox;
 
-/// Events read and published together.
 const BATCH: u64 = 256;
 /// How long the broker may take to confirm a batch before the relay publishes it again.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the relay reads the outbox without being woken, and how often a copy on standby tries for the lease.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// The pauses after failures.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), limit: Duration::from_secs(2) };
 
 /// An event as it is published.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    /// Its position in the outbox.
     pub position: i64,
-    /// The exchange and routing key.
     pub target: Target,
     /// The message, the same each time it is published.
     pub message: Message,
@@ -44,7 +40,6 @@ pub trait OutboxSource: Send + Sync + 'static {
     async fn unpublished(&self, limit: u64) -> Result<Vec<Publication>, StoreError>;
 }
 
-/// The result of [`Relay::tick`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relayed {
     /// Another copy holds the lease.
@@ -56,27 +51,19 @@ pub enum Relayed {
 /// Why a tick failed. Events that were published and not marked will be published again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RelayError {
-    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The broker did not confirm an event.
     #[error("the broker did not confirm an event: {0}")]
     Publish(#[from] PublishError),
 }
 
 /// Publishes events from the outbox to the broker. Any number of copies may run; the lease lets one work.
 pub struct Relay {
-    /// The database of the outbox.
     pub database: Database,
-    /// The tables of the outbox.
     pub outbox: Outbox,
-    /// Reads the events.
     pub events: Arc<dyn OutboxSource>,
-    /// The transport that publishes them.
     pub transport: SharedTransport,
-    /// Decides which copy publishes.
     pub lease: Lease,
-    /// Where a test may stop it.
     pub failpoints: Failpoints,
 }
 

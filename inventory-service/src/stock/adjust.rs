@@ -1,4 +1,5 @@
-use schema::domain_error::{DomainError, DomainErrorCode};
+use schema::domain_error::DomainError;
+use schema::domain_error::DomainErrorCode::{InvalidInput, ProductNotFound, StockTooLow};
 use schema::inventory_messages::{Adjust, PutProduct};
 use schema::limits::validate_text;
 use schema::money::Currency;
@@ -14,19 +15,16 @@ const REASON_MAX_CHARS: usize = 200;
 impl UnitOfWork {
     /// Adds or writes off stock, once per adjustment id; never below what is held for orders.
     pub fn adjust(&mut self, adjust: &Adjust) -> Result<Product, DomainError> {
+        let refused = |code, message: String, field: &str| Err(DomainError::at(code, message, [field]));
         if let Some(message) = validate_text(&adjust.reason, REASON_MAX_CHARS, false) {
-            return Err(DomainError::at(
-                DomainErrorCode::InvalidInput,
-                format!("reason {message}"),
-                ["reason"],
-            ));
+            return refused(InvalidInput, format!("reason {message}"), "reason");
         }
         if adjust.by == 0 {
-            return Err(DomainError::at(DomainErrorCode::InvalidInput, "by must not be 0", ["by"]));
+            return refused(InvalidInput, "by must not be 0".to_owned(), "by");
         }
         let Some(product) = self.product(&adjust.product_id) else {
             let message = format!("there is no product {}", adjust.product_id);
-            return Err(DomainError::at(DomainErrorCode::ProductNotFound, message, ["productId"]));
+            return refused(ProductNotFound, message, "productId");
         };
         if self.adjustments.contains(&adjust.adjustment_id) {
             return Ok(product.to_product());
@@ -34,12 +32,12 @@ impl UnitOfWork {
         let on_hand = product.on_hand.saturating_add(adjust.by);
         if on_hand > ON_HAND_MAX {
             let message = format!("by must leave at most {ON_HAND_MAX} units on hand");
-            return Err(DomainError::at(DomainErrorCode::InvalidInput, message, ["by"]));
+            return refused(InvalidInput, message, "by");
         }
         if on_hand < product.reserved {
             let message =
                 format!("{} on hand, {} of them held for orders", product.on_hand, product.reserved);
-            return Err(DomainError::at(DomainErrorCode::StockTooLow, message, ["by"]));
+            return refused(StockTooLow, message, "by");
         }
         let kind = if adjust.by > 0 { MovementKind::Receive } else { MovementKind::WriteOff };
         let cause = Cause::Adjustment { id: adjust.adjustment_id, reason: adjust.reason.clone() };
@@ -55,7 +53,7 @@ impl UnitOfWork {
         }
         if put.unit_price.currency != currency {
             let message = format!("unitPrice must be in {currency}");
-            return Err(DomainError::at(DomainErrorCode::InvalidInput, message, ["unitPrice"]));
+            return Err(DomainError::at(InvalidInput, message, ["unitPrice"]));
         }
         let now = self.now;
         let row = self.products.entry(put.id.clone()).or_insert_with(|| {

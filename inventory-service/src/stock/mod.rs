@@ -26,7 +26,6 @@ pub use reconcile::{DesiredState, Reconciled, ReportedState};
 pub struct UnitOfWork {
     /// The database's time.
     pub now: Timestamp,
-    /// How long a hold may go without a report.
     pub hold_time: HoldTime,
     /// Every product concerned that exists.
     pub products: BTreeMap<ProductId, Row<StockedProduct>>,
@@ -39,7 +38,6 @@ pub struct UnitOfWork {
 }
 
 impl UnitOfWork {
-    /// Returns a unit of work without rows.
     pub fn new(now: Timestamp, hold_time: HoldTime) -> Self {
         Self {
             now,
@@ -51,12 +49,10 @@ impl UnitOfWork {
         }
     }
 
-    /// Returns an order's reservation, if it has a row.
     pub fn reservation(&self, order_id: OrderId) -> Option<&Reservation> {
         self.reservations.get(&order_id).map(|row| &row.value)
     }
 
-    /// Whether stock is released.
     pub(crate) fn releases(&self) -> bool {
         self.movements.iter().any(|movement| movement.kind == MovementKind::Release)
     }
@@ -160,7 +156,6 @@ impl HoldTime {
     /// A confirmed hold is asked about rarely: only a missed event makes that worth while.
     const CONFIRMED_FACTOR: u32 = 10;
 
-    /// Returns when to ask next.
     pub fn ask_at(self, now: Timestamp, confirmed: bool) -> Timestamp {
         now.plus(if confirmed { self.0.saturating_mul(Self::CONFIRMED_FACTOR) } else { self.0 })
     }
@@ -169,7 +164,6 @@ impl HoldTime {
 /// A row, and what has to be done to store it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row<T> {
-    /// The row as it is to be stored.
     pub value: T,
     /// Whether the database has a row of this key.
     pub stored: bool,
@@ -178,17 +172,14 @@ pub struct Row<T> {
 }
 
 impl<T> Row<T> {
-    /// Returns a row as it was read.
     pub fn stored(value: T) -> Self {
         Self { value, stored: true, changed: false }
     }
 
-    /// Returns a row to be inserted.
     pub fn new(value: T) -> Self {
         Self { value, stored: false, changed: true }
     }
 
-    /// Returns the row's value to change.
     pub fn change(&mut self) -> &mut T {
         self.changed = true;
         &mut self.value
@@ -201,7 +192,6 @@ pub struct StockedProduct {
     pub id: ProductId,
     pub name: String,
     pub description: String,
-    /// The price of one unit.
     pub unit_price: Money,
     /// Units in the warehouse, never negative.
     pub on_hand: i64,
@@ -231,7 +221,6 @@ impl StockedProduct {
     }
 }
 
-/// The state of one order's stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
     pub order_id: OrderId,
@@ -251,7 +240,6 @@ pub struct Reservation {
     pub ask_at: Option<Timestamp>,
     /// What is held, or was last.
     pub lines: Vec<Line>,
-    /// Whether `lines` differ from the database's.
     pub lines_changed: bool,
 }
 
@@ -291,16 +279,16 @@ pub struct Movement {
     pub at: Timestamp,
 }
 
-/// The cause of a movement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// An order.
     Order(OrderId),
     /// An adjustment, made once per id.
-    Adjustment { id: Uuid, reason: String },
+    Adjustment {
+        id: Uuid,
+        reason: String,
+    },
 }
 
-/// The kind of a movement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MovementKind {
     /// Units came in.

@@ -12,7 +12,6 @@ pub struct ReportedState {
     pub order_id: OrderId,
     /// The status; of a deleted order, the last one.
     pub status: OrderStatus,
-    /// The version of the order in this state.
     pub version: u32,
     pub deleted: bool,
     /// The order's items, if the report has them.
@@ -22,7 +21,6 @@ pub struct ReportedState {
 /// The stock that an order needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredState {
-    /// The fingerprint of the order's input.
     pub fingerprint: String,
     pub items: Vec<Item>,
 }

@@ -12,7 +12,6 @@ enum Action {
     Decide,
     /// A lesser attempt holds stock: release it, then decide.
     Supersede,
-    /// Answer without deciding.
     Answer(Reserved),
 }
 

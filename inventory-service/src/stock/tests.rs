@@ -104,7 +104,7 @@ fn an_order_holds_everything_it_asks_for_or_nothing() {
     assert_adds_up(&work);
 }
 
-/// What an order's row answers to attempts 1, 2 and 3 where attempt 2 has made it what it is.
+/// The answers of an order's row to attempts 1, 2 and 3 if attempt 2 made the row.
 #[test]
 fn a_row_answers_each_attempt_by_its_state() {
     type Make = fn(&mut UnitOfWork);
@@ -189,7 +189,7 @@ fn a_greater_attempt_may_use_what_the_lesser_one_held() {
     assert_adds_up(&work);
 }
 
-/// A step that may come at any time, and any number of times.
+/// A message that may be delivered at any time, and any number of times.
 #[derive(Clone)]
 enum Step {
     Reserve,

@@ -5,16 +5,16 @@ use schema::page::Page;
 use schema::pattern::{INVENTORY_ADJUST, INVENTORY_GET, INVENTORY_LIST, INVENTORY_PUT};
 use schema::product::Product;
 
-use crate::warehouse::{Warehouse, adjust, fresh_order, on_each_database, product, reserve};
+use crate::kit::{InventoryService, adjust, fresh_order, on_each_database, product, reserve};
 
-async fn list(shop: &Warehouse, search: Option<&str>, page: Page) -> DomainResult<ProductPage> {
+async fn list(service: &InventoryService, search: Option<&str>, page: Page) -> DomainResult<ProductPage> {
     let list = ListProducts { search: search.map(str::to_owned), page };
-    let mut pages: Vec<DomainResult<ProductPage>> = shop.ask(INVENTORY_LIST, &[list]).await;
+    let mut pages: Vec<DomainResult<ProductPage>> = service.ask(INVENTORY_LIST, &[list]).await;
     pages.remove(0)
 }
 
-async fn found(shop: &Warehouse, search: &str) -> Vec<String> {
-    ids(&list(shop, Some(search), Page::default()).await.into_result().unwrap())
+async fn found(service: &InventoryService, search: &str) -> Vec<String> {
+    ids(&list(service, Some(search), Page::default()).await.into_result().unwrap())
 }
 
 fn ids(page: &ProductPage) -> Vec<String> {
@@ -27,12 +27,12 @@ fn cursor(id: &str) -> Option<String> {
 
 #[tokio::test]
 async fn pages_go_both_ways_by_id_in_the_order_of_bytes() {
-    on_each_database(async |shop| {
+    on_each_database(async |service| {
         for id in ["b", "A", "c", "B", "a"] {
-            shop.put(id, "Mug", "for a test").await;
+            service.put(id, "Mug", "for a test").await;
         }
         let page = async |page| {
-            let page = list(&shop, None, page).await.into_result().unwrap();
+            let page = list(&service, None, page).await.into_result().unwrap();
             (ids(&page).concat(), page.has_previous_page, page.has_next_page)
         };
         assert_eq!(page(Page::default()).await, ("ABabc".into(), false, false));
@@ -49,27 +49,27 @@ async fn pages_go_both_ways_by_id_in_the_order_of_bytes() {
 
 #[tokio::test]
 async fn search_takes_name_and_description_by_the_letter_whatever_the_case() {
-    on_each_database(async |shop| {
-        shop.put("1", "Enamel Mug", "For the camp fire").await;
-        shop.put("2", "CRÈME Brûlée dish", "Oven-proof").await;
-        shop.put("3", "100% cotton tote", "snake_case printed").await;
-        shop.put("4", "Tote", "C:\\fire").await;
-        assert_eq!(found(&shop, "mug").await, ["1"]);
-        assert_eq!(found(&shop, "FIRE").await, ["1", "4"]);
-        assert_eq!(found(&shop, " tote ").await, ["3", "4"]);
-        assert_eq!(found(&shop, "crème BRÛ").await, ["2"]);
-        assert_eq!(found(&shop, "%").await, ["3"]);
-        assert_eq!(found(&shop, "_").await, ["3"]);
-        assert_eq!(found(&shop, "\\").await, ["4"]);
-        assert_eq!(found(&shop, "mugfor").await, [""; 0]);
+    on_each_database(async |service| {
+        service.put("1", "Enamel Mug", "For the camp fire").await;
+        service.put("2", "CRÈME Brûlée dish", "Oven-proof").await;
+        service.put("3", "100% cotton tote", "snake_case printed").await;
+        service.put("4", "Tote", "C:\\fire").await;
+        assert_eq!(found(&service, "mug").await, ["1"]);
+        assert_eq!(found(&service, "FIRE").await, ["1", "4"]);
+        assert_eq!(found(&service, " tote ").await, ["3", "4"]);
+        assert_eq!(found(&service, "crème BRÛ").await, ["2"]);
+        assert_eq!(found(&service, "%").await, ["3"]);
+        assert_eq!(found(&service, "_").await, ["3"]);
+        assert_eq!(found(&service, "\\").await, ["4"]);
+        assert_eq!(found(&service, "mugfor").await, [""; 0]);
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_page_or_search_that_makes_no_sense_is_refused() {
-    on_each_database(async |shop| {
-        let refused = async |search, page| match list(&shop, search, page).await {
+    on_each_database(async |service| {
+        let refused = async |search, page| match list(&service, search, page).await {
             DomainResult::Refused { refused } => refused.code,
             DomainResult::Done(page) => panic!("{page:?}"),
         };
@@ -85,11 +85,11 @@ async fn a_page_or_search_that_makes_no_sense_is_refused() {
 
 #[tokio::test]
 async fn products_are_answered_in_the_order_asked_with_nothing_for_unknown_ids() {
-    on_each_database(async |shop| {
-        shop.stock("A", 1).await;
-        shop.stock("B", 2).await;
+    on_each_database(async |service| {
+        service.stock("A", 1).await;
+        service.stock("B", 2).await;
         let ids = ["B", "none", "A", "B"].map(product);
-        let products: Vec<Option<Product>> = shop.ask(INVENTORY_GET, &ids).await;
+        let products: Vec<Option<Product>> = service.ask(INVENTORY_GET, &ids).await;
         let available: Vec<_> = products
             .iter()
             .map(|product| product.as_ref().map(|product| product.available_quantity))
@@ -101,12 +101,12 @@ async fn products_are_answered_in_the_order_asked_with_nothing_for_unknown_ids()
 
 #[tokio::test]
 async fn stock_is_adjusted_once_per_id_and_never_below_what_is_held() {
-    on_each_database(async |shop| {
-        shop.stock("MUG", 10).await;
-        shop.reserve(reserve(fresh_order(), 1, &[("MUG", 4)])).await;
+    on_each_database(async |service| {
+        service.stock("MUG", 10).await;
+        service.reserve(reserve(fresh_order(), 1, &[("MUG", 4)])).await;
         let twice = adjust("MUG", 5);
         let batch = [twice.clone(), twice, adjust("MUG", -12), adjust("SPOON", 1)];
-        let answers: Vec<DomainResult<Product>> = shop.ask(INVENTORY_ADJUST, &batch).await;
+        let answers: Vec<DomainResult<Product>> = service.ask(INVENTORY_ADJUST, &batch).await;
         let answers: Vec<_> = answers
             .into_iter()
             .map(|answer| answer.into_result().map(|p| p.available_quantity).map_err(|refusal| refusal.code))
@@ -115,19 +115,19 @@ async fn stock_is_adjusted_once_per_id_and_never_below_what_is_held() {
             answers,
             [Ok(11), Ok(11), Err(DomainErrorCode::StockTooLow), Err(DomainErrorCode::ProductNotFound)]
         );
-        shop.assert_ledger_adds_up().await;
+        service.assert_ledger_adds_up().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_price_in_another_currency_is_refused() {
-    on_each_database(async |shop| {
+    on_each_database(async |service| {
         let put = serde_json::json!([{
             "id": "MUG", "name": "Mug", "description": "Blue",
             "unitPrice": {"amountMinor": 1, "currency": "EUR"}
         }]);
-        let answers: Vec<DomainResult<Product>> = shop.ask(INVENTORY_PUT, &put).await;
+        let answers: Vec<DomainResult<Product>> = service.ask(INVENTORY_PUT, &put).await;
         assert!(
             matches!(&answers[0], DomainResult::Refused { refused } if refused.code == DomainErrorCode::InvalidInput)
         );
@@ -137,19 +137,19 @@ async fn a_price_in_another_currency_is_refused() {
 
 #[tokio::test]
 async fn copies_that_start_at_once_fill_an_empty_catalogue_once() {
-    on_each_database(async |shop| {
-        let copies = futures::future::join_all((0..4).map(|_| shop.inventory.seed_demo())).await;
+    on_each_database(async |service| {
+        let copies = futures::future::join_all((0..4).map(|_| service.inventory.seed_demo())).await;
         assert!(copies.iter().all(Result::is_ok), "{copies:?}");
         let all = Page { first: Some(100), ..Page::default() };
-        let page = list(&shop, None, all).await.into_result().unwrap();
+        let page = list(&service, None, all).await.into_result().unwrap();
         assert!(page.products.len() >= 24);
         let mug = &page.products[0];
         assert_eq!((mug.id.as_str(), mug.name.as_str()), ("PROD01", "Enamel mug"));
         assert_eq!((mug.unit_price.to_decimal(), mug.available_quantity), ("14.50".to_owned(), 5_000));
-        shop.assert_ledger_adds_up().await;
-        shop.reserve(reserve(fresh_order(), 1, &[("PROD28", 1)])).await;
-        shop.inventory.seed_demo().await.unwrap();
-        assert_eq!(shop.available("PROD28").await, 0, "a catalogue that isn't empty is left alone");
+        service.assert_ledger_adds_up().await;
+        service.reserve(reserve(fresh_order(), 1, &[("PROD28", 1)])).await;
+        service.inventory.seed_demo().await.unwrap();
+        assert_eq!(service.available("PROD28").await, 0, "a catalogue that isn't empty is left alone");
     })
     .await;
 }

@@ -2,12 +2,13 @@
 //! message twice.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod kit;
+
 mod catalogue;
 mod configuration;
 mod crowd;
 mod events;
+mod expired_holds;
 mod plans;
-mod reserving;
+mod reserve;
 mod running;
-mod settling;
-mod warehouse;

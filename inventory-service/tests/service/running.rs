@@ -21,7 +21,7 @@ use store::Database;
 use testkit::eventually;
 use uuid::Uuid;
 
-use crate::warehouse::{event, fresh_order, product, reserve};
+use crate::kit::{event, fresh_order, product, reserve};
 
 #[tokio::test]
 async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
@@ -70,9 +70,9 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     assert_eq!(available().await, full - 3);
 
     let poison = Message { body: "no JSON".into(), persistent: true, ..Message::default() };
-    let told = event_message(Uuid::now_v7(), &event(order, 1, Cancelled, items), None);
+    let cancelled = event_message(Uuid::now_v7(), &event(order, 1, Cancelled, items), None);
     let poison = (Target::Queue(gateway.topology().work(WorkQueue::InventoryOrderEvents)), poison);
-    for published in gateway.publish(vec![poison, told], testkit::WAIT_LIMIT).await {
+    for published in gateway.publish(vec![poison, cancelled], testkit::WAIT_LIMIT).await {
         published.unwrap();
     }
     eventually("the stock is back", async || available().await == full).await;

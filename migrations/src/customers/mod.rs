@@ -6,12 +6,12 @@ use sea_orm::DynIden;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use store::{Database, StoreError};
 
-/// Applies the migrations that this database doesn't have yet.
+/// Applies the pending migrations.
 pub async fn migrate(database: &Database) -> Result<(), StoreError> {
     crate::apply::apply::<Migrator>(database).await
 }
 
-/// How far the tables have come in this database.
+/// Returns the progress of the migrations, and changes nothing.
 pub async fn progress(database: &Database) -> Result<crate::Progress, StoreError> {
     crate::apply::progress::<Migrator>(database).await
 }

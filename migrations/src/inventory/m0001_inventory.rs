@@ -1,4 +1,4 @@
-//! Products, what became of each order's stock, and the ledger of every movement.
+//! Products, the state of each order's stock, and the ledger of every movement.
 
 use sea_orm::sea_query::{
     ConditionalStatement as _, Expr, ForeignKey, ForeignKeyAction, Index, IndexCreateStatement, Table,
@@ -35,7 +35,7 @@ impl MigrationTrait for Migration {
 async fn products(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let mut id = string_len("id", 64).primary_key().take();
     if manager.get_database_backend() == DbBackend::Postgres {
-        // The catalogue's order, and its cursors, are those of SQLite and of Rust, whatever the locale.
+        // The catalogue is sorted by bytes, like SQLite and Rust sort, whatever the locale.
         id.extra("COLLATE \"C\"");
     }
     let table = Table::create()
@@ -43,7 +43,7 @@ async fn products(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(id)
         .col(string_len("name", 200))
         .col(text("description"))
-        // Name and description in lower case, by Unicode's rules, which SQLite's own lower() doesn't know.
+        // Name and description in lower case by Unicode's rules, which SQLite's lower() does not know.
         .col(text("search_text"))
         .col(big_integer("unit_price"))
         .col(string_len("currency", 3))
@@ -58,7 +58,7 @@ async fn products(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager.create_table(table).await
 }
 
-/// One row an order: what became of its stock.
+/// One row for each order: the state of its stock.
 async fn reservations(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let table = Table::create()
         .table("reservations")
@@ -109,7 +109,7 @@ async fn reservation_lines(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager.create_table(table).await
 }
 
-/// The ledger: every movement of stock, with what the product's row said right after it.
+/// The ledger: every movement of stock, with the product's stock right after it.
 async fn stock_movements(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let table = Table::create()
         .table("stock_movements")
@@ -140,7 +140,7 @@ async fn stock_movements(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager.create_table(table).await?;
     let once = index("stock_movements", "stock_movements_once", &["adjustment_id"]).unique().take();
     manager.create_index(once).await?;
-    // Adding up a product's movements reads nothing but this.
+    // Covers the sum of a product's movements.
     let sums =
         index("stock_movements", "stock_movements_sums", &["product_id", "on_hand_delta", "reserved_delta"]);
     manager.create_index(sums).await

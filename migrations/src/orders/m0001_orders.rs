@@ -12,7 +12,7 @@ use sea_orm_migration::schema::{
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
 
 const STATUSES: &str = "('PENDING', 'PROCESSING', 'SHIPPED', 'DELIVERED', 'CANCELLED', 'REJECTED')";
-/// What readers see: neither deleted orders nor fences. Queries repeat it word for word to use the indexes.
+/// Excludes deleted orders and fences. Queries repeat it word for word to use the indexes.
 const READABLE: &str = "deleted_at IS NULL AND NOT fenced";
 
 pub(super) struct Migration;
@@ -172,7 +172,7 @@ async fn events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     ] {
         manager.create_index(index("order_events", name, columns)).await?;
     }
-    // The outbox: short lists however long the table grows.
+    // The outbox: partial indexes stay short however long the table grows.
     for (name, column, which) in [
         ("order_events_unnumbered", "seq", "position IS NULL"),
         ("order_events_unpublished", "position", "published_at IS NULL"),
@@ -182,7 +182,7 @@ async fn events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// The one row that positions are taken from, and through which position events were pruned.
+/// One row: the last position, and the position through which events were pruned.
 async fn counter(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let table = Table::create()
         .table("order_event_counter")
@@ -201,7 +201,7 @@ async fn counter(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Which copy does what only one should do.
+/// Which copy of the service does a job that one at a time should do.
 async fn leases(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let table = Table::create()
         .table("order_leases")
@@ -213,7 +213,7 @@ async fn leases(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let row = Query::insert()
         .into_table("order_leases")
         .columns(["name", "owner", "expires_at"])
-        // Free at once, whatever time it is by the clock that leases go by.
+        // Expired, whatever time it is by the clock of leases.
         .values_panic(["relay".into(), "".into(), Expr::cust("'1970-01-01 00:00:00+00:00'")])
         .take();
     manager.get_connection().execute(&row).await?;

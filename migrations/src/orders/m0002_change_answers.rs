@@ -1,4 +1,4 @@
-//! What changes were answered that left no event: a repeat of the request answers the same.
+//! Responses to requests for changes that left no event, for repeats of the request.
 
 use sea_orm::DbErr;
 use sea_orm::sea_query::{Expr, Index, Table};

@@ -39,7 +39,7 @@ async fn copies_that_start_at_once_migrate_sqlite_once() {
     start_many_at_once(&format!("sqlite://{}/all.db", folder.path().display())).await;
 }
 
-async fn progress_is_told(url: &str) {
+async fn progress_is_reported(url: &str) {
     let database = connect(url).await;
     let before = migrations::orders::progress(&database).await.unwrap();
     assert_eq!(before.applied, 0);
@@ -52,12 +52,12 @@ async fn progress_is_told(url: &str) {
 }
 
 #[tokio::test]
-async fn how_far_postgres_has_come_is_told() {
-    progress_is_told(&testkit::postgres_database().await).await;
+async fn how_far_postgres_has_come_is_reported() {
+    progress_is_reported(&testkit::postgres_database().await).await;
 }
 
 #[tokio::test]
-async fn how_far_sqlite_has_come_is_told() {
+async fn how_far_sqlite_has_come_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    progress_is_told(&format!("sqlite://{}/all.db", folder.path().display())).await;
+    progress_is_reported(&format!("sqlite://{}/all.db", folder.path().display())).await;
 }

@@ -11,12 +11,10 @@ use schema::time::Timestamp;
 
 use super::transition::{Transition, is_final, is_requestable, transition};
 
-/// A change that was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// The order right after the change, with its new version.
     pub order: Order,
-    /// The kind of its event.
     pub kind: EventKind,
     /// The status before, if it changed.
     pub previous_status: Option<OrderStatus>,
@@ -33,14 +31,12 @@ impl Changed {
     }
 }
 
-/// The decision about a requested change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// One change, one version, one event.
     Applied(Box<Changed>),
     /// There is nothing to change: the response is the order as it is.
     NoOp,
-    /// The change is not allowed.
     Refused(DomainError),
 }
 
@@ -69,7 +65,6 @@ pub fn update(order: &Order, changes: &Changes, expected_version: Option<u32>, n
     }
 }
 
-/// Decides a cancellation.
 pub fn cancel(order: &Order, expected_version: Option<u32>, now: Timestamp) -> Decision {
     let changes = Changes { status: Some(OrderStatus::Cancelled), ..Changes::default() };
     match update(order, &changes, expected_version, now) {

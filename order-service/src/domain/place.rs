@@ -10,14 +10,11 @@ use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shor
 /// Products named in one rejection message.
 const NAMED_PRODUCTS: usize = 3;
 
-/// The facts that decide an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckedFacts {
     /// customer-service has not answered.
     Nothing,
-    /// The customer does not exist.
     UnknownCustomer,
-    /// The customer exists.
     Customer {
         /// The address of orders that name none.
         address: String,
@@ -34,12 +31,7 @@ pub enum Stock {
     /// Everything is held, at these names and prices.
     Held(Vec<ReservedItem>),
     /// Nothing is held: some products are short.
-    Short {
-        /// The missing quantities.
-        shortfalls: Vec<Shortfall>,
-        /// Names and prices of all items.
-        items: Vec<ReservedItem>,
-    },
+    Short { shortfalls: Vec<Shortfall>, items: Vec<ReservedItem> },
     /// Nothing is held: these products are not in the catalogue.
     Unknown(Vec<ProductId>),
 }

@@ -2,14 +2,11 @@
 
 use schema::order::OrderStatus;
 
-/// The result of moving an order to a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
-    /// The order moves.
     Applied,
     /// The order has the status already, as when a message is delivered twice.
     NoOp,
-    /// The order may not move there.
     Refused,
 }
 

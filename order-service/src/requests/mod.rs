@@ -28,7 +28,6 @@ pub struct OrderRequests {
 }
 
 impl OrderRequests {
-    /// Returns a handler over `context`.
     pub fn new(context: Context) -> Self {
         Self { context }
     }

@@ -5,48 +5,48 @@ use order_service::queue_metrics;
 use std::time::Duration;
 
 use crate::backends::Mood;
+use crate::kit::{OrderService, keyed};
 use crate::on_both_databases;
-use crate::shop::{Shop, keyed};
 
 on_both_databases!(
     an_audit_pages_through_every_order_deleted_ones_included,
     gauges_say_how_much_waits_and_for_how_long,
 );
 
-async fn gauges_say_how_much_waits_and_for_how_long(shop: Shop) {
+async fn gauges_say_how_much_waits_and_for_how_long(service: OrderService) {
     let metrics = service_kit::metrics::install();
     let gauge = |name: &str| -> f64 {
         let shown = metrics.render();
         let line = shown.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         line.unwrap_or_else(|| panic!("no {name} in {shown}")).parse().unwrap()
     };
-    queue_metrics::record(&shop.context).await.unwrap();
+    queue_metrics::record(&service.context).await.unwrap();
     let ages = ["waybill_outbox_oldest_seconds", "waybill_pending_orders_oldest_seconds"];
     assert_eq!((gauge("waybill_outbox_events"), gauge("waybill_pending_orders")), (0.0, 0.0));
     assert_eq!(ages.map(gauge), [0.0, 0.0]);
 
-    shop.order(&[("MUG", 1)]).await;
-    shop.backends.state().inventory = Mood::Away;
-    shop.order(&[("MUG", 1)]).await;
-    shop.clock.advance(Duration::from_secs(90));
-    queue_metrics::record(&shop.context).await.unwrap();
+    service.order(&[("MUG", 1)]).await;
+    service.backends.state().inventory = Mood::Away;
+    service.order(&[("MUG", 1)]).await;
+    service.clock.advance(Duration::from_secs(90));
+    queue_metrics::record(&service.context).await.unwrap();
     assert_eq!((gauge("waybill_outbox_events"), gauge("waybill_pending_orders")), (2.0, 1.0));
     assert!(gauge(ages[0]) >= 90.0, "{}", gauge(ages[0]));
-    if shop.is_on_sqlite() {
-        // PostgreSQL tells since when by its own clock.
+    if service.is_on_sqlite() {
+        // PostgreSQL sets pending_since by its own clock.
         assert!(gauge(ages[1]) >= 90.0, "{}", gauge(ages[1]));
     }
 }
 
-async fn an_audit_pages_through_every_order_deleted_ones_included(shop: Shop) {
-    let kept = shop.place(keyed("k1", &[("MUG", 2)])).await.unwrap().order.unwrap();
-    let deleted = shop.order(&[("TRAY", 1)]).await;
-    shop.delete(deleted.id).await.unwrap();
-    shop.settle(schema::ids::OrderId(uuid::Uuid::now_v7()), 1).await;
+async fn an_audit_pages_through_every_order_deleted_ones_included(service: OrderService) {
+    let kept = service.place(keyed("k1", &[("MUG", 2)])).await.unwrap().order.unwrap();
+    let deleted = service.order(&[("TRAY", 1)]).await;
+    service.delete(deleted.id).await.unwrap();
+    service.settle(schema::ids::OrderId(uuid::Uuid::now_v7()), 1).await;
     let mut after = None;
     let mut audited = Vec::new();
     loop {
-        let page: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after, limit: 1 }).await;
+        let page: OrderAudited = service.ask_one(ORDER_AUDIT, &OrderAudit { after, limit: 1 }).await;
         assert_eq!((page.outbox, page.head), (3, 3));
         let backlog = page.backlog.map(|backlog| (backlog.pending, backlog.unpublished_since.is_some()));
         assert_eq!(backlog, after.is_none().then_some((0, true)));

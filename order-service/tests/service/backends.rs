@@ -1,4 +1,4 @@
-//! Customer-service and inventory-service, played in memory by the rules that they promise.
+//! customer-service and inventory-service in memory, by the rules that they promise.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
@@ -24,7 +24,7 @@ pub(crate) enum Mood {
     Answers,
     /// Fails at once.
     Away,
-    /// Does what it is asked, and never answers.
+    /// Handles the request, and never answers.
     Silent,
 }
 
@@ -85,7 +85,7 @@ impl Backends {
                 let answers: Vec<Reserved> = reserves.iter().map(|one| state.reserve(one)).collect();
                 (state.inventory, Ok(to_raw_value(&answers).unwrap()))
             }
-            other => panic!("nobody plays {other}"),
+            other => panic!("no service in the test answers {other}"),
         }
     }
 }
@@ -167,11 +167,11 @@ impl State {
     }
 }
 
-/// Everybody whose id begins with CUST is a customer.
+/// Every id that begins with CUST is a customer's.
 fn customer(id: CustomerId) -> Option<Customer> {
     id.as_str().starts_with("CUST").then(|| Customer {
         name: format!("Customer {id}"),
-        email: "somebody@example.org".to_owned(),
+        email: "customer@example.org".to_owned(),
         phone: None,
         shipping_address: format!("{id}'s own address"),
         id,

@@ -8,8 +8,8 @@ use schema::order_messages::{Change, Changes, OrderScope};
 use schema::pattern::{ORDER_CANCEL, ORDER_DELETE, ORDER_GET, ORDER_UPDATE};
 
 use crate::backends::Mood;
+use crate::kit::{OrderService, address, change_of, owner, placement, request_to, shipped};
 use crate::on_both_databases;
-use crate::shop::{Shop, address, change_of, owner, placement, request_to, shipped};
 
 on_both_databases!(
     an_order_goes_through_its_life_one_version_at_a_time,
@@ -18,7 +18,7 @@ on_both_databases!(
     a_stale_version_is_refused,
     concurrent_changes_never_overwrite_one_another,
     an_input_that_changes_nothing_answers_the_order_as_it_is,
-    nobody_reaches_another_customers_order,
+    no_customer_reaches_another_customers_order,
     a_deleted_order_is_beyond_reach,
     a_request_without_owner_or_with_too_many_items_is_refused,
     a_request_id_of_another_order_is_refused,
@@ -29,17 +29,17 @@ on_both_databases!(
     answers_are_forgotten_after_an_hour_and_not_before,
 );
 
-async fn an_order_goes_through_its_life_one_version_at_a_time(shop: Shop) {
-    let id = shop.order(&[("MUG", 2)]).await.id;
-    assert_eq!(shop.update(id, address("2 Hill Road")).await.unwrap().version, 2);
-    assert_eq!(shop.update(id, shipped()).await.unwrap().status, OrderStatus::Shipped);
-    let refusal = shop.cancel(id).await.unwrap_err();
+async fn an_order_goes_through_its_life_one_version_at_a_time(service: OrderService) {
+    let id = service.order(&[("MUG", 2)]).await.id;
+    assert_eq!(service.update(id, address("2 Hill Road")).await.unwrap().version, 2);
+    assert_eq!(service.update(id, shipped()).await.unwrap().status, OrderStatus::Shipped);
+    let refusal = service.cancel(id).await.unwrap_err();
     assert_eq!(refusal.code, DomainErrorCode::InvalidTransition);
-    assert_eq!(shop.delete(id).await.unwrap_err().code, DomainErrorCode::InvalidTransition);
+    assert_eq!(service.delete(id).await.unwrap_err().code, DomainErrorCode::InvalidTransition);
     let delivered = Changes { status: Some(OrderStatus::Delivered), ..Changes::default() };
-    let last = shop.update(id, delivered).await.unwrap();
-    assert_eq!(shop.get(id).await, Some(last));
-    let steps: Vec<_> = shop
+    let last = service.update(id, delivered).await.unwrap();
+    assert_eq!(service.get(id).await, Some(last));
+    let steps: Vec<_> = service
         .history(id)
         .await
         .into_iter()
@@ -57,166 +57,169 @@ async fn an_order_goes_through_its_life_one_version_at_a_time(shop: Shop) {
     );
 }
 
-async fn a_repeated_request_answers_the_first_result(shop: Shop) {
-    let id = shop.order(&[("MUG", 2)]).await.id;
+async fn a_repeated_request_answers_the_first_result(service: OrderService) {
+    let id = service.order(&[("MUG", 2)]).await.id;
     let change = change_of(id, address("2 Hill Road"));
-    let first = shop.change(ORDER_UPDATE, &change).await.unwrap();
-    let cancelled = shop.cancel(id).await.unwrap();
-    assert_eq!(shop.change(ORDER_UPDATE, &change).await.unwrap(), first);
-    assert_eq!(shop.get(id).await, Some(cancelled), "the repeat changed nothing");
-    shop.delete(id).await.unwrap();
-    assert_eq!(shop.change(ORDER_UPDATE, &change).await.unwrap(), first);
+    let first = service.change(ORDER_UPDATE, &change).await.unwrap();
+    let cancelled = service.cancel(id).await.unwrap();
+    assert_eq!(service.change(ORDER_UPDATE, &change).await.unwrap(), first);
+    assert_eq!(service.get(id).await, Some(cancelled), "the repeat changed nothing");
+    service.delete(id).await.unwrap();
+    assert_eq!(service.change(ORDER_UPDATE, &change).await.unwrap(), first);
 }
 
-async fn a_repeated_deletion_answers_the_deleted_order(shop: Shop) {
-    let order = shop.order(&[("MUG", 2)]).await;
+async fn a_repeated_deletion_answers_the_deleted_order(service: OrderService) {
+    let order = service.order(&[("MUG", 2)]).await;
     let change = change_of(order.id, Changes::default());
-    let deleted = shop.change(ORDER_DELETE, &change).await.unwrap();
+    let deleted = service.change(ORDER_DELETE, &change).await.unwrap();
     assert_eq!((deleted.status, deleted.version), (OrderStatus::Processing, 2));
-    assert_eq!(shop.change(ORDER_DELETE, &change).await.unwrap(), deleted);
-    assert_eq!(shop.delete(order.id).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
+    assert_eq!(service.change(ORDER_DELETE, &change).await.unwrap(), deleted);
+    assert_eq!(service.delete(order.id).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
     let stranger = Change { owner: owner("CUST02"), ..change };
-    assert_eq!(shop.change(ORDER_DELETE, &stranger).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
+    assert_eq!(
+        service.change(ORDER_DELETE, &stranger).await.unwrap_err().code,
+        DomainErrorCode::OrderNotFound
+    );
 }
 
-async fn a_stale_version_is_refused(shop: Shop) {
-    let id = shop.order(&[("MUG", 2)]).await.id;
+async fn a_stale_version_is_refused(service: OrderService) {
+    let id = service.order(&[("MUG", 2)]).await.id;
     let expecting = |expected_version| Change {
         expected_version: Some(expected_version),
         ..change_of(id, address(&format!("{expected_version} Hill Road")))
     };
-    assert_eq!(shop.change(ORDER_UPDATE, &expecting(1)).await.unwrap().version, 2);
-    let refusal = shop.change(ORDER_UPDATE, &expecting(3)).await.unwrap_err();
+    assert_eq!(service.change(ORDER_UPDATE, &expecting(1)).await.unwrap().version, 2);
+    let refusal = service.change(ORDER_UPDATE, &expecting(3)).await.unwrap_err();
     assert_eq!(refusal.code, DomainErrorCode::VersionConflict);
     assert_eq!(
-        shop.change(ORDER_CANCEL, &expecting(1)).await.unwrap_err().code,
+        service.change(ORDER_CANCEL, &expecting(1)).await.unwrap_err().code,
         DomainErrorCode::VersionConflict
     );
 }
 
-async fn concurrent_changes_never_overwrite_one_another(shop: Shop) {
-    let id = shop.order(&[("MUG", 2)]).await.id;
-    let other = shop.another_copy().await;
+async fn concurrent_changes_never_overwrite_one_another(service: OrderService) {
+    let id = service.order(&[("MUG", 2)]).await.id;
+    let other = service.another_copy().await;
     let updates = (0..20).map(|n| {
-        let shop = if n % 2 == 0 { &shop } else { &other };
-        async move { shop.update(id, address(&format!("{n} Hill Road"))).await.unwrap() }
+        let service = if n % 2 == 0 { &service } else { &other };
+        async move { service.update(id, address(&format!("{n} Hill Road"))).await.unwrap() }
     });
     let mut versions: Vec<u32> =
         futures::future::join_all(updates).await.into_iter().map(|order| order.version).collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..=21).collect::<Vec<_>>());
-    let history: Vec<u32> = shop.history(id).await.into_iter().map(|entry| entry.version).collect();
+    let history: Vec<u32> = service.history(id).await.into_iter().map(|entry| entry.version).collect();
     assert_eq!(history, (1..=21).collect::<Vec<_>>());
 }
 
-async fn an_input_that_changes_nothing_answers_the_order_as_it_is(shop: Shop) {
-    let order = shop.order(&[("MUG", 2)]).await;
+async fn an_input_that_changes_nothing_answers_the_order_as_it_is(service: OrderService) {
+    let order = service.order(&[("MUG", 2)]).await;
     let same = Changes { shipping_address: order.shipping_address.clone(), ..Changes::default() };
-    assert_eq!(shop.update(order.id, same).await.unwrap(), order);
-    let cancelled = shop.cancel(order.id).await.unwrap();
-    assert_eq!(shop.cancel(order.id).await.unwrap(), cancelled);
-    assert_eq!(shop.history(order.id).await.len(), 2);
+    assert_eq!(service.update(order.id, same).await.unwrap(), order);
+    let cancelled = service.cancel(order.id).await.unwrap();
+    assert_eq!(service.cancel(order.id).await.unwrap(), cancelled);
+    assert_eq!(service.history(order.id).await.len(), 2);
 }
 
-async fn nobody_reaches_another_customers_order(shop: Shop) {
-    let id = shop.order(&[("MUG", 2)]).await.id;
+async fn no_customer_reaches_another_customers_order(service: OrderService) {
+    let id = service.order(&[("MUG", 2)]).await.id;
     for pattern in [ORDER_UPDATE, ORDER_CANCEL, ORDER_DELETE] {
         let change = Change { owner: owner("CUST02"), ..change_of(id, address("2 Hill Road")) };
-        assert_eq!(shop.change(pattern, &change).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
+        assert_eq!(service.change(pattern, &change).await.unwrap_err().code, DomainErrorCode::OrderNotFound);
     }
-    assert_eq!(shop.get(id).await.unwrap().version, 1);
+    assert_eq!(service.get(id).await.unwrap().version, 1);
 }
 
-async fn a_deleted_order_is_beyond_reach(shop: Shop) {
-    let id = shop.order(&[("MUG", 2)]).await.id;
-    shop.delete(id).await.unwrap();
-    assert_eq!(shop.get(id).await, None);
-    assert_eq!(shop.history(id).await, []);
+async fn a_deleted_order_is_beyond_reach(service: OrderService) {
+    let id = service.order(&[("MUG", 2)]).await.id;
+    service.delete(id).await.unwrap();
+    assert_eq!(service.get(id).await, None);
+    assert_eq!(service.history(id).await, []);
     assert_eq!(
-        shop.update(id, address("2 Hill Road")).await.unwrap_err().code,
+        service.update(id, address("2 Hill Road")).await.unwrap_err().code,
         DomainErrorCode::OrderNotFound
     );
 }
 
-async fn a_request_without_owner_or_with_too_many_items_is_refused(shop: Shop) {
+async fn a_request_without_owner_or_with_too_many_items_is_refused(service: OrderService) {
     let nameless = serde_json::json!({ "orderId": placement("CUST01", &[]).order_id });
-    let failure = shop.request::<_, serde_json::Value>(ORDER_GET, &[nameless]).await.unwrap_err();
+    let failure = service.request::<_, serde_json::Value>(ORDER_GET, &[nameless]).await.unwrap_err();
     assert_eq!(failure.code.as_str(), "UNDECODABLE");
     let many = vec![serde_json::json!({ "orderId": placement("CUST01", &[]).order_id, "owner": "any" }); 501];
-    let failure = shop.request::<_, serde_json::Value>(ORDER_GET, &many).await.unwrap_err();
+    let failure = service.request::<_, serde_json::Value>(ORDER_GET, &many).await.unwrap_err();
     assert_eq!(failure.code.as_str(), "BAD_REQUEST");
-    let failure = request_to::<(), ()>(&shop.context, "order.frobnicate", &[]).await.unwrap_err();
+    let failure = request_to::<(), ()>(&service.context, "order.frobnicate", &[]).await.unwrap_err();
     assert_eq!(failure.code.as_str(), "NO_HANDLER");
 }
 
-async fn a_request_id_of_another_order_is_refused(shop: Shop) {
-    let (first, second) = (shop.order(&[("MUG", 1)]).await.id, shop.order(&[("MUG", 1)]).await.id);
+async fn a_request_id_of_another_order_is_refused(service: OrderService) {
+    let (first, second) = (service.order(&[("MUG", 1)]).await.id, service.order(&[("MUG", 1)]).await.id);
     let change = change_of(first, address("2 Hill Road"));
-    shop.change(ORDER_UPDATE, &change).await.unwrap();
+    service.change(ORDER_UPDATE, &change).await.unwrap();
     let other = Change { order_id: second, owner: OrderScope::Any, ..change };
-    assert_eq!(shop.change(ORDER_UPDATE, &other).await.unwrap_err().code, DomainErrorCode::InvalidInput);
+    assert_eq!(service.change(ORDER_UPDATE, &other).await.unwrap_err().code, DomainErrorCode::InvalidInput);
 }
 
-async fn a_refused_request_stays_refused_whatever_becomes_of_the_order(shop: Shop) {
-    shop.backends.state().inventory = Mood::Away;
-    let id = shop.order(&[("MUG", 2)]).await.id;
+async fn a_refused_request_stays_refused_whatever_becomes_of_the_order(service: OrderService) {
+    service.backends.state().inventory = Mood::Away;
+    let id = service.order(&[("MUG", 2)]).await.id;
     let hasty = change_of(id, shipped());
-    let refusal = shop.change(ORDER_UPDATE, &hasty).await.unwrap_err();
+    let refusal = service.change(ORDER_UPDATE, &hasty).await.unwrap_err();
     assert_eq!(refusal.code, DomainErrorCode::InvalidTransition);
-    shop.backends.state().inventory = Mood::Answers;
-    let order = shop.retry_until_settled(id).await;
+    service.backends.state().inventory = Mood::Answers;
+    let order = service.retry_until_settled(id).await;
     assert_eq!(order.status, OrderStatus::Processing);
-    assert_eq!(shop.another_copy().await.change(ORDER_UPDATE, &hasty).await.unwrap_err(), refusal);
-    assert_eq!(shop.get(id).await, Some(order));
-    assert_eq!(shop.update(id, shipped()).await.unwrap().version, 3, "another request is judged anew");
+    assert_eq!(service.another_copy().await.change(ORDER_UPDATE, &hasty).await.unwrap_err(), refusal);
+    assert_eq!(service.get(id).await, Some(order));
+    assert_eq!(service.update(id, shipped()).await.unwrap().version, 3, "another request is judged anew");
 }
 
-async fn a_request_about_an_order_that_was_not_there_stays_refused_when_it_is(shop: Shop) {
+async fn a_request_about_an_order_that_was_not_there_stays_refused_when_it_is(service: OrderService) {
     let placement = placement("CUST01", &[("MUG", 2)]);
     let id = placement.order_id;
     let early = change_of(id, Changes::default());
-    let refusal = shop.change(ORDER_CANCEL, &early).await.unwrap_err();
+    let refusal = service.change(ORDER_CANCEL, &early).await.unwrap_err();
     assert_eq!(refusal.code, DomainErrorCode::OrderNotFound);
-    let order = shop.place(placement).await.unwrap().order.unwrap();
-    assert_eq!(shop.change(ORDER_CANCEL, &early).await.unwrap_err(), refusal);
-    assert_eq!(shop.get(id).await, Some(order));
+    let order = service.place(placement).await.unwrap().order.unwrap();
+    assert_eq!(service.change(ORDER_CANCEL, &early).await.unwrap_err(), refusal);
+    assert_eq!(service.get(id).await, Some(order));
 }
 
-async fn a_request_that_asked_for_nothing_new_changes_nothing_later_either(shop: Shop) {
-    let order = shop.order(&[("MUG", 2)]).await;
+async fn a_request_that_asked_for_nothing_new_changes_nothing_later_either(service: OrderService) {
+    let order = service.order(&[("MUG", 2)]).await;
     let same = Changes { shipping_address: order.shipping_address.clone(), ..Changes::default() };
     let same = change_of(order.id, same);
-    assert_eq!(shop.change(ORDER_UPDATE, &same).await.unwrap(), order);
-    let moved = shop.update(order.id, address("2 Hill Road")).await.unwrap();
-    assert_eq!(shop.change(ORDER_UPDATE, &same).await.unwrap(), order);
-    assert_eq!(shop.get(order.id).await, Some(moved));
+    assert_eq!(service.change(ORDER_UPDATE, &same).await.unwrap(), order);
+    let moved = service.update(order.id, address("2 Hill Road")).await.unwrap();
+    assert_eq!(service.change(ORDER_UPDATE, &same).await.unwrap(), order);
+    assert_eq!(service.get(order.id).await, Some(moved));
 }
 
-/// Copies of one request race with the order that they are about: all of them are told the same.
-async fn copies_of_a_request_that_overtake_the_order_agree(shop: Shop) {
-    let other = shop.another_copy().await;
+/// Copies of one request race with the order that they are about: all of them get the same response.
+async fn copies_of_a_request_that_overtake_the_order_agree(service: OrderService) {
+    let other = service.another_copy().await;
     for _ in 0..20 {
         let placement = placement("CUST01", &[("MUG", 1)]);
         let id = placement.order_id;
         let early = change_of(id, Changes::default());
-        let copies = (0..6).map(|n| if n % 2 == 0 { &shop } else { &other });
-        let asking = copies.map(|shop| shop.change(ORDER_CANCEL, &early));
-        let (placed, answers) = tokio::join!(shop.place(placement), futures::future::join_all(asking));
+        let copies = (0..6).map(|n| if n % 2 == 0 { &service } else { &other });
+        let asking = copies.map(|service| service.change(ORDER_CANCEL, &early));
+        let (placed, answers) = tokio::join!(service.place(placement), futures::future::join_all(asking));
         placed.unwrap();
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
-        let order = shop.get(id).await.unwrap();
+        let order = service.get(id).await.unwrap();
         assert_eq!(answers[0].is_ok(), order.status == OrderStatus::Cancelled, "{answers:?}");
     }
 }
 
-async fn answers_are_forgotten_after_an_hour_and_not_before(shop: Shop) {
+async fn answers_are_forgotten_after_an_hour_and_not_before(service: OrderService) {
     let nowhere = placement("CUST01", &[]).order_id;
-    shop.cancel(nowhere).await.unwrap_err();
-    shop.clock.advance(Duration::from_mins(59));
-    shop.cancel(nowhere).await.unwrap_err();
-    delete_old_responses(&shop.context).await.unwrap();
-    assert_eq!(shop.count("order_change_answers").await, 2);
-    shop.clock.advance(Duration::from_mins(2));
-    delete_old_responses(&shop.context).await.unwrap();
-    assert_eq!(shop.count("order_change_answers").await, 1);
+    service.cancel(nowhere).await.unwrap_err();
+    service.clock.advance(Duration::from_mins(59));
+    service.cancel(nowhere).await.unwrap_err();
+    delete_old_responses(&service.context).await.unwrap();
+    assert_eq!(service.count("order_change_answers").await, 2);
+    service.clock.advance(Duration::from_mins(2));
+    delete_old_responses(&service.context).await.unwrap();
+    assert_eq!(service.count("order_change_answers").await, 1);
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use store::failpoint::{Failpoint, Failpoints};
 use uuid::Uuid;
 
+use crate::kit::{OrderService, answer_of, keyed, placement};
 use crate::on_both_databases;
-use crate::shop::{Shop, keyed, placement, told};
 
 on_both_databases!(
     a_stored_order_is_settled_as_it_stands,
@@ -21,44 +21,44 @@ on_both_databases!(
     a_reservation_that_is_closed_makes_the_row_be_read_again,
 );
 
-async fn a_stored_order_is_settled_as_it_stands(shop: Shop) {
-    let id = shop.order(&[("MUG", 2)]).await.id;
+async fn a_stored_order_is_settled_as_it_stands(service: OrderService) {
+    let id = service.order(&[("MUG", 2)]).await.id;
     let settled = |status, version, deleted| Settled::Order { status, version, deleted };
-    assert_eq!(shop.settle(id, 1).await, settled(OrderStatus::Processing, 1, false));
-    shop.cancel(id).await.unwrap();
-    assert_eq!(shop.settle(id, 1).await, settled(OrderStatus::Cancelled, 2, false));
-    shop.delete(id).await.unwrap();
-    assert_eq!(shop.settle(id, 1).await, settled(OrderStatus::Cancelled, 3, true));
+    assert_eq!(service.settle(id, 1).await, settled(OrderStatus::Processing, 1, false));
+    service.cancel(id).await.unwrap();
+    assert_eq!(service.settle(id, 1).await, settled(OrderStatus::Cancelled, 2, false));
+    service.delete(id).await.unwrap();
+    assert_eq!(service.settle(id, 1).await, settled(OrderStatus::Cancelled, 3, true));
 }
 
-async fn an_absent_order_is_fenced_and_void(shop: Shop) {
+async fn an_absent_order_is_fenced_and_void(service: OrderService) {
     let id = OrderId(Uuid::now_v7());
     for attempt in [1, 1, 3, 2] {
-        assert_eq!(shop.settle(id, attempt).await, Settled::Void);
+        assert_eq!(service.settle(id, attempt).await, Settled::Void);
     }
-    assert_eq!(shop.count("orders WHERE fenced AND attempt = 3").await, 1);
+    assert_eq!(service.count("orders WHERE fenced AND attempt = 3").await, 1);
 }
 
-async fn a_fence_is_no_order_to_anybody(shop: Shop) {
+async fn a_fence_is_no_order_to_anybody(service: OrderService) {
     let id = OrderId(Uuid::now_v7());
-    shop.settle(id, 1).await;
-    assert_eq!(shop.get(id).await, None);
-    assert_eq!(shop.history(id).await, []);
-    assert!(shop.cancel(id).await.is_err());
+    service.settle(id, 1).await;
+    assert_eq!(service.get(id).await, None);
+    assert_eq!(service.history(id).await, []);
+    assert!(service.cancel(id).await.is_err());
     let question = ListOrders { owner: OrderScope::Any, statuses: None, page: Page::default() };
-    let page: DomainResult<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
+    let page: DomainResult<OrderPage> = service.ask_one(ORDER_LIST, &question).await;
     assert_eq!(page.into_result().unwrap().orders, []);
-    assert_eq!(shop.retry().await, order_service::pending::Retried::Nothing);
+    assert_eq!(service.retry().await, order_service::pending::Retried::Nothing);
 }
 
-/// While a copy stands between reserving and storing, inventory gives up on it and is told `void`.
-async fn a_placing_that_stalled_past_its_fence_reserves_again(mut shop: Shop) {
-    let settling = shop.another_copy().await;
+/// While a copy is stopped between reserving and storing, inventory-service settles the hold and is answered `void`.
+async fn a_placing_that_stalled_past_its_fence_reserves_again(mut service: OrderService) {
+    let settling = service.another_copy().await;
     let placement = keyed("k1", &[("MUG", 2)]);
     let order_id = placement.order_id;
     let stalled = Arc::new(AtomicBool::new(false));
     let settling = Arc::new(settling);
-    shop.context.failpoints = Failpoints::new(move |failpoint| {
+    service.context.failpoints = Failpoints::new(move |failpoint| {
         let settling = settling.clone();
         let first = failpoint == Failpoint::AfterReserveBeforeCommit && !stalled.swap(true, Ordering::SeqCst);
         Box::pin(async move {
@@ -69,39 +69,39 @@ async fn a_placing_that_stalled_past_its_fence_reserves_again(mut shop: Shop) {
             }
         })
     });
-    let placed = shop.place(placement).await.unwrap();
+    let placed = service.place(placement).await.unwrap();
     let order = placed.order.unwrap();
     assert_eq!((order.status, order.version, placed.replayed), (OrderStatus::Processing, 1, false));
-    assert_eq!(shop.get(order_id).await, Some(order));
-    assert_eq!(shop.backends.state().holds[&order_id].attempt, 2);
-    assert_eq!(shop.in_stock("MUG"), 98);
-    assert_eq!(shop.count("orders WHERE NOT fenced AND attempt = 2").await, 1);
-    assert_eq!(shop.count("order_events").await, 1);
+    assert_eq!(service.get(order_id).await, Some(order));
+    assert_eq!(service.backends.state().holds[&order_id].attempt, 2);
+    assert_eq!(service.in_stock("MUG"), 98);
+    assert_eq!(service.count("orders WHERE NOT fenced AND attempt = 2").await, 1);
+    assert_eq!(service.count("order_events").await, 1);
 }
 
-async fn an_order_placed_while_it_is_being_fenced_is_settled_one_way(shop: Shop) {
-    let other = shop.another_copy().await;
+async fn an_order_placed_while_it_is_being_fenced_is_settled_one_way(service: OrderService) {
+    let other = service.another_copy().await;
     for n in 0..10 {
         let placement = keyed(&format!("k{n}"), &[("MUG", 1)]);
         let order_id = placement.order_id;
-        let (placed, settled) = tokio::join!(shop.place(placement), other.settle(order_id, 1));
+        let (placed, settled) = tokio::join!(service.place(placement), other.settle(order_id, 1));
         let order = placed.unwrap().order.unwrap();
         assert_eq!(order.status, OrderStatus::Processing);
-        let attempt = shop.backends.state().holds[&order_id].attempt;
+        let attempt = service.backends.state().holds[&order_id].attempt;
         assert!(settled != Settled::Void || attempt == 2, "what was void is not what is kept");
         let row = format!("orders WHERE idempotency_key = 'k{n}' AND NOT fenced AND attempt = {attempt}");
-        assert_eq!(shop.count(&row).await, 1, "the order stands by the attempt that stock is held under");
+        assert_eq!(service.count(&row).await, 1, "the order stands by the attempt that stock is held under");
     }
 }
 
-async fn a_reservation_that_is_closed_makes_the_row_be_read_again(shop: Shop) {
+async fn a_reservation_that_is_closed_makes_the_row_be_read_again(service: OrderService) {
     let placement = placement("CUST01", &[("MUG", 2)]);
-    shop.settle(placement.order_id, 4).await;
-    shop.backends.state().closed.insert(placement.order_id, 4);
-    let sent = shop.command(placement);
+    service.settle(placement.order_id, 4).await;
+    service.backends.state().closed.insert(placement.order_id, 4);
+    let sent = service.command(placement);
     for _ in 0..2 {
-        let placed = told(shop.deliver(std::slice::from_ref(&sent)).await.remove(0)).unwrap();
+        let placed = answer_of(service.deliver(std::slice::from_ref(&sent)).await.remove(0)).unwrap();
         assert_eq!(placed.order.unwrap().status, OrderStatus::Processing);
     }
-    assert_eq!(shop.count("orders WHERE attempt = 5").await, 1);
+    assert_eq!(service.count("orders WHERE attempt = 5").await, 1);
 }

@@ -7,8 +7,8 @@ use schema::page::Page;
 use schema::pattern::ORDER_LIST;
 use std::time::Duration;
 
+use crate::kit::{OrderService, owner, placement};
 use crate::on_both_databases;
-use crate::shop::{Shop, owner, placement};
 
 on_both_databases!(
     pages_go_both_ways_and_stay_stable_while_orders_are_added,
@@ -18,12 +18,12 @@ on_both_databases!(
     deleted_orders_are_in_no_page,
 );
 
-async fn list(shop: &Shop, question: ListOrders) -> Result<OrderPage, DomainError> {
-    shop.ask_one::<_, DomainResult<OrderPage>>(ORDER_LIST, &question).await.into_result()
+async fn list(service: &OrderService, question: ListOrders) -> Result<OrderPage, DomainError> {
+    service.ask_one::<_, DomainResult<OrderPage>>(ORDER_LIST, &question).await.into_result()
 }
 
-async fn page(shop: &Shop, page: Page) -> OrderPage {
-    list(shop, ListOrders { owner: owner("CUST01"), statuses: None, page }).await.unwrap()
+async fn page(service: &OrderService, page: Page) -> OrderPage {
+    list(service, ListOrders { owner: owner("CUST01"), statuses: None, page }).await.unwrap()
 }
 
 fn cursor(order: &Order) -> String {
@@ -32,12 +32,12 @@ fn cursor(order: &Order) -> String {
 }
 
 /// So many orders, a second apart, the oldest first.
-async fn orders(shop: &Shop, count: u64) -> Vec<OrderId> {
+async fn orders(service: &OrderService, count: u64) -> Vec<OrderId> {
     let mut ids = Vec::new();
     let start = placement("CUST01", &[("MUG", 1)]).placed_at;
     for second in 0..count {
         let placed_at = start.plus(Duration::from_secs(second));
-        let placed = shop.place(CreateOrder { placed_at, ..placement("CUST01", &[("MUG", 1)]) }).await;
+        let placed = service.place(CreateOrder { placed_at, ..placement("CUST01", &[("MUG", 1)]) }).await;
         ids.push(placed.unwrap().order.unwrap().id);
     }
     ids
@@ -47,45 +47,45 @@ fn ids(page: &OrderPage) -> Vec<OrderId> {
     page.orders.iter().map(|order| order.id).collect()
 }
 
-async fn pages_go_both_ways_and_stay_stable_while_orders_are_added(shop: Shop) {
-    let mut newest_first = orders(&shop, 7).await;
+async fn pages_go_both_ways_and_stay_stable_while_orders_are_added(service: OrderService) {
+    let mut newest_first = orders(&service, 7).await;
     newest_first.reverse();
-    shop.place(placement("CUST02", &[("MUG", 1)])).await.unwrap();
+    service.place(placement("CUST02", &[("MUG", 1)])).await.unwrap();
 
-    let first = page(&shop, Page { first: Some(3), ..Page::default() }).await;
+    let first = page(&service, Page { first: Some(3), ..Page::default() }).await;
     assert_eq!(ids(&first), newest_first[..3]);
     assert!(first.has_next_page && !first.has_previous_page);
     assert_eq!(first.orders[0].line_items.len(), 1);
 
     let start = first.orders[0].created_at.plus(Duration::from_secs(60));
-    shop.place(CreateOrder { placed_at: start, ..placement("CUST01", &[("MUG", 1)]) }).await.unwrap();
+    service.place(CreateOrder { placed_at: start, ..placement("CUST01", &[("MUG", 1)]) }).await.unwrap();
 
     let after = Some(cursor(&first.orders[2]));
-    let second = page(&shop, Page { first: Some(3), after, ..Page::default() }).await;
+    let second = page(&service, Page { first: Some(3), after, ..Page::default() }).await;
     assert_eq!(ids(&second), newest_first[3..6]);
     assert!(second.has_next_page && second.has_previous_page);
     let after = Some(cursor(&second.orders[2]));
-    let third = page(&shop, Page { first: Some(3), after, ..Page::default() }).await;
+    let third = page(&service, Page { first: Some(3), after, ..Page::default() }).await;
     assert_eq!(ids(&third), newest_first[6..]);
     assert!(!third.has_next_page);
 
-    let last = page(&shop, Page { last: Some(2), ..Page::default() }).await;
+    let last = page(&service, Page { last: Some(2), ..Page::default() }).await;
     assert_eq!(ids(&last), newest_first[5..]);
     assert!(last.has_previous_page && !last.has_next_page);
     let before = Some(cursor(&last.orders[0]));
-    let earlier = page(&shop, Page { last: Some(3), before, ..Page::default() }).await;
+    let earlier = page(&service, Page { last: Some(3), before, ..Page::default() }).await;
     assert_eq!(ids(&earlier), newest_first[2..5]);
     assert!(earlier.has_previous_page && earlier.has_next_page);
 }
 
-async fn statuses_narrow_a_page(shop: Shop) {
-    let ids_by_age = orders(&shop, 6).await;
+async fn statuses_narrow_a_page(service: OrderService) {
+    let ids_by_age = orders(&service, 6).await;
     for cancelled in [1, 3] {
-        shop.cancel(ids_by_age[cancelled]).await.unwrap();
+        service.cancel(ids_by_age[cancelled]).await.unwrap();
     }
-    shop.place(placement("CUST01", &[("RARE", 9)])).await.unwrap();
+    service.place(placement("CUST01", &[("RARE", 9)])).await.unwrap();
     let in_statuses = async |statuses: Vec<OrderStatus>, page: Page, owner: OrderScope| {
-        list(&shop, ListOrders { owner, statuses: Some(statuses), page }).await.unwrap()
+        list(&service, ListOrders { owner, statuses: Some(statuses), page }).await.unwrap()
     };
     use OrderStatus::{Cancelled, Processing};
     let cancelled = in_statuses(vec![Cancelled], Page::default(), owner("CUST01")).await;
@@ -103,16 +103,16 @@ async fn statuses_narrow_a_page(shop: Shop) {
     assert_eq!((none.orders, none.has_next_page), (vec![], false));
 }
 
-async fn orders_of_one_moment_are_told_apart(shop: Shop) {
+async fn orders_of_one_moment_are_told_apart(service: OrderService) {
     let moment = placement("CUST01", &[]).placed_at;
     let batch: Vec<_> = (0..5)
-        .map(|_| shop.command(CreateOrder { placed_at: moment, ..placement("CUST01", &[("MUG", 1)]) }))
+        .map(|_| service.command(CreateOrder { placed_at: moment, ..placement("CUST01", &[("MUG", 1)]) }))
         .collect();
-    shop.deliver(&batch).await;
+    service.deliver(&batch).await;
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = page(&shop, Page { first: Some(2), after, ..Page::default() }).await;
+        let page = page(&service, Page { first: Some(2), after, ..Page::default() }).await;
         seen.extend(ids(&page));
         after = page.orders.last().map(cursor);
         if !page.has_next_page {
@@ -125,8 +125,8 @@ async fn orders_of_one_moment_are_told_apart(shop: Shop) {
     assert_eq!((seen.len(), distinct.len()), (5, 5));
 }
 
-async fn a_page_out_of_bounds_or_with_a_strange_cursor_is_refused(shop: Shop) {
-    let theirs = shop.place(placement("CUST02", &[("MUG", 1)])).await.unwrap().order.unwrap();
+async fn a_page_out_of_bounds_or_with_a_strange_cursor_is_refused(service: OrderService) {
+    let theirs = service.place(placement("CUST02", &[("MUG", 1)])).await.unwrap().order.unwrap();
     for (page, code) in [
         (Page { first: Some(0), ..Page::default() }, DomainErrorCode::InvalidInput),
         (Page { first: Some(101), ..Page::default() }, DomainErrorCode::InvalidInput),
@@ -135,13 +135,13 @@ async fn a_page_out_of_bounds_or_with_a_strange_cursor_is_refused(shop: Shop) {
         (Page { before: Some(cursor(&theirs)), ..Page::default() }, DomainErrorCode::CursorInvalid),
     ] {
         let question = ListOrders { owner: owner("CUST01"), statuses: None, page: page.clone() };
-        assert_eq!(list(&shop, question).await.unwrap_err().code, code, "{page:?}");
+        assert_eq!(list(&service, question).await.unwrap_err().code, code, "{page:?}");
     }
 }
 
-async fn deleted_orders_are_in_no_page(shop: Shop) {
-    let ids_by_age = orders(&shop, 3).await;
-    shop.delete(ids_by_age[1]).await.unwrap();
-    let all = page(&shop, Page::default()).await;
+async fn deleted_orders_are_in_no_page(service: OrderService) {
+    let ids_by_age = orders(&service, 3).await;
+    service.delete(ids_by_age[1]).await.unwrap();
+    let all = page(&service, Page::default()).await;
     assert_eq!(ids(&all), [ids_by_age[2], ids_by_age[0]]);
 }

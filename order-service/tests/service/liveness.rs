@@ -26,7 +26,7 @@ impl MessageHandler for Stuck {
     }
 }
 
-/// Finds its database away, each time.
+/// Finds its database unavailable, each time.
 struct Holding;
 
 #[async_trait]

@@ -1,9 +1,9 @@
-//! The service's handlers over real databases, with customer and inventory played in memory.
+//! The service's handlers over real databases, with customer-service and inventory-service in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod backends;
 mod broker;
-mod shop;
+mod kit;
 
 mod audits;
 mod changes;
@@ -12,7 +12,7 @@ mod fences;
 mod lists;
 mod liveness;
 mod pending;
-mod placing;
+mod place_order;
 mod plans;
 mod relay;
 mod replays;
@@ -24,13 +24,13 @@ macro_rules! on_both_databases {
         mod sqlite {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::shop::Shop::on_sqlite().await).await;
+                super::$name(crate::kit::OrderService::on_sqlite().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::shop::Shop::on_postgres().await).await;
+                super::$name(crate::kit::OrderService::on_postgres().await).await;
             })*
         }
     };

@@ -1,4 +1,4 @@
-//! What the service asks of a database with 100,000 orders finds its rows by an index.
+//! Every query on a database with 100,000 orders finds its rows by an index.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,9 +18,9 @@ use sea_orm::{ConnectionTrait as _, Statement};
 
 use crate::backends::Mood;
 use crate::broker::Broker;
-use crate::shop::{Shop, address, keyed, owner};
+use crate::kit::{OrderService, address, keyed, owner};
 
-/// A shop with a past: a thousand customers' orders, most of them delivered, all of them told of.
+/// A database with a past: a thousand customers' orders, most of them delivered, all of their events published.
 const PAST: &str = "
     SET statement_timeout = 0;
     INSERT INTO orders (id, customer_id, status, version, fingerprint, attempt, created_by, total_amount, currency,
@@ -45,19 +45,21 @@ const PAST: &str = "
 
 #[tokio::test]
 async fn everything_that_is_asked_of_a_full_database_uses_an_index() {
-    let mut shop = Shop::on_postgres().await;
-    shop.context.database.write().execute_unprepared(PAST).await.unwrap();
+    let mut service = OrderService::on_postgres().await;
+    service.context.database.write().execute_unprepared(PAST).await.unwrap();
     let asked = Arc::new(Mutex::new(Vec::<Statement>::new()));
     let hearing = asked.clone();
-    shop.context.database =
-        shop.context.database.with_observer(move |statement| hearing.lock().unwrap().push(statement.clone()));
+    service.context.database = service
+        .context
+        .database
+        .with_observer(move |statement| hearing.lock().unwrap().push(statement.clone()));
 
-    ask_for_everything(&shop).await;
+    ask_for_everything(&service).await;
 
     let asked: Vec<Statement> = std::mem::take(&mut *asked.lock().unwrap());
     assert!(asked.len() > 60, "{} statements", asked.len());
     for statement in asked {
-        let plan = explain(&shop, &statement).await;
+        let plan = explain(&service, &statement).await;
         for table in ["orders", "order_line_items", "order_events", "order_change_answers"] {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{}\n{plan}", statement.sql);
         }
@@ -66,34 +68,35 @@ async fn everything_that_is_asked_of_a_full_database_uses_an_index() {
     }
 }
 
-async fn ask_for_everything(shop: &Shop) {
-    let placed = shop.place(keyed("k1", &[("MUG", 1), ("TRAY", 1)])).await.unwrap().order.unwrap();
-    shop.place(keyed("k1", &[("MUG", 1), ("TRAY", 1)])).await.unwrap();
-    shop.backends.state().inventory = Mood::Away;
-    shop.order(&[("MUG", 1)]).await;
-    shop.backends.state().inventory = Mood::Answers;
-    shop.retry().await;
-    shop.update(placed.id, address("2 Hill Road")).await.unwrap();
-    shop.settle(placed.id, 1).await;
-    shop.settle(OrderId(uuid::Uuid::now_v7()), 1).await;
-    shop.get(placed.id).await.unwrap();
-    shop.history(placed.id).await;
-    list_everything(shop, &placed).await;
-    replay_everything(shop, placed.id).await;
-    let broker = Broker::new(shop.clock.clone());
-    let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: None, limit: 5 }).await;
-    queue_metrics::record(&shop.context).await.unwrap();
-    relay(&shop.context, broker.transport("order.1")).tick().await.unwrap();
-    queue_metrics::record(&shop.context).await.unwrap();
-    let _: OrderAudited = shop.ask_one(ORDER_AUDIT, &OrderAudit { after: Some(placed.id), limit: 5 }).await;
-    shop.cancel(placed.id).await.unwrap();
-    shop.cancel(placed.id).await.unwrap();
-    delete_old_responses(&shop.context).await.unwrap();
-    shop.delete(placed.id).await.unwrap();
-    assert!(shop.update(placed.id, Changes::default()).await.is_err());
+async fn ask_for_everything(service: &OrderService) {
+    let placed = service.place(keyed("k1", &[("MUG", 1), ("TRAY", 1)])).await.unwrap().order.unwrap();
+    service.place(keyed("k1", &[("MUG", 1), ("TRAY", 1)])).await.unwrap();
+    service.backends.state().inventory = Mood::Away;
+    service.order(&[("MUG", 1)]).await;
+    service.backends.state().inventory = Mood::Answers;
+    service.retry().await;
+    service.update(placed.id, address("2 Hill Road")).await.unwrap();
+    service.settle(placed.id, 1).await;
+    service.settle(OrderId(uuid::Uuid::now_v7()), 1).await;
+    service.get(placed.id).await.unwrap();
+    service.history(placed.id).await;
+    list_everything(service, &placed).await;
+    replay_everything(service, placed.id).await;
+    let broker = Broker::new(service.clock.clone());
+    let _: OrderAudited = service.ask_one(ORDER_AUDIT, &OrderAudit { after: None, limit: 5 }).await;
+    queue_metrics::record(&service.context).await.unwrap();
+    relay(&service.context, broker.transport("order.1")).tick().await.unwrap();
+    queue_metrics::record(&service.context).await.unwrap();
+    let _: OrderAudited =
+        service.ask_one(ORDER_AUDIT, &OrderAudit { after: Some(placed.id), limit: 5 }).await;
+    service.cancel(placed.id).await.unwrap();
+    service.cancel(placed.id).await.unwrap();
+    delete_old_responses(&service.context).await.unwrap();
+    service.delete(placed.id).await.unwrap();
+    assert!(service.update(placed.id, Changes::default()).await.is_err());
 }
 
-async fn list_everything(shop: &Shop, order: &schema::order::Order) {
+async fn list_everything(service: &OrderService, order: &schema::order::Order) {
     let customer_id = order.customer_id.clone();
     let cursor = OrderCursor { created_at: order.created_at, order_id: order.id, customer_id }.encode();
     let pages = [
@@ -107,14 +110,14 @@ async fn list_everything(shop: &Shop, order: &schema::order::Order) {
             for page in pages.clone() {
                 let reach = if page == Page::default() { owner.clone() } else { OrderScope::Any };
                 let question = ListOrders { owner: reach, statuses: statuses.clone(), page };
-                let page: DomainResult<OrderPage> = shop.ask_one(ORDER_LIST, &question).await;
+                let page: DomainResult<OrderPage> = service.ask_one(ORDER_LIST, &question).await;
                 page.into_result().unwrap();
             }
         }
     }
 }
 
-async fn replay_everything(shop: &Shop, order_id: OrderId) {
+async fn replay_everything(service: &OrderService, order_id: OrderId) {
     let point = |version| ReplayFrom::Cursor(UpdateCursor { order_id, version }.encode());
     for after in [None, Some(ReplayFrom::Position(199_990)), Some(point(0)), Some(point(1))] {
         for (owner, order_id) in [
@@ -125,13 +128,13 @@ async fn replay_everything(shop: &Shop, order_id: OrderId) {
         ] {
             let replay = Replay { owner, order_id, after: after.clone(), limit: 5 };
             // The past has no payloads: reading them fails, after they were asked for.
-            let _ = shop.request::<_, serde_json::Value>(schema::pattern::ORDER_REPLAY, &[replay]).await;
+            let _ = service.request::<_, serde_json::Value>(schema::pattern::ORDER_REPLAY, &[replay]).await;
         }
     }
 }
 
-async fn explain(shop: &Shop, statement: &Statement) -> String {
+async fn explain(service: &OrderService, statement: &Statement) -> String {
     let explain = Statement { sql: format!("EXPLAIN {}", statement.sql), ..statement.clone() };
-    let rows = shop.context.database.read().query_all_raw(explain).await.unwrap();
+    let rows = service.context.database.read().query_all_raw(explain).await.unwrap();
     rows.iter().map(|row| row.try_get::<String>("", "QUERY PLAN").unwrap() + "\n").collect()
 }

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backends::Mood;
 use crate::broker::Broker;
+use crate::kit::{OrderService, answer_of, keyed};
 use crate::on_both_databases;
-use crate::shop::{Shop, keyed, told};
 
 on_both_databases!(
     events_are_published_once_in_order_with_their_orders,
@@ -26,9 +26,9 @@ on_both_databases!(
     the_runner_publishes_what_is_committed_and_gives_up_its_lease,
 );
 
-async fn orders(shop: &Shop, count: u32) {
-    let batch: Vec<_> = (0..count).map(|n| shop.command(keyed(&n.to_string(), &[("MUG", 1)]))).collect();
-    shop.deliver(&batch).await;
+async fn orders(service: &OrderService, count: u32) {
+    let batch: Vec<_> = (0..count).map(|n| service.command(keyed(&n.to_string(), &[("MUG", 1)]))).collect();
+    service.deliver(&batch).await;
 }
 
 fn positions(arrived: &[(String, schema::order_events::OrderEvent)]) -> Vec<i64> {
@@ -36,90 +36,91 @@ fn positions(arrived: &[(String, schema::order_events::OrderEvent)]) -> Vec<i64>
 }
 
 /// Ticks until the relay has the lease: the one that crashed keeps it for seconds.
-async fn tick_once_leased(shop: &Shop, relay: &Relay) -> Relayed {
+async fn tick_once_leased(service: &OrderService, relay: &Relay) -> Relayed {
     testkit::eventually("the lease has been taken over", async || {
-        shop.clock.advance(Duration::from_secs(1));
+        service.clock.advance(Duration::from_secs(1));
         Some(relay.tick().await.unwrap()).filter(|relayed| *relayed != Relayed::Standby)
     })
     .await
 }
 
-async fn crash_at(shop: &Shop, broker: &Broker, failpoint: Failpoint) {
+async fn crash_at(service: &OrderService, broker: &Broker, failpoint: Failpoint) {
     let transport = broker.transport("order.crashing");
-    shop.crash_at(failpoint, async |shop| {
-        relay(&shop.context, transport).tick().await.unwrap();
-    })
-    .await;
+    service
+        .crash_at(failpoint, async |service| {
+            relay(&service.context, transport).tick().await.unwrap();
+        })
+        .await;
 }
 
-async fn events_are_published_once_in_order_with_their_orders(shop: Shop) {
-    let broker = Broker::new(shop.clock.clone());
-    let relay = relay(&shop.context, broker.transport("order.1"));
+async fn events_are_published_once_in_order_with_their_orders(service: OrderService) {
+    let broker = Broker::new(service.clock.clone());
+    let relay = relay(&service.context, broker.transport("order.1"));
     assert_eq!(relay.tick().await, Ok(Relayed::Published(0)));
-    let placed = shop.order(&[("MUG", 1)]).await;
-    let cancelled = shop.cancel(placed.id).await.unwrap();
+    let placed = service.order(&[("MUG", 1)]).await;
+    let cancelled = service.cancel(placed.id).await.unwrap();
     assert_eq!(relay.tick().await, Ok(Relayed::Published(2)));
     assert_eq!(relay.tick().await, Ok(Relayed::Published(0)));
     let arrived = broker.arrived().await;
     assert_eq!(positions(&arrived), [1, 2]);
     assert_eq!(arrived[0].1.order, placed);
     assert_eq!(arrived[1].1.order, cancelled);
-    assert_eq!(shop.count("order_events WHERE published_at IS NULL").await, 0);
+    assert_eq!(service.count("order_events WHERE published_at IS NULL").await, 0);
 }
 
-async fn one_trace_follows_an_order_from_placing_to_its_end(shop: Shop) {
-    let broker = Broker::new(shop.clock.clone());
+async fn one_trace_follows_an_order_from_placing_to_its_end(service: OrderService) {
+    let broker = Broker::new(service.clock.clone());
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let mut sent = shop.command(keyed("k1", &[("MUG", 1)]));
+    let mut sent = service.command(keyed("k1", &[("MUG", 1)]));
     sent.0.message.set_header(header::TRACEPARENT, traceparent.into());
-    shop.backends.state().inventory = Mood::Away;
-    let order = told(shop.deliver(&[sent]).await.remove(0)).unwrap().order.unwrap();
-    shop.backends.state().inventory = Mood::Answers;
-    shop.retry_until_settled(order.id).await;
-    relay(&shop.context, broker.transport("order.1")).tick().await.unwrap();
+    service.backends.state().inventory = Mood::Away;
+    let order = answer_of(service.deliver(&[sent]).await.remove(0)).unwrap().order.unwrap();
+    service.backends.state().inventory = Mood::Answers;
+    service.retry_until_settled(order.id).await;
+    relay(&service.context, broker.transport("order.1")).tick().await.unwrap();
     let messages = broker.messages().await;
     let traces: Vec<_> = messages.iter().map(|message| message.header_text(header::TRACEPARENT)).collect();
     assert_eq!(traces, [Some(traceparent); 2]);
 }
 
-async fn a_crash_after_publishing_repeats_the_same_messages(shop: Shop) {
-    let broker = Broker::new(shop.clock.clone());
-    orders(&shop, 3).await;
-    crash_at(&shop, &broker, Failpoint::AfterPublishBeforeMark).await;
+async fn a_crash_after_publishing_repeats_the_same_messages(service: OrderService) {
+    let broker = Broker::new(service.clock.clone());
+    orders(&service, 3).await;
+    crash_at(&service, &broker, Failpoint::AfterPublishBeforeMark).await;
     let first = broker.arrived().await;
     assert_eq!(positions(&first), [1, 2, 3]);
-    let relay = relay(&shop.context, broker.transport("order.2"));
-    assert_eq!(tick_once_leased(&shop, &relay).await, Relayed::Published(3));
+    let relay = relay(&service.context, broker.transport("order.2"));
+    assert_eq!(tick_once_leased(&service, &relay).await, Relayed::Published(3));
     assert_eq!(broker.arrived().await, first);
 }
 
-async fn a_crash_before_publishing_loses_nothing(shop: Shop) {
-    let broker = Broker::new(shop.clock.clone());
-    orders(&shop, 3).await;
-    crash_at(&shop, &broker, Failpoint::AfterNumberingBeforePublish).await;
+async fn a_crash_before_publishing_loses_nothing(service: OrderService) {
+    let broker = Broker::new(service.clock.clone());
+    orders(&service, 3).await;
+    crash_at(&service, &broker, Failpoint::AfterNumberingBeforePublish).await;
     assert_eq!(broker.arrived().await, []);
-    let relay = relay(&shop.context, broker.transport("order.2"));
-    assert_eq!(tick_once_leased(&shop, &relay).await, Relayed::Published(3));
+    let relay = relay(&service.context, broker.transport("order.2"));
+    assert_eq!(tick_once_leased(&service, &relay).await, Relayed::Published(3));
     assert_eq!(positions(&broker.arrived().await), [1, 2, 3]);
 }
 
-async fn only_a_contiguous_prefix_is_marked(shop: Shop) {
-    let broker = Broker::new(shop.clock.clone());
-    let relay = relay(&shop.context, broker.transport("order.1"));
-    orders(&shop, 5).await;
+async fn only_a_contiguous_prefix_is_marked(service: OrderService) {
+    let broker = Broker::new(service.clock.clone());
+    let relay = relay(&service.context, broker.transport("order.1"));
+    orders(&service, 5).await;
     broker.confirm_only(2);
     assert!(matches!(relay.tick().await, Err(RelayError::Publish(_))));
-    assert_eq!(shop.count("order_events WHERE published_at IS NULL").await, 3);
+    assert_eq!(service.count("order_events WHERE published_at IS NULL").await, 3);
     assert_eq!(relay.tick().await, Ok(Relayed::Published(3)));
     assert_eq!(positions(&broker.arrived().await), [1, 2, 3, 4, 5, 3, 4, 5]);
 }
 
-async fn one_relay_works_and_another_takes_over(shop: Shop) {
-    let broker = Broker::new(shop.clock.clone());
-    let first = relay(&shop.context, broker.transport("order.1"));
-    let second = relay(&shop.another_copy().await.context, broker.transport("order.2"));
+async fn one_relay_works_and_another_takes_over(service: OrderService) {
+    let broker = Broker::new(service.clock.clone());
+    let first = relay(&service.context, broker.transport("order.1"));
+    let second = relay(&service.another_copy().await.context, broker.transport("order.2"));
     assert_eq!(first.tick().await, Ok(Relayed::Published(0)));
-    orders(&shop, 2).await;
+    orders(&service, 2).await;
     assert_eq!(second.tick().await, Ok(Relayed::Standby));
     assert_eq!(first.tick().await, Ok(Relayed::Published(2)));
     first.lease.release().await.unwrap();
@@ -127,31 +128,31 @@ async fn one_relay_works_and_another_takes_over(shop: Shop) {
     assert_eq!(first.tick().await, Ok(Relayed::Standby));
 }
 
-async fn a_copy_that_cannot_publish_leaves_it_to_another(shop: Shop) {
-    let (unwell, broker) = (Broker::new(shop.clock.clone()), Broker::new(shop.clock.clone()));
-    let first = relay(&shop.context, unwell.transport("order.1"));
-    let second = relay(&shop.another_copy().await.context, broker.transport("order.2"));
+async fn a_copy_that_cannot_publish_leaves_it_to_another(service: OrderService) {
+    let (unwell, broker) = (Broker::new(service.clock.clone()), Broker::new(service.clock.clone()));
+    let first = relay(&service.context, unwell.transport("order.1"));
+    let second = relay(&service.another_copy().await.context, broker.transport("order.2"));
     assert_eq!(first.tick().await, Ok(Relayed::Published(0)));
-    orders(&shop, 2).await;
+    orders(&service, 2).await;
     unwell.confirm_only(0);
     assert!(matches!(first.tick().await, Err(RelayError::Publish(_))));
     assert_eq!(second.tick().await, Ok(Relayed::Published(2)), "at once, by no clock");
     assert_eq!(positions(&broker.arrived().await), [1, 2]);
 }
 
-async fn numbering_from_several_copies_leaves_no_hole(shop: Shop) {
-    let other = shop.another_copy().await;
+async fn numbering_from_several_copies_leaves_no_hole(service: OrderService) {
+    let other = service.another_copy().await;
     let placing = (0..30).map(|n| {
-        let shop = if n % 2 == 0 { &shop } else { &other };
+        let service = if n % 2 == 0 { &service } else { &other };
         async move {
-            shop.place(keyed(&n.to_string(), &[("MUG", 1)])).await.unwrap();
+            service.place(keyed(&n.to_string(), &[("MUG", 1)])).await.unwrap();
             let replay = Replay {
                 owner: OrderScope::Any,
                 order_id: None,
                 after: Some(ReplayFrom::Position(0)),
                 limit: 500,
             };
-            shop.replay(&replay).await.unwrap()
+            service.replay(&replay).await.unwrap()
         }
     });
     for page in futures::future::join_all(placing).await {
@@ -160,24 +161,24 @@ async fn numbering_from_several_copies_leaves_no_hole(shop: Shop) {
         let orders: HashSet<_> = page.events.iter().map(|event| event.order_id).collect();
         assert_eq!(orders.len(), positions.len());
     }
-    assert_eq!(shop.count("order_events WHERE position BETWEEN 1 AND 30").await, 30);
+    assert_eq!(service.count("order_events WHERE position BETWEEN 1 AND 30").await, 30);
 }
 
-async fn the_runner_publishes_what_is_committed_and_gives_up_its_lease(shop: Shop) {
-    let broker = Broker::new(shop.clock.clone());
-    let (stop, committed) = (CancellationToken::new(), shop.context.committed.clone());
+async fn the_runner_publishes_what_is_committed_and_gives_up_its_lease(service: OrderService) {
+    let broker = Broker::new(service.clock.clone());
+    let (stop, committed) = (CancellationToken::new(), service.context.committed.clone());
     let running = tokio::spawn({
-        let (relay, stop) = (relay(&shop.context, broker.transport("order.1")), stop.clone());
+        let (relay, stop) = (relay(&service.context, broker.transport("order.1")), stop.clone());
         async move { relay.run(&committed, &Heartbeat::new(), &stop).await }
     });
-    orders(&shop, 3).await;
+    orders(&service, 3).await;
     testkit::eventually("everything is published", async || {
-        shop.count("order_events WHERE published_at IS NULL").await == 0
+        service.count("order_events WHERE published_at IS NULL").await == 0
     })
     .await;
     stop.cancel();
     running.await.unwrap();
     assert_eq!(positions(&broker.arrived().await), [1, 2, 3]);
-    let successor = relay(&shop.context, broker.transport("order.2"));
+    let successor = relay(&service.context, broker.transport("order.2"));
     assert_eq!(successor.tick().await, Ok(Relayed::Published(0)));
 }

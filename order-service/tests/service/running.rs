@@ -26,7 +26,7 @@ use store::Database;
 use uuid::Uuid;
 
 use crate::backends::{Backends, Mood};
-use crate::shop::placement;
+use crate::kit::placement;
 
 struct Played(Arc<Backends>);
 
@@ -95,19 +95,19 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
         let outcome: DomainResult<OrderCreated> = serde_json::from_str(answer.get()).unwrap();
         outcome.into_result().unwrap().order.unwrap()
     };
-    let mut told = async || match events.next().await {
+    let mut next_event = async || match events.next().await {
         EventSignal::Event(event) => (event.position, event.kind, event.order),
         other => panic!("{other:?}"),
     };
 
     let order = place().await;
-    assert_eq!(told().await, (1, EventKind::Created, order));
+    assert_eq!(next_event().await, (1, EventKind::Created, order));
     backends.state().inventory = Mood::Away;
     let pending = place().await;
     assert_eq!(pending.status, OrderStatus::Pending);
-    assert_eq!(told().await, (2, EventKind::Created, pending.clone()));
+    assert_eq!(next_event().await, (2, EventKind::Created, pending.clone()));
     backends.state().inventory = Mood::Answers;
-    let (position, kind, settled) = tokio::time::timeout(testkit::WAIT_LIMIT, told()).await.unwrap();
+    let (position, kind, settled) = tokio::time::timeout(testkit::WAIT_LIMIT, next_event()).await.unwrap();
     assert_eq!((position, kind, settled.id), (3, EventKind::StatusChanged, pending.id));
     assert_eq!(settled.status, OrderStatus::Processing);
 

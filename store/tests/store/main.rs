@@ -1,4 +1,4 @@
-//! What the services share of databases, on both of them.
+//! The store on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod connecting;

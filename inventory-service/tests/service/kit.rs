@@ -1,4 +1,4 @@
-//! A shop's inventory, as its neighbours see it.
+//! inventory-service as the other services see it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,21 +29,21 @@ use uuid::Uuid;
 
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
 
-pub(crate) struct Warehouse {
+pub(crate) struct InventoryService {
     pub(crate) inventory: Inventory,
     _folder: TempDir,
 }
 
 /// Runs a test on an empty database of each kind.
-pub(crate) async fn on_each_database(test: impl AsyncFn(Warehouse)) {
+pub(crate) async fn on_each_database(test: impl AsyncFn(InventoryService)) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}/inventory.db", folder.path().display());
-    test(Warehouse::open(&sqlite, folder).await).await;
+    test(InventoryService::open(&sqlite, folder).await).await;
     let postgres = testkit::postgres_database().await;
-    test(Warehouse::open(&postgres, tempfile::tempdir().unwrap()).await).await;
+    test(InventoryService::open(&postgres, tempfile::tempdir().unwrap()).await).await;
 }
 
-impl Warehouse {
+impl InventoryService {
     async fn open(url: &str, folder: TempDir) -> Self {
         let database = Database::connect(url, Arc::new(SystemClock)).await.unwrap();
         migrations::inventory::migrate(&database).await.unwrap();
@@ -53,7 +53,7 @@ impl Warehouse {
         Self { inventory, _folder: folder }
     }
 
-    /// Sends a request twice, as a broker may, and answers what it answered both times.
+    /// Sends a request twice, as a broker may, and returns both answers.
     pub(crate) async fn ask<Q: Serialize, R: DeserializeOwned>(&self, pattern: &str, data: &Q) -> R {
         let first = self.ask_once(pattern, data).await;
         let second = self.ask_once(pattern, data).await;
@@ -91,7 +91,7 @@ impl Warehouse {
         let _: Vec<Product> = self.ask(pattern::INVENTORY_ADJUST, &[adjust(id, units)]).await;
     }
 
-    /// A product of this id with so many units on the shelf.
+    /// A product of this id with so many units on hand.
     pub(crate) async fn stock(&self, id: &str, units: i64) {
         self.put(id, id, "for a test").await;
         self.receive(id, units).await;

@@ -1,4 +1,4 @@
-//! A shop as its customers and its broker see it.
+//! order-service as its clients and its broker see it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +32,12 @@ use uuid::Uuid;
 
 use crate::backends::Backends;
 
-pub(crate) struct Shop {
+pub(crate) struct OrderService {
     pub(crate) context: Context,
     pub(crate) backends: Arc<Backends>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) url: String,
-    #[expect(dead_code, reason = "removed with the shop")]
+    #[expect(dead_code, reason = "removed with the service")]
     folder: Option<tempfile::TempDir>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Shop {
 #[derive(Clone)]
 pub(crate) struct Sent(pub(crate) Job);
 
-impl Shop {
+impl OrderService {
     pub(crate) async fn on_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/orders.db", folder.path().display());
@@ -84,7 +84,7 @@ impl Shop {
         Self { context, backends, clock, url, folder }
     }
 
-    /// For tests in which somebody never answers: long enough for asking on a busy machine.
+    /// For tests in which a service never answers: long enough for a request on a busy machine.
     pub(crate) fn impatient(mut self) -> Self {
         self.context.timeouts.place_timeout = Duration::from_millis(500);
         self.context.timeouts.request_timeout = Duration::from_millis(500);
@@ -149,13 +149,13 @@ impl Shop {
         }
     }
 
-    /// Places an order and answers what its sender is told.
+    /// Places an order and returns the answer to its command.
     pub(crate) async fn place(&self, placement: CreateOrder) -> Result<OrderCreated, DomainError> {
         let dispositions = self.deliver(&[self.command(placement)]).await;
-        told(dispositions.into_iter().next().unwrap())
+        answer_of(dispositions.into_iter().next().unwrap())
     }
 
-    /// Places an order that must come about.
+    /// Places an order that must be accepted.
     pub(crate) async fn order(&self, items: &[(&str, u32)]) -> Order {
         self.place(placement("CUST01", items)).await.unwrap().order.unwrap()
     }
@@ -219,7 +219,7 @@ impl Shop {
     /// Retries until the order has left PENDING.
     pub(crate) async fn retry_until_settled(&self, order_id: OrderId) -> Order {
         testkit::eventually("the order has left PENDING", async || {
-            // On SQLite it is the shop's clock by which orders become due.
+            // On SQLite it is the service's clock by which orders become due.
             self.clock.advance(Duration::from_secs(1));
             self.retry().await;
             self.get(order_id).await.filter(|order| order.status != OrderStatus::Pending)
@@ -259,7 +259,7 @@ pub(crate) async fn request_to<Q: Serialize, R: DeserializeOwned>(
     Ok(serde_json::from_str(answer.get()).unwrap())
 }
 
-pub(crate) fn told(disposition: Disposition) -> Result<OrderCreated, DomainError> {
+pub(crate) fn answer_of(disposition: Disposition) -> Result<OrderCreated, DomainError> {
     match disposition {
         Disposition::Done(Some(answer)) => {
             serde_json::from_str::<DomainResult<OrderCreated>>(answer.get()).unwrap().into_result()

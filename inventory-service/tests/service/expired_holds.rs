@@ -12,13 +12,13 @@ use schema::order_messages::{Settle, Settled};
 use schema::pattern::ORDER_SETTLE;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::warehouse::{HOLD, Warehouse, event, fresh_order, on_each_database, reserve};
+use crate::kit::{HOLD, InventoryService, event, fresh_order, on_each_database, reserve};
 
 const ITEMS: &[(&str, u32)] = &[("MUG", 2)];
 
 type Answer = Box<dyn Fn(&Settle) -> Option<Settled> + Send + Sync>;
 
-/// An order-service that answers by a rule, where it answers at all.
+/// An order-service that answers by a rule, if at all.
 struct Orders {
     answer: Answer,
     asked: Mutex<Vec<Settle>>,
@@ -45,12 +45,12 @@ impl RpcClient for Orders {
 }
 
 fn settling(
-    shop: &Warehouse,
+    service: &InventoryService,
     answer: impl Fn(&Settle) -> Option<Settled> + Send + Sync + 'static,
 ) -> (SettleExpiredHolds, Arc<Orders>) {
     let orders = Arc::new(Orders { answer: Box::new(answer), asked: Mutex::default() });
     let settling = SettleExpiredHolds {
-        inventory: shop.inventory.clone(),
+        inventory: service.inventory.clone(),
         rpc: orders.clone(),
         timeout: testkit::WAIT_LIMIT,
     };
@@ -63,91 +63,91 @@ fn stored(status: schema::order::OrderStatus, version: u32) -> Option<Settled> {
 
 #[tokio::test]
 async fn a_hold_without_a_report_becomes_what_its_order_has_become() {
-    on_each_database(async |shop| {
-        shop.stock("MUG", 100).await;
+    on_each_database(async |service| {
+        service.stock("MUG", 100).await;
         let orders = [(); 5].map(|()| fresh_order());
         for order in orders {
-            assert!(matches!(shop.reserve(reserve(order, 1, ITEMS)).await, Reserved::Reserved { .. }));
+            assert!(matches!(service.reserve(reserve(order, 1, ITEMS)).await, Reserved::Reserved { .. }));
         }
         let [void, pending, processing, cancelled, shipped] = orders;
-        let (settling, asked) = settling(&shop, move |question| match question.order_id {
+        let (settling, asked) = settling(&service, move |question| match question.order_id {
             order if order == void => Some(Settled::Void),
             order if order == pending => stored(Pending, 1),
             order if order == processing => stored(Processing, 1),
             order if order == cancelled => stored(Cancelled, 2),
             _ => stored(Shipped, 3),
         });
-        let now = shop.inventory.database.now().await.unwrap();
+        let now = service.inventory.database.now().await.unwrap();
         assert_eq!(settling.tick(now).await.unwrap(), 0, "they are fresh");
         assert_eq!(settling.tick(now.plus(HOLD)).await.unwrap(), 5);
         let mut states: Vec<_> =
-            shop.audit().await.reservations.iter().map(|row| (row.order_id, row.state)).collect();
+            service.audit().await.reservations.iter().map(|row| (row.order_id, row.state)).collect();
         states.sort_by_key(|(order, _)| orders.iter().position(|known| known == order));
         assert_eq!(
             states,
             [(void, Void), (pending, Held), (processing, Held), (cancelled, Released), (shipped, Deducted)]
         );
-        assert_eq!(shop.available("MUG").await, 100 - 3 * 2);
-        shop.assert_ledger_adds_up().await;
+        assert_eq!(service.available("MUG").await, 100 - 3 * 2);
+        service.assert_ledger_adds_up().await;
 
-        // The pending one is asked about again after a hold, the one that stands on its hold much later.
+        // The PENDING order is asked about again after one hold time, the confirmed one much later.
         asked.asked.lock().unwrap().clear();
-        let reported = shop.inventory.database.now().await.unwrap();
+        let reported = service.inventory.database.now().await.unwrap();
         assert_eq!(settling.tick(reported.plus(HOLD)).await.unwrap(), 1);
         assert_eq!(asked.asked.lock().unwrap().as_slice(), [Settle { order_id: pending, attempt: 1 }]);
         assert_eq!(settling.tick(reported.plus(HOLD * 11)).await.unwrap(), 2);
-        assert_eq!(shop.reserve(reserve(void, 1, ITEMS)).await, Reserved::Closed, "the voided attempt");
-        assert!(matches!(shop.reserve(reserve(void, 2, ITEMS)).await, Reserved::Reserved { .. }));
-        shop.assert_ledger_adds_up().await;
+        assert_eq!(service.reserve(reserve(void, 1, ITEMS)).await, Reserved::Closed, "the voided attempt");
+        assert!(matches!(service.reserve(reserve(void, 2, ITEMS)).await, Reserved::Reserved { .. }));
+        service.assert_ledger_adds_up().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_void_that_comes_too_late_leaves_the_next_attempt_alone() {
-    on_each_database(async |shop| {
-        shop.stock("MUG", 10).await;
+    on_each_database(async |service| {
+        service.stock("MUG", 10).await;
         let order = fresh_order();
-        shop.reserve(reserve(order, 1, ITEMS)).await;
+        service.reserve(reserve(order, 1, ITEMS)).await;
         let asked = [(Settle { order_id: order, attempt: 1 }, Settled::Void)];
-        shop.reserve(reserve(order, 2, ITEMS)).await;
-        shop.inventory.settle(&asked).await.unwrap();
-        shop.inventory.settle(&asked).await.unwrap();
-        assert_eq!(shop.audit().await.reservations[0].state, Held);
-        assert_eq!(shop.available("MUG").await, 8);
-        shop.assert_ledger_adds_up().await;
+        service.reserve(reserve(order, 2, ITEMS)).await;
+        service.inventory.settle(&asked).await.unwrap();
+        service.inventory.settle(&asked).await.unwrap();
+        assert_eq!(service.audit().await.reservations[0].state, Held);
+        assert_eq!(service.available("MUG").await, 8);
+        service.assert_ledger_adds_up().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn without_an_answer_nothing_is_released_and_it_is_asked_again() {
-    on_each_database(async |shop| {
-        shop.stock("MUG", 10).await;
+    on_each_database(async |service| {
+        service.stock("MUG", 10).await;
         let order = fresh_order();
-        shop.reserve(reserve(order, 1, ITEMS)).await;
-        let (settling, asked) = settling(&shop, |_| None);
-        let mut now = shop.inventory.database.now().await.unwrap();
+        service.reserve(reserve(order, 1, ITEMS)).await;
+        let (settling, asked) = settling(&service, |_| None);
+        let mut now = service.inventory.database.now().await.unwrap();
         for _ in 0..3 {
             now = now.plus(HOLD);
             assert!(matches!(settling.tick(now).await, Err(SettleError::Request(_))));
             assert_eq!(settling.tick(now).await.unwrap(), 0, "put off for one hold");
         }
         assert_eq!(asked.asked.lock().unwrap().len(), 3);
-        assert_eq!(shop.available("MUG").await, 8);
+        assert_eq!(service.available("MUG").await, 8);
     })
     .await;
 }
 
 #[tokio::test]
 async fn several_copies_ask_about_each_hold_once() {
-    on_each_database(async |shop| {
-        shop.stock("MUG", 1_000).await;
+    on_each_database(async |service| {
+        service.stock("MUG", 1_000).await;
         let orders: Vec<_> = (0..30).map(|_| reserve(fresh_order(), 1, ITEMS)).collect();
-        shop.inventory.reserve(&orders).await.unwrap();
-        // What was answered is settled: it can't be due again for a copy that comes late.
-        let (settling, asked) = settling(&shop, |_| stored(Cancelled, 1));
-        let later = shop.inventory.database.now().await.unwrap().plus(HOLD + Duration::from_secs(1));
+        service.inventory.reserve(&orders).await.unwrap();
+        // A settled hold is not due again for a copy that comes late.
+        let (settling, asked) = settling(&service, |_| stored(Cancelled, 1));
+        let later = service.inventory.database.now().await.unwrap().plus(HOLD + Duration::from_secs(1));
         let copies = futures::future::join_all((0..4).map(|_| settling.tick(later))).await;
         let counts: usize = copies.into_iter().map(Result::unwrap).sum();
         assert_eq!((counts, asked.asked.lock().unwrap().len()), (30, 30));
@@ -157,19 +157,19 @@ async fn several_copies_ask_about_each_hold_once() {
 
 #[tokio::test]
 async fn an_event_that_was_missed_is_healed_by_asking() {
-    on_each_database(async |shop| {
-        shop.stock("MUG", 10).await;
+    on_each_database(async |service| {
+        service.stock("MUG", 10).await;
         let order = fresh_order();
-        shop.reserve(reserve(order, 1, ITEMS)).await;
-        shop.tell(&[event(order, 1, Processing, ITEMS)]).await;
-        let (settling, _) = settling(&shop, |_| stored(Cancelled, 2));
-        let now = shop.inventory.database.now().await.unwrap();
+        service.reserve(reserve(order, 1, ITEMS)).await;
+        service.tell(&[event(order, 1, Processing, ITEMS)]).await;
+        let (settling, _) = settling(&service, |_| stored(Cancelled, 2));
+        let now = service.inventory.database.now().await.unwrap();
         assert_eq!(settling.tick(now.plus(HOLD * 9)).await.unwrap(), 0);
         assert_eq!(settling.tick(now.plus(HOLD * 11)).await.unwrap(), 1);
-        assert_eq!(shop.available("MUG").await, 10);
-        shop.tell(&[event(order, 2, Cancelled, ITEMS)]).await;
-        assert_eq!(shop.available("MUG").await, 10);
-        shop.assert_ledger_adds_up().await;
+        assert_eq!(service.available("MUG").await, 10);
+        service.tell(&[event(order, 2, Cancelled, ITEMS)]).await;
+        assert_eq!(service.available("MUG").await, 10);
+        service.assert_ledger_adds_up().await;
     })
     .await;
 }
