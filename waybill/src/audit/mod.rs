@@ -181,11 +181,14 @@ impl Services<'_> {
             let page = |id: &OrderId| StockAudit { after: before(*id), limit: 1 };
             let stock = self.connection.audit_stock(ids.iter().map(page).collect(), LIMIT).await?;
             // If there is no such order, its page begins with the next one.
-            let mut orders: Vec<AuditedOrder> = orders.into_iter().flat_map(|page| page.orders).collect();
-            let mut reservations: Vec<_> = stock.into_iter().flat_map(|page| page.reservations).collect();
-            orders.retain(|order| ids.contains(&order.order_id));
-            reservations.retain(|reservation| ids.contains(&reservation.order_id));
-            judge(&self.facts(orders, reservations, ids.iter().copied()));
+            let orders = ids
+                .iter()
+                .zip(orders)
+                .filter_map(|(id, page)| page.orders.into_iter().find(|order| order.order_id == *id));
+            let reservations = ids.iter().zip(stock).filter_map(|(id, page)| {
+                page.reservations.into_iter().find(|reservation| reservation.order_id == *id)
+            });
+            judge(&self.facts(orders.collect(), reservations.collect(), ids.iter().copied()));
         }
         Ok(())
     }
