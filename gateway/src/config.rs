@@ -1,6 +1,6 @@
 //! The gateway's configuration.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
 use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, Secret};
@@ -88,56 +88,48 @@ impl AuthArgs {
 
     /// Returns the typed values; adds what is wrong to `errors`. No mode is the default: everyone would know its secret.
     pub fn check(&self, errors: &mut ConfigErrors) -> AuthConfig {
-        match given(&self.auth_mode) {
-            Some("jwks") => self.jwks(errors),
-            Some("mock") => {
-                let secret = self.secret().unwrap_or_else(|| {
-                    errors.add(
-                        "JWT_SECRET",
-                        "not set; AUTH_MODE=mock needs the secret that tokens are signed with",
-                    );
-                    ""
-                });
-                AuthConfig::Mock { secret: secret.to_owned() }
+        match (given(&self.auth_mode), self.secret()) {
+            (Some("jwks"), _) => return self.jwks(errors),
+            (Some("mock"), Some(secret)) => return AuthConfig::Mock { secret: secret.clone() },
+            (Some("mock"), None) => {
+                errors.add(
+                    "JWT_SECRET",
+                    "not set; AUTH_MODE=mock needs the secret that tokens are signed with",
+                );
             }
-            None => {
-                errors.add("AUTH_MODE", "not set; give mock (for trying things out) or jwks");
-                AuthConfig::Mock { secret: String::new() }
-            }
-            Some(other) => {
-                errors.add("AUTH_MODE", format!("{other:?} is not one of mock, jwks"));
-                AuthConfig::Mock { secret: String::new() }
-            }
+            (None, _) => errors.add("AUTH_MODE", "not set; give mock (for trying things out) or jwks"),
+            (Some(other), _) => errors.add("AUTH_MODE", format!("{other:?} is not one of mock, jwks")),
         }
+        AuthConfig::Mock { secret: Secret::new("") }
     }
 
-    fn secret(&self) -> Option<&str> {
-        self.jwt_secret.as_ref().map(Secret::expose).filter(|secret| !secret.is_empty())
+    fn secret(&self) -> Option<&Secret> {
+        self.jwt_secret.as_ref().filter(|secret| !secret.expose().is_empty())
     }
 
     fn jwks(&self, errors: &mut ConfigErrors) -> AuthConfig {
         let url = errors.url("JWKS_URL", self.jwks_url.as_ref(), &["http", "https"]);
         let source = match (url, given(&self.jwks_file)) {
-            (Some(_), Some(_)) => {
-                errors.add("JWKS_FILE", "set beside JWKS_URL; give one of them");
-                KeySource::File(String::new().into())
-            }
-            (Some(url), None) => KeySource::Url(url.expose().to_owned()),
+            (Some(url), None) => KeySource::Url(url),
             (None, Some(file)) => KeySource::File(file.into()),
-            (None, None) => {
-                errors.add("JWKS_URL", "not set, nor JWKS_FILE; AUTH_MODE=jwks needs the provider's keys");
-                KeySource::File(String::new().into())
+            (url, _) => {
+                match url {
+                    Some(_) => errors.add("JWKS_FILE", "set beside JWKS_URL; give one of them"),
+                    None => errors
+                        .add("JWKS_URL", "not set, nor JWKS_FILE; AUTH_MODE=jwks needs the provider's keys"),
+                }
+                KeySource::File(PathBuf::new())
             }
         };
         let mut required = |variable: &'static str, value: &Option<String>| {
             let value = given(value).map(str::to_owned);
-            value.unwrap_or_else(|| {
+            if value.is_none() {
                 errors.add(
                     variable,
                     "not set; AUTH_MODE=jwks accepts the tokens of one issuer for one audience",
                 );
-                String::new()
-            })
+            }
+            value.unwrap_or_default()
         };
         AuthConfig::Jwks {
             source,

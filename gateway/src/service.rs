@@ -98,7 +98,7 @@ fn playground(auth: &AuthConfig) -> anyhow::Result<Playground> {
         AuthConfig::Jwks { .. } => None,
         AuthConfig::Mock { secret } => {
             let scopes = PLAYGROUND_SCOPES.into_iter().collect();
-            Some(mint(secret, PLAYGROUND_CUSTOMER, scopes, PLAYGROUND_TOKEN_LIFETIME)?)
+            Some(mint(secret.expose(), PLAYGROUND_CUSTOMER, scopes, PLAYGROUND_TOKEN_LIFETIME)?)
         }
     };
     Ok(Playground { token, ..Playground::default() })

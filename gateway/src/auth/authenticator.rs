@@ -53,7 +53,7 @@ impl Authenticator {
                 let mut validation = validation(Algorithm::HS256);
                 // In mock mode there is no audience to belong to; tokens of other makers may carry one.
                 validation.validate_aud = false;
-                Mode::Mock { key: DecodingKey::from_secret(secret.as_bytes()), validation }
+                Mode::Mock { key: DecodingKey::from_secret(secret.expose().as_bytes()), validation }
             }
             AuthConfig::Jwks { source, issuer, audience } => {
                 Mode::Jwks { keys: Jwks::new(source)?, issuer, audience }

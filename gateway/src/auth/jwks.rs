@@ -66,15 +66,16 @@ impl Jwks {
     pub(super) fn new(source: KeySource) -> Result<Self, AuthConfigError> {
         let source = match source {
             KeySource::File(path) => Source::File(path),
-            KeySource::Url(url) => {
-                Source::Url { url: parse_url(&url)?, client: client().map_err(AuthConfigError::Client)? }
-            }
+            KeySource::Url(url) => Source::Url {
+                url: parse_url(url.expose())?,
+                client: client().map_err(AuthConfigError::Client)?,
+            },
         };
         Ok(Self { source, keys: ArcSwapOption::empty(), last_read: Mutex::new(None) })
     }
 
     /// Returns the keys as last read; none before the first good read.
-    pub(super) fn current(&self) -> Option<Arc<KeySet>> {
+    fn current(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
     }
 

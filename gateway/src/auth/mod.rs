@@ -9,17 +9,19 @@ mod jwks;
 mod token;
 mod viewer;
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
+
+use service_kit::config::Secret;
 
 pub use authenticator::{AuthError, Authenticator};
 pub use token::{MintError, mint};
 pub use viewer::{Scope, Scopes, UnknownScope, Viewer};
 
 /// How tokens are checked.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum AuthConfig {
     /// HS256 with one shared secret. For development: the secret signs in every customer.
-    Mock { secret: String },
+    Mock { secret: Secret },
     /// RS256, ES256 and EdDSA with an identity provider's public keys.
     Jwks {
         source: KeySource,
@@ -31,10 +33,10 @@ pub enum AuthConfig {
 }
 
 /// Where a JSON Web Key Set is read from.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum KeySource {
-    /// An http or https address; redirects are not followed.
-    Url(String),
+    /// An http or https address, which may carry credentials; redirects are not followed.
+    Url(Secret),
     /// A file, read again when its content changes.
     File(PathBuf),
 }
@@ -58,34 +60,10 @@ pub enum AuthConfigError {
 impl AuthConfig {
     fn check(&self) -> Result<(), AuthConfigError> {
         let required: &[(&'static str, &str)] = match self {
-            Self::Mock { secret } => &[("secret", secret)],
+            Self::Mock { secret } => &[("secret", secret.expose())],
             Self::Jwks { issuer, audience, .. } => &[("issuer", issuer), ("audience", audience)],
         };
         let empty = required.iter().find(|(_, value)| value.is_empty());
         empty.map_or(Ok(()), |(name, _)| Err(AuthConfigError::Empty(name)))
-    }
-}
-
-impl fmt::Debug for AuthConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mock { .. } => f.debug_struct("Mock").field("secret", &"[redacted]").finish(),
-            Self::Jwks { source, issuer, audience } => f
-                .debug_struct("Jwks")
-                .field("source", source)
-                .field("issuer", issuer)
-                .field("audience", audience)
-                .finish(),
-        }
-    }
-}
-
-impl fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // A URL may carry credentials.
-            Self::Url(_) => f.write_str("Url([redacted])"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
     }
 }

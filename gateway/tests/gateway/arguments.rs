@@ -73,7 +73,7 @@ fn mock_mode_needs_a_secret() {
     assert_eq!(errors(&[BROKER, "--auth-mode=mock"]), ["JWT_SECRET"]);
     assert_eq!(errors(&[BROKER, "--auth-mode=mock", "--jwt-secret="]), ["JWT_SECRET"]);
     let (process, config) = check(&[BROKER, "--auth-mode=mock", "--jwt-secret=hunter2"]).unwrap();
-    assert!(matches!(&config.auth, AuthConfig::Mock { secret } if secret == "hunter2"));
+    assert!(matches!(&config.auth, AuthConfig::Mock { secret } if secret.expose() == "hunter2"));
     assert!(!format!("{process:?} {config:?}").contains("hunter2"));
     assert_eq!((config.port, process.admin.port), (4000, 9400));
 }

@@ -9,7 +9,7 @@ use axum::{Router, extract::State, http::StatusCode, routing::get};
 use gateway::auth::{AuthError, Authenticator, KeySource};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
-use service_kit::Readiness;
+use service_kit::{Readiness, config::Secret};
 use testkit::eventually;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,7 @@ async fn accepts(authenticator: &Authenticator, bearer: &str) -> bool {
 async fn keys_are_read_by_address_and_kept_while_it_is_away() {
     let provider = Provider::default();
     let url = provider.start().await;
-    let authenticator = Authenticator::new(jwks_config(KeySource::Url(url))).unwrap();
+    let authenticator = Authenticator::new(jwks_config(KeySource::Url(Secret::new(url)))).unwrap();
     let token = bearer(&rsa(), "one");
     assert_eq!(authenticator.authenticate(Some(&token)).await, Err(AuthError::Unavailable));
 
@@ -86,7 +86,7 @@ async fn unknown_key_ids_cause_no_more_than_one_read() {
     let provider = Provider::default();
     provider.publish(&[public(&rsa(), Algorithm::RS256, "one")]);
     let url = provider.start().await;
-    let authenticator = Authenticator::new(jwks_config(KeySource::Url(url))).unwrap();
+    let authenticator = Authenticator::new(jwks_config(KeySource::Url(Secret::new(url)))).unwrap();
     let attempts = (0..50).map(|number| {
         let authenticator = authenticator.clone();
         let token = bearer(&rsa(), &format!("made up {number}"));
@@ -105,7 +105,7 @@ async fn answers_that_are_no_key_set_leave_the_gateway_unready() {
     let huge = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
     for key_set in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#, &huge] {
         *provider.answer.lock().unwrap() = Some(key_set.to_owned());
-        let source = KeySource::Url(provider.start().await);
+        let source = KeySource::Url(Secret::new(provider.start().await));
         let gateway = TestGateway::with(Options { auth: jwks_config(source), ..Options::default() }).await;
         let hello = gateway.post(&json!({ "query": "{ hello }" }));
         let (status, refused) = answer(hello.header("authorization", bearer(&rsa(), "one"))).await;
@@ -141,7 +141,7 @@ async fn a_changed_file_is_read_again() {
 #[tokio::test]
 async fn without_keys_the_gateway_is_not_ready_and_asks_to_come_back() {
     let provider = Provider::default();
-    let source = KeySource::Url(provider.start().await);
+    let source = KeySource::Url(Secret::new(provider.start().await));
     let options = Options { auth: jwks_config(source), ..Options::default() };
     let gateway = TestGateway::with(options).await;
     let (status, ready) = answer(gateway.http.get(gateway.url("/readyz"))).await;

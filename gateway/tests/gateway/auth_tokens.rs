@@ -7,6 +7,7 @@ use bus::clock::{Clock, ManualClock, SystemClock};
 use gateway::auth::{AuthConfig, AuthError, Authenticator, KeySource, Scope, Scopes, Viewer, mint};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
+use service_kit::config::Secret;
 
 // Made for these tests; nothing else trusts them.
 pub(crate) const RSA: &[u8] = include_bytes!("keys/rsa.pem");
@@ -61,7 +62,7 @@ pub(crate) fn public(key: &EncodingKey, algorithm: Algorithm, kid: &str) -> Valu
 }
 
 fn mock() -> Authenticator {
-    let secret = SECRET.to_owned();
+    let secret = Secret::new(SECRET);
     Authenticator::new(AuthConfig::Mock { secret }).unwrap()
 }
 
@@ -244,11 +245,11 @@ async fn a_token_with_critical_extensions_is_refused() {
 fn settings_that_would_accept_anything_are_refused() {
     let file = || KeySource::File("keys.json".into());
     for config in [
-        AuthConfig::Mock { secret: String::new() },
+        AuthConfig::Mock { secret: Secret::new("") },
         AuthConfig::Jwks { source: file(), issuer: String::new(), audience: "a".into() },
         AuthConfig::Jwks { source: file(), issuer: "i".into(), audience: String::new() },
-        jwks_config(KeySource::Url("file:///etc/passwd".into())),
-        jwks_config(KeySource::Url("issuer.example".into())),
+        jwks_config(KeySource::Url(Secret::new("file:///etc/passwd"))),
+        jwks_config(KeySource::Url(Secret::new("issuer.example"))),
     ] {
         assert!(Authenticator::new(config.clone()).is_err(), "{config:?}");
     }
@@ -256,8 +257,8 @@ fn settings_that_would_accept_anything_are_refused() {
 
 #[test]
 fn settings_print_without_secrets() {
-    let mock = AuthConfig::Mock { secret: "hunter2".into() };
-    let jwks = jwks_config(KeySource::Url("https://user:hunter2@issuer.example".into()));
+    let mock = AuthConfig::Mock { secret: Secret::new("hunter2") };
+    let jwks = jwks_config(KeySource::Url(Secret::new("https://user:hunter2@issuer.example")));
     for config in [mock, jwks] {
         assert!(!format!("{config:?}").contains("hunter2"));
     }
@@ -266,7 +267,7 @@ fn settings_print_without_secrets() {
 #[tokio::test]
 async fn a_token_ends_by_the_clock_with_a_little_leeway() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
-    let secret = SECRET.to_owned();
+    let secret = Secret::new(SECRET);
     let config = AuthConfig::Mock { secret };
     let authenticator = Authenticator::with_clock(config, clock.clone()).unwrap();
     let token = mint(SECRET, "CUST01", Scopes::default(), Duration::from_secs(60)).unwrap();

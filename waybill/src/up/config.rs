@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::Args;
 use gateway::auth::AuthConfig;
 use gateway::config::{AuthArgs, HttpArgs};
-use service_kit::config::{AdminArgs, AdminConfig, ConfigErrors, DrainArgs, LogArgs, LogConfig};
+use service_kit::config::{AdminArgs, AdminConfig, ConfigErrors, DrainArgs, LogArgs, LogConfig, Secret};
 
 use crate::infrastructure::{InfrastructureArgs, InfrastructureConfig};
 use crate::services::{ServicesArgs, ServicesConfig};
@@ -70,7 +70,7 @@ impl UpArgs {
         let infrastructure = self.infrastructure.check(&mut errors);
         let makes_secret = self.auth.lacks_secret();
         let auth = if makes_secret {
-            AuthConfig::Mock { secret: String::new() }
+            AuthConfig::Mock { secret: Secret::new("") }
         } else {
             self.auth.check(&mut errors)
         };

@@ -33,7 +33,7 @@ pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<Exi
     let lock = config.infrastructure.lock()?;
     if config.makes_secret {
         config.infrastructure.data_dir.prepare()?;
-        let secret = config.infrastructure.data_dir.jwt_secret()?.expose().to_owned();
+        let secret = config.infrastructure.data_dir.jwt_secret()?;
         config.gateway.auth = AuthConfig::Mock { secret };
     }
     let context = ServiceContext::new(
@@ -137,7 +137,8 @@ fn welcome(config: &UpConfig, gateway: SocketAddr, admin: SocketAddr) -> anyhow:
         AuthConfig::Jwks { .. } => (String::new(), "$TOKEN".to_owned()),
         AuthConfig::Mock { secret } => {
             let scopes = DEMO_SCOPES.into_iter().collect();
-            let token = mint(secret, DEMO_CUSTOMER, scopes, DEMO_LIFETIME).context("cannot make a token")?;
+            let token =
+                mint(secret.expose(), DEMO_CUSTOMER, scopes, DEMO_LIFETIME).context("cannot make a token")?;
             let lines = format!(
                 "\nA token for {DEMO_CUSTOMER}, good for a day (`waybill token` makes more):\n\n{token}\n"
             );

@@ -8,7 +8,7 @@ use gateway::{
     http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
 };
 use serde_json::{Value, json};
-use service_kit::{Liveness, Readiness};
+use service_kit::{Liveness, Readiness, config::Secret};
 use testkit::{GraphQlClient, GraphQlSocket, WAIT_LIMIT, http_client};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Error;
@@ -37,7 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            auth: AuthConfig::Mock { secret: SECRET.into() },
+            auth: AuthConfig::Mock { secret: Secret::new(SECRET) },
             readiness: Readiness::new(),
             liveness: Liveness::new(),
             playground: Playground::default(),
