@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::AdminConfig;
 use crate::metrics::{self, Metrics};
@@ -25,7 +25,7 @@ pub struct AdminServer {
 #[derive(Debug)]
 pub struct RunningAdmin {
     address: SocketAddr,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl AdminServer {
@@ -53,7 +53,7 @@ impl AdminServer {
             }
         });
         tracing::info!(%address, "the admin server listens");
-        Ok(RunningAdmin { address, task })
+        Ok(RunningAdmin { address, _task: AbortOnDropHandle::new(task) })
     }
 }
 
@@ -61,12 +61,6 @@ impl RunningAdmin {
     /// The bound address, with the port that the system chose if the configured one is 0.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-}
-
-impl Drop for RunningAdmin {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -16,7 +16,7 @@ use crate::shutdown::GRACE;
 use crate::{ExitStatus, ServiceContext, Shutdown, telemetry};
 
 /// Runs a process that hosts one service: starts logs, the admin server and the broker's connection, calls `start` with
-/// the rest of the configuration, and waits until the process is told to end.
+/// the rest of the configuration, and waits until the process ends.
 ///
 /// A signal during the start ends the process at once and in order. For exit codes see [`run_process`].
 pub fn run<C>(

@@ -10,7 +10,7 @@ fn every_variable_is_in_the_table_that_all_processes_share() {
 }
 
 #[test]
-fn faults_are_reported_all_at_once() {
+fn errors_are_reported_all_at_once() {
     let arguments = ["customer-service", "--admin-port=port", "--prefetch=0", "--seed=some"];
     let errors = Arguments::parse_from(arguments).check().unwrap_err().errors;
     let mut variables: Vec<&str> = errors.iter().map(|error| error.variable).collect();

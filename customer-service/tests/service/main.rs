@@ -2,7 +2,7 @@
 //! twice.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod asking;
 mod configuration;
+mod fixture;
+mod requests;
 mod running;
-mod shop;

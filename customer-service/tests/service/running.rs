@@ -1,4 +1,4 @@
-//! The whole service over a broker, as `waybill up` runs it.
+//! The started service over a broker.
 
 use std::sync::Arc;
 
@@ -20,23 +20,23 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/customers.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let host = ServiceContext::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
+    let context = ServiceContext::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
     let config = Config { prefetch: 10, seed_demo: true };
     let transport = broker.transport("customer-service.test");
-    customer_service::start(&config, &host, transport, database).await.unwrap();
-    tokio::time::timeout(testkit::WAIT_LIMIT, host.readiness.ready()).await.unwrap();
-    let health = host.liveness.report();
-    let loops: Vec<&str> = health.loops.iter().map(|watched| watched.name.as_str()).collect();
+    customer_service::start(&config, &context, transport, database).await.unwrap();
+    tokio::time::timeout(testkit::WAIT_LIMIT, context.readiness.ready()).await.unwrap();
+    let health = context.liveness.report();
+    let loops: Vec<&str> = health.loops.iter().map(|report| report.name.as_str()).collect();
     assert_eq!((health.alive, loops), (true, vec!["customer requests"]));
 
     let rpc_client =
-        BusRpcClient::start(broker.transport("gateway.test"), clock, host.shutdown.forced().clone());
+        BusRpcClient::start(broker.transport("gateway.test"), clock, context.shutdown.forced().clone());
     let deadline = Deadline::after(testkit::WAIT_LIMIT);
     let customers: Vec<Option<Customer>> =
         request(&*rpc_client, CUSTOMER_GET, &["CUST01", "CUST03"], deadline).await.unwrap();
     assert_eq!(customers[0].as_ref().unwrap().name, "Ada Lindgren");
     assert_eq!(customers[1], None);
 
-    assert_eq!(host.shutdown.stop(testkit::WAIT_LIMIT).await, ExitStatus::Finished);
+    assert_eq!(context.shutdown.stop(testkit::WAIT_LIMIT).await, ExitStatus::Finished);
     broker.close().await;
 }

@@ -26,9 +26,7 @@ pub struct AdminArgs {
 /// [`AdminArgs`], checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// An address or a host name.
     pub host: String,
-    /// 0 lets the system choose.
     pub port: u16,
 }
 
@@ -65,38 +63,28 @@ pub struct BusArgs {
 /// [`BusArgs`], checked, without the URL, which is optional in some processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusConfig {
-    /// Prefix of every exchange and queue, without the dot.
     pub namespace: String,
-    /// 1 ms to 5 min.
     pub request_timeout: Duration,
-    /// 1 to 10 pauses of 1 ms to 1 day.
     pub retry_delays: Vec<Duration>,
-    /// 1 to 10,000.
     pub prefetch: u16,
 }
 
 impl BusArgs {
     pub fn check(&self, errors: &mut ConfigErrors) -> BusConfig {
-        let moment = Duration::from_millis(1);
-        let day = Duration::from_secs(24 * 60 * 60);
+        let least = Duration::from_millis(1);
+        let (minutes, day) = (Duration::from_secs(5 * 60), Duration::from_secs(24 * 60 * 60));
         BusConfig {
             namespace: errors.name("BUS_NAMESPACE", &self.bus_namespace),
-            request_timeout: errors.duration(
-                "REQUEST_TIMEOUT",
-                &self.request_timeout,
-                moment..=Duration::from_secs(300),
-            ),
-            retry_delays: errors.durations("RETRY_DELAYS", &self.retry_delays, moment..=day, 10),
+            request_timeout: errors.duration("REQUEST_TIMEOUT", &self.request_timeout, least..=minutes),
+            retry_delays: errors.durations("RETRY_DELAYS", &self.retry_delays, least..=day, 10),
             prefetch: errors.number("PREFETCH", &self.prefetch, 1..=10_000),
         }
     }
 
-    /// The broker's URL, if one is given.
     pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
         errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
     }
 
-    /// The broker's URL, for a process that needs one.
     pub fn required_url(&self, errors: &mut ConfigErrors) -> Secret {
         errors.required_url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
     }
@@ -112,12 +100,10 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The database's URL, if one is given.
     pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
         errors.url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
     }
 
-    /// The database's URL, for a process that needs one.
     pub fn required_url(&self, errors: &mut ConfigErrors) -> Secret {
         errors.required_url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
     }
@@ -169,11 +155,10 @@ pub struct LogConfig {
 impl LogArgs {
     pub fn check(&self, errors: &mut ConfigErrors) -> LogConfig {
         let format = match self.log_format.as_deref().filter(|format| !format.is_empty()) {
-            Some(format) => errors.choice(
-                "LOG_FORMAT",
-                format,
-                &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)],
-            ),
+            Some(format) => {
+                let formats = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+                errors.choice("LOG_FORMAT", format, &formats)
+            }
             None if std::io::stderr().is_terminal() => LogFormat::Pretty,
             None => LogFormat::Json,
         };

@@ -19,7 +19,7 @@ fn any_port() -> AdminConfig {
 }
 
 #[tokio::test]
-async fn readyz_names_what_is_missing_and_livez_what_is_dead() {
+async fn readyz_lists_unmet_conditions_and_livez_dead_loops() {
     let (readiness, liveness) = (Readiness::new(), Liveness::new());
     let broker = readiness.condition("broker");
     let commands = liveness.watch("order commands", &[], &CancellationToken::new());
@@ -48,7 +48,7 @@ async fn readyz_names_what_is_missing_and_livez_what_is_dead() {
 }
 
 #[tokio::test]
-async fn metrics_show_what_was_recorded_and_routes_can_be_added() {
+async fn metrics_show_recorded_values_and_routes_can_be_added() {
     metrics::install();
     ::metrics::counter!("kit_test_total").increment(3);
     ::metrics::histogram!("kit_test_seconds").record(0.003);

@@ -33,7 +33,7 @@ fn parse(flags: &[&str]) -> Sample {
 }
 
 #[test]
-fn defaults_are_the_documented_ones_and_right() {
+fn defaults_are_the_documented_ones_and_valid() {
     let sample = parse(&["--rabbitmq-url", "amqp://localhost", "--database-url", "sqlite://orders.db"]);
     let mut errors = ConfigErrors::new();
     let (admin, bus) = (sample.admin.check(&mut errors), sample.bus.check(&mut errors));
@@ -52,7 +52,7 @@ fn defaults_are_the_documented_ones_and_right() {
 }
 
 #[test]
-fn the_groups_report_their_faults_together() {
+fn the_groups_report_their_errors_together() {
     let flags = [
         "--rabbitmq-url=http://x",
         "--retry-delays=1s,soon",

@@ -3,6 +3,6 @@
 
 mod admin;
 mod arguments;
-mod endings;
+mod exit_codes;
 mod metrics;
 mod tracing_ids;

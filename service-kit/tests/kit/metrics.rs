@@ -4,7 +4,7 @@ use std::path::Path;
 
 use service_kit::metrics::{self, Kind, METRICS};
 
-/// The names that a macro of the `metrics` crate is called with in this source, and what they are.
+/// The names that this source passes to macros of the `metrics` crate, with their kinds.
 fn recorded_in(source: &str, found: &mut BTreeMap<String, Kind>) {
     for (word, kind) in
         [("counter!(", Kind::Counter), ("gauge!(", Kind::Gauge), ("histogram!(", Kind::Histogram)]
@@ -18,11 +18,11 @@ fn recorded_in(source: &str, found: &mut BTreeMap<String, Kind>) {
     }
 }
 
-fn look_into(folder: &Path, found: &mut BTreeMap<String, Kind>) {
+fn search(folder: &Path, found: &mut BTreeMap<String, Kind>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            look_into(&path, found);
+            search(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             recorded_in(&fs::read_to_string(&path).unwrap(), found);
         }
@@ -30,13 +30,13 @@ fn look_into(folder: &Path, found: &mut BTreeMap<String, Kind>) {
 }
 
 #[test]
-fn whatever_is_recorded_anywhere_is_described_and_nothing_else() {
+fn exactly_the_recorded_metrics_are_described() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut recorded = BTreeMap::new();
     for entry in fs::read_dir(workspace).unwrap() {
         let sources = entry.unwrap().path().join("src");
         if sources.is_dir() {
-            look_into(&sources, &mut recorded);
+            search(&sources, &mut recorded);
         }
     }
     let described: BTreeMap<String, Kind> =
@@ -46,7 +46,7 @@ fn whatever_is_recorded_anywhere_is_described_and_nothing_else() {
 }
 
 #[test]
-fn what_is_shown_says_what_it_is() {
+fn rendered_metrics_carry_their_description() {
     let metrics = metrics::install();
     ::metrics::gauge!("waybill_outbox_events").set(3.0);
     let shown = metrics.render();

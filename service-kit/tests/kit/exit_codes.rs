@@ -5,7 +5,7 @@ use service_kit::config::ConfigErrors;
 use service_kit::{Readiness, run_process};
 
 #[test]
-fn a_process_that_drains_ends_well() {
+fn a_process_that_drains_exits_with_0() {
     let code = run_process("sample", async |shutdown| {
         shutdown.spawn("work", std::future::ready(()));
         shutdown.begin();
@@ -15,7 +15,7 @@ fn a_process_that_drains_ends_well() {
 }
 
 #[test]
-fn a_failure_is_1_and_an_invalid_configuration_2() {
+fn a_failure_exits_with_1_and_an_invalid_configuration_with_2() {
     assert_eq!(run_process("sample", async |_| anyhow::bail!("cannot reach the broker")), ExitCode::FAILURE);
     let invalid = || -> Result<(), ConfigErrors> {
         let mut errors = ConfigErrors::new();
@@ -32,7 +32,7 @@ fn a_failure_is_1_and_an_invalid_configuration_2() {
 #[test]
 fn a_task_that_fails_ends_the_process() {
     let code = run_process("sample", async |shutdown| {
-        shutdown.fail("the listener is gone");
+        shutdown.fail("the listener failed");
         Ok(shutdown.supervise(&Readiness::new(), Duration::ZERO).await)
     });
     assert_eq!(code, ExitCode::FAILURE);
