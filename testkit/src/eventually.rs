@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 
 /// What a probe answers: `true`, `Some` or `Ok` when the condition holds.
 pub trait Probe {
-    /// What a condition that holds brings.
+    /// The value of a condition that holds.
     type Value;
 
     /// The value, or why the condition doesn't hold yet.
@@ -23,7 +23,7 @@ impl Probe for bool {
     type Value = ();
 
     fn outcome(self) -> Result<(), String> {
-        self.then_some(()).ok_or_else(|| "it never was".to_owned())
+        self.then_some(()).ok_or_else(|| "it was false".to_owned())
     }
 }
 
@@ -31,7 +31,7 @@ impl<T> Probe for Option<T> {
     type Value = T;
 
     fn outcome(self) -> Result<T, String> {
-        self.ok_or_else(|| "there never was one".to_owned())
+        self.ok_or_else(|| "there was none".to_owned())
     }
 }
 
@@ -43,7 +43,7 @@ impl<T, E: std::fmt::Debug> Probe for Result<T, E> {
     }
 }
 
-/// Probes until the condition holds and answers its value.
+/// Probes until the condition holds; returns its value.
 ///
 /// # Panics
 /// With what it waited for, where, and the last answer, when the condition doesn't hold within [`WAIT_LIMIT`].
@@ -52,7 +52,7 @@ pub fn eventually<P: Probe>(what: &str, probe: impl AsyncFnMut() -> P) -> impl F
     eventually_within(WAIT_LIMIT, what, probe)
 }
 
-/// [`eventually`] with a limit of the caller's. A probe that hangs is cut off at the limit.
+/// As [`eventually`], with a limit of the caller's. A probe that hangs is cancelled at the limit.
 ///
 /// # Panics
 /// As [`eventually`] does.

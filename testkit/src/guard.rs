@@ -1,7 +1,7 @@
 //! A shell process that outlives its owner just long enough to clean up after it.
 //!
 //! Statics are not dropped, and nothing runs in a process that is killed with SIGKILL. The guard needs neither:
-//! it reads commands from a pipe, and the end of that pipe is the sign to end the servers and remove their folder.
+//! it reads commands from a pipe, and when that pipe is closed it ends the servers and removes their folder.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ pub(crate) type Environment = BTreeMap<&'static str, String>;
 
 /// The signals that end a server when its owner is gone.
 #[derive(Clone, Copy)]
-pub(crate) enum Ending {
+pub(crate) enum EndSignals {
     /// SIGKILL: nothing of value is lost, and children notice.
     Kill,
     /// SIGTERM and SIGQUIT: PostgreSQL's immediate shutdown, which takes its children and shared memory along. The
@@ -26,7 +26,7 @@ pub(crate) enum Ending {
     Quit,
 }
 
-/// Owns a folder and the processes started in it; both are gone when `drop` returns, or soon after the owner has died.
+/// Owns a folder and the processes started in it. Both are removed before `drop` returns, or soon after the owner has died.
 pub(crate) struct Guard {
     folder: PathBuf,
     shell: Arc<Mutex<Shell>>,
@@ -39,14 +39,14 @@ struct Shell {
 }
 
 impl Guard {
-    pub(crate) fn new(prefix: &str, ending: Ending) -> Result<Self> {
-        let endings = match ending {
-            Ending::Kill => "KILL",
-            Ending::Quit => "TERM QUIT",
+    pub(crate) fn new(prefix: &str, end_signals: EndSignals) -> Result<Self> {
+        let end_signals = match end_signals {
+            EndSignals::Kill => "KILL",
+            EndSignals::Quit => "TERM QUIT",
         };
         // A process group of its own, so that neither Ctrl-C nor a test runner that kills a whole group ends it early.
         let mut child = Command::new("/bin/sh")
-            .args(["-c", include_str!("guard.sh"), "guard", prefix, endings])
+            .args(["-c", include_str!("guard.sh"), "guard", prefix, end_signals])
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -75,26 +75,26 @@ impl Guard {
         for word in words {
             line.push_str(&format!(" {}", quoted(word)?));
         }
-        let pid = self.ask(line).await?.parse()?;
+        let pid = self.request(line).await?.parse()?;
         Pid::from_raw(pid).context("the guard answered no pid")
     }
 
-    /// Waits until the named program has ended, and answers its status as a shell would (128 and the signal).
+    /// Waits until the named program has ended; returns its status as a shell does (128 plus the signal).
     pub(crate) async fn wait(&self, name: &str) -> Result<i32> {
-        Ok(self.ask(format!("wait {name}")).await?.parse()?)
+        Ok(self.request(format!("wait {name}")).await?.parse()?)
     }
 
-    /// The last part of what the named program printed, for error messages.
+    /// The end of the named program's output, for error messages.
     pub(crate) fn log(&self, name: &str) -> String {
         let bytes = std::fs::read(self.folder.join(format!("{name}.log"))).unwrap_or_default();
         String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(4_000)..]).into_owned()
     }
 
-    async fn ask(&self, line: String) -> Result<String> {
+    async fn request(&self, line: String) -> Result<String> {
         let shell = Arc::clone(&self.shell);
         tokio::task::spawn_blocking(move || {
             let mut shell = shell.lock().expect("no holder of the lock panics");
-            shell.tell(&line)?;
+            shell.send(&line)?;
             shell.answer()
         })
         .await?
@@ -102,8 +102,8 @@ impl Guard {
 }
 
 impl Shell {
-    fn tell(&mut self, line: &str) -> Result<()> {
-        let commands = self.commands.as_mut().context("the guard has been let go")?;
+    fn send(&mut self, line: &str) -> Result<()> {
+        let commands = self.commands.as_mut().context("the guard was dropped")?;
         Ok(writeln!(commands, "{line}")?)
     }
 
@@ -123,18 +123,18 @@ impl Drop for Shell {
     }
 }
 
-/// Whether a program started by this process or a guard has ended. One that nobody has waited for yet has ended too.
+/// Whether a program that this process or a guard has started has ended. A zombie has ended.
 pub(crate) fn has_ended(pid: Pid) -> bool {
     match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())) {
         Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')),
-        // Without /proc it can't be told, and the caller's time limit decides.
+        // Without /proc the state is unknown, and the caller's time limit decides.
         Err(_) => Path::new("/proc/self/stat").exists(),
     }
 }
 
 fn quoted(word: &str) -> Result<String> {
     if word.contains('\n') {
-        bail!("a word with a line break can't be handed to the guard: {word:?}");
+        bail!("the guard takes no argument with a line break: {word:?}");
     }
     Ok(format!("'{}'", word.replace('\'', r"'\''")))
 }

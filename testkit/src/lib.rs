@@ -1,4 +1,5 @@
-//! What tests stand on: private servers that leave nothing behind, programs under test, and waiting for conditions.
+//! Test support: private servers that leave nothing behind, programs under test, GraphQL clients, and waiting for
+//! conditions. Depends on no other crate of the workspace.
 
 mod eventually;
 mod graphql;

@@ -1,4 +1,4 @@
-//! Ports for servers that can't be told to take any free one, or that must come back on the same.
+//! Ports for servers that can't bind to port 0, or that must come back on the same port.
 
 use std::net::{Ipv4Addr, TcpListener};
 

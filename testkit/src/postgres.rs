@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::guard::{Ending, Environment, Guard, has_ended};
+use crate::guard::{EndSignals, Environment, Guard, has_ended};
 use crate::{free_port, unique};
 
 const INITDB: &str = "initdb";
@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 const QUERY_LIMIT: Duration = Duration::from_secs(120);
 
 /// One PostgreSQL cluster on a loopback port, durable as in production (`fsync` on). It shares nothing with an installed
-/// service or another test, and is gone without a trace when dropped, or when the owning process dies in whatever way.
+/// service or another test, and leaves nothing behind when dropped or when the owning process dies.
 pub struct Postgres {
     guard: Guard,
     programs: PathBuf,
@@ -32,7 +32,7 @@ impl Postgres {
     /// Makes a cluster, starts it and waits until it takes connections, which takes some two seconds.
     pub async fn start() -> Result<Self> {
         let programs = programs().context("PostgreSQL's server is not installed (Debian: postgresql)")?;
-        let guard = Guard::new("waybill-postgres", Ending::Quit)?;
+        let guard = Guard::new("waybill-postgres", EndSignals::Quit)?;
         let become_user = unprivileged(guard.folder())?;
         let postgres = Self { guard, programs, port: free_port(), become_user, server: Mutex::new(None) };
         postgres.initdb().await?;

@@ -93,18 +93,18 @@ impl Process {
         self.ended().await
     }
 
-    /// Asks the program to end with SIGTERM and waits up to a minute for its status.
+    /// Sends SIGTERM and waits up to a minute for the program's status.
     pub async fn terminate(&self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
         self.ended().await
     }
 
-    /// Stops the program in its tracks with SIGSTOP.
+    /// Stops the program with SIGSTOP.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets a paused program go on.
+    /// Resumes a paused program with SIGCONT.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
@@ -131,7 +131,7 @@ impl Process {
         loop {
             let status = self.child().try_wait()?;
             if let Some(status) = status {
-                self.last_words().await;
+                self.collect_output().await;
                 return Ok(status);
             }
             if Instant::now() > deadline {
@@ -146,7 +146,7 @@ impl Process {
         loop {
             let running = self.is_running();
             if !running {
-                self.last_words().await;
+                self.collect_output().await;
             }
             if let Some(value) = probe().await {
                 return Ok(value);
@@ -161,8 +161,8 @@ impl Process {
         }
     }
 
-    /// Waits until what an ended program has printed is collected, or for a moment if a child of its own still may print.
-    async fn last_words(&self) {
+    /// Waits until the output of an ended program is collected; up to a second if a child of its own keeps the streams open.
+    async fn collect_output(&self) {
         let deadline = Instant::now() + Duration::from_secs(1);
         while !self.collectors.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
             sleep(PAUSE).await;
@@ -193,7 +193,7 @@ impl Drop for Process {
     }
 }
 
-/// A shell that kills the child when its input ends without a word, which happens when the owner dies.
+/// A shell that kills the child when its input ends without a line, which happens when the owner dies.
 fn leash(child: &Child) -> Result<Child> {
     Command::new("/bin/sh")
         .args([

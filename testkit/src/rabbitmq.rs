@@ -1,4 +1,4 @@
-//! A RabbitMQ of the test's own.
+//! A RabbitMQ node of one test.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::free_port;
-use crate::guard::{Ending, Environment, Guard, has_ended};
+use crate::guard::{EndSignals, Environment, Guard, has_ended};
 
 const BROKER: &str = "rabbitmq";
 const EPMD: &str = "epmd";
@@ -23,7 +23,7 @@ const CTL_LIMIT: Duration = Duration::from_secs(60);
 const SCRIPT_FOLDERS: [&str; 3] = ["/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin"];
 
 /// One RabbitMQ node on loopback ports, with its own data, Erlang cookie and epmd. It shares nothing with an installed
-/// service or another test, and is gone without a trace when dropped, or when the owning process dies in whatever way.
+/// service or another test, and leaves nothing behind when dropped or when the owning process dies.
 pub struct RabbitMq {
     guard: Guard,
     scripts: &'static Path,
@@ -40,7 +40,7 @@ impl RabbitMq {
             .map(Path::new)
             .find(|folder| folder.join("rabbitmq-server").exists())
             .context("RabbitMQ is not installed (Debian: rabbitmq-server)")?;
-        let guard = Guard::new("waybill-rabbitmq", Ending::Kill)?;
+        let guard = Guard::new("waybill-rabbitmq", EndSignals::Kill)?;
         let port = free_port();
         let epmd_port = free_port();
         let environment = environment(guard.folder(), epmd_port)?;
@@ -82,17 +82,17 @@ impl RabbitMq {
         self.start_broker().await
     }
 
-    /// Stops the node in its tracks with SIGSTOP: connections stay open and fall silent.
+    /// Stops the node with SIGSTOP: connections stay open, but nothing is sent.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets a paused node go on.
+    /// Resumes a paused node with SIGCONT.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// Runs `rabbitmqctl` against this node and answers what it prints; fails with its error output, or after a minute.
+    /// Runs `rabbitmqctl` against this node; returns its output. Fails with its error output, or after a minute.
     pub async fn ctl(&self, arguments: &[&str]) -> Result<String> {
         let command = tokio::process::Command::new(self.scripts.join("rabbitmqctl"))
             .args(arguments)
@@ -157,7 +157,7 @@ fn environment(folder: &Path, epmd_port: u16) -> Result<Environment> {
         ("HOME", folder.to_owned()),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
         ("ERL_EPMD_PORT", epmd_port.to_string()),
-        // Else whichever Erlang program finds no epmd starts one in the background, for good.
+        // By default an Erlang program that finds no epmd starts one in the background, which stays.
         ("ERL_AFLAGS", "-start_epmd false".to_owned()),
         // The script then becomes the node instead of its parent, so that signals reach the node.
         ("RABBITMQ_ALLOW_INPUT", "true".to_owned()),

@@ -1,4 +1,4 @@
-//! Servers that tests share: those of the whole run where it started some, else a pair of this process's own.
+//! Servers that tests share: those of the whole run if it started some, else one of each per process.
 
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -37,7 +37,7 @@ pub async fn postgres_database() -> String {
     postgres::create_database(&server, "test").await.expect("a database can be made")
 }
 
-/// A name that no other call answers: the prefix, a hyphen and twelve random hexadecimal digits.
+/// A name that no other call returns: the prefix, a hyphen and twelve random hexadecimal digits.
 #[must_use]
 pub fn unique(prefix: &str) -> String {
     let random = Uuid::new_v4().simple().to_string();

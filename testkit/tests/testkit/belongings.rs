@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process, told apart from a later one of the same id by when it started.
+/// A process, distinguished by its start time from a later one with the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Belonging {
     id: u32,
@@ -18,7 +18,7 @@ struct Stat {
 }
 
 impl Belonging {
-    /// A zombie is no more: its resources are freed, and whoever adopted it has only to read its status.
+    /// A zombie counts as ended: its resources are freed, and only its status is kept for its parent.
     pub(crate) fn is_alive(&self) -> bool {
         stat(self.id).is_some_and(|stat| stat.belonging.started == self.started)
     }

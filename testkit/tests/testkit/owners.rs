@@ -1,4 +1,4 @@
-//! Servers end with whoever owns them, however that ends.
+//! Servers end with the process that owns them, however that process ends.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -57,7 +57,7 @@ async fn an_owner_killed_with_sigkill_leaves_nothing_behind() {
     owner.kill().await.unwrap();
 
     nothing_is_left(&folder, &belongings).await;
-    // The command was the owner's charge, not the guards'.
+    // The owner, not a guard, would have ended the command.
     command.iter().for_each(Belonging::kill);
 }
 

@@ -1,4 +1,4 @@
-//! Input that is out of bounds: each has its answer, and nothing of it is stored.
+//! Input that is out of bounds: each is refused with its code, and nothing of it is stored.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ on_both!(
     orders_out_of_bounds_are_refused_and_not_stored,
     changes_out_of_bounds_are_refused_and_not_stored,
     pages_and_cursors_out_of_bounds_are_refused,
-    ids_that_name_nothing_are_told_so,
-    whatever_is_in_bounds_comes_back_as_it_was
+    ids_that_name_nothing_are_not_found,
+    input_in_bounds_comes_back_unchanged
 );
 
 fn item(product: &str, quantity: Value) -> Value {
@@ -106,7 +106,7 @@ async fn orders_out_of_bounds_are_refused_and_not_stored(gateway: Gateway) {
         let errors = payload["userErrors"].as_array().unwrap();
         assert_eq!((&errors[0]["code"], &errors[0]["field"]), (&json!(code), &field), "{input} {errors:?}");
     }
-    // What GraphQL itself can't read is refused with the request, before anything runs.
+    // Input that doesn't match its GraphQL type is refused with the whole request.
     let query = "mutation($input: CreateOrderInput!) { createOrder(input: $input) { order { id } } }";
     let too_great = json!({ "items": [item("PROD01", json!(2_147_483_648_i64))] });
     let reply = customer.sends(query, json!({ "input": too_great })).await;
@@ -212,7 +212,7 @@ async fn pages_and_cursors_out_of_bounds_are_refused(gateway: Gateway) {
     }
 }
 
-async fn ids_that_name_nothing_are_told_so(gateway: Gateway) {
+async fn ids_that_name_nothing_are_not_found(gateway: Gateway) {
     let customer = gateway.customer("CUST01");
     let absent = "019ab1f0-7b2a-7c3d-8e4f-5a6b7c8d9e0f";
     for id in [
@@ -236,7 +236,7 @@ async fn ids_that_name_nothing_are_told_so(gateway: Gateway) {
     assert_eq!(updates.code().await, "BAD_USER_INPUT");
 }
 
-async fn whatever_is_in_bounds_comes_back_as_it_was(gateway: Gateway) {
+async fn input_in_bounds_comes_back_unchanged(gateway: Gateway) {
     let customer = gateway.customer("CUST01");
     for address in [
         "'; DROP TABLE orders; --",

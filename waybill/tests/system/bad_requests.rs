@@ -1,4 +1,4 @@
-//! Requests that are no GraphQL, or too much of it.
+//! Requests that are not GraphQL, or exceed its limits.
 
 use reqwest::Method;
 use serde_json::json;

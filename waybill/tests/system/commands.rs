@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::kit::{FourProcesses, OneProcess, waybill};
 
 #[tokio::test]
-async fn help_tells_what_there_is() {
+async fn help_lists_commands_and_variables() {
     let help = waybill(&["--help"]).prints().await;
     for command in ["up", "token", "stock", "import"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
@@ -47,7 +47,7 @@ async fn a_token_needs_a_secret_and_says_where_from() {
 }
 
 #[tokio::test]
-async fn a_token_says_what_it_was_asked_to_say() {
+async fn a_token_has_the_claims_of_the_arguments() {
     let arguments = ["token", "--customer", "CUST02", "--scope", "orders:read", "--scope", "orders:all"];
     let printed = waybill(&arguments).with("JWT_SECRET", "s").prints().await;
     assert_eq!(printed.trim().lines().count(), 1, "the token alone");
@@ -69,7 +69,7 @@ async fn a_token_says_what_it_was_asked_to_say() {
 const CATALOGUE: &str = "id,name,description,price,quantity\nTEA01,Green tea,\"First flush, 100 g\",18.50,12\nTEA02,Tea pot,Cast iron,64,\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_shop_takes_deliveries_and_a_running_one_too() {
+async fn stock_is_received_by_a_stopped_and_by_a_running_system() {
     let mut process = OneProcess::new().with("SEED", "none");
     let catalogue = process.data_dir().join("tea.csv");
     std::fs::write(&catalogue, CATALOGUE).unwrap();

@@ -1,4 +1,4 @@
-//! The whole system as a shopper meets it: through GraphQL alone, once on `waybill up` and once on four processes.
+//! The whole system through GraphQL alone, once on `waybill up` and once on four processes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kit;

@@ -1,4 +1,4 @@
-//! What can't be done, and how one is told.
+//! Refused changes and rejected orders, with their codes.
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ async fn too_much_stock_makes_a_rejected_order_with_its_shortfalls(gateway: Gate
 }
 
 async fn an_unknown_customer_makes_a_rejected_order(gateway: Gateway) {
-    let order = gateway.customer("NOBODY").places_order(&[("PROD01", 1)]).await;
+    let order = gateway.customer("UNKNOWN").places_order(&[("PROD01", 1)]).await;
     assert_eq!(
         (&order["status"], &order["rejection"]["code"]),
         (&json!("REJECTED"), &json!("UNKNOWN_CUSTOMER"))

@@ -15,7 +15,7 @@ struct Failure {
 async fn fails(program: Program) -> Failure {
     let output = program.with("RUST_LOG", "error").run().await;
     let (stdout, stderr) = (output.stdout, output.stderr);
-    assert_eq!(stdout, "", "nothing is promised");
+    assert_eq!(stdout, "", "nothing is printed to standard output");
     assert!(!stderr.contains("panicked"), "{stderr}");
     Failure { code: output.code, message: stderr }
 }
@@ -26,7 +26,7 @@ fn up(data_dir: &Path) -> Program {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_told() {
+async fn a_taken_port_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for variable in ["PORT", "ADMIN_PORT"] {
@@ -40,7 +40,7 @@ async fn a_taken_port_is_told() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_used_is_told() {
+async fn a_folder_that_cannot_be_used_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -52,7 +52,7 @@ async fn a_folder_that_cannot_be_used_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_in_use_is_told() {
+async fn a_folder_in_use_is_reported() {
     let mut process = OneProcess::new();
     process.start().await;
     let failure = fails(up(process.data_dir())).await;
@@ -67,7 +67,7 @@ async fn a_folder_in_use_is_told() {
 }
 
 #[tokio::test]
-async fn a_file_without_signing_keys_is_told() {
+async fn a_file_without_signing_keys_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (missing, empty) = (folder.path().join("missing.json"), folder.path().join("empty.json"));
     std::fs::write(&empty, r#"{"keys": []}"#).unwrap();
@@ -82,7 +82,7 @@ async fn a_file_without_signing_keys_is_told() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_told() {
+async fn a_file_that_is_no_database_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
         folder.path().join("orders.sqlite"),
@@ -95,7 +95,7 @@ async fn a_file_that_is_no_database_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_or_a_database_that_does_not_answer_is_told_within_a_while() {
+async fn a_broker_or_a_database_that_does_not_answer_is_reported_in_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let free = testkit::free_port();
@@ -117,7 +117,7 @@ async fn a_broker_or_a_database_that_does_not_answer_is_told_within_a_while() {
 }
 
 #[tokio::test]
-async fn every_mistake_in_the_configuration_is_told_at_once() {
+async fn every_mistake_in_the_configuration_is_reported_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     let mistakes = [
@@ -157,7 +157,7 @@ async fn every_mistake_in_the_configuration_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn each_program_tells_what_it_lacks() {
+async fn each_program_reports_what_it_lacks() {
     for (name, lacking) in [
         ("gateway", &["RABBITMQ_URL", "AUTH_MODE"][..]),
         ("order-service", &["RABBITMQ_URL", "DATABASE_URL"]),
@@ -180,7 +180,7 @@ async fn each_program_tells_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn a_word_that_is_no_command_is_told() {
+async fn an_unknown_command_is_reported() {
     let output = waybill(&["upp"]).run().await;
     assert_eq!(output.code, 2);
     assert!(output.stderr.contains("'up'"), "{}", output.stderr);

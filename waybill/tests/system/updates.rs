@@ -1,4 +1,4 @@
-//! Following orders without missing anything.
+//! Subscriptions that resume without missing or repeating an update.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ async fn a_dropped_socket_resumes_with_exactly_what_it_missed(gateway: Gateway) 
     let id = &order["id"];
     let mut updates = customer.subscribes().await;
     moves(&customer, id, "1 Quay").await;
-    // The order's beginning may be told to those who came right after it.
+    // A subscription that starts right after an order was placed may still receive its CREATED update.
     let last_seen =
         updates.version(1 + order["version"].as_u64().unwrap()).await["cursor"].as_str().unwrap().to_owned();
     updates.loses_its_connection();
@@ -55,7 +55,7 @@ async fn a_dropped_socket_resumes_with_exactly_what_it_missed(gateway: Gateway) 
     }
     let mut resumed = customer.subscribes_to(&format!("(after: \"{last_seen}\")")).await;
     assert_eq!(addresses(&resumed.take(3).await), ["2 Quay", "3 Quay", "4 Quay"]);
-    // What comes next is what happens next: there was no fourth to be missed, and none is repeated.
+    // The next update is that of the next change: none was missed, and none is repeated.
     moves(&customer, id, "5 Quay").await;
     assert_eq!(addresses(&[resumed.next().await]), ["5 Quay"]);
 }

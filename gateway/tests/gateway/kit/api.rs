@@ -1,4 +1,4 @@
-//! The API over services that are played in memory: they record what they are asked, and fail when told to.
+//! The API over services in memory, which record requests and fail when a test sets a failure.
 
 use async_graphql::{Executor, Request, Response, Variables};
 use async_trait::async_trait;
@@ -33,14 +33,14 @@ use super::services::ServiceData;
 
 pub(crate) const ALL_SCOPES: &str = "orders:read orders:write orders:fulfil";
 
-/// What becomes of the next commands.
+/// The outcome of the next commands.
 #[derive(Clone)]
 pub(crate) enum CommandOutcome {
-    /// Done and answered.
+    /// Executed and answered.
     Answered,
-    /// Done, and the answer doesn't come in time.
+    /// Executed, but not answered in time.
     DoneWithoutAnswer,
-    /// Accepted, and not done for now.
+    /// Accepted, but not executed yet.
     Accepted,
     Unsent(PublishError),
     DeadLettered,
@@ -50,22 +50,22 @@ pub(crate) struct Services {
     pub(crate) data: Mutex<ServiceData>,
     pub(crate) command_outcome: Mutex<CommandOutcome>,
     pub(crate) placements: Mutex<Vec<CreateOrder>>,
-    asked: Mutex<Vec<(String, Value)>>,
-    /// By pattern: the error, and how often it still comes (for ever where that isn't said).
+    requests: Mutex<Vec<(String, Value)>>,
+    /// By pattern: the error, and how many requests still get it (all, if there is no number).
     failing: Mutex<HashMap<String, (RequestError, Option<u32>)>>,
     refusing: Mutex<HashMap<String, DomainError>>,
 }
 
 impl Services {
-    /// The patterns asked for since the last time, in order.
+    /// The patterns of the requests since the last call, in order.
     pub(crate) fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap()).into_iter().map(|(pattern, _)| pattern).collect()
+        std::mem::take(&mut *self.requests.lock().unwrap()).into_iter().map(|(pattern, _)| pattern).collect()
     }
 
-    /// The data of every request for a pattern since the last time.
+    /// The data of every request with this pattern since the last call.
     pub(crate) fn requests_for(&self, pattern: &str) -> Vec<Value> {
-        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        asked.into_iter().filter(|(asked, _)| asked == pattern).map(|(_, data)| data).collect()
+        let requests = std::mem::take(&mut *self.requests.lock().unwrap());
+        requests.into_iter().filter(|(of, _)| of == pattern).map(|(_, data)| data).collect()
     }
 
     pub(crate) fn fail(&self, pattern: &str, error: RequestError) {
@@ -99,7 +99,7 @@ pub(crate) fn unavailable(pattern: &str) -> RequestError {
 }
 
 pub(crate) fn internal_failure() -> RequestError {
-    RequestError::Answered(Failure::new(FailureCode::Internal, "secret words of a service"))
+    RequestError::Answered(Failure::new(FailureCode::Internal, "internal details of a service"))
 }
 
 fn raw(value: &impl Serialize) -> Box<RawValue> {
@@ -115,8 +115,8 @@ impl RpcClient for Services {
         _: Deadline,
     ) -> Result<Box<RawValue>, RequestError> {
         let data: Value = serde_json::from_str(data.get()).unwrap();
-        self.asked.lock().unwrap().push((pattern.to_owned(), data.clone()));
-        // As over a real bus, the answer comes later.
+        self.requests.lock().unwrap().push((pattern.to_owned(), data.clone()));
+        // As over a real bus, the answer comes in a later poll.
         tokio::task::yield_now().await;
         if let Some(error) = self.failure(pattern) {
             return Err(error);
@@ -145,7 +145,7 @@ impl SendCommand for Services {
         let answer = match &command_outcome {
             CommandOutcome::Unsent(error) => return Err(error.clone()),
             CommandOutcome::DeadLettered => {
-                return Ok(Accepted::Answered(Err(Failure::new(FailureCode::Internal, "secret words"))));
+                return Ok(Accepted::Answered(Err(Failure::new(FailureCode::Internal, "internal details"))));
             }
             CommandOutcome::Accepted => return Ok(Accepted::Unanswered),
             CommandOutcome::Answered | CommandOutcome::DoneWithoutAnswer => {
@@ -185,7 +185,7 @@ pub(crate) fn test_api_within(request_timeout: Duration, subscriptions: Subscrip
         data: Mutex::new(ServiceData::stocked()),
         command_outcome: Mutex::new(CommandOutcome::Answered),
         placements: Mutex::default(),
-        asked: Mutex::default(),
+        requests: Mutex::default(),
         failing: Mutex::default(),
         refusing: Mutex::default(),
     });
@@ -215,13 +215,13 @@ pub(crate) fn ada() -> Option<Viewer> {
     viewer("CUST01", ALL_SCOPES)
 }
 
-/// Somebody at the warehouse, who has no orders.
+/// A member of the warehouse, who has no orders of their own.
 pub(crate) fn warehouse() -> Option<Viewer> {
     viewer("WAREHOUSE", "orders:read orders:write orders:fulfil orders:all")
 }
 
 impl TestApi {
-    /// Executes as a caller; answers data and errors as a client gets them.
+    /// Executes as this viewer; returns data and errors as a client receives them.
     pub(crate) async fn run(&self, caller: Option<Viewer>, query: &str) -> Value {
         self.run_with(caller, query, json!({})).await
     }
@@ -237,7 +237,7 @@ impl TestApi {
         self.api.execute_stream(request, None).map(|response| shown(&response)).boxed()
     }
 
-    /// Places an order in the shop, past the API.
+    /// Places an order in the services' data, past the API.
     pub(crate) fn placed(&self, customer_id: &str, product_id: &str) -> Order {
         let mut stored = self.services.data.lock().unwrap();
         match stored.place(&ServiceData::placement(customer_id, product_id)) {

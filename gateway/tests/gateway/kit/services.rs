@@ -1,4 +1,4 @@
-//! What the services know, as far as the API's tests need it.
+//! The data of the services in memory, and their answers to requests.
 
 use schema::cursor::{OrderCursor, UpdateCursor};
 use schema::customer::Customer;
@@ -114,12 +114,12 @@ impl ServiceData {
             created_at: self.later(placement.placed_at),
             updated_at: placement.placed_at,
         };
-        self.tell(EventKind::Created, &order, None);
+        self.record(EventKind::Created, &order, None);
         self.orders.insert(order.id, order.clone());
         DomainResult::Done(OrderCreated { order: Some(order), replayed: false })
     }
 
-    /// Moves an order on, as another client would; answers its event.
+    /// Changes an order, as another client would; returns its event.
     pub(crate) fn change(&mut self, id: OrderId, change: impl FnOnce(&mut Order)) -> Arc<OrderEvent> {
         let order = self.orders.get_mut(&id).unwrap();
         let before = order.status;
@@ -128,17 +128,17 @@ impl ServiceData {
         let order = order.clone();
         let moved = (before != order.status).then_some(before);
         let kind = if moved.is_some() { EventKind::StatusChanged } else { EventKind::DetailsChanged };
-        self.tell(kind, &order, moved)
+        self.record(kind, &order, moved)
     }
 
     pub(crate) fn delete(&mut self, id: OrderId) -> Option<Order> {
         let mut order = self.orders.remove(&id)?;
         order.version += 1;
-        self.tell(EventKind::Deleted, &order, None);
+        self.record(EventKind::Deleted, &order, None);
         Some(order)
     }
 
-    /// Answers one item of a request.
+    /// The answer to one item of a request.
     pub(crate) fn answer(&mut self, pattern: &str, question: &Value) -> Value {
         match pattern {
             CUSTOMER_GET => to_value(&self.customers.get(&read::<CustomerId>(question))),
@@ -163,7 +163,7 @@ impl ServiceData {
                 let found = self.find(&order).map(|order| order.id);
                 to_value(&done_or_not_found(found.and_then(|id| self.delete(id))))
             }
-            other => panic!("nobody asks for {other}"),
+            other => panic!("unexpected pattern {other}"),
         }
     }
 
@@ -267,7 +267,7 @@ impl ServiceData {
         Some(own.find(|event| event.version == cursor.version).map_or(first - 1, |event| event.position))
     }
 
-    fn tell(
+    fn record(
         &mut self,
         kind: EventKind,
         order: &Order,

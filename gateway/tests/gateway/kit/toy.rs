@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 
 pub(crate) type Toy = Schema<Query, Mutation, Subscriptions>;
 
-/// What the test sees of the schema's inside.
+/// The schema's state, as tests see it.
 pub(crate) struct Inside {
     pub(crate) ticks: broadcast::Sender<i32>,
-    /// How often the flood was asked for its next item.
+    /// How many items of the flood were polled.
     pub(crate) pulled: AtomicUsize,
     /// How many subscriptions are running.
     pub(crate) running: Arc<AtomicUsize>,
@@ -140,7 +140,7 @@ pub(crate) struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    /// What the test sends, from now on.
+    /// The numbers that the test sends from now on.
     async fn ticks(&self, ctx: &Context<'_>) -> impl Stream<Item = Tick> + use<> {
         let inside = ctx.data_unchecked::<Arc<Inside>>();
         let guard = Running::new(&inside.running);
@@ -150,7 +150,7 @@ impl Subscriptions {
         })
     }
 
-    /// So many numbers, then the end.
+    /// Numbers up to `to`, then the end.
     async fn count(&self, to: i32) -> impl Stream<Item = i32> + use<> {
         stream::iter(1..=to)
     }

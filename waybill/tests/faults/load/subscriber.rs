@@ -60,7 +60,7 @@ impl Drop for Subscriber {
 
 async fn follow(api: Api, mut cursor: String, notes: Arc<Mutex<Notes>>) {
     loop {
-        // Whatever ends a connection, the next one goes on from the last cursor.
+        // The next connection resumes from the last cursor, for whichever reason this one ended.
         drop(connection(&api, &mut cursor, &notes).await);
         sleep(Duration::from_millis(rand::random_range(20..200))).await;
     }

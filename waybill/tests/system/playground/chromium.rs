@@ -22,7 +22,7 @@ const FLAGS: [&str; 10] = [
     "--remote-debugging-port=0",
 ];
 
-/// A running browser, which reaches one gateway and the npm files, and nothing else.
+/// A running browser that reaches one gateway and the npm files.
 pub(super) struct Chromium {
     devtools: DevTools,
     origin: String,
@@ -41,7 +41,7 @@ impl Chromium {
                     .args(FLAGS)
                     .arg(format!("--user-data-dir={}", profile.path().display()))
                     .arg("about:blank");
-                // Chromium keeps files of its own in HOME, too.
+                // Chromium writes to HOME, too.
                 command.env("HOME", profile.path());
                 Process::spawn(&mut command).ok()
             })
@@ -53,7 +53,7 @@ impl Chromium {
         Self { devtools, origin, _process: process, _profile: profile }
     }
 
-    /// A new window at a path of the gateway's.
+    /// Opens a window at a path of the gateway.
     pub(super) async fn opens(&self, path: &str) -> Window {
         self.devtools.opens(&format!("{}{path}", self.origin)).await
     }

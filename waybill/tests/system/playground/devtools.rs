@@ -1,4 +1,4 @@
-//! As much of the DevTools protocol as it takes to look at a page and click on it.
+//! A client of the DevTools protocol: opens pages, evaluates JavaScript, clicks and takes screenshots.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,14 +20,15 @@ use super::npm::Files;
 pub(super) struct DevTools {
     calls: mpsc::Sender<Value>,
     next_id: Arc<AtomicU64>,
-    seen: Arc<Mutex<Seen>>,
+    received: Arc<Mutex<Received>>,
 }
 
 #[derive(Default)]
-struct Seen {
-    answers: HashMap<u64, oneshot::Sender<Value>>,
+struct Received {
+    /// Who waits for the answer to a call, by the call's id.
+    pending: HashMap<u64, oneshot::Sender<Value>>,
     /// By session.
-    complaints: HashMap<String, Vec<Value>>,
+    page_errors: HashMap<String, Vec<Value>>,
 }
 
 /// One page.
@@ -37,7 +38,7 @@ pub(super) struct Window {
 }
 
 impl DevTools {
-    /// Connects. Pages get what is at `origin` and `files`; every other request fails and is a complaint.
+    /// Connects. Pages can load what is at `origin` and in `files`; every other request fails and is a page error.
     pub(super) async fn connect(address: &str, origin: &str, files: Files) -> Self {
         let (stream, _) = connect_async(address).await.unwrap();
         let (mut sink, mut source) = stream.split();
@@ -47,14 +48,14 @@ impl DevTools {
                 sink.send(Message::text(call.to_string())).await.unwrap();
             }
         });
-        let devtools = Self { calls, next_id: Arc::default(), seen: Arc::default() };
-        let (hearing, origin) = (devtools.clone(), origin.to_owned());
+        let devtools = Self { calls, next_id: Arc::default(), received: Arc::default() };
+        let (receiver, origin) = (devtools.clone(), origin.to_owned());
         tokio::spawn(async move {
             while let Some(Ok(message)) = source.next().await {
                 if let Ok(text) = message.to_text()
                     && let Ok(message) = serde_json::from_str(text)
                 {
-                    hearing.hears(message, &origin, &files).await;
+                    receiver.on_message(message, &origin, &files).await;
                 }
             }
         });
@@ -83,7 +84,7 @@ impl DevTools {
     async fn call(&self, session: &str, method: &str, parameters: Value) -> Value {
         let (answer, answered) = oneshot::channel();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        self.seen.lock().unwrap().answers.insert(id, answer);
+        self.received.lock().unwrap().pending.insert(id, answer);
         self.send(id, session, method, parameters).await;
         let answer = tokio::time::timeout(WAIT_LIMIT, answered).await.expect("the browser answers").unwrap();
         assert!(answer.get("error").is_none(), "{method}: {answer}");
@@ -98,25 +99,25 @@ impl DevTools {
         self.calls.send(call).await.unwrap();
     }
 
-    async fn hears(&self, message: Value, origin: &str, files: &Files) {
+    async fn on_message(&self, message: Value, origin: &str, files: &Files) {
         if let Some(id) = message["id"].as_u64() {
-            let waiting = self.seen.lock().unwrap().answers.remove(&id);
-            waiting.map(|waiting| waiting.send(message));
+            let pending = self.received.lock().unwrap().pending.remove(&id);
+            pending.map(|pending| pending.send(message));
             return;
         }
         let session = message["sessionId"].as_str().unwrap_or_default().to_owned();
         let parameters = &message["params"];
         match message["method"].as_str() {
-            Some("Fetch.requestPaused") => self.serves(&session, parameters, origin, files).await,
-            Some("Runtime.exceptionThrown") => self.notes(&session, parameters),
+            Some("Fetch.requestPaused") => self.answer_request(&session, parameters, origin, files).await,
+            Some("Runtime.exceptionThrown") => self.add_page_error(&session, parameters),
             Some("Log.entryAdded") if parameters["entry"]["level"] == "error" => {
-                self.notes(&session, parameters)
+                self.add_page_error(&session, parameters)
             }
             _ => {}
         }
     }
 
-    async fn serves(&self, session: &str, paused: &Value, origin: &str, files: &Files) {
+    async fn answer_request(&self, session: &str, paused: &Value, origin: &str, files: &Files) {
         let url = paused["request"]["url"].as_str().unwrap();
         let id = &paused["requestId"];
         let (method, parameters) = if let Some((kind, bytes)) = files.at(url) {
@@ -132,15 +133,16 @@ impl DevTools {
         } else if url.starts_with(origin) {
             ("Fetch.continueRequest", json!({ "requestId": id }))
         } else {
-            self.notes(session, &json!({ "requestElsewhere": url }));
+            self.add_page_error(session, &json!({ "requestElsewhere": url }));
             ("Fetch.failRequest", json!({ "requestId": id, "errorReason": "AddressUnreachable" }))
         };
         let call = self.next_id.fetch_add(1, Ordering::Relaxed);
         self.send(call, session, method, parameters).await;
     }
 
-    fn notes(&self, session: &str, complaint: &Value) {
-        self.seen.lock().unwrap().complaints.entry(session.to_owned()).or_default().push(complaint.clone());
+    fn add_page_error(&self, session: &str, error: &Value) {
+        let mut received = self.received.lock().unwrap();
+        received.page_errors.entry(session.to_owned()).or_default().push(error.clone());
     }
 }
 
@@ -155,16 +157,27 @@ impl Window {
         self.call("Runtime.evaluate", question).await["result"]["value"].clone()
     }
 
-    /// Waits until the expression names something.
+    pub(super) async fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// The page as a PNG.
+    pub(super) async fn screenshot(&self) -> Vec<u8> {
+        let shot = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
+        STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()
+    }
+
+    /// Waits until the expression's value is an element.
     pub(super) async fn waits_for(&self, element: &str) {
         eventually(&format!("the page has {element}"), async || {
             let there = self.evaluate(&format!("!!({element})")).await;
-            if there == true { Ok(()) } else { Err(self.complaints()) }
+            if there == true { Ok(()) } else { Err(self.page_errors()) }
         })
         .await;
     }
 
-    /// Clicks, with the mouse, in the middle of what the expression names.
+    /// Clicks with the mouse in the middle of the expression's element.
     pub(super) async fn click(&self, element: &str) {
         self.waits_for(element).await;
         let middle = format!(
@@ -179,8 +192,9 @@ impl Window {
         }
     }
 
-    /// Errors that the page has met so far, and requests that it made elsewhere.
-    pub(super) fn complaints(&self) -> Vec<Value> {
-        self.devtools.seen.lock().unwrap().complaints.get(&self.session).cloned().unwrap_or_default()
+    /// The page's errors so far, and its requests to other addresses.
+    pub(super) fn page_errors(&self) -> Vec<Value> {
+        let received = self.devtools.received.lock().unwrap();
+        received.page_errors.get(&self.session).cloned().unwrap_or_default()
     }
 }

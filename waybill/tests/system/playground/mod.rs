@@ -4,7 +4,9 @@ mod chromium;
 mod devtools;
 mod npm;
 
-use serde_json::Value;
+use std::path::Path;
+
+use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::kit::OneProcess;
@@ -14,7 +16,7 @@ use devtools::Window;
 const EXECUTE: &str = ".graphiql-execute-button";
 /// The editor of the operation in front.
 const EDITOR: &str = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror";
-/// What the page shows of the answer; of itself, where it has come to nothing.
+/// The text of the answer, or of the whole page if there is no answer.
 const RESULT: &str = "document.querySelector('.result-window')?.innerText ?? document.body.innerText";
 
 /// Clicks the tab whose label holds `name`.
@@ -23,7 +25,7 @@ async fn turns_to(window: &Window, name: &str) {
         "[...document.querySelectorAll('.graphiql-tab-button')].find(tab => tab.innerText.includes('{name}'))"
     );
     window.click(&tab).await;
-    // Right after the turn the page still goes by the operation of the tab before.
+    // Right after the click the page still has the operation of the tab before.
     window.waits_for(&format!("{EDITOR}.operationName === '{name}'")).await;
 }
 
@@ -35,9 +37,60 @@ async fn shows(window: &Window, parts: &[&str]) -> String {
     eventually(&format!("the page shows {parts:?}"), async || {
         let shown = window.evaluate(RESULT).await;
         let text = shown.as_str().unwrap_or_default().to_owned();
-        if parts.iter().all(|part| text.contains(part)) { Ok(text) } else { Err((text, window.complaints())) }
+        if parts.iter().all(|part| text.contains(part)) {
+            Ok(text)
+        } else {
+            Err((text, window.page_errors()))
+        }
     })
     .await
+}
+
+/// README's picture of the page.
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/playground.png");
+const MAX_PICTURE_BYTES: usize = 300_000;
+const PICTURED: &str = "subscription WatchOrders {
+  orderUpdated {
+    kind
+    orderId
+    version
+    previousStatus
+    status
+    order {
+      totalAmount {
+        amount
+        currencyCode
+      }
+      lineItems {
+        productName
+        quantity
+      }
+    }
+  }
+}";
+
+/// Takes the picture of an order's update, which shows the order. `UPDATE_PICTURE=1` writes it to docs/playground.png.
+#[expect(clippy::disallowed_methods, reason = "a switch of this test alone, no configuration")]
+async fn takes_picture(watching: &Window, ordering: &Window) {
+    watching.resize(1280, 800).await;
+    watching.waits_for(&format!("document.querySelector('{EXECUTE}')")).await;
+    turns_to(watching, "WatchOrders").await;
+    watching.evaluate(&format!("{EDITOR}.setValue({})", json!(PICTURED))).await;
+    executes(watching).await;
+    watching.waits_for(&format!("document.querySelector('{EXECUTE}[aria-label^=Stop]')")).await;
+    turns_to(ordering, "PlaceOrder").await;
+    executes(ordering).await;
+    shows(watching, &["orderUpdated", "CREATED", "PROCESSING", "totalAmount", "lineItems", "productName"])
+        .await;
+    let picture = watching.screenshot().await;
+    if std::env::var_os("UPDATE_PICTURE").is_some() {
+        std::fs::create_dir_all(Path::new(PICTURE).parent().unwrap()).unwrap();
+        std::fs::write(PICTURE, &picture).unwrap();
+    }
+    for (name, png) in [("taken", picture), ("committed", std::fs::read(PICTURE).unwrap())] {
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "the {name} picture is not a PNG");
+        assert!(png.len() < MAX_PICTURE_BYTES, "the {name} picture has {} bytes", png.len());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,11 +120,13 @@ async fn the_example_mutation_is_run_by_clicking_and_its_update_is_seen() {
     turns_to(&ordering, "MyOrders").await;
     executes(&ordering).await;
     shows(&ordering, &["nodes", id]).await;
-    for window in [&watching, &ordering] {
+    let picture = chromium.opens("/").await;
+    takes_picture(&picture, &ordering).await;
+    for window in [&watching, &ordering, &picture] {
         assert_eq!(
-            window.complaints(),
+            window.page_errors(),
             Vec::<Value>::new(),
-            "the page ran without an error or a request elsewhere"
+            "the page ran without an error or a request to another address"
         );
     }
     process.stop().await;

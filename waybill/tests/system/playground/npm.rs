@@ -1,4 +1,4 @@
-//! The files of the page's npm packages, which the page would load from a CDN.
+//! The files that the page loads from a CDN, fetched from the npm registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
