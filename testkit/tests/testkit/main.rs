@@ -10,3 +10,4 @@ mod postgres;
 mod processes;
 mod rabbitmq;
 mod shared;
+mod words;
