@@ -7,7 +7,7 @@ use bus::dead_letters::{DeadLetter, Handled, PEEK_MAX, Selection};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::admin::{AdminAddressArgs, DeadLetterAction, DeadLetterCommand};
+use crate::admin::{AdminAddressArgs, DeadLetterCommand};
 use crate::output::{OutputArgs, brief, columns, counted, printable};
 
 /// Characters of a reason in a list.
@@ -26,53 +26,41 @@ pub(crate) struct DeadLettersArgs {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    List(ListArgs),
-    Show(ShowArgs),
-    Replay(ReplayArgs),
-    Discard(DiscardArgs),
+    /// Count them by queue and code, and list them
+    List {
+        /// Only those that failed with this code, such as UNDECODABLE
+        #[arg(long)]
+        code: Option<String>,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Print one with its headers, attempts, trace id and body
+    Show {
+        /// Its id, as `list` prints it
+        id: String,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Send some back to the queue that they came from, as if never tried
+    ///
+    /// The messages keep their ids, so that an effect that did happen happens no second time.
+    Replay {
+        #[command(flatten)]
+        which: WhichArgs,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Remove some for good
+    Discard {
+        #[command(flatten)]
+        which: WhichArgs,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
 }
 
-/// Count them by queue and code, and list them
 #[derive(Args, Debug)]
-struct ListArgs {
-    /// Only those that failed with this code, such as UNDECODABLE
-    #[arg(long)]
-    code: Option<String>,
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    address: AdminAddressArgs,
-}
-
-/// Print one with its headers, attempts, trace id and body
-#[derive(Args, Debug)]
-struct ShowArgs {
-    /// Its id, as `list` prints it
-    id: String,
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    address: AdminAddressArgs,
-}
-
-/// Send some back to the queue that they came from, as if never tried
-///
-/// The messages keep their ids, so that an effect that did happen happens no second time.
-#[derive(Args, Debug)]
-struct ReplayArgs {
-    #[command(flatten)]
-    which: WhichArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    address: AdminAddressArgs,
-}
-
-/// Remove some for good
-#[derive(Args, Debug)]
-struct DiscardArgs {
-    #[command(flatten)]
-    which: WhichArgs,
+struct CommonArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -105,40 +93,38 @@ impl WhichArgs {
 /// Runs the command.
 pub(crate) async fn run(args: DeadLettersArgs) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::List(args) => {
-            let selection = args.code.map_or(Selection::All, Selection::Code);
-            let listed = send(&args.address, DeadLetterAction::List, selection).await?;
-            args.output.print(&Listing::new(listed.letters), listing)?;
+        Command::List { code, common } => {
+            let selection = code.map_or(Selection::All, Selection::Code);
+            let listed = send(&common.address, DeadLetterCommand::List(selection)).await?;
+            common.output.print(&Listing::new(listed.letters), listing)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Show(args) => {
-            let selection = Selection::Ids(vec![args.id.clone()]);
-            let letters = send(&args.address, DeadLetterAction::List, selection).await?.letters;
+        Command::Show { id, common } => {
+            let selection = Selection::Ids(vec![id.clone()]);
+            let letters = send(&common.address, DeadLetterCommand::List(selection)).await?.letters;
             let code = if letters.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-            args.output.print(&Shown { id: args.id, letters }, shown)?;
+            common.output.print(&Shown { id, letters }, shown)?;
             Ok(code)
         }
-        Command::Replay(args) => {
-            change(args.address, args.which, DeadLetterAction::Replay, args.output).await
+        Command::Replay { which, common } => {
+            change(common, which.selection(), DeadLetterCommand::Replay, "replayed").await
         }
-        Command::Discard(args) => {
-            change(args.address, args.which, DeadLetterAction::Discard, args.output).await
+        Command::Discard { which, common } => {
+            change(common, which.selection(), DeadLetterCommand::Discard, "discarded").await
         }
     }
 }
 
 async fn change(
-    address: AdminAddressArgs,
-    which: WhichArgs,
-    action: DeadLetterAction,
-    output: OutputArgs,
+    common: CommonArgs,
+    selection: Selection,
+    command: fn(Selection) -> DeadLetterCommand,
+    done: &'static str,
 ) -> anyhow::Result<ExitCode> {
-    let selection = which.selection();
-    let handled = send(&address, action, selection.clone()).await?;
+    let handled = send(&common.address, command(selection.clone())).await?;
     let missing = missing(&selection, &handled.letters);
-    let done = if action == DeadLetterAction::Replay { "replayed" } else { "discarded" };
     let change = Change { done, letters: handled.letters, missing, stopped: handled.stopped };
-    output.print(&change, changed)?;
+    common.output.print(&change, changed)?;
     let all_done = change.stopped.is_none() && change.missing.is_empty();
     Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -149,13 +135,9 @@ fn missing(selection: &Selection, letters: &[DeadLetter]) -> Vec<String> {
     ids.iter().filter(|id| letters.iter().all(|letter| letter.id != **id)).cloned().collect()
 }
 
-async fn send(
-    address: &AdminAddressArgs,
-    action: DeadLetterAction,
-    selection: Selection,
-) -> anyhow::Result<Handled> {
+async fn send(address: &AdminAddressArgs, command: DeadLetterCommand) -> anyhow::Result<Handled> {
     let connection = address.connect().await?;
-    let handled = connection.dead_letters(DeadLetterCommand { action, selection }).await;
+    let handled = connection.dead_letters(command).await;
     connection.close().await;
     handled
 }

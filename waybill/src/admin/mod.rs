@@ -18,7 +18,7 @@ use schema::product::Product;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use client::{AdminConnection, http_client};
-pub(crate) use connect::{AdminAddress, AdminAddressArgs, SystemArgs};
+pub(crate) use connect::{AdminAddress, AdminAddressArgs, SystemArgs, SystemConfig};
 pub(crate) use inspect::database_at;
 pub(crate) use server::{AdminEndpoint, AdminService, reachable_address};
 
@@ -53,20 +53,12 @@ pub(crate) enum AdminResponse {
     Customers(Vec<DomainResult<Customer>>),
 }
 
-/// What to do with the selected dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct DeadLetterCommand {
-    pub(crate) action: DeadLetterAction,
-    pub(crate) selection: Selection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum DeadLetterAction {
-    List,
-    Replay,
-    Discard,
+pub(crate) enum DeadLetterCommand {
+    List(Selection),
+    Replay(Selection),
+    Discard(Selection),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ use store::Database;
 use tokio::sync::watch;
 
 use super::client::ProcessAddress;
-use super::{AdminRequest, AdminResponse, DeadLetterAction, DeadLetterCommand, inspect};
+use super::{AdminRequest, AdminResponse, DeadLetterCommand, inspect};
 use crate::data_dir::{self, DataDir};
 
 /// The path of the admin requests, below the address of the admin endpoints.
@@ -117,14 +117,15 @@ impl AdminService {
     }
 
     async fn dead_letters(&self, command: DeadLetterCommand) -> anyhow::Result<Handled> {
-        let DeadLetterCommand { action, selection } = command;
-        Ok(match action {
-            DeadLetterAction::List => {
+        Ok(match command {
+            DeadLetterCommand::List(selection) => {
                 let letters = dead_letters::list(&self.transport, &selection).await?;
                 Handled { letters, stopped: None }
             }
-            DeadLetterAction::Replay => dead_letters::replay(&self.transport, &selection).await?,
-            DeadLetterAction::Discard => dead_letters::discard(&self.transport, &selection).await?,
+            DeadLetterCommand::Replay(selection) => dead_letters::replay(&self.transport, &selection).await?,
+            DeadLetterCommand::Discard(selection) => {
+                dead_letters::discard(&self.transport, &selection).await?
+            }
         })
     }
 

@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
@@ -12,7 +12,7 @@ use schema::inventory_messages::{Adjust, PutProduct};
 use schema::money::{Currency, Money};
 use serde::Deserialize;
 
-use crate::admin::{AdminConnection, SystemArgs};
+use crate::admin::{AdminConnection, SystemArgs, SystemConfig};
 use crate::output;
 use crate::stock::{delivery_id, receive};
 use table::{Entry, Row, required};
@@ -32,45 +32,39 @@ pub(crate) struct ImportArgs {
 
 #[derive(Subcommand, Debug)]
 enum ImportCommand {
-    Products(ProductsArgs),
-    Customers(CustomersArgs),
-}
-
-/// Put products into the catalogue
-///
-/// A .csv file with a first line of names, or a .json file with an array of objects: id, name, description, price such as
-/// 14.50 in the system's currency, and optionally quantity.
-///
-/// quantity is opening stock: it comes in once for each product, from any file and however often. For later
-/// deliveries give each a name with --id, or use `waybill stock receive`.
-#[derive(Args, Debug)]
-struct ProductsArgs {
-    /// The .csv or .json file
-    file: PathBuf,
-    /// A name for this delivery; under one name a product's units come in once
-    #[arg(long, value_name = "NAME")]
-    id: Option<String>,
-    #[command(flatten)]
-    system: SystemArgs,
-}
-
-/// Put customers in
-///
-/// A .csv file with a first line of names, or a .json file with an array of objects: id (the `sub` of their tokens), name,
-/// email, shippingAddress, and optionally phone.
-#[derive(Args, Debug)]
-struct CustomersArgs {
-    /// The .csv or .json file
-    file: PathBuf,
-    #[command(flatten)]
-    system: SystemArgs,
+    /// Put products into the catalogue
+    ///
+    /// A .csv file with a first line of names, or a .json file with an array of objects: id, name, description, price such
+    /// as 14.50 in the system's currency, and optionally quantity.
+    ///
+    /// quantity is opening stock: it comes in once for each product, from any file and however often. For later
+    /// deliveries give each a name with --id, or use `waybill stock receive`.
+    Products {
+        /// The .csv or .json file
+        file: PathBuf,
+        /// A name for this delivery; under one name a product's units come in once
+        #[arg(long, value_name = "NAME")]
+        id: Option<String>,
+        #[command(flatten)]
+        system: SystemArgs,
+    },
+    /// Put customers in
+    ///
+    /// A .csv file with a first line of names, or a .json file with an array of objects: id (the `sub` of their tokens),
+    /// name, email, shippingAddress, and optionally phone.
+    Customers {
+        /// The .csv or .json file
+        file: PathBuf,
+        #[command(flatten)]
+        system: SystemArgs,
+    },
 }
 
 /// Runs the command.
 pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
     match args.command {
-        ImportCommand::Products(args) => products(args).await,
-        ImportCommand::Customers(args) => customers(args).await,
+        ImportCommand::Products { file, id, system } => products(&file, id.as_deref(), system.check()?).await,
+        ImportCommand::Customers { file, system } => customers(&file, system.check()?).await,
     }
 }
 
@@ -119,11 +113,10 @@ impl Row for ProductRow {
     }
 }
 
-async fn products(args: ProductsArgs) -> anyhow::Result<()> {
-    let system = args.system.check()?;
-    let entries = table::read::<ProductRow>(&args.file, &system.currency())?;
+async fn products(file: &Path, delivery: Option<&str>, system: SystemConfig) -> anyhow::Result<()> {
+    let entries = table::read::<ProductRow>(file, &system.currency())?;
     let connection = system.connect().await?;
-    let imported = put_products(&connection, &entries, args.id.as_deref()).await;
+    let imported = put_products(&connection, &entries, delivery).await;
     connection.close().await;
     let units = imported?;
     output::print(&format!("{} products are in the catalogue; units counted in: {units}", entries.len()))
@@ -193,9 +186,8 @@ impl Row for CustomerRow {
     }
 }
 
-async fn customers(args: CustomersArgs) -> anyhow::Result<()> {
-    let system = args.system.check()?;
-    let entries = table::read::<CustomerRow>(&args.file, &())?;
+async fn customers(file: &Path, system: SystemConfig) -> anyhow::Result<()> {
+    let entries = table::read::<CustomerRow>(file, &())?;
     let connection = system.connect().await?;
     let imported = put_customers(&connection, &entries).await;
     connection.close().await;
