@@ -9,7 +9,6 @@ use crate::auth::{AuthConfig, KeySource};
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address or host name to listen on.
     pub host: String,
     /// 0 lets the system choose.
     pub port: u16,
@@ -18,11 +17,9 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long `createOrder` waits for the outcome; within `request_timeout`.
     pub create_order_wait: Duration,
-    /// The largest request body, in bytes.
     pub max_body_bytes: usize,
 }
 
-/// The arguments of the public port.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Listening")]
 pub struct HttpArgs {
@@ -40,23 +37,18 @@ pub struct HttpArgs {
 impl HttpArgs {
     /// Returns the gateway's configuration; adds what is wrong to `errors`.
     pub fn check(&self, host: &str, auth: AuthConfig, bus: &BusConfig, errors: &mut ConfigErrors) -> Config {
-        let longest = Duration::from_secs(60);
+        let waits = Duration::ZERO..=Duration::from_secs(60);
         Config {
             host: host.to_owned(),
             port: errors.port("PORT", &self.port),
             auth,
             request_timeout: bus.request_timeout,
-            create_order_wait: errors.duration(
-                "CREATE_ORDER_WAIT",
-                &self.create_order_wait,
-                Duration::ZERO..=longest,
-            ),
+            create_order_wait: errors.duration("CREATE_ORDER_WAIT", &self.create_order_wait, waits),
             max_body_bytes: errors.size("MAX_BODY_BYTES", &self.max_body_bytes, 1_024..=64 * 1_024 * 1_024),
         }
     }
 }
 
-/// The arguments of signing in.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Sign-in")]
 pub struct AuthArgs {
@@ -91,12 +83,8 @@ impl AuthArgs {
         match (given(&self.auth_mode), self.secret()) {
             (Some("jwks"), _) => return self.jwks(errors),
             (Some("mock"), Some(secret)) => return AuthConfig::Mock { secret: secret.clone() },
-            (Some("mock"), None) => {
-                errors.add(
-                    "JWT_SECRET",
-                    "not set; AUTH_MODE=mock needs the secret that tokens are signed with",
-                );
-            }
+            (Some("mock"), None) => errors
+                .add("JWT_SECRET", "not set; AUTH_MODE=mock needs the secret that tokens are signed with"),
             (None, _) => errors.add("AUTH_MODE", "not set; give mock (for trying things out) or jwks"),
             (Some(other), _) => errors.add("AUTH_MODE", format!("{other:?} is not one of mock, jwks")),
         }
@@ -113,23 +101,20 @@ impl AuthArgs {
             (Some(url), None) => KeySource::Url(url),
             (None, Some(file)) => KeySource::File(file.into()),
             (url, _) => {
-                match url {
-                    Some(_) => errors.add("JWKS_FILE", "set beside JWKS_URL; give one of them"),
-                    None => errors
-                        .add("JWKS_URL", "not set, nor JWKS_FILE; AUTH_MODE=jwks needs the provider's keys"),
-                }
+                let (variable, problem) = match url {
+                    Some(_) => ("JWKS_FILE", "set beside JWKS_URL; give one of them"),
+                    None => ("JWKS_URL", "not set, nor JWKS_FILE; AUTH_MODE=jwks needs the provider's keys"),
+                };
+                errors.add(variable, problem);
                 KeySource::File(PathBuf::new())
             }
         };
         let mut required = |variable: &'static str, value: &Option<String>| {
-            let value = given(value).map(str::to_owned);
-            if value.is_none() {
-                errors.add(
-                    variable,
-                    "not set; AUTH_MODE=jwks accepts the tokens of one issuer for one audience",
-                );
-            }
-            value.unwrap_or_default()
+            given(value).map(str::to_owned).unwrap_or_else(|| {
+                let problem = "not set; AUTH_MODE=jwks accepts the tokens of one issuer for one audience";
+                errors.add(variable, problem);
+                String::new()
+            })
         };
         AuthConfig::Jwks {
             source,

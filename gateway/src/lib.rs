@@ -17,7 +17,5 @@ pub mod subscriptions;
 pub mod config;
 pub mod service;
 
-mod warm_up;
-
 pub use config::Config;
 pub use service::start;

@@ -1,9 +1,7 @@
 //! What the gateway does with orders, whatever the API in front: requests to the services, and placing an order.
 
 use async_trait::async_trait;
-use bus::clock::Clock;
-use bus::clock::Deadline;
-use bus::clock::IdSource;
+use bus::clock::{Clock, Deadline, IdSource};
 use bus::commands::{Accepted, Command, Commands};
 use bus::failure::{Failure, FailureCode};
 use bus::rpc_client::{RequestError, RpcClient, request};
@@ -13,10 +11,8 @@ use schema::ids::{CustomerId, OrderId};
 use schema::order::Order;
 use schema::order_messages::{CreateOrder, Item, OrderCreated, OrderRef, OrderScope};
 use schema::pattern::{ORDER_CREATE, ORDER_GET};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::sync::Arc;
-use std::time::Duration;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{sync::Arc, time::Duration};
 
 /// How long reading the stored order back may hold up an answer that could be given without it.
 const READ_BACK_LIMIT: Duration = Duration::from_millis(500);
@@ -51,30 +47,31 @@ impl ServiceClient {
     }
 
     /// Sends several requests of one pattern in one message; answers come in their order. Sends nothing past the deadline.
-    pub(crate) async fn call_batch<Q, R>(&self, pattern: &str, requests: &[Q]) -> Result<Vec<R>, RequestError>
-    where
-        Q: Serialize + Sync,
-        R: DeserializeOwned,
-    {
+    pub(crate) async fn call_batch<R: DeserializeOwned>(
+        &self,
+        pattern: &str,
+        requests: &[impl Serialize + Sync],
+    ) -> Result<Vec<R>, RequestError> {
+        let failure =
+            |code, reason| RequestError::Answered(Failure::new(code, format!("{pattern}: {reason}")));
         let deadline = self.deadline();
         if deadline.has_passed() {
-            let message = format!("{pattern}: not sent, the operation's time is over");
-            return Err(RequestError::Answered(Failure::new(FailureCode::DeadlineExceeded, message)));
+            let reason = "not sent, the operation's time is over".to_owned();
+            return Err(failure(FailureCode::DeadlineExceeded, reason));
         }
         let answers: Vec<R> = request(&*self.rpc, pattern, &requests, deadline).await?;
         if answers.len() == requests.len() {
             return Ok(answers);
         }
-        let message = format!("{pattern}: {} requests, {} answers", requests.len(), answers.len());
-        Err(RequestError::Answered(Failure::new(FailureCode::Internal, message)))
+        let reason = format!("{} requests, {} answers", requests.len(), answers.len());
+        Err(failure(FailureCode::Internal, reason))
     }
 
-    /// Sends one request.
-    pub(crate) async fn call<Q, R>(&self, pattern: &str, request: &Q) -> Result<R, RequestError>
-    where
-        Q: Serialize + Sync,
-        R: DeserializeOwned,
-    {
+    pub(crate) async fn call<R: DeserializeOwned>(
+        &self,
+        pattern: &str,
+        request: &(impl Serialize + Sync),
+    ) -> Result<R, RequestError> {
         let mut answers = self.call_batch(pattern, std::slice::from_ref(&request)).await?;
         Ok(answers.pop().expect("there are as many answers as requests"))
     }
@@ -117,10 +114,9 @@ pub(crate) enum PlaceOrderOutcome {
     Answered(OrderCreated),
     /// The order is refused; the caller can put it right.
     Refused(DomainError),
-    /// The broker has accepted the command, order-service has not answered yet: PENDING at version 0.
-    Accepted(Order),
-    /// The broker has accepted the command, and the order was read back. Whether it was stored before is not always known.
-    ReadBack { order: Order, replayed: Option<bool> },
+    /// The broker has accepted the command, and order-service has not answered it: the order as read back, or PENDING at
+    /// version 0. Whether it was stored before is not always known.
+    Unanswered { order: Order, replayed: Option<bool> },
 }
 
 /// Why it is not known that the order was accepted.
@@ -171,29 +167,22 @@ impl OrderPlacer {
         wait: bool,
         client: &ServiceClient,
     ) -> Result<PlaceOrderOutcome, PlaceOrderError> {
-        let command = Command {
-            pattern: ORDER_CREATE,
-            data: order,
-            message_id: self.ids.fresh(),
-            timestamp: order.placed_at,
-        };
+        let (message_id, timestamp) = (self.ids.fresh(), order.placed_at);
+        let command = Command { pattern: ORDER_CREATE, data: order, message_id, timestamp };
         let deadline = client.deadline();
         if deadline.has_passed() {
             return Err(PlaceOrderError::TooLate);
         }
         let wait = wait.then(|| self.wait.min(deadline.remaining()));
-        match self.commands.send(&command, deadline, wait).await? {
-            Accepted::Answered(Err(failure)) => Err(PlaceOrderError::DeadLettered(failure)),
-            Accepted::Answered(Ok(answer)) => match serde_json::from_str(answer.get()) {
-                Ok(DomainResult::Done(created)) => Ok(PlaceOrderOutcome::Answered(created)),
-                Ok(DomainResult::Refused { refused }) => Ok(PlaceOrderOutcome::Refused(refused)),
-                Err(error) => {
-                    tracing::error!(%error, "undecodable answer to order.create");
-                    Ok(read_back(order, client).await)
-                }
-            },
-            Accepted::Unanswered => Ok(read_back(order, client).await),
+        if let Accepted::Answered(answer) = self.commands.send(&command, deadline, wait).await? {
+            let answer = answer.map_err(PlaceOrderError::DeadLettered)?;
+            match serde_json::from_str(answer.get()) {
+                Ok(DomainResult::Done(created)) => return Ok(PlaceOrderOutcome::Answered(created)),
+                Ok(DomainResult::Refused { refused }) => return Ok(PlaceOrderOutcome::Refused(refused)),
+                Err(error) => tracing::error!(%error, "undecodable answer to order.create"),
+            }
         }
+        Ok(read_back(order, client).await)
     }
 }
 
@@ -201,9 +190,10 @@ impl OrderPlacer {
 ///
 /// Only with a key may it have been stored before; a fresh id has nothing to look up.
 async fn read_back(command: &CreateOrder, client: &ServiceClient) -> PlaceOrderOutcome {
-    let pending = command.pending_order(0, command.placed_at);
+    let order = command.pending_order(0, command.placed_at);
+    let pending = PlaceOrderOutcome::Unanswered { order, replayed: None };
     if command.idempotency_key.is_none() {
-        return PlaceOrderOutcome::Accepted(pending);
+        return pending;
     }
     let owner = OrderScope::Customer { customer_id: command.customer_id.clone() };
     let order = OrderRef { order_id: command.order_id, owner };
@@ -212,14 +202,14 @@ async fn read_back(command: &CreateOrder, client: &ServiceClient) -> PlaceOrderO
             Ok(()) => {
                 // An order is as old as the command that made it.
                 let replayed = (stored.created_at != command.placed_at).then_some(true);
-                PlaceOrderOutcome::ReadBack { order: stored, replayed }
+                PlaceOrderOutcome::Unanswered { order: stored, replayed }
             }
             Err(error) => PlaceOrderOutcome::Refused(error),
         },
-        Ok(None) => PlaceOrderOutcome::Accepted(pending),
+        Ok(None) => pending,
         Err(error) => {
             tracing::debug!(%error, "reading back an accepted order failed");
-            PlaceOrderOutcome::Accepted(pending)
+            pending
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Starts the gateway.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use bus::clock::SystemIds;
+use bus::clock::{Deadline, SystemIds};
 use bus::commands::Commands;
-use bus::events::EventSubscription;
+use bus::events::{EventSignal, EventSubscription};
+use bus::rpc_client::{RequestError, RpcClient, request};
 use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
-use service_kit::ServiceContext;
+use futures::stream::{self, Stream};
+use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET};
+use service_kit::{ServiceContext, config::Secret, health::ReadinessHandle};
 use tokio::net::TcpListener;
 
 use crate::auth::{AuthConfig, Authenticator, Scope, mint};
@@ -18,10 +19,13 @@ use crate::config::Config;
 use crate::graphql::{Api, ApiSettings, UpdateRetries};
 use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
 use crate::subscriptions::SubscriptionSettings;
-use crate::warm_up::warm_up;
 
 /// How long an operation may take beyond the deadline of its requests: checking, resolving, writing the response.
 const SLACK: Duration = Duration::from_secs(2);
+
+/// How long a starting gateway stays not ready for services that don't answer.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(10);
+const WARM_UP_PAUSE: Duration = Duration::from_millis(100);
 
 /// The token that the playground fills in, in mock mode.
 const PLAYGROUND_CUSTOMER: &str = "CUST01";
@@ -38,7 +42,7 @@ pub async fn start(
     transport: SharedTransport,
 ) -> anyhow::Result<SocketAddr> {
     let ServiceContext { clock, shutdown, readiness, liveness } = context;
-    let authenticator = Authenticator::with_clock(config.auth.clone(), Arc::clone(clock))?;
+    let authenticator = Authenticator::new(config.auth.clone(), Arc::clone(clock))?;
     authenticator.read_key_file().await?;
     let playground = playground(&config.auth)?;
     let listener = TcpListener::bind((config.host.as_str(), config.port))
@@ -70,7 +74,7 @@ pub async fn start(
     .router();
 
     let stopping = shutdown.stopping();
-    let updates = (api.clone(), EventSubscription::new(transport), context.heartbeat("gateway updates", &[]));
+    let updates = (api.clone(), live_events(transport), context.heartbeat("gateway updates", &[]));
     let stop = stopping.clone();
     shutdown.spawn(
         "gateway updates",
@@ -82,6 +86,11 @@ pub async fn start(
     shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
     tracing::info!(%address, "gateway listening");
     Ok(address)
+}
+
+/// Waits for each signal without bound.
+fn live_events(transport: SharedTransport) -> impl Stream<Item = EventSignal> + Send {
+    stream::unfold(EventSubscription::new(transport), async |mut events| Some((events.next().await, events)))
 }
 
 fn limits(config: &Config) -> Limits {
@@ -98,8 +107,41 @@ fn playground(auth: &AuthConfig) -> anyhow::Result<Playground> {
         AuthConfig::Jwks { .. } => None,
         AuthConfig::Mock { secret } => {
             let scopes = PLAYGROUND_SCOPES.into_iter().collect();
-            Some(mint(secret.expose(), PLAYGROUND_CUSTOMER, scopes, PLAYGROUND_TOKEN_LIFETIME)?)
+            let token = mint(secret.expose(), PLAYGROUND_CUSTOMER, scopes, PLAYGROUND_TOKEN_LIFETIME)?;
+            Some(Secret::new(token))
         }
     };
     Ok(Playground { token, ..Playground::default() })
+}
+
+/// Makes the gateway ready once every service has answered and subscriptions can begin, or after [`WARM_UP_LIMIT`]: from then on
+/// a service that doesn't answer blanks only its own fields, which is no reason to refuse other requests.
+async fn warm_up(api: Api, rpc: Arc<dyn RpcClient>, condition: ReadinessHandle) {
+    let deadline = Deadline::after(WARM_UP_LIMIT);
+    let answered = async {
+        let services =
+            [ORDER_GET, INVENTORY_GET, CUSTOMER_GET].map(|pattern| answered(&*rpc, pattern, deadline));
+        futures::future::join_all(services).await;
+        while !api.subscriptions_are_available() {
+            tokio::time::sleep(WARM_UP_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = answered => {}
+        () = deadline.passed() => tracing::warn!("ready before every service has answered"),
+    }
+    condition.set(true);
+}
+
+/// Sends empty requests until one is answered, with success or failure.
+async fn answered(rpc: &dyn RpcClient, pattern: &str, deadline: Deadline) {
+    let nothing: [(); 0] = [];
+    loop {
+        let answer = request::<_, Vec<serde::de::IgnoredAny>>(rpc, pattern, &nothing, deadline).await;
+        match answer {
+            Ok(_) | Err(RequestError::Answered(_)) => return,
+            Err(error) => tracing::debug!(%error, "service not answering yet"),
+        }
+        tokio::time::sleep(WARM_UP_PAUSE).await;
+    }
 }

@@ -1,15 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use bus::clock::{Clock, SystemClock};
+use bus::clock::Clock;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use service_kit::health::ReadinessHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    AuthConfig, AuthConfigError, Viewer,
-    jwks::Jwks,
-    token::{Claims, MAX_TOKEN_BYTES, validation},
-};
+use super::jwks::Jwks;
+use super::token::{Claims, MAX_TOKEN_BYTES, validation};
+use super::{AuthConfig, AuthConfigError, Viewer};
 
 /// What a mode with public keys accepts, whatever a token's header says.
 const JWKS_ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -41,12 +39,7 @@ enum Mode {
 impl Authenticator {
     /// Builds an authenticator; [`Authenticator::refresh_jwks`] reads its keys. Fails if a setting would make it accept
     /// anything.
-    pub fn new(config: AuthConfig) -> Result<Self, AuthConfigError> {
-        Self::with_clock(config, Arc::new(SystemClock))
-    }
-
-    /// Builds an authenticator whose time is the clock's.
-    pub fn with_clock(config: AuthConfig, clock: Arc<dyn Clock>) -> Result<Self, AuthConfigError> {
+    pub fn new(config: AuthConfig, clock: Arc<dyn Clock>) -> Result<Self, AuthConfigError> {
         config.check()?;
         let mode = match config {
             AuthConfig::Mock { secret } => {
@@ -83,9 +76,7 @@ impl Authenticator {
     ///
     /// In jwks mode an unknown key id may wait for one read of the key set, at most 5 seconds.
     pub async fn authenticate(&self, authorization: Option<&str>) -> Result<Option<Viewer>, AuthError> {
-        let Some(authorization) = authorization else {
-            return Ok(None);
-        };
+        let Some(authorization) = authorization else { return Ok(None) };
         let token = bearer_token(authorization).ok_or(AuthError::BadToken)?;
         self.viewer(token).await.map(Some)
     }

@@ -4,12 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{
-    Algorithm, DecodingKey,
-    jwk::{
-        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
-    },
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
+use jsonwebtoken::{Algorithm, DecodingKey};
 use rand::RngExt;
 use serde::Deserialize;
 use service_kit::health::ReadinessHandle;
@@ -37,6 +35,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The keys of an identity provider, kept fresh. The last good set stays while the source is away.
 pub(super) struct Jwks {
     source: Source,
+    /// None before the first good read.
     keys: ArcSwapOption<KeySet>,
     // Held while reading; holds when the last read ended, so that requests that waited for a slow read don't each begin
     // another.
@@ -66,15 +65,11 @@ impl Jwks {
     pub(super) fn new(source: KeySource) -> Result<Self, AuthConfigError> {
         let source = match source {
             KeySource::File(path) => Source::File(path),
-            KeySource::Url(url) => Source::Url {
-                url: parse_url(url.expose())?,
-                client: client().map_err(AuthConfigError::Client)?,
-            },
+            KeySource::Url(url) => Source::Url { url: parse_url(url.expose())?, client: client()? },
         };
         Ok(Self { source, keys: ArcSwapOption::empty(), last_read: Mutex::new(None) })
     }
 
-    /// Returns the keys as last read; none before the first good read.
     fn current(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
     }
@@ -138,11 +133,10 @@ impl Jwks {
     async fn read_into(&self, last_read: &mut Option<Instant>) {
         match self.source.read().await {
             Ok(keys) => self.keys.store(Some(Arc::new(keys))),
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                has_keys = self.current().is_some(),
-                "signing keys not read"
-            ),
+            Err(error) => {
+                let (error, has_keys): (&dyn std::error::Error, _) = (&error, self.current().is_some());
+                tracing::warn!(error, has_keys, "signing keys not read");
+            }
         }
         *last_read = Some(Instant::now());
     }
@@ -156,8 +150,7 @@ impl Source {
                 fetch(client, url.clone()).await.map_err(|error| ReadError::Fetch(error.without_url()))?
             }
             Self::File(path) => {
-                let file = tokio::fs::File::open(path).await?;
-                let mut json = Vec::new();
+                let (mut json, file) = (Vec::new(), tokio::fs::File::open(path).await?);
                 file.take(MAX_KEY_SET_BYTES as u64 + 1).read_to_end(&mut json).await?;
                 json
             }
@@ -217,14 +210,9 @@ impl KeySet {
         struct Document {
             keys: Vec<serde_json::Value>,
         }
-        let document: Document = serde_json::from_slice(json)?;
-        let keys: Vec<_> = document
-            .keys
-            .into_iter()
-            .filter_map(|key| serde_json::from_value(key).ok())
-            .filter_map(verifying_key)
-            .take(MAX_KEYS)
-            .collect();
+        let Document { keys } = serde_json::from_slice(json)?;
+        let jwks = keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
+        let keys: Vec<_> = jwks.filter_map(verifying_key).take(MAX_KEYS).collect();
         if keys.is_empty() {
             return Err(ReadError::NoUsableKey);
         }
@@ -234,11 +222,9 @@ impl KeySet {
     /// Returns the key that a token's header names. A header without `kid` names the only key of its algorithm, and none
     /// if there are several.
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
-        let mut candidates = self
-            .0
-            .iter()
-            .filter(|key| key.algorithm == algorithm)
-            .filter(|key| id.is_none() || key.id.as_deref() == id);
+        let fits =
+            |key: &&VerifyingKey| key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id);
+        let mut candidates = self.0.iter().filter(fits);
         let first = candidates.next()?;
         match (id, candidates.next()) {
             (None, Some(_)) => None,
@@ -251,27 +237,19 @@ fn verifying_key(jwk: Jwk) -> Option<VerifyingKey> {
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(key) => {
             let modulus = URL_SAFE_NO_PAD.decode(&key.n).ok()?;
-            (modulus.len() >= MIN_RSA_MODULUS_BYTES).then_some(Algorithm::RS256)
+            (modulus.len() >= MIN_RSA_MODULUS_BYTES).then_some(Algorithm::RS256)?
         }
-        AlgorithmParameters::EllipticCurve(key) => {
-            (key.curve == EllipticCurve::P256).then_some(Algorithm::ES256)
-        }
-        AlgorithmParameters::OctetKeyPair(key) => {
-            (key.curve == EllipticCurve::Ed25519).then_some(Algorithm::EdDSA)
-        }
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
         // A symmetric key in a public set would let everyone sign.
-        _ => None,
-    }?;
-    if !is_for_verifying(&jwk.common, algorithm) {
-        return None;
-    }
-    Some(VerifyingKey { key: DecodingKey::from_jwk(&jwk).ok()?, id: jwk.common.key_id, algorithm })
+        _ => return None,
+    };
+    let key = is_for_verifying(&jwk.common, algorithm).then(|| DecodingKey::from_jwk(&jwk).ok())??;
+    Some(VerifyingKey { key, id: jwk.common.key_id, algorithm })
 }
 
 fn is_for_verifying(key: &CommonParameters, algorithm: Algorithm) -> bool {
-    let use_fits = matches!(key.public_key_use, None | Some(PublicKeyUse::Signature));
-    let operations_fit =
-        key.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-    let algorithm_fits = key.key_algorithm.is_none_or(|named| named == KeyAlgorithm::from(algorithm));
-    use_fits && operations_fit && algorithm_fits
+    matches!(key.public_key_use, None | Some(PublicKeyUse::Signature))
+        && key.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify))
+        && key.key_algorithm.is_none_or(|named| named == KeyAlgorithm::from(algorithm))
 }

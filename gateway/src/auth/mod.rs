@@ -17,7 +17,6 @@ pub use authenticator::{AuthError, Authenticator};
 pub use token::{MintError, mint};
 pub use viewer::{Scope, Scopes, UnknownScope, Viewer};
 
-/// How tokens are checked.
 #[derive(Clone, Debug)]
 pub enum AuthConfig {
     /// HS256 with one shared secret. For development: the secret signs in every customer.
@@ -47,11 +46,10 @@ pub enum AuthConfigError {
     /// An empty secret, issuer or audience would accept what it should refuse.
     #[error("{0} must not be empty")]
     Empty(&'static str),
-    /// The address of the keys is not an http or https URL.
     #[error("the key set's address must be an http or https URL")]
     Url,
     #[error("cannot make an HTTP client for the key set")]
-    Client(#[source] reqwest::Error),
+    Client(#[from] reqwest::Error),
     /// The file can't be read, or holds no usable key.
     #[error("cannot use {} (JWKS_FILE)", path.display())]
     File { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bus::clock::{Clock, SystemClock};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::{Scopes, Viewer};
 
@@ -30,9 +31,7 @@ pub(super) struct Claims {
     sub: String,
     // NumericDate: seconds, possibly with a fraction (RFC 7519, section 2).
     exp: f64,
-    #[serde(default)]
     nbf: Option<f64>,
-    #[serde(default)]
     scope: Option<String>,
 }
 
@@ -60,15 +59,6 @@ fn instant(seconds: f64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds as i64, 0).unwrap_or(end)
 }
 
-#[derive(Serialize)]
-struct MintedClaims<'a> {
-    sub: &'a str,
-    scope: String,
-    iat: i64,
-    exp: i64,
-}
-
-/// Why no token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     #[error("the token would never expire")]
@@ -89,15 +79,12 @@ pub fn mint(
         .ok()
         .and_then(|lifetime| now.checked_add_signed(lifetime))
         .ok_or(MintError::Lifetime)?;
-    let claims = MintedClaims {
-        sub: customer_id,
-        scope: scopes.to_string(),
-        iat: now.timestamp(),
-        exp: expires_at.timestamp(),
-    };
-    Ok(jsonwebtoken::encode(
-        &Header::new(Algorithm::HS256),
-        &claims,
-        &EncodingKey::from_secret(secret.as_bytes()),
-    )?)
+    let claims = json!({
+        "sub": customer_id,
+        "scope": scopes.to_string(),
+        "iat": now.timestamp(),
+        "exp": expires_at.timestamp(),
+    });
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
 }

@@ -4,8 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
-use schema::ids::CustomerId;
-use schema::order_messages::OrderScope;
+use schema::{ids::CustomerId, order_messages::OrderScope};
 
 use crate::query::{ErrorCode, GraphqlError};
 
@@ -20,7 +19,6 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// Whether the token carries this scope.
     pub fn can(&self, scope: Scope) -> bool {
         self.scopes.0.contains(&scope)
     }
@@ -33,10 +31,8 @@ impl Viewer {
 
     /// FORBIDDEN unless the token carries this scope.
     pub(crate) fn require(&self, scope: Scope) -> Result<(), GraphqlError> {
-        if self.can(scope) {
-            return Ok(());
-        }
-        Err(ErrorCode::Forbidden.error(format!("the token needs the scope {scope}")))
+        let missing = || ErrorCode::Forbidden.error(format!("the token needs the scope {scope}"));
+        self.can(scope).then_some(()).ok_or_else(missing)
     }
 
     /// Whose orders the viewer can see and change.
@@ -87,7 +83,6 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The text is not a scope.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown scope, expected one of orders:read, orders:write, orders:fulfil, orders:all")]
 pub struct UnknownScope;
@@ -100,7 +95,6 @@ impl FromStr for Scope {
     }
 }
 
-/// A set of scopes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(BTreeSet<Scope>);
 

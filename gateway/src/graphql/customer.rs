@@ -1,6 +1,5 @@
 use async_graphql::{ID, SimpleObject};
-use schema::customer as wire;
-use schema::ids::CustomerId;
+use schema::{customer as wire, ids::CustomerId};
 use std::sync::Arc;
 
 // Its orders are added beside the order, which names its customer.

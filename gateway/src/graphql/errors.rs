@@ -2,9 +2,7 @@
 //! the same again can help, or the errors of an input that the caller can put right. A service's words stay in the log.
 
 use async_graphql::{Enum, OutputType, SimpleObject};
-use bus::failure::FailureCode;
-use bus::rpc_client::RequestError;
-use bus::transport::PublishError;
+use bus::{failure::FailureCode, rpc_client::RequestError, transport::PublishError};
 use schema::cursor::InvalidCursor;
 use schema::domain_error::{DomainError, DomainErrorCode};
 
@@ -12,13 +10,10 @@ use crate::orders::PlaceOrderError;
 use crate::query::{ErrorCode, GraphqlError, Outcome};
 
 /// What a nullable field that can fail returns: null with an error at the field's own path, and everything around it
-/// kept.
-///
-/// In async-graphql 8.0.0-rc.5 a field that returns `Result<Option<T>>` takes its parents down when it fails, nullable
+/// kept. In async-graphql 8.0.0-rc.5 a field that returns `Result<Option<T>>` takes its parents down when it fails, nullable
 /// or not, and so does one with a guard.
 pub(crate) type Nullable<T> = Option<Result<T, GraphqlError>>;
 
-/// Runs a nullable field's resolver.
 pub(crate) async fn nullable<T: OutputType>(
     resolver: impl Future<Output = Result<Option<T>, GraphqlError>>,
 ) -> Nullable<T> {
@@ -32,38 +27,34 @@ pub(crate) fn query_error(error: &RequestError) -> GraphqlError {
     client_error(code).retryable(error.is_retryable())
 }
 
-/// The error of a failed request that changes something.
-///
-/// OVERLOADED and SERVICE_UNAVAILABLE promise that nothing was done. If that isn't certain, the code is
+/// The error of a failed request that changes something. OVERLOADED and SERVICE_UNAVAILABLE promise that nothing was done. If that isn't certain, the code is
 /// DEADLINE_EXCEEDED, and sending again, which is a change of its own, is not advised.
 pub(crate) fn mutation_error(error: &RequestError) -> GraphqlError {
     // An undecodable answer comes from a service that has done something.
-    let nothing_was_done = error.nothing_was_done() && !is_undecodable(error);
+    let undecodable =
+        matches!(error, RequestError::Answered(failure) if failure.code == FailureCode::Undecodable);
+    let nothing_was_done = error.nothing_was_done() && !undecodable;
     let code = match code_of(error) {
         ErrorCode::ServiceUnavailable if !nothing_was_done => ErrorCode::DeadlineExceeded,
         code => code,
     };
     log(code, error);
-    if nothing_was_done {
-        client_error(code).outcome(Outcome::None).retryable(error.is_retryable())
-    } else {
-        client_error(code).outcome(Outcome::Unknown).retryable(false)
-    }
+    let outcome = if nothing_was_done { Outcome::None } else { Outcome::Unknown };
+    client_error(code).outcome(outcome).retryable(nothing_was_done && error.is_retryable())
 }
 
 /// The error of an order that was not, or not certainly, accepted. With a key, sending it again is always safe.
 pub(crate) fn place_order_error(error: &PlaceOrderError, has_key: bool) -> GraphqlError {
+    use PublishError::{Blocked, Disconnected, Nacked, TooLarge, Unknown, Unroutable, WindowFull};
     let (code, outcome) = match error {
-        PlaceOrderError::Unsent(PublishError::Unknown(_)) => (ErrorCode::DeadlineExceeded, Outcome::Unknown),
-        PlaceOrderError::Unsent(PublishError::Nacked | PublishError::WindowFull) => {
-            (ErrorCode::Overloaded, Outcome::None)
-        }
-        PlaceOrderError::Unsent(PublishError::TooLarge(_)) => (ErrorCode::InternalServerError, Outcome::None),
-        PlaceOrderError::Unsent(
-            PublishError::Disconnected | PublishError::Blocked(_) | PublishError::Unroutable,
-        ) => (ErrorCode::ServiceUnavailable, Outcome::None),
         PlaceOrderError::TooLate => (ErrorCode::DeadlineExceeded, Outcome::None),
         PlaceOrderError::DeadLettered(_) => (ErrorCode::InternalServerError, Outcome::Unknown),
+        PlaceOrderError::Unsent(error) => match error {
+            Unknown(_) => (ErrorCode::DeadlineExceeded, Outcome::Unknown),
+            Nacked | WindowFull => (ErrorCode::Overloaded, Outcome::None),
+            TooLarge(_) => (ErrorCode::InternalServerError, Outcome::None),
+            Disconnected | Blocked(_) | Unroutable => (ErrorCode::ServiceUnavailable, Outcome::None),
+        },
     };
     log(code, error);
     let can_help = code != ErrorCode::InternalServerError;
@@ -109,13 +100,16 @@ impl TryFrom<DomainError> for UserError {
 
     /// Fails on codes that are not a mutation's.
     fn try_from(error: DomainError) -> Result<Self, GraphqlError> {
-        let code = match error.code {
-            DomainErrorCode::InvalidInput => UserErrorCode::InvalidInput,
-            DomainErrorCode::DuplicateProduct => UserErrorCode::DuplicateProduct,
-            DomainErrorCode::OrderNotFound => UserErrorCode::OrderNotFound,
-            DomainErrorCode::InvalidTransition => UserErrorCode::InvalidTransition,
-            DomainErrorCode::VersionConflict => UserErrorCode::VersionConflict,
-            DomainErrorCode::IdempotencyKeyReused => UserErrorCode::IdempotencyKeyReused,
+        // The field is the one that the error is about if its service named none.
+        let (code, field) = match error.code {
+            DomainErrorCode::InvalidInput => (UserErrorCode::InvalidInput, None),
+            DomainErrorCode::DuplicateProduct => (UserErrorCode::DuplicateProduct, None),
+            DomainErrorCode::InvalidTransition => (UserErrorCode::InvalidTransition, None),
+            DomainErrorCode::OrderNotFound => (UserErrorCode::OrderNotFound, Some("id")),
+            DomainErrorCode::VersionConflict => (UserErrorCode::VersionConflict, Some("expectedVersion")),
+            DomainErrorCode::IdempotencyKeyReused => {
+                (UserErrorCode::IdempotencyKeyReused, Some("idempotencyKey"))
+            }
             DomainErrorCode::CursorInvalid
             | DomainErrorCode::CursorExpired
             | DomainErrorCode::StockTooLow
@@ -124,25 +118,11 @@ impl TryFrom<DomainError> for UserError {
                 return Err(ErrorCode::InternalServerError.error("internal error"));
             }
         };
-        let field = error.field.or_else(|| usual_field(code));
+        let field = error.field.or_else(|| Some(vec!["input".to_owned(), field?.to_owned()]));
         Ok(Self { code, message: error.message, field })
     }
 }
 
-/// The field that an error is about, if its service named none.
-fn usual_field(code: UserErrorCode) -> Option<Vec<String>> {
-    let field = match code {
-        UserErrorCode::OrderNotFound => "id",
-        UserErrorCode::VersionConflict => "expectedVersion",
-        UserErrorCode::IdempotencyKeyReused => "idempotencyKey",
-        UserErrorCode::InvalidInput | UserErrorCode::DuplicateProduct | UserErrorCode::InvalidTransition => {
-            return None;
-        }
-    };
-    Some(vec!["input".to_owned(), field.to_owned()])
-}
-
-/// The user errors of a refused mutation.
 pub(crate) fn user_errors(errors: Vec<DomainError>) -> Result<Vec<UserError>, GraphqlError> {
     errors.into_iter().map(UserError::try_from).collect()
 }
@@ -163,10 +143,6 @@ fn code_of(error: &RequestError) -> ErrorCode {
             | FailureCode::Undeliverable => ErrorCode::InternalServerError,
         },
     }
-}
-
-fn is_undecodable(error: &RequestError) -> bool {
-    matches!(error, RequestError::Answered(failure) if failure.code == FailureCode::Undecodable)
 }
 
 fn client_error(code: ErrorCode) -> GraphqlError {
@@ -243,20 +219,16 @@ mod tests {
 
     #[test]
     fn an_order_that_may_have_been_accepted_is_sent_again_only_under_a_key() {
-        let lost = PlaceOrderError::Unsent(PublishError::Unknown("connection lost".into()));
-        for (has_key, expected) in [
-            (true, json!({"code": "DEADLINE_EXCEEDED", "outcome": "UNKNOWN", "retryable": true})),
-            (false, json!({"code": "DEADLINE_EXCEEDED", "outcome": "UNKNOWN"})),
+        let unknown = || PublishError::Unknown("connection lost".into());
+        let unavailable = json!({"code": "SERVICE_UNAVAILABLE", "outcome": "NONE", "retryable": true});
+        for (error, has_key, expected) in [
+            (unknown(), true, json!({"code": "DEADLINE_EXCEEDED", "outcome": "UNKNOWN", "retryable": true})),
+            (unknown(), false, json!({"code": "DEADLINE_EXCEEDED", "outcome": "UNKNOWN"})),
+            (PublishError::Disconnected, false, unavailable.clone()),
+            (PublishError::Blocked("memory".into()), false, unavailable.clone()),
+            (PublishError::Unroutable, false, unavailable),
         ] {
-            assert_eq!(extensions(place_order_error(&lost, has_key)), expected);
-        }
-        for error in
-            [PublishError::Disconnected, PublishError::Blocked("memory".into()), PublishError::Unroutable]
-        {
-            assert_eq!(
-                extensions(place_order_error(&PlaceOrderError::Unsent(error), false)),
-                json!({"code": "SERVICE_UNAVAILABLE", "outcome": "NONE", "retryable": true})
-            );
+            assert_eq!(extensions(place_order_error(&PlaceOrderError::Unsent(error), has_key)), expected);
         }
     }
 }

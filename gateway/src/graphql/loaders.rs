@@ -15,8 +15,7 @@ use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef, Orde
 use schema::page::CutPage;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET, ORDER_HISTORY, ORDER_LIST};
 use schema::product::Product;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
@@ -25,15 +24,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::errors::{list_error, query_error};
-use crate::orders::ServiceClient;
-use crate::query::GraphqlError;
+use crate::{orders::ServiceClient, query::GraphqlError};
 
-/// One operation's loaders. A loaded entry is not requested again until it is [forgotten](Self::forget).
+/// One operation's loaders. A loaded entry is not requested again until [`Self::forget`].
 #[derive(Clone)]
 pub(crate) struct Loaders(Arc<DataLoader<ServiceClient, HashMapCache>>);
 
 impl Loaders {
-    /// Loads by `client`, scheduled by `scheduler`.
     pub(crate) fn new(client: ServiceClient, scheduler: BatchScheduler) -> Self {
         let loader = DataLoader::with_cache(client, scheduler, NoDelay, HashMapCache::default());
         Self(Arc::new(loader.max_batch_size(REQUEST_MAX_ITEMS)))
@@ -56,7 +53,6 @@ impl Loaders {
         Ok(self.0.load_one(order).await?.flatten())
     }
 
-    /// A page of orders.
     pub(crate) async fn orders(&self, list: ListOrders) -> Result<Arc<CutPage<Arc<Order>>>, GraphqlError> {
         self.0.load_one(list).await?.expect("a loader answers every key")
     }
@@ -68,7 +64,6 @@ impl Loaders {
         Ok(history.expect("a loader answers every key"))
     }
 
-    /// Forgets every entry, so that it is requested again.
     pub(crate) fn forget(&self) {
         self.0.clear::<CustomerId>();
         self.0.clear::<ProductId>();
@@ -105,7 +100,6 @@ impl Loader<OrderRef> for ServiceClient {
     }
 }
 
-/// The history of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 struct HistoryOf(OrderRef);

@@ -67,10 +67,9 @@ impl Mutation {
     async fn cancel_order(&self, ctx: &Context<'_>, input: CancelOrderInput) -> Nullable<CancelOrderPayload> {
         nullable(async {
             Viewer::from_context(ctx)?.require(Scope::OrdersWrite)?;
-            let CancelOrderInput { id, expected_version } = input;
-            let changes = Changes::default();
+            let CancelOrderInput { id, expected_version: expected } = input;
             let (order, user_errors) =
-                change_order(ctx, ORDER_CANCEL, &id, expected_version, changes).await?;
+                change_order(ctx, ORDER_CANCEL, &id, expected, Changes::default()).await?;
             Ok(Some(CancelOrderPayload { order: order.map(Order::from), user_errors }))
         })
         .await
@@ -79,14 +78,11 @@ impl Mutation {
     async fn delete_order(&self, ctx: &Context<'_>, input: DeleteOrderInput) -> Nullable<DeleteOrderPayload> {
         nullable(async {
             Viewer::from_context(ctx)?.require(Scope::OrdersWrite)?;
-            let DeleteOrderInput { id, expected_version } = input;
-            let changes = Changes::default();
+            let DeleteOrderInput { id, expected_version: expected } = input;
             let (order, user_errors) =
-                change_order(ctx, ORDER_DELETE, &id, expected_version, changes).await?;
-            Ok(Some(DeleteOrderPayload {
-                deleted_order_id: order.map(|order| ID::from(order.id)),
-                user_errors,
-            }))
+                change_order(ctx, ORDER_DELETE, &id, expected, Changes::default()).await?;
+            let deleted_order_id = order.map(|order| ID::from(order.id));
+            Ok(Some(DeleteOrderPayload { deleted_order_id, user_errors }))
         })
         .await
     }
@@ -192,8 +188,7 @@ impl CreateOrderPayload {
             PlaceOrderOutcome::Answered(OrderCreated { order: Some(order), replayed }) => {
                 (order, Some(replayed))
             }
-            PlaceOrderOutcome::Accepted(order) => (order, None),
-            PlaceOrderOutcome::ReadBack { order, replayed } => (order, replayed),
+            PlaceOrderOutcome::Unanswered { order, replayed } => (order, replayed),
             PlaceOrderOutcome::Refused(error) => return Self::refused(vec![error]),
             PlaceOrderOutcome::Answered(OrderCreated { order: None, replayed }) => {
                 let deleted = DomainError::at(
@@ -263,9 +258,8 @@ impl UpdateOrderInput {
             viewer.require(Scope::OrdersWrite)?;
         }
         let may_change_something = viewer.can(Scope::OrdersWrite) || viewer.can(Scope::OrdersFulfil);
-        if may_change_something {
-            return Ok(());
-        }
-        Err(ErrorCode::Forbidden.error("the token needs the scope orders:write or orders:fulfil"))
+        let missing =
+            || ErrorCode::Forbidden.error("the token needs the scope orders:write or orders:fulfil");
+        may_change_something.then_some(()).ok_or_else(missing)
     }
 }

@@ -5,13 +5,13 @@ use schema::cursor::{OrderCursor, UpdateCursor};
 use schema::ids::OrderId;
 use schema::order as wire;
 use schema::order_messages::{HistoryEntry, ListOrders, OrderScope};
-use schema::page::{CutPage, Page};
+use schema::page::Page;
 use std::sync::Arc;
 
 use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable};
 use super::loaders::Loaders;
-use super::page::{PageInfo, page, page_cost};
+use super::page::{Connection, page, page_cost};
 use super::product::Product;
 use super::scalars::{DateTime, Money, int};
 use crate::auth::{Scope, Viewer};
@@ -19,13 +19,7 @@ use crate::query::GraphqlError;
 
 // Its own fields are at hand; only `customer`, `history` and a line's `product` need other requests.
 #[derive(Clone)]
-pub(crate) struct Order(Arc<wire::Order>);
-
-impl From<Arc<wire::Order>> for Order {
-    fn from(order: Arc<wire::Order>) -> Self {
-        Self(order)
-    }
-}
+pub(crate) struct Order(pub(super) Arc<wire::Order>);
 
 impl From<wire::Order> for Order {
     fn from(order: wire::Order) -> Self {
@@ -57,7 +51,8 @@ impl Order {
     }
 
     fn line_items(&self) -> Vec<OrderLineItem> {
-        OrderLineItem::all_of(&self.0)
+        let line = |index| OrderLineItem { order: Arc::clone(&self.0), index };
+        (0..self.0.line_items.len()).map(line).collect()
     }
 
     /// Null while PENDING, and where an unknown product made it impossible to price.
@@ -105,7 +100,7 @@ impl Order {
     async fn history(&self, ctx: &Context<'_>) -> Nullable<Vec<OrderHistoryEntry>> {
         nullable(async {
             let entries = ctx.data_unchecked::<Loaders>().history(&self.0).await?;
-            Ok(Some(OrderHistoryEntry::all_of(self.0.id, &entries)))
+            Ok(Some(entries.iter().map(|entry| OrderHistoryEntry::new(self.0.id, entry)).collect()))
         })
         .await
     }
@@ -141,11 +136,6 @@ pub(crate) struct OrderLineItem {
 }
 
 impl OrderLineItem {
-    /// Every line of an order, in its order.
-    pub(crate) fn all_of(order: &Arc<wire::Order>) -> Vec<Self> {
-        (0..order.line_items.len()).map(|index| Self { order: Arc::clone(order), index }).collect()
-    }
-
     fn line(&self) -> &wire::LineItem {
         &self.order.line_items[self.index]
     }
@@ -166,7 +156,7 @@ impl OrderLineItem {
     async fn product(&self, ctx: &Context<'_>) -> Nullable<Product> {
         nullable(async {
             let product_id = self.line().product_id.clone();
-            Ok(ctx.data_unchecked::<Loaders>().product(product_id).await?.map(Product::from))
+            Ok(ctx.data_unchecked::<Loaders>().product(product_id).await?.map(Product))
         })
         .await
     }
@@ -216,20 +206,15 @@ pub(crate) struct StockShortfall {
 
 impl From<&wire::Rejection> for OrderRejection {
     fn from(rejection: &wire::Rejection) -> Self {
-        Self {
-            code: rejection.code.into(),
-            message: rejection.message.clone(),
-            shortfalls: rejection.shortfalls.iter().map(StockShortfall::from).collect(),
-        }
-    }
-}
-
-impl From<&wire::Shortfall> for StockShortfall {
-    fn from(shortfall: &wire::Shortfall) -> Self {
-        Self {
+        let shortfall = |shortfall: &wire::Shortfall| StockShortfall {
             product_id: ID::from(&shortfall.product_id),
             requested: int(shortfall.requested),
             available: int(shortfall.available),
+        };
+        Self {
+            code: rejection.code.into(),
+            message: rejection.message.clone(),
+            shortfalls: rejection.shortfalls.iter().map(shortfall).collect(),
         }
     }
 }
@@ -245,31 +230,16 @@ pub(crate) struct OrderHistoryEntry {
 }
 
 impl OrderHistoryEntry {
-    /// The entries of one order.
-    pub(crate) fn all_of(order_id: OrderId, entries: &[HistoryEntry]) -> Vec<Self> {
-        let entry = |entry: &HistoryEntry| Self {
+    fn new(order_id: OrderId, entry: &HistoryEntry) -> Self {
+        Self {
             cursor: UpdateCursor { order_id, version: entry.version }.encode(),
             kind: entry.kind.into(),
             version: int(entry.version),
             status: entry.status.into(),
             previous_status: entry.previous_status.map(OrderStatus::from),
             occurred_at: DateTime(entry.occurred_at),
-        };
-        entries.iter().map(entry).collect()
+        }
     }
-}
-
-#[derive(SimpleObject)]
-pub(crate) struct OrderConnection {
-    edges: Vec<OrderEdge>,
-    nodes: Vec<Order>,
-    page_info: PageInfo,
-}
-
-#[derive(SimpleObject)]
-pub(crate) struct OrderEdge {
-    cursor: String,
-    node: Order,
 }
 
 /// A page of the orders of the named customer, or of the caller's own.
@@ -278,7 +248,7 @@ pub(crate) async fn list_orders(
     customer_id: Option<&str>,
     page: Page,
     statuses: Option<Vec<OrderStatus>>,
-) -> Result<OrderConnection, GraphqlError> {
+) -> Result<Connection<Order>, GraphqlError> {
     let viewer = Viewer::from_context(ctx)?;
     viewer.require(Scope::OrdersRead)?;
     let customer_id = viewer.default_to_caller(customer_id)?;
@@ -286,7 +256,8 @@ pub(crate) async fn list_orders(
     let list = ListOrders { owner, statuses: statuses.map(distinct), page };
     list.bounds().map_err(|error| list_error(&error))?;
     let list = ctx.data_unchecked::<Loaders>().orders(list).await?;
-    Ok(OrderConnection::from(&*list))
+    let nodes = list.rows.iter().cloned().map(Order).collect();
+    Ok(Connection::new(nodes, order_cursor, list.has_next_page, list.has_previous_page))
 }
 
 /// However long the argument is, the message names each status once.
@@ -297,28 +268,9 @@ fn distinct(statuses: Vec<OrderStatus>) -> Vec<wire::OrderStatus> {
     statuses
 }
 
-impl From<&CutPage<Arc<wire::Order>>> for OrderConnection {
-    fn from(list: &CutPage<Arc<wire::Order>>) -> Self {
-        let edges: Vec<OrderEdge> = list.rows.iter().map(OrderEdge::from).collect();
-        let page_info = PageInfo {
-            has_next_page: list.has_next_page,
-            has_previous_page: list.has_previous_page,
-            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: edges.last().map(|edge| edge.cursor.clone()),
-        };
-        Self { nodes: edges.iter().map(|edge| edge.node.clone()).collect(), edges, page_info }
-    }
-}
-
-impl From<&Arc<wire::Order>> for OrderEdge {
-    fn from(order: &Arc<wire::Order>) -> Self {
-        let cursor = OrderCursor {
-            created_at: order.created_at,
-            order_id: order.id,
-            customer_id: order.customer_id.clone(),
-        };
-        Self { cursor: cursor.encode(), node: Order::from(Arc::clone(order)) }
-    }
+fn order_cursor(Order(order): &Order) -> String {
+    let (created_at, order_id, customer_id) = (order.created_at, order.id, order.customer_id.clone());
+    OrderCursor { created_at, order_id, customer_id }.encode()
 }
 
 #[ComplexObject]
@@ -332,11 +284,8 @@ impl Customer {
         last: Option<i32>,
         before: Option<String>,
         statuses: Option<Vec<OrderStatus>>,
-    ) -> Nullable<OrderConnection> {
-        nullable(async {
-            let page = page(first, after, last, before);
-            list_orders(ctx, Some(self.id.as_str()), page, statuses).await.map(Some)
-        })
-        .await
+    ) -> Nullable<Connection<Order>> {
+        let page = page(first, after, last, before);
+        Some(list_orders(ctx, Some(self.id.as_str()), page, statuses).await)
     }
 }

@@ -1,20 +1,12 @@
-use async_graphql::{ID, Object, SimpleObject};
-use schema::cursor::ProductCursor;
-use schema::inventory_messages::ProductPage;
-use schema::product as wire;
+use async_graphql::{ID, Object};
+use schema::{cursor::ProductCursor, inventory_messages::ProductPage, product as wire};
 use std::sync::Arc;
 
-use super::page::PageInfo;
+use super::page::Connection;
 use super::scalars::{DateTime, Money, int};
 
 #[derive(Clone)]
-pub(crate) struct Product(Arc<wire::Product>);
-
-impl From<Arc<wire::Product>> for Product {
-    fn from(product: Arc<wire::Product>) -> Self {
-        Self(product)
-    }
-}
+pub(crate) struct Product(pub(super) Arc<wire::Product>);
 
 #[Object]
 impl Product {
@@ -47,37 +39,10 @@ impl Product {
     }
 }
 
-#[derive(SimpleObject)]
-pub(crate) struct ProductConnection {
-    edges: Vec<ProductEdge>,
-    nodes: Vec<Product>,
-    page_info: PageInfo,
-}
-
-#[derive(SimpleObject)]
-pub(crate) struct ProductEdge {
-    cursor: String,
-    node: Product,
-}
-
-impl From<ProductPage> for ProductConnection {
+impl From<ProductPage> for Connection<Product> {
     fn from(page: ProductPage) -> Self {
-        let nodes: Vec<Product> =
-            page.products.into_iter().map(|product| Product(Arc::new(product))).collect();
-        let edges: Vec<ProductEdge> = nodes.iter().cloned().map(ProductEdge::from).collect();
-        let page_info = PageInfo {
-            has_next_page: page.has_next_page,
-            has_previous_page: page.has_previous_page,
-            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: edges.last().map(|edge| edge.cursor.clone()),
-        };
-        Self { edges, nodes, page_info }
-    }
-}
-
-impl From<Product> for ProductEdge {
-    fn from(node: Product) -> Self {
-        let cursor = ProductCursor { product_id: node.0.id.clone() }.encode();
-        Self { cursor, node }
+        let nodes = page.products.into_iter().map(|product| Product(Arc::new(product))).collect();
+        let cursor = |node: &Product| ProductCursor { product_id: node.0.id.clone() }.encode();
+        Self::new(nodes, cursor, page.has_next_page, page.has_previous_page)
     }
 }

@@ -8,9 +8,9 @@ use schema::pattern::INVENTORY_LIST;
 use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable, query_error};
 use super::loaders::Loaders;
-use super::order::{Order, OrderConnection, OrderStatus, list_orders};
-use super::page::{page, page_cost};
-use super::product::{Product, ProductConnection};
+use super::order::{Order, OrderStatus, list_orders};
+use super::page::{Connection, page, page_cost};
+use super::product::Product;
 use crate::auth::{Scope, Viewer};
 use crate::query::GraphqlError;
 
@@ -20,11 +20,7 @@ pub(crate) struct Query;
 impl Query {
     /// The signed-in customer.
     async fn me(&self, ctx: &Context<'_>) -> Nullable<Customer> {
-        nullable(async {
-            let viewer = Viewer::from_context(ctx)?;
-            find_customer(ctx, viewer.customer_id.clone()).await
-        })
-        .await
+        nullable(async { find_customer(ctx, Viewer::from_context(ctx)?.customer_id.clone()).await }).await
     }
 
     /// Oneself, or with orders:all anybody; FORBIDDEN otherwise.
@@ -47,7 +43,7 @@ impl Query {
             viewer.require(Scope::OrdersRead)?;
             let Ok(order_id) = id.parse() else { return Ok(None) };
             let order = OrderRef { order_id, owner: viewer.order_scope() };
-            Ok(ctx.data_unchecked::<Loaders>().order(order).await?.map(Order::from))
+            Ok(ctx.data_unchecked::<Loaders>().order(order).await?.map(Order))
         })
         .await
     }
@@ -65,18 +61,15 @@ impl Query {
         last: Option<i32>,
         before: Option<String>,
         statuses: Option<Vec<OrderStatus>>,
-    ) -> Nullable<OrderConnection> {
-        nullable(async {
-            let customer_id = customer_id.as_ref().map(|id| id.as_str());
-            list_orders(ctx, customer_id, page(first, after, last, before), statuses).await.map(Some)
-        })
-        .await
+    ) -> Nullable<Connection<Order>> {
+        let customer_id = customer_id.as_ref().map(|id| id.as_str());
+        Some(list_orders(ctx, customer_id, page(first, after, last, before), statuses).await)
     }
 
     async fn product(&self, ctx: &Context<'_>, id: ID) -> Nullable<Product> {
         nullable(async {
             let Ok(id) = id.parse() else { return Ok(None) };
-            Ok(ctx.data_unchecked::<Loaders>().product(id).await?.map(Product::from))
+            Ok(ctx.data_unchecked::<Loaders>().product(id).await?.map(Product))
         })
         .await
     }
@@ -91,7 +84,7 @@ impl Query {
         last: Option<i32>,
         before: Option<String>,
         search: Option<String>,
-    ) -> Nullable<ProductConnection> {
+    ) -> Nullable<Connection<Product>> {
         nullable(async {
             // A blank search matches everything, as none does.
             let search = search.filter(|search| !search.trim().is_empty());

@@ -1,6 +1,5 @@
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
-use schema::money;
-use schema::time::Timestamp;
+use schema::{money, time::Timestamp};
 
 pub(crate) struct DateTime(pub(crate) Timestamp);
 

@@ -1,11 +1,10 @@
 use async_graphql::{Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
-use bus::clock::IdSource;
-use bus::clock::{Clock, Deadline};
+use bus::clock::{Clock, Deadline, IdSource};
+use bus::events::EventSignal;
 use bus::heartbeat::Heartbeat;
 use bus::rpc_client::RpcClient;
-use futures::stream::{self, BoxStream, StreamExt};
-use std::sync::Arc;
-use std::time::Duration;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::loaders::{BatchScheduler, Loaders};
@@ -13,7 +12,7 @@ use super::mutation::Mutation;
 use super::query::Query;
 use super::subscription::{SubscriptionRoot, UpdateRetries};
 use crate::orders::{OrderPlacer, SendCommand, ServiceClient, Timeout};
-use crate::subscriptions::{EventSource, SubscriptionSettings, Subscriptions};
+use crate::subscriptions::{SubscriptionSettings, Subscriptions};
 
 /// What one document may cost: a field counts one, and a connection's fields as often as it may have entries. Pages of
 /// 100 orders with everything in them cost about a third of this.
@@ -23,21 +22,15 @@ type OrderSchema = Schema<Query, Mutation, SubscriptionRoot>;
 
 /// What the API is built on.
 pub struct ApiSettings {
-    /// Answers requests.
     pub rpc: Arc<dyn RpcClient>,
-    /// Takes orders.
     pub commands: Arc<dyn SendCommand>,
-    /// Says when an order was placed.
     pub clock: Arc<dyn Clock>,
-    /// Names orders and changes.
     pub ids: Arc<dyn IdSource>,
     /// How long all requests of one query or mutation may take together.
     pub request_timeout: Duration,
     /// How long `createOrder` waits for the outcome.
     pub create_order_wait: Duration,
-    /// The bounds of live updates.
     pub subscriptions: SubscriptionSettings,
-    /// How often an update's nested fields are resolved again.
     pub update_retries: UpdateRetries,
 }
 
@@ -51,7 +44,6 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API over these services.
     pub fn new(settings: ApiSettings) -> Self {
         let placer = OrderPlacer {
             commands: settings.commands,
@@ -67,7 +59,7 @@ impl Api {
     /// Receives live events and dispatches them to subscribers, until `stop`.
     pub async fn run_subscription(
         &self,
-        source: impl EventSource,
+        source: impl Stream<Item = EventSignal>,
         heartbeat: Heartbeat,
         stop: CancellationToken,
     ) {
@@ -75,7 +67,6 @@ impl Api {
         self.subscriptions.run(source, client, heartbeat, stop).await;
     }
 
-    /// Whether subscriptions can begin.
     pub fn subscriptions_are_available(&self) -> bool {
         self.subscriptions.are_available()
     }

@@ -4,11 +4,9 @@
 use std::borrow::Cow;
 
 use async_graphql::{Request, Variables};
-use axum::{
-    body::Body,
-    extract::Query,
-    http::{HeaderMap, Uri, header},
-};
+use axum::body::Body;
+use axum::extract::Query;
+use axum::http::{HeaderMap, Uri, header};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -33,7 +31,6 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), HttpError> {
     (is_json && is_utf8).then_some(()).ok_or(HttpError::UnsupportedMediaType)
 }
 
-/// Reads a request from a POST's body.
 pub(super) async fn read(body: Body, limits: &Limits) -> Result<Request, HttpError> {
     let bytes = tokio::time::timeout(limits.body_timeout, collect(body, limits.max_body_bytes))
         .await
@@ -59,13 +56,9 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, HttpError> {
             break;
         }
     }
-    if received > limit {
-        return Err(HttpError::PayloadTooLarge { limit });
-    }
-    Ok(bytes)
+    if received <= limit { Ok(bytes) } else { Err(HttpError::PayloadTooLarge(limit)) }
 }
 
-/// Reads a request from a GET's query string.
 pub(super) fn from_query_string(uri: &Uri) -> Result<Request, HttpError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -82,9 +75,7 @@ pub(super) fn from_query_string(uri: &Uri) -> Result<Request, HttpError> {
         fields.extend(text.map(|text| (name.to_owned(), Value::String(text))));
     }
     for (name, json) in [("variables", parameters.variables), ("extensions", parameters.extensions)] {
-        let Some(json) = json.filter(|json| !json.is_empty()) else {
-            continue;
-        };
+        let Some(json) = json.filter(|json| !json.is_empty()) else { continue };
         let value = serde_json::from_str(&json).map_err(|_| bad_request(format!("{name} must be JSON")))?;
         fields.insert(name.to_owned(), value);
     }
@@ -95,29 +86,29 @@ fn bad_request(message: impl Into<Cow<'static, str>>) -> HttpError {
     HttpError::BadRequest(message.into())
 }
 
-/// Reads a request from its JSON object. Fields that the gateway doesn't know are ignored.
-///
-/// The error tells the client which field is not what it must be.
+/// Reads a request from its JSON object, ignoring fields that the gateway doesn't know. The error tells the client which
+/// field is not what it must be.
 pub(super) fn from_json(mut fields: Map<String, Value>) -> Result<Request, &'static str> {
     let query = match fields.remove("query") {
         Some(Value::String(query)) => query,
         Some(_) => return Err("query must be a string"),
         None => return Err("query is missing"),
     };
+    let mut given = |name| fields.remove(name).filter(|value| !value.is_null());
     let mut request = Request::new(query);
-    request.operation_name = match fields.remove("operationName") {
-        None | Some(Value::Null) => None,
+    request.operation_name = match given("operationName") {
+        None => None,
         // Forms send an empty name if they mean none.
         Some(Value::String(name)) => Some(name).filter(|name| !name.is_empty()),
         Some(_) => return Err("operationName must be a string or null"),
     };
-    match fields.remove("variables") {
-        None | Some(Value::Null) => {}
+    match given("variables") {
+        None => {}
         Some(variables @ Value::Object(_)) => request.variables = Variables::from_json(variables),
         Some(_) => return Err("variables must be an object or null"),
     }
-    match fields.remove("extensions") {
-        None | Some(Value::Null) => {}
+    match given("extensions") {
+        None => {}
         Some(extensions @ Value::Object(_)) => {
             request.extensions = serde_json::from_value(extensions)
                 .map_err(|_| "extensions hold a value that GraphQL can't express")?;

@@ -1,32 +1,27 @@
 //! GraphQL over HTTP (<https://graphql.github.io/graphql-over-http/draft/>), with the status codes that the
 //! `graphql-http` audits expect where they and the newest draft differ: 400, not 422, for documents that don't validate.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
-use axum::{
-    body::Body,
-    extract::{FromRequestParts, Request, State, WebSocketUpgrade},
-    http::{HeaderMap, Method, header, request::Parts},
-    response::{IntoResponse, Response},
-};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request, State, WebSocketUpgrade};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::{IntoResponse, Response};
 use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use super::{
-    Shared, body,
-    response::{HttpError, ResponseFormat, respond},
-    websocket,
-};
-use crate::auth::Viewer;
+use super::response::{HttpError, ResponseFormat, respond};
+use super::{Shared, body, websocket};
 use crate::query::{ExecutionResult, Trace};
 
 /// Serves `/graphql`: GET and POST are requests, an upgrade is a socket.
 pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let trace = trace(&parts.headers);
-    if wants_socket(&parts.headers) {
+    let protocol = parts.headers.get(header::UPGRADE);
+    if protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => websocket::accept(shared, upgrade, &parts.headers)
                 .unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace)),
@@ -57,7 +52,9 @@ async fn execute<E: Executor>(
         body::check_content_type(&parts.headers)?;
     }
     let _permit = shared.executor.admit()?;
-    let viewer = authenticate(shared, &parts.headers).await?;
+    let authorization = parts.headers.get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().map_err(|_| HttpError::BadToken));
+    let viewer = shared.authenticator.authenticate(authorization.transpose()?).await?;
     let request =
         if is_post { body::read(body, &shared.limits).await? } else { body::from_query_string(&parts.uri)? };
     let operation = match shared.executor.prepare(request.data(viewer), trace).await {
@@ -72,20 +69,6 @@ async fn execute<E: Executor>(
         OperationType::Mutation if !is_post => Err(HttpError::MutationByGet),
         OperationType::Query | OperationType::Mutation => Ok(shared.executor.execute(operation).await),
     }
-}
-
-async fn authenticate<E>(shared: &Shared<E>, headers: &HeaderMap) -> Result<Option<Viewer>, HttpError> {
-    let authorization = headers
-        .get(header::AUTHORIZATION)
-        .map(|value| value.to_str().map_err(|_| HttpError::BadToken))
-        .transpose()?;
-    Ok(shared.authenticator.authenticate(authorization).await?)
-}
-
-fn wants_socket(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::UPGRADE)
-        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Continues the client's trace (W3C `traceparent`), or begins one.

@@ -7,14 +7,11 @@ mod response;
 mod server;
 mod websocket;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::Executor;
-use axum::{
-    Router,
-    routing::{any, get},
-};
+use axum::Router;
+use axum::routing::{any, get};
 use service_kit::{Liveness, Readiness, health};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -23,29 +20,21 @@ pub use self::{
     playground::Playground,
     server::{Lifecycle, serve},
 };
-use crate::auth::Authenticator;
-use crate::query::{DocumentLimits, OperationExecutor};
+use crate::{auth::Authenticator, query::OperationExecutor};
 
 /// What the gateway's public port serves.
 pub struct GraphqlServer<E> {
-    /// The schema.
     pub executor: E,
     /// Checks tokens. Its signing keys are read by [`Authenticator::refresh_jwks`], which runs beside the server.
     pub authenticator: Authenticator,
-    /// What `/readyz` reports.
     pub readiness: Readiness,
-    /// What `/livez` reports: the same as on the admin port, so that a probe of the public port restarts a gateway
-    /// whose loops are dead.
+    /// The same as on the admin port, so that a probe of the public port restarts a gateway whose loops are dead.
     pub liveness: Liveness,
-    /// The page at `/`.
     pub playground: Playground,
-    /// The bounds.
     pub limits: Limits,
-    /// Ends the server.
     pub lifecycle: Lifecycle,
 }
 
-/// What handlers share.
 struct Shared<E> {
     executor: OperationExecutor<E>,
     authenticator: Authenticator,
@@ -57,16 +46,10 @@ struct Shared<E> {
 impl<E: Executor> GraphqlServer<E> {
     /// Returns the routes: `/graphql`, `/`, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
-        let Limits { max_concurrent_requests, request_timeout, .. } = self.limits;
-        let documents = self.limits.documents.clone();
+        let Limits { max_concurrent_requests, request_timeout, max_sockets, .. } = self.limits;
         let shared = Arc::new(Shared {
-            executor: OperationExecutor::new(
-                self.executor,
-                documents,
-                max_concurrent_requests,
-                request_timeout,
-            ),
-            sockets: Arc::new(Semaphore::new(self.limits.sockets.max_sockets)),
+            executor: OperationExecutor::new(self.executor, max_concurrent_requests, request_timeout),
+            sockets: Arc::new(Semaphore::new(max_sockets)),
             authenticator: self.authenticator,
             limits: self.limits,
             lifecycle: self.lifecycle.clone(),
@@ -93,33 +76,18 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long a query or mutation may take.
     pub request_timeout: Duration,
-    /// What a document may select.
-    pub documents: DocumentLimits,
-    /// What a socket may do.
-    pub sockets: SocketLimits,
-}
-
-/// Bounds on WebSockets.
-#[derive(Clone, Debug)]
-pub struct SocketLimits {
-    /// Sockets open at once.
+    /// WebSockets open at once.
     pub max_sockets: usize,
     /// Operations under way on one socket.
     pub max_operations: usize,
-    /// Bytes of one incoming message.
-    pub max_message_bytes: usize,
-    /// Bytes of one outgoing message.
+    /// Bytes of one message to a socket.
     pub max_outgoing_bytes: usize,
-    /// Results waiting for a slow client; beyond that its operations wait.
-    pub outgoing_messages: usize,
     /// How long a client may take to send `connection_init`.
     pub init_timeout: Duration,
-    /// How often the client is pinged.
+    /// How often a socket's client is pinged.
     pub ping_interval: Duration,
-    /// How long a client may send nothing, not even pongs, before its connection counts as lost.
+    /// How long a socket's client may send nothing, not even pongs, before its connection counts as lost.
     pub dead_after: Duration,
-    /// How long a close may take before the connection is dropped.
-    pub close_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -129,24 +97,12 @@ impl Default for Limits {
             max_body_bytes: 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-            documents: DocumentLimits::default(),
-            sockets: SocketLimits::default(),
-        }
-    }
-}
-
-impl Default for SocketLimits {
-    fn default() -> Self {
-        Self {
             max_sockets: 10_000,
             max_operations: 100,
-            max_message_bytes: 256 * 1024,
             max_outgoing_bytes: 4 * 1024 * 1024,
-            outgoing_messages: 8,
             init_timeout: Duration::from_secs(3),
             ping_interval: Duration::from_secs(12),
             dead_after: Duration::from_secs(36),
-            close_timeout: Duration::from_secs(2),
         }
     }
 }

@@ -1,17 +1,17 @@
 //! The page at `/`: GraphiQL with example tabs and, in mock mode, a token.
 //!
-//! Its files come from a CDN (or from `assets_url`), pinned by version and hash. Its own script is
-//! allowed by hash, and nothing else runs.
+//! Its files come from a CDN (or from `assets_url`), pinned by version and hash. Its own script is allowed by hash, and
+//! nothing else runs.
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::{HeaderName, HeaderValue, header},
-    response::{Html, IntoResponse, Response},
-};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
+use serde_json::json;
+use service_kit::config::Secret;
 use sha2::{Digest, Sha256};
 
 const PAGE: &str = include_str!("playground/page.html");
@@ -19,34 +19,18 @@ const STYLE: &str = include_str!("playground/page.css");
 const SCRIPT: &str = include_str!("playground/page.js");
 
 /// What the page shows.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Playground {
     /// The base address of the files, laid out like [`CDN`].
     pub assets_url: String,
     /// A token to fill in. Every browser that opens the page gets it: for mock mode only.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
 }
 
 impl Default for Playground {
     fn default() -> Self {
         Self { assets_url: CDN.to_owned(), token: None }
     }
-}
-
-impl std::fmt::Debug for Playground {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Playground")
-            .field("assets_url", &self.assets_url)
-            .field("token", &self.token.as_ref().map(|_| "[redacted]"))
-            .finish()
-    }
-}
-
-/// The page's settings, read by its script from a JSON block.
-#[derive(Serialize)]
-struct Config<'a> {
-    token: Option<&'a str>,
-    tabs: [Tab; 3],
 }
 
 #[derive(Serialize)]
@@ -70,49 +54,37 @@ const TABS: [Tab; 3] = [
 /// A page ready to be sent, with the policy that admits its own parts alone.
 #[derive(Debug)]
 pub struct Page {
-    /// The HTML document.
     pub html: String,
     /// The value of its `Content-Security-Policy`.
     pub policy: String,
 }
 
 impl Playground {
-    /// Renders the page.
     pub fn render(&self) -> Page {
-        let config = Config { token: self.token.as_deref(), tabs: TABS };
+        let config = json!({ "token": self.token.as_ref().map(Secret::expose), "tabs": TABS });
+        // JSON that can't end the script block it stands in: no `<` survives.
+        let config = config.to_string().replace('<', "\\u003c");
         let html = PAGE
-            .replace("{{styles}}", &self.styles())
+            .replace("{{styles}}", &self.tags(&STYLES, "<link rel=\"stylesheet\" href", ">"))
             .replace("{{style}}", STYLE)
-            .replace("{{scripts}}", &self.scripts())
+            .replace("{{scripts}}", &self.tags(&SCRIPTS, "<script src", "></script>"))
             .replace("{{script}}", SCRIPT)
-            .replace("{{config}}", &script_safe_json(&config));
+            .replace("{{config}}", &config);
         Page { html, policy: self.policy() }
     }
 
-    fn styles(&self) -> String {
-        self.tags(&STYLES, |url, integrity| {
-            format!(r#"<link rel="stylesheet" href="{url}" integrity="{integrity}" crossorigin="anonymous">"#)
-        })
-    }
-
-    fn scripts(&self) -> String {
-        self.tags(&SCRIPTS, |url, integrity| {
-            format!(r#"<script src="{url}" integrity="{integrity}" crossorigin="anonymous"></script>"#)
-        })
-    }
-
-    fn tags(&self, assets: &[Asset], tag: impl Fn(&str, &str) -> String) -> String {
-        let tags: Vec<_> = assets
-            .iter()
-            .map(|asset| tag(&html_safe(&asset.url(&self.assets_url)), asset.integrity))
-            .collect();
-        tags.join("\n    ")
+    fn tags(&self, assets: &[Asset], start: &str, end: &str) -> String {
+        let tag = |asset: &Asset| {
+            let (url, integrity) = (html_safe(&asset.url(&self.assets_url)), asset.integrity);
+            format!(r#"{start}="{url}" integrity="{integrity}" crossorigin="anonymous"{end}"#)
+        };
+        assets.iter().map(tag).collect::<Vec<_>>().join("\n    ")
     }
 
     fn policy(&self) -> String {
         let sources = |assets: &[Asset]| {
-            let urls: Vec<_> = assets.iter().map(|asset| policy_safe(&asset.url(&self.assets_url))).collect();
-            urls.join(" ")
+            let urls = assets.iter().map(|asset| policy_safe(&asset.url(&self.assets_url)));
+            urls.collect::<Vec<_>>().join(" ")
         };
         let script_hash = STANDARD.encode(Sha256::digest(SCRIPT));
         [
@@ -120,12 +92,8 @@ impl Playground {
             format!("script-src {} 'sha256-{script_hash}'", sources(&SCRIPTS)),
             // The editor sets styles of its own while it runs.
             format!("style-src {} 'unsafe-inline'", sources(&STYLES)),
-            "font-src data:".to_owned(),
-            "img-src 'self' data:".to_owned(),
-            "connect-src 'self'".to_owned(),
-            "base-uri 'none'".to_owned(),
-            "form-action 'none'".to_owned(),
-            "frame-ancestors 'none'".to_owned(),
+            "font-src data:; img-src 'self' data:; connect-src 'self'".to_owned(),
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'".to_owned(),
         ]
         .join("; ")
     }
@@ -146,11 +114,6 @@ pub(super) async fn page(State(page): State<Arc<Page>>) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// JSON that can't end the script block it stands in: no `<` survives.
-fn script_safe_json(config: &Config<'_>) -> String {
-    serde_json::to_string(config).expect("the settings are strings").replace('<', "\\u003c")
 }
 
 fn html_safe(text: &str) -> String {

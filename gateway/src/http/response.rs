@@ -4,11 +4,9 @@
 use std::borrow::Cow;
 
 use async_graphql_axum::GraphQLResponse;
-use axum::{
-    Json,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use crate::auth::AuthError;
 use crate::query::{ErrorCode, ExecutionResult, GraphqlError, OVERLOAD_RETRY_AFTER, Outcome, Trace};
@@ -45,19 +43,8 @@ impl ResponseFormat {
                 _ => {}
             }
         }
-        match (json > 0.0, graphql > 0.0) {
-            (false, false) => None,
-            (true, false) => Some(Self::Json),
-            (true, true) if json > graphql => Some(Self::Json),
-            (_, true) => Some(Self::GraphqlResponse),
-        }
-    }
-
-    const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json; charset=utf-8",
-            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
-        }
+        let preferred = if json > graphql { Self::Json } else { Self::GraphqlResponse };
+        (json > 0.0 || graphql > 0.0).then_some(preferred)
     }
 }
 
@@ -65,12 +52,9 @@ impl ResponseFormat {
 fn quality(range: &str) -> (String, f32) {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let quality = parts
-        .filter_map(|parameter| parameter.split_once('='))
-        .find(|(key, _)| key.eq_ignore_ascii_case("q"))
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap_or(1.0);
-    (name, quality)
+    let mut parameters = parts.filter_map(|parameter| parameter.split_once('='));
+    let weight = parameters.find(|(key, _)| key.eq_ignore_ascii_case("q"));
+    (name, weight.and_then(|(_, value)| value.parse().ok()).unwrap_or(1.0))
 }
 
 /// Returns the response to a request that was understood.
@@ -98,8 +82,12 @@ fn respond_with(status: StatusCode, result: ExecutionResult, format: ResponseFor
         ExecutionResult::RequestError { .. } => Json(result).into_response(),
     };
     *response.status_mut() = status;
+    let content_type = match format {
+        ResponseFormat::Json => "application/json; charset=utf-8",
+        ResponseFormat::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+    };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Responses differ by viewer and by media type; no cache may keep one for another viewer.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -117,9 +105,7 @@ pub(super) enum HttpError {
     UnsupportedMediaType,
     MethodNotAllowed,
     MutationByGet,
-    PayloadTooLarge {
-        limit: usize,
-    },
+    PayloadTooLarge(usize),
     SlowBody,
     BadToken,
     /// The gateway can't serve the request at the moment.
@@ -151,7 +137,7 @@ impl HttpError {
                 ErrorCode::BadUserInput.error("a mutation must be sent by POST"),
                 Some((header::ALLOW, "POST")),
             ),
-            Self::PayloadTooLarge { limit } => {
+            Self::PayloadTooLarge(limit) => {
                 let error =
                     ErrorCode::PayloadTooLarge.error(format!("the body is larger than {limit} bytes"));
                 (StatusCode::PAYLOAD_TOO_LARGE, error, None)

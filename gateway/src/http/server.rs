@@ -2,22 +2,17 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{HeaderValue, StatusCode, Version, header},
-    middleware::Next,
-    response::Response,
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Connections open at once; the next ones wait in the kernel's queue.
@@ -46,7 +41,6 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Returns a lifecycle that ends by these tokens.
     pub fn new(draining: CancellationToken, closing: CancellationToken) -> Self {
         Self { draining, closing, sockets: TaskTracker::new() }
     }
@@ -96,10 +90,8 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) 
 fn accept_backlog(listener: TcpListener, mut serve: impl FnMut(TcpStream)) {
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, _)) = listener.accept() {
-        let stream = stream
-            .set_nodelay(true)
-            .and_then(|()| stream.set_nonblocking(true))
-            .and_then(|()| TcpStream::from_std(stream));
+        let ready = stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true));
+        let stream = ready.and_then(|()| TcpStream::from_std(stream));
         match stream {
             Ok(stream) => serve(stream),
             Err(error) => tracing::debug!(%error, "connection not accepted"),
@@ -141,13 +133,8 @@ fn serve_connection(
 }
 
 fn is_connection_error(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::InvalidInput
-    )
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput};
+    matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset | InvalidInput)
 }
 
 /// Ends kept-alive connections while draining, so that clients connect to a copy that stays.

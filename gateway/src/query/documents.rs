@@ -2,38 +2,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_graphql::{
-    ServerError, Value, Variables,
-    parser::{
-        parse_query,
-        types::{BaseType, DocumentOperations, ExecutableDocument, OperationDefinition},
-    },
-};
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{BaseType, DocumentOperations, ExecutableDocument, OperationDefinition};
+use async_graphql::{ServerError, Value, Variables};
 use moka::future::Cache;
 
-use super::{
-    DocumentLimits, ErrorCode,
-    limits::{check_shape, check_tokens},
-};
+use super::ErrorCode;
+use super::limits::{check_shape, check_tokens};
 
+/// Bytes of document text whose parsed form is kept.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// A document that no request has named for this long leaves the cache.
 const CACHE_IDLE: Duration = Duration::from_secs(3600);
 
 /// Parses documents and refuses those beyond the limits. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Documents {
-    limits: Arc<DocumentLimits>,
     parsed: Cache<Arc<str>, Arc<ExecutableDocument>>,
 }
 
 impl Documents {
-    pub(super) fn new(limits: DocumentLimits) -> Self {
+    pub(super) fn new() -> Self {
         let parsed = Cache::builder()
-            .max_capacity(limits.cache_bytes)
+            .max_capacity(CACHE_BYTES)
             .weigher(|text: &Arc<str>, _| u32::try_from(text.len()).unwrap_or(u32::MAX))
             .time_to_idle(CACHE_IDLE)
             .build();
-        Self { limits: Arc::new(limits), parsed }
+        Self { parsed }
     }
 
     /// Returns the parsed form of a document within the limits.
@@ -41,12 +36,12 @@ impl Documents {
         if let Some(document) = self.parsed.get(text).await {
             return Ok(document);
         }
-        check_tokens(text, &self.limits)?;
+        check_tokens(text)?;
         let document = parse_query(text).map_err(|error| ServerError {
             locations: error.positions().collect(),
             ..ErrorCode::GraphqlParseFailed.error(error.to_string()).into()
         })?;
-        check_shape(&document, &self.limits)?;
+        check_shape(&document)?;
         let document = Arc::new(document);
         self.parsed.insert(text.into(), Arc::clone(&document)).await;
         Ok(document)
@@ -75,9 +70,7 @@ pub(super) fn choose_operation<'a>(
     })
 }
 
-/// Refuses an operation whose request leaves out a variable that the operation requires.
-///
-/// async-graphql 8.0.0-rc.5 finds that out field by field, when other fields of the operation may have run.
+/// Refuses an operation whose request leaves out a variable that the operation requires. async-graphql 8.0.0-rc.5 finds that out field by field, when other fields of the operation may have run.
 pub(super) fn require_variables(
     operation: &OperationDefinition,
     variables: &Variables,
@@ -96,13 +89,11 @@ pub(super) fn require_variables(
 }
 
 /// Sets each variable of type `Int` that the request leaves out, and that has no default, to null.
-///
 /// async-graphql weighs a page by its size and, in 8.0.0-rc.5, refuses a document whose size is a variable that was
 /// left out, which clients that can page both ways leave out. Other types keep the difference between absent and null:
 /// it decides whether an argument's default applies, and no argument of type `Int` has a default.
 pub(super) fn set_absent_integers(operation: &OperationDefinition, variables: &mut Variables) {
-    for definition in &operation.variable_definitions {
-        let definition = &definition.node;
+    for definition in operation.variable_definitions.iter().map(|definition| &definition.node) {
         let variable_type = &definition.var_type.node;
         let is_integer = matches!(&variable_type.base, BaseType::Named(name) if name == "Int");
         if is_integer && variable_type.nullable && definition.default_value.is_none() {

@@ -54,9 +54,8 @@ impl ErrorCode {
         }
     }
 
-    /// Returns an error with this code. The message is shown to clients.
-    ///
-    /// The error is retryable from the start if its code promises that nothing was done.
+    /// Returns an error with this code, retryable from the start if the code promises that nothing was done. The message
+    /// is shown to clients.
     pub fn error(self, message: impl Into<String>) -> GraphqlError {
         let nothing_done = matches!(self, Self::RateLimited | Self::Overloaded | Self::ServiceUnavailable);
         GraphqlError {
@@ -78,8 +77,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// An error that may be shown to a client. Converts into [`async_graphql::Error`], so a resolver can
-/// return it with `?`.
+/// An error that may be shown to a client.
 #[derive(Clone, Debug)]
 pub struct GraphqlError {
     code: ErrorCode,

@@ -3,24 +3,18 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use async_graphql::{
-    Executor, Request, Response, ServerError, Value,
-    parser::types::{ExecutableDocument, OperationType},
-};
+use async_graphql::parser::types::{ExecutableDocument, OperationType};
+use async_graphql::{Executor, Request, Response, ServerError, Value};
 use futures::{FutureExt, Stream, StreamExt, stream};
-use opentelemetry::{
-    Context,
-    trace::{TraceContextExt, TraceId},
-};
+use opentelemetry::Context;
+use opentelemetry::trace::{TraceContextExt, TraceId};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{
-    DocumentLimits, ErrorCode, GraphqlError, Outcome,
-    documents::{Documents, choose_operation, require_variables, set_absent_integers},
-};
+use super::documents::{Documents, choose_operation, require_variables, set_absent_integers};
+use super::{ErrorCode, GraphqlError, Outcome};
 
 /// When a client that was refused for load should send its request again.
 pub(crate) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -42,14 +36,9 @@ pub(crate) struct Operation {
 }
 
 impl<E: Executor> OperationExecutor<E> {
-    pub(crate) fn new(
-        executor: E,
-        limits: DocumentLimits,
-        max_concurrent_requests: usize,
-        timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(executor: E, max_concurrent_requests: usize, timeout: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(max_concurrent_requests));
-        Self { executor, documents: Documents::new(limits), permits, timeout }
+        Self { executor, documents: Documents::new(), permits, timeout }
     }
 
     /// Returns a permit for one more request, which is held until dropped.
@@ -83,15 +72,12 @@ impl<E: Executor> OperationExecutor<E> {
     pub(crate) async fn execute(&self, operation: Operation) -> ExecutionResult {
         let Operation { kind, request, trace } = operation;
         let executing = AssertUnwindSafe(self.executor.execute(request)).catch_unwind();
-        let response = async {
-            match tokio::time::timeout(self.timeout, executing).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(_panic)) => panicked(),
-                Err(_elapsed) => Response::from_errors(vec![deadline_exceeded(kind).into()]),
-            }
-        }
-        .instrument(trace.span.clone())
-        .await;
+        let executing = tokio::time::timeout(self.timeout, executing).instrument(trace.span.clone());
+        let response = match executing.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_panic)) => panicked(),
+            Err(_elapsed) => Response::from_errors(vec![deadline_exceeded(kind).into()]),
+        };
         trace.span.in_scope(|| ExecutionResult::from_response(response, &trace))
     }
 
@@ -174,9 +160,14 @@ fn present(error: &mut ServerError, not_executed: bool) {
     if ErrorCode::of(error).is_some() {
         return;
     }
+    // Only by their text can a coercion failure be told from a resolver's error; unlike one that a resolver passes on
+    // with `?`, it has no source.
+    let is_start = |start| error.message.starts_with(start);
+    let is_coercion_failure =
+        error.source.is_none() && ["Failed to parse \"", "Expected input type \""].into_iter().any(is_start);
     let code = if not_executed {
         refusal_code(&error.message)
-    } else if is_coercion_failure(error) {
+    } else if is_coercion_failure {
         ErrorCode::BadUserInput
     } else {
         tracing::error!(error = %error.message, path = ?error.path, "a resolver failed");
@@ -192,15 +183,6 @@ fn refusal_code(message: &str) -> ErrorCode {
     let is_limit = message == "Query is too complex."
         || message.starts_with("The recursion depth of the query cannot be greater than");
     if is_limit { ErrorCode::QueryTooComplex } else { ErrorCode::GraphqlValidationFailed }
-}
-
-/// Whether an argument failed to become its Rust type. async-graphql tells these apart from a resolver's errors only by
-/// their text; unlike an error that a resolver passes on with `?`, they have no source.
-fn is_coercion_failure(error: &ServerError) -> bool {
-    error.source.is_none()
-        && ["Failed to parse \"", "Expected input type \""]
-            .iter()
-            .any(|start| error.message.starts_with(start))
 }
 
 /// The trace that an operation belongs to: its span, and the id that its errors name.
@@ -227,11 +209,9 @@ impl Trace {
         );
         // Fails only if no subscriber exports traces; then nothing has to be linked.
         let _ = span.set_parent(parent.clone());
-        let ids = [span.context().span().span_context().trace_id(), parent.span().span_context().trace_id()];
-        let id = ids
-            .into_iter()
-            .find(|id| *id != TraceId::INVALID)
-            .unwrap_or_else(|| TraceId::from(rand::random::<u128>()));
+        let ids = [&span.context(), parent].map(|context| context.span().span_context().trace_id());
+        let known = ids.into_iter().find(|id| *id != TraceId::INVALID);
+        let id = known.unwrap_or_else(|| TraceId::from(rand::random::<u128>()));
         span.record("trace_id", field::display(id));
         Self { span, id }
     }

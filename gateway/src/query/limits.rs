@@ -6,57 +6,31 @@
 
 use std::collections::HashMap;
 
-use async_graphql::{
-    Pos, ServerError,
-    parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet},
-};
+use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
+use async_graphql::{Pos, ServerError};
 
 use super::ErrorCode;
 
-/// Bounds on a document.
-///
-/// Complexity is the schema's to weigh: give its builder `limit_complexity`.
-#[derive(Clone, Debug)]
-pub struct DocumentLimits {
-    /// Lexical tokens, counted before parsing.
-    pub max_tokens: usize,
-    /// How deep brackets may nest, counted before parsing: the parser recurses.
-    pub max_nesting: usize,
-    /// How deep fields may nest, fragments resolved. The standard introspection query needs 15.
-    pub max_depth: usize,
-    /// Fields of the operation's root type, fragments resolved.
-    pub max_root_fields: usize,
-    /// Aliases, fragments resolved.
-    pub max_aliases: usize,
-    /// Selections, fragments resolved. Fragments that spread fragments double with each level.
-    pub max_selections: usize,
-    /// Directives, fragments resolved.
-    pub max_directives: usize,
-    /// Bytes of document text whose parsed form is kept.
-    pub cache_bytes: u64,
-}
-
-impl Default for DocumentLimits {
-    fn default() -> Self {
-        Self {
-            max_tokens: 5000,
-            max_nesting: 64,
-            max_depth: 20,
-            max_root_fields: 20,
-            max_aliases: 50,
-            max_selections: 2000,
-            max_directives: 50,
-            cache_bytes: 4 * 1024 * 1024,
-        }
-    }
-}
+/// Lexical tokens, counted before parsing.
+const MAX_TOKENS: usize = 5000;
+/// How deep brackets may nest, counted before parsing: the parser recurses.
+const MAX_NESTING: usize = 64;
+/// How deep fields may nest, fragments resolved. The standard introspection query needs 15.
+const MAX_DEPTH: usize = 20;
+/// Fields of the operation's root type, fragments resolved.
+const MAX_ROOT_FIELDS: usize = 20;
+/// Aliases, fragments resolved.
+const MAX_ALIASES: usize = 50;
+/// Selections, fragments resolved. Fragments that spread fragments double with each level.
+const MAX_SELECTIONS: usize = 2000;
+/// Directives, fragments resolved.
+const MAX_DIRECTIVES: usize = 50;
+/// How many selection sets may stand inside one another before measuring stops: it recurses along them. async-graphql
+/// bounds the same, fragments counted wherever they are spread.
+const MAX_LEVELS: usize = 32;
 
 /// Counts tokens and nested brackets without parsing.
-pub(super) fn check_tokens(text: &str, limits: &DocumentLimits) -> Result<(), ServerError> {
-    let too_complex = |what: &str, limit: usize| {
-        let error = ErrorCode::QueryTooComplex.error(format!("the document has more than {limit} {what}"));
-        Err(error.into())
-    };
+pub(super) fn check_tokens(text: &str) -> Result<(), ServerError> {
     let (mut tokens, mut nesting) = (0_usize, 0_usize);
     let mut rest = text.as_bytes();
     while let Some(&byte) = rest.first() {
@@ -81,11 +55,13 @@ pub(super) fn check_tokens(text: &str, limits: &DocumentLimits) -> Result<(), Se
             _ => {}
         }
         tokens += 1;
-        if tokens > limits.max_tokens {
-            return too_complex("tokens", limits.max_tokens);
-        }
-        if nesting > limits.max_nesting {
-            return too_complex("nested brackets", limits.max_nesting);
+        for (what, count, limit) in
+            [("tokens", tokens, MAX_TOKENS), ("nested brackets", nesting, MAX_NESTING)]
+        {
+            if count > limit {
+                let message = format!("the document has more than {limit} {what}");
+                return Err(ErrorCode::QueryTooComplex.error(message).into());
+            }
         }
         rest = &rest[length..];
     }
@@ -115,24 +91,20 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// How many selection sets may stand inside one another before measuring stops: it recurses along them. async-graphql
-/// bounds the same, fragments counted wherever they are spread.
-const MAX_LEVELS: usize = 32;
-
 /// Checks what a document selects, with every fragment counted wherever it is spread.
 ///
 /// Each fragment is measured once and its size added at each spread, so that measuring takes no longer than reading the
 /// document, however much the document would expand to.
-pub(super) fn check_shape(document: &ExecutableDocument, limits: &DocumentLimits) -> Result<(), ServerError> {
+pub(super) fn check_shape(document: &ExecutableDocument) -> Result<(), ServerError> {
     let mut measure = Measure { document, fragments: HashMap::new(), level: 0 };
     for (_, operation) in document.operations.iter() {
         let size = measure.selection_set(&operation.node.selection_set.node)?;
         let bounds = [
-            ("nested fields", size.depth, limits.max_depth),
-            ("root fields", size.own_fields, limits.max_root_fields),
-            ("aliases", size.aliases, limits.max_aliases),
-            ("selections", size.selections, limits.max_selections),
-            ("directives", size.directives, limits.max_directives),
+            ("nested fields", size.depth, MAX_DEPTH),
+            ("root fields", size.own_fields, MAX_ROOT_FIELDS),
+            ("aliases", size.aliases, MAX_ALIASES),
+            ("selections", size.selections, MAX_SELECTIONS),
+            ("directives", size.directives, MAX_DIRECTIVES),
         ];
         if let Some((what, _, limit)) = bounds.iter().find(|(_, size, limit)| size > limit) {
             let message = format!("the operation has more than {limit} {what}");
@@ -193,11 +165,10 @@ impl<'a> Measure<'a> {
         let mut size = Size::default();
         for selection in &set.items {
             size.add(match &selection.node {
-                Selection::Field(field) if field.node.selection_set.node.items.is_empty() => {
-                    Size::default().as_field(field.node.alias.is_some())
-                }
                 Selection::Field(field) => {
-                    self.selection_set(&field.node.selection_set.node)?.as_field(field.node.alias.is_some())
+                    let set = &field.node.selection_set.node;
+                    let size = if set.items.is_empty() { Size::default() } else { self.selection_set(set)? };
+                    size.as_field(field.node.alias.is_some())
                 }
                 Selection::InlineFragment(fragment) => {
                     self.selection_set(&fragment.node.selection_set.node)?
@@ -241,96 +212,78 @@ mod tests {
 
     use super::*;
 
-    fn code(text: &str, limits: DocumentLimits) -> Option<ErrorCode> {
+    fn code(text: &str) -> Option<ErrorCode> {
         let document = parse_query(text).expect("the test's document parses");
-        let error = check_shape(&document, &limits).err()?;
+        let error = check_shape(&document).err()?;
         ErrorCode::of(&error)
     }
 
     #[test]
-    fn fragments_that_double_at_each_level_are_refused_quickly() {
-        let mut text = String::from("{ ...F0 ...F0 } fragment F60 on Query { a }");
-        for level in 0..60 {
-            let next = level + 1;
-            text += &format!(" fragment F{level} on Query {{ ...F{next} ...F{next} }}");
+    fn fragments_that_double_at_each_level_and_long_chains_of_fragments_are_refused_quickly() {
+        for (spread, levels) in [("...F ...F", 60), ("...F", 600)] {
+            let spread = |level: usize| spread.replace('F', &format!("F{level}"));
+            let mut text = format!("{{ {} }} fragment F{levels} on Query {{ a }}", spread(0));
+            for level in 0..levels {
+                text += &format!(" fragment F{level} on Query {{ {} }}", spread(level + 1));
+            }
+            assert_eq!(code(&text), Some(ErrorCode::QueryTooComplex), "{levels}");
         }
-        let limits = DocumentLimits::default();
-        assert_eq!(code(&text, limits), Some(ErrorCode::QueryTooComplex));
     }
 
     #[test]
-    fn a_long_chain_of_fragments_is_refused() {
-        let mut text = String::from("{ ...F0 } fragment F600 on Query { a }");
-        for level in 0..600 {
-            let next = level + 1;
-            text += &format!(" fragment F{level} on Query {{ ...F{next} }}");
-        }
-        let limits = DocumentLimits::default();
-        assert_eq!(code(&text, limits), Some(ErrorCode::QueryTooComplex));
-    }
-
-    #[test]
-    fn a_fragment_that_spreads_itself_is_invalid() {
-        let text = "{ ...A } fragment A on Query { ...B } fragment B on Query { a { ...A } }";
-        assert_eq!(code(text, DocumentLimits::default()), Some(ErrorCode::GraphqlValidationFailed));
-    }
-
-    #[test]
-    fn a_subscription_with_two_root_fields_is_invalid() {
-        for text in ["subscription { a b }", "subscription { ...F } fragment F on S { a b }"] {
-            assert_eq!(
-                code(text, DocumentLimits::default()),
-                Some(ErrorCode::GraphqlValidationFailed),
-                "{text}"
-            );
+    fn a_fragment_that_spreads_itself_and_a_subscription_with_two_root_fields_are_invalid() {
+        for text in [
+            "{ ...A } fragment A on Query { ...B } fragment B on Query { a { ...A } }",
+            "subscription { a b }",
+            "subscription { ...F } fragment F on S { a b }",
+        ] {
+            assert_eq!(code(text), Some(ErrorCode::GraphqlValidationFailed), "{text}");
         }
     }
 
     #[test]
     fn each_bound_holds_at_its_value_and_not_beyond() {
-        let at_limit = DocumentLimits {
-            max_depth: 2,
-            max_root_fields: 2,
-            max_aliases: 1,
-            max_selections: 3,
-            max_directives: 1,
-            ..DocumentLimits::default()
-        };
-        assert_eq!(code("{ x: a { b } c @include(if: true) }", at_limit.clone()), None);
-        for beyond in [
-            "{ a { b { c } } }",
-            "{ a b c }",
-            "{ x: a y: b }",
-            "{ a { b c d } }",
-            "{ a @include(if: true) b @skip(if: false) }",
-        ] {
-            assert_eq!(code(beyond, at_limit.clone()), Some(ErrorCode::QueryTooComplex), "{beyond}");
+        let nested = |fields: &str, count: usize| format!("{{ n {{ {} }} }}", fields.repeat(count));
+        let documents: [(usize, &dyn Fn(usize) -> String); 5] = [
+            (MAX_DEPTH, &|count| format!("{}{}", "{ a ".repeat(count), "}".repeat(count))),
+            (MAX_ROOT_FIELDS, &|count| format!("{{ {} }}", "a ".repeat(count))),
+            (MAX_ALIASES, &|count| nested("x: a ", count)),
+            (MAX_SELECTIONS, &|count| nested("a ", count - 1)),
+            (MAX_DIRECTIVES, &|count| nested("a @include(if: true) ", count)),
+        ];
+        for (limit, document) in documents {
+            assert_eq!(code(&document(limit)), None, "{}", document(limit));
+            assert_eq!(code(&document(limit + 1)), Some(ErrorCode::QueryTooComplex), "{}", document(limit));
         }
     }
 
-    fn passes(text: &str, max_tokens: usize, max_nesting: usize) -> bool {
-        let limits = DocumentLimits { max_tokens, max_nesting, ..DocumentLimits::default() };
-        check_tokens(text, &limits).is_ok()
+    fn passes(text: &str) -> bool {
+        check_tokens(text).is_ok()
     }
 
     #[test]
     fn tokens_are_counted_without_blanks_commas_and_comments() {
         let text = "query Q { a(x: 10, y: \"} \\\" {\") # comment { { {\n ...F }";
         // query Q { a ( x : 10 y : "" ) ... F }
-        assert!(passes(text, 15, 2));
-        assert!(!passes(text, 14, 2));
+        let before = |brackets, words| format!("{}{}{text}", "{ ".repeat(brackets), "a ".repeat(words));
+        let (brackets, words) = (MAX_NESTING - 2, MAX_TOKENS - 15 - (MAX_NESTING - 2));
+        assert!(passes(&before(brackets, words)));
+        assert!(!passes(&before(brackets, words + 1)));
+        assert!(!passes(&before(brackets + 1, words - 1)));
     }
 
     #[test]
     fn brackets_inside_strings_do_not_nest() {
-        assert!(passes(r#"{ a(x: """ {{{{ \""" {{ """) }"#, 100, 2));
-        assert!(!passes("{ a { b { c } } }", 100, 2));
+        let brackets = "{".repeat(MAX_NESTING);
+        assert!(passes(&format!(r#"{{ a(x: """ {brackets} \""" {brackets} """) }}"#)));
+        assert!(passes(&brackets));
+        assert!(!passes(&format!("{{{brackets}")));
     }
 
     #[test]
     fn unfinished_strings_end_the_scan() {
         for text in ["\"", "\"\"\"", "\"\\", "\"\"\"\\\"\"", "\"a"] {
-            assert!(passes(text, 100, 10), "{text}");
+            assert!(passes(text), "{text}");
         }
     }
 }

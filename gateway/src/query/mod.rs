@@ -8,4 +8,3 @@ mod limits;
 
 pub use error::{ErrorCode, GraphqlError, Outcome};
 pub(crate) use executor::{ExecutionResult, OVERLOAD_RETRY_AFTER, OperationExecutor, Trace, request_errors};
-pub use limits::DocumentLimits;

@@ -1,8 +1,10 @@
 /// Decides which event comes next, and whether one before it is missing.
 #[derive(Debug, Default)]
 pub(super) struct GapDetector {
-    last: Option<i64>,
-    behind: bool,
+    /// The last position that was dispatched; none while the head is unknown.
+    pub(super) last: Option<i64>,
+    /// Whether an event may be missing.
+    pub(super) behind: bool,
 }
 
 /// What the end of a replayed page says.
@@ -19,21 +21,6 @@ pub(super) enum PageEnd {
 }
 
 impl GapDetector {
-    /// The last position that was dispatched; none while the head is unknown.
-    pub(super) fn last(&self) -> Option<i64> {
-        self.last
-    }
-
-    /// Whether an event may be missing.
-    pub(super) fn is_behind(&self) -> bool {
-        self.behind
-    }
-
-    /// Notes that an event may have been missed.
-    pub(super) fn suspect(&mut self) {
-        self.behind = true;
-    }
-
     /// Takes the position of a live event; returns whether it is the next to dispatch.
     pub(super) fn on_live(&mut self, position: i64) -> bool {
         match self.last {
@@ -42,7 +29,7 @@ impl GapDetector {
                 true
             }
             Some(last) if position <= last => false,
-            Some(_) | None => {
+            _ => {
                 self.behind = true;
                 false
             }
@@ -93,7 +80,7 @@ mod tests {
         ] {
             let mut gaps = at(7);
             assert_eq!(gaps.on_live(position), dispatched, "{position}");
-            assert_eq!((gaps.is_behind(), gaps.last()), (behind, Some(last)), "{position}");
+            assert_eq!((gaps.behind, gaps.last), (behind, Some(last)), "{position}");
         }
     }
 
@@ -101,7 +88,7 @@ mod tests {
     fn before_the_head_is_known_nothing_is_dispatched() {
         let mut gaps = GapDetector::default();
         assert!(!gaps.on_live(8));
-        assert!(gaps.is_behind());
+        assert!(gaps.behind);
         assert_eq!(gaps.on_page_end(None, 8, 8), PageEnd::CaughtUp);
         assert!(!gaps.on_live(8));
         assert!(gaps.on_live(9));
@@ -111,20 +98,19 @@ mod tests {
     fn a_gap_is_closed_by_replay_and_what_comes_again_live_is_dropped() {
         let mut gaps = at(7);
         assert!(!gaps.on_live(10));
-        let dispatched: Vec<bool> = [8, 9, 10].map(|position| gaps.on_replayed(position)).into();
-        assert_eq!(dispatched, [true, true, true]);
+        assert_eq!([8, 9, 10].map(|position| gaps.on_replayed(position)), [true, true, true]);
         assert_eq!(gaps.on_page_end(Some(7), 10, 11), PageEnd::More);
         assert!(gaps.on_replayed(11));
         assert_eq!(gaps.on_page_end(Some(10), 11, 11), PageEnd::CaughtUp);
         assert!(!gaps.on_live(11));
         assert!(gaps.on_live(12));
-        assert!(!gaps.is_behind());
+        assert!(!gaps.behind);
     }
 
     #[test]
     fn live_events_go_on_while_a_suspicion_is_unfounded() {
         let mut gaps = at(7);
-        gaps.suspect();
+        gaps.behind = true;
         assert!(gaps.on_live(8));
         assert!(!gaps.on_replayed(8));
         assert_eq!(gaps.on_page_end(Some(7), 8, 8), PageEnd::CaughtUp);

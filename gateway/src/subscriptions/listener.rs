@@ -1,23 +1,40 @@
-use bus::events::EventSignal;
-use bus::heartbeat::Heartbeat;
+use bus::{events::EventSignal, heartbeat::Heartbeat};
+use futures::{Stream, StreamExt};
 use metrics::Gauge;
 use schema::limits::REPLAY_MAX;
 use schema::order_events::OrderEvent;
 use schema::order_messages::{OrderScope, Replay, ReplayFrom};
 use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::gaps::{GapDetector, PageEnd};
 use super::registry::SubscriptionRegistry;
-use super::{EventSource, ReplayError, SubscriptionSettings, replay};
+use super::{ReplayError, SubscriptionSettings, Subscriptions, replay};
 use crate::orders::ServiceClient;
 
+impl Subscriptions {
+    /// Receives and dispatches events until `stop`.
+    pub(crate) async fn run(
+        &self,
+        source: impl Stream<Item = EventSignal>,
+        client: ServiceClient,
+        heartbeat: Heartbeat,
+        stop: CancellationToken,
+    ) {
+        let Self { registry, settings } = self;
+        let lag = metrics::gauge!("waybill_hub_lag_events");
+        let listener =
+            EventListener { client, registry, settings, gaps: GapDetector::default(), lag, heartbeat };
+        stop.run_until_cancelled(listener.run(source)).await;
+    }
+}
+
 /// Receives live events, replays missing ones, and dispatches each event once, in order.
-pub(super) struct EventListener<S> {
-    source: S,
+struct EventListener<'a> {
     client: ServiceClient,
-    registry: Arc<SubscriptionRegistry>,
-    settings: SubscriptionSettings,
+    registry: &'a SubscriptionRegistry,
+    settings: &'a SubscriptionSettings,
     gaps: GapDetector,
     /// How many events lie between the last dispatched and the last known.
     lag: Gauge,
@@ -25,35 +42,25 @@ pub(super) struct EventListener<S> {
     heartbeat: Heartbeat,
 }
 
-impl<S: EventSource> EventListener<S> {
-    pub(super) fn new(
-        source: S,
-        client: ServiceClient,
-        registry: Arc<SubscriptionRegistry>,
-        settings: SubscriptionSettings,
-        heartbeat: Heartbeat,
-    ) -> Self {
-        let lag = metrics::gauge!("waybill_hub_lag_events");
-        Self { source, client, registry, settings, gaps: GapDetector::default(), lag, heartbeat }
-    }
-
-    pub(super) async fn run(mut self) {
+impl EventListener<'_> {
+    async fn run(mut self, source: impl Stream<Item = EventSignal>) {
+        let mut source = std::pin::pin!(source);
         let mut failures = 0;
         let mut check_at = Instant::now() + self.settings.head_interval;
         loop {
             self.heartbeat.beat();
             tokio::select! {
-                signal = self.source.next() => {
+                Some(signal) = source.next() => {
                     let dispatched = self.on_event(signal);
                     // An event without a gap before it shows by itself that nothing is missing.
                     if dispatched && failures == 0 {
                         check_at = Instant::now() + self.settings.head_interval;
                     }
-                    if !self.gaps.is_behind() || failures > 0 {
+                    if !self.gaps.behind || failures > 0 {
                         continue;
                     }
                 }
-                () = sleep_until(check_at) => self.gaps.suspect(),
+                () = sleep_until(check_at) => self.gaps.behind = true,
             }
             let pause = match self.catch_up().await {
                 Ok(()) => {
@@ -73,7 +80,7 @@ impl<S: EventSource> EventListener<S> {
     /// Dispatches the event if it is the next one; returns whether it was.
     fn on_event(&mut self, signal: EventSignal) -> bool {
         match signal {
-            EventSignal::Listening => self.gaps.suspect(),
+            EventSignal::Listening => self.gaps.behind = true,
             EventSignal::Lost => tracing::warn!("live order events interrupted"),
             EventSignal::Event(event) => {
                 let is_next = self.gaps.on_live(event.position);
@@ -91,7 +98,7 @@ impl<S: EventSource> EventListener<S> {
     async fn catch_up(&mut self) -> Result<(), ReplayError> {
         loop {
             self.heartbeat.beat();
-            let from = self.gaps.last();
+            let from = self.gaps.last;
             let after = from.map(ReplayFrom::Position);
             let request = Replay { owner: OrderScope::Any, order_id: None, after, limit: REPLAY_MAX };
             let page = match replay(&self.client, &request).await {
@@ -128,7 +135,7 @@ impl<S: EventSource> EventListener<S> {
     }
 
     fn update_lag(&self, known: i64) {
-        if let Some(last) = self.gaps.last() {
+        if let Some(last) = self.gaps.last {
             self.lag.set(known.saturating_sub(last).max(0) as f64);
         }
     }

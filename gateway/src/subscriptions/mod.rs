@@ -1,8 +1,7 @@
 //! Live updates for this gateway's subscribers.
 //!
-//! One [`EventListener`] receives all order events and alone checks that none is missing; a missing event is replayed
-//! once for all subscribers. A subscription is a bounded queue of its subscriber's events. A subscriber
-//! that falls behind loses its subscription rather than an event, and replays for itself until it has caught up.
+//! One listener receives all order events and alone checks that none is missing; a missing event is replayed once for
+//! all subscribers. A subscription is a bounded queue of its subscriber's events. A subscriber that falls behind loses its subscription rather than an event, and replays for itself until it has caught up.
 //!
 //! Reading order: `gaps` decides what is missing, `registry` dispatches, `listener` receives and replays, `stream` is one
 //! subscriber.
@@ -12,36 +11,18 @@ mod listener;
 mod registry;
 mod stream;
 
-use async_trait::async_trait;
-use bus::events::{EventSignal, EventSubscription};
-use bus::heartbeat::Heartbeat;
-use bus::rpc_client::RequestError;
+use bus::{backoff::Backoff, rpc_client::RequestError};
 use schema::domain_error::{DomainError, DomainResult};
 use schema::order_messages::{Replay, Replayed};
 use schema::pattern::ORDER_REPLAY;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use std::{sync::Arc, time::Duration};
 
-use self::listener::EventListener;
 use self::registry::SubscriptionRegistry;
-pub(crate) use self::stream::{EventFilter, SubscriptionError, SubscriptionStream};
+pub(crate) use self::stream::{EventFilter, SubscriptionStream};
 use crate::orders::ServiceClient;
-use bus::backoff::Backoff;
 
-/// Where live events come from.
-#[async_trait]
-pub trait EventSource: Send + 'static {
-    /// Waits for the next signal without bound. Dropping the future loses nothing.
-    async fn next(&mut self) -> EventSignal;
-}
-
-#[async_trait]
-impl EventSource for EventSubscription {
-    async fn next(&mut self) -> EventSignal {
-        Self::next(self).await
-    }
-}
+/// Subscriptions at any time.
+const MAX_SUBSCRIPTIONS: usize = 100_000;
 
 /// The bounds of live updates.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +35,6 @@ pub struct SubscriptionSettings {
     pub replay_retries: u32,
     /// Events that a subscriber may leave unread before it is disconnected.
     pub queue_capacity: usize,
-    /// Subscriptions at any time.
-    pub max_subscriptions: usize,
 }
 
 impl Default for SubscriptionSettings {
@@ -65,7 +44,6 @@ impl Default for SubscriptionSettings {
             backoff: Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(5) },
             replay_retries: 8,
             queue_capacity: 64,
-            max_subscriptions: 100_000,
         }
     }
 }
@@ -79,32 +57,8 @@ pub(crate) struct Subscriptions {
 
 impl Subscriptions {
     pub(crate) fn new(settings: SubscriptionSettings) -> Self {
-        let registry = SubscriptionRegistry::new(settings.queue_capacity, settings.max_subscriptions);
-        Self { registry: Arc::new(registry), settings }
-    }
-
-    /// Receives and dispatches events until `stop`.
-    pub(crate) async fn run(
-        &self,
-        source: impl EventSource,
-        client: ServiceClient,
-        heartbeat: Heartbeat,
-        stop: CancellationToken,
-    ) {
-        let registry = Arc::clone(&self.registry);
-        let listener = EventListener::new(source, client, registry, self.settings, heartbeat);
-        stop.run_until_cancelled(listener.run()).await;
-    }
-
-    /// Subscribes to the events that pass `filter`, from now on or after what a cursor names.
-    pub(crate) async fn subscribe(
-        &self,
-        filter: EventFilter,
-        after: Option<String>,
-        client: ServiceClient,
-    ) -> Result<SubscriptionStream, SubscriptionError> {
-        let registry = Arc::clone(&self.registry);
-        SubscriptionStream::start(registry, self.settings, filter, after, client).await
+        let registry = Arc::new(SubscriptionRegistry::new(settings.queue_capacity, MAX_SUBSCRIPTIONS));
+        Self { registry, settings }
     }
 
     /// Whether the head of all events is known, without which no subscription can begin.
@@ -113,10 +67,25 @@ impl Subscriptions {
     }
 }
 
+/// Why a subscription can't begin, or can't go on.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum SubscriptionError {
+    /// The gateway doesn't know yet which position is the last.
+    #[error("the head of the order events is not known yet")]
+    NotReady,
+    #[error("too many subscriptions")]
+    TooMany,
+    /// Earlier events could not be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// Only a cursor tells where to go on.
+    #[error("the sequence of order events was reset")]
+    Reset,
+}
+
 /// Why there is no page of past events.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ReplayError {
-    /// order-service gave none.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// The point that the page starts from is not one, is beyond the scope, or is no longer kept.

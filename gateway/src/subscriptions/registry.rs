@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 
-/// What events are dispatched by.
+use super::SubscriptionError;
+
+/// What events are dispatched by: a customer's orders, or one order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Topic {
-    /// The events of a customer's orders.
     Customer(CustomerId),
-    /// The events of one order.
     Order(OrderId),
 }
 
@@ -45,27 +45,19 @@ pub(super) enum Disconnected {
     Reset,
 }
 
-/// Why there is no subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SubscribeError {
-    /// The position that it would start at is not known yet.
-    UnknownPosition,
-    /// As many subscriptions exist as are allowed.
-    TooMany,
-}
-
 /// Receives every event of its topic after `position`, until it is dropped or disconnected.
 pub(super) struct Subscription {
     registry: Arc<SubscriptionRegistry>,
     topic: Topic,
     id: u64,
-    position: i64,
+    /// Where it started.
+    pub(super) position: i64,
     events: mpsc::Receiver<Arc<OrderEvent>>,
     disconnected: Arc<OnceLock<Disconnected>>,
 }
 
 impl SubscriptionRegistry {
-    /// An empty registry: `capacity` is a subscription's unread events, `max` the number of subscriptions.
+    /// `capacity` is a subscription's unread events, `max` the number of subscriptions.
     pub(super) fn new(capacity: usize, max: usize) -> Self {
         let gauge = metrics::gauge!("waybill_subscribers");
         Self { state: Mutex::default(), capacity, max, gauge }
@@ -85,9 +77,7 @@ impl SubscriptionRegistry {
                 let before = slots.len();
                 slots.retain(|_, slot| slot.offer(event));
                 let disconnected = before - slots.len();
-                state.subscriptions -= disconnected;
-                self.update_gauge(&state);
-                state.forget_if_empty(&topic);
+                self.on_removed(&mut state, &topic, disconnected);
             }
         }
     }
@@ -110,13 +100,13 @@ impl SubscriptionRegistry {
     }
 
     /// Subscribes from the current position on.
-    pub(super) fn subscribe(self: &Arc<Self>, topic: Topic) -> Result<Subscription, SubscribeError> {
+    pub(super) fn subscribe(self: &Arc<Self>, topic: Topic) -> Result<Subscription, SubscriptionError> {
         let (sender, events) = mpsc::channel(self.capacity);
         let disconnected = Arc::new(OnceLock::new());
         let mut state = self.state();
-        let position = state.position.ok_or(SubscribeError::UnknownPosition)?;
+        let position = state.position.ok_or(SubscriptionError::NotReady)?;
         if state.subscriptions >= self.max {
-            return Err(SubscribeError::TooMany);
+            return Err(SubscriptionError::TooMany);
         }
         state.next_id += 1;
         state.subscriptions += 1;
@@ -125,6 +115,14 @@ impl SubscriptionRegistry {
         let slot = SubscriptionSlot { events: sender, disconnected: Arc::clone(&disconnected) };
         state.by_topic.entry(topic.clone()).or_default().insert(id, slot);
         Ok(Subscription { registry: Arc::clone(self), topic, id, position, events, disconnected })
+    }
+
+    fn on_removed(&self, state: &mut State, topic: &Topic, removed: usize) {
+        state.subscriptions -= removed;
+        self.update_gauge(state);
+        if state.by_topic.get(topic).is_some_and(BTreeMap::is_empty) {
+            state.by_topic.remove(topic);
+        }
     }
 
     fn update_gauge(&self, state: &State) {
@@ -136,16 +134,8 @@ impl SubscriptionRegistry {
     }
 }
 
-impl State {
-    fn forget_if_empty(&mut self, topic: &Topic) {
-        if self.by_topic.get(topic).is_some_and(BTreeMap::is_empty) {
-            self.by_topic.remove(topic);
-        }
-    }
-}
-
 impl SubscriptionSlot {
-    /// Returns whether the queue had room.
+    /// Disconnects a subscription whose queue has no room for the event; returns whether there was room.
     fn offer(&self, event: &Arc<OrderEvent>) -> bool {
         let offered = self.events.try_send(Arc::clone(event)).is_ok();
         if !offered {
@@ -162,11 +152,6 @@ impl SubscriptionSlot {
 }
 
 impl Subscription {
-    /// Where it started.
-    pub(super) fn position(&self) -> i64 {
-        self.position
-    }
-
     /// Waits for the next event of the topic; fails once the subscription is disconnected and its queue is read.
     pub(super) async fn next(&mut self) -> Result<Arc<OrderEvent>, Disconnected> {
         match self.events.recv().await {
@@ -181,9 +166,7 @@ impl Drop for Subscription {
         let mut state = self.registry.state();
         let removed = state.by_topic.get_mut(&self.topic).and_then(|slots| slots.remove(&self.id));
         if removed.is_some() {
-            state.subscriptions -= 1;
-            self.registry.update_gauge(&state);
-            state.forget_if_empty(&self.topic);
+            self.registry.on_removed(&mut state, &self.topic, 1);
         }
     }
 }
@@ -191,8 +174,7 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::order_events::EventKind;
-    use schema::order_messages::CreateOrder;
+    use schema::{order_events::EventKind, order_messages::CreateOrder};
 
     /// The creation of a customer's only order.
     fn event(position: i64, customer: &str) -> Arc<OrderEvent> {
@@ -206,21 +188,16 @@ mod tests {
             idempotency_key: None,
             placed_at: occurred_at,
         };
-        let order = create.pending_order(1, occurred_at);
-        let (order_id, version) = (order.id, order.version);
-        let kind = EventKind::Created;
-        let previous_status = None;
-        let event = OrderEvent {
+        Arc::new(OrderEvent {
             position,
-            kind,
-            order_id,
+            kind: EventKind::Created,
+            order_id: create.order_id,
             customer_id,
-            version,
-            previous_status,
+            version: 1,
+            previous_status: None,
             occurred_at,
-            order,
-        };
-        Arc::new(event)
+            order: create.pending_order(1, occurred_at),
+        })
     }
 
     fn registry() -> Arc<SubscriptionRegistry> {
@@ -262,7 +239,7 @@ mod tests {
         let registry = registry();
         let ada = registry.subscribe(topic("ADA")).unwrap();
         let _slow = registry.subscribe(topic("BOB")).unwrap();
-        assert_eq!(registry.subscribe(topic("ADA")).err(), Some(SubscribeError::TooMany));
+        assert!(matches!(registry.subscribe(topic("ADA")), Err(SubscriptionError::TooMany)));
         drop(ada);
         let _third = registry.subscribe(topic("ADA")).unwrap();
         for position in 11..14 {
@@ -277,6 +254,6 @@ mod tests {
         let mut ada = registry.subscribe(topic("ADA")).unwrap();
         registry.reset();
         assert_eq!(ada.next().await.unwrap_err(), Disconnected::Reset);
-        assert_eq!(registry.subscribe(topic("ADA")).err(), Some(SubscribeError::UnknownPosition));
+        assert!(matches!(registry.subscribe(topic("ADA")), Err(SubscriptionError::NotReady)));
     }
 }

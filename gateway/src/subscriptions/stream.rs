@@ -1,11 +1,10 @@
 use schema::ids::{CustomerId, OrderId};
 use schema::order_events::OrderEvent;
 use schema::order_messages::{OrderScope, Replay, ReplayFrom, Replayed};
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-use super::registry::{Disconnected, SubscribeError, Subscription, SubscriptionRegistry, Topic};
-use super::{ReplayError, SubscriptionSettings, replay};
+use super::registry::{Disconnected, Subscription, Topic};
+use super::{ReplayError, SubscriptionError, Subscriptions, replay};
 use crate::orders::ServiceClient;
 
 /// Events in one page of a subscriber's own replay: what it may hold in memory beside its queue.
@@ -14,9 +13,9 @@ const REPLAY_PAGE: u32 = 50;
 /// Which events a subscriber wants, all of them within its scope.
 #[derive(Debug, Clone)]
 pub(crate) enum EventFilter {
-    /// The events of a customer's orders.
+    /// A customer's orders.
     Customer(CustomerId),
-    /// The events of one order, if it is within the scope; it need not exist yet.
+    /// One order, if it is within the scope; it need not exist yet.
     Order(OrderId, OrderScope),
 }
 
@@ -44,40 +43,13 @@ impl EventFilter {
     }
 }
 
-/// Why a subscription can't begin, or can't go on.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum SubscriptionError {
-    /// The gateway doesn't know yet where "now" is.
-    #[error("the head of the order events is not known yet")]
-    NotReady,
-    /// As many subscriptions exist as are allowed.
-    #[error("too many subscriptions")]
-    TooMany,
-    /// Earlier events could not be replayed.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
-    /// The sequence of events was reset; only a cursor tells where to go on.
-    #[error("the sequence of order events was reset")]
-    Reset,
-}
-
-impl From<SubscribeError> for SubscriptionError {
-    fn from(error: SubscribeError) -> Self {
-        match error {
-            SubscribeError::UnknownPosition => Self::NotReady,
-            SubscribeError::TooMany => Self::TooMany,
-        }
-    }
-}
-
 /// One subscriber's events: each that passes its filter once, in order.
 ///
 /// The stream reads from a subscription that starts no later than what it has passed, and replays otherwise. It
 /// subscribes when replay has reached the head, and replays on until it has met the subscription, so no event is lost
 /// between the two; an event that both bring is taken once.
 pub(crate) struct SubscriptionStream {
-    registry: Arc<SubscriptionRegistry>,
-    settings: SubscriptionSettings,
+    subscriptions: Subscriptions,
     filter: EventFilter,
     client: ServiceClient,
     /// Every event up to this position was returned or filtered out.
@@ -86,18 +58,18 @@ pub(crate) struct SubscriptionStream {
     subscription: Option<Subscription>,
 }
 
-impl SubscriptionStream {
-    pub(super) async fn start(
-        registry: Arc<SubscriptionRegistry>,
-        settings: SubscriptionSettings,
+impl Subscriptions {
+    /// Subscribes to the events that pass `filter`, from now on or after what a cursor names.
+    pub(crate) async fn subscribe(
+        &self,
         filter: EventFilter,
         after: Option<String>,
         client: ServiceClient,
-    ) -> Result<Self, SubscriptionError> {
-        let subscription = registry.subscribe(filter.topic())?;
-        let passed = subscription.position();
-        let (replayed, subscription) = (VecDeque::new(), Some(subscription));
-        let mut stream = Self { registry, settings, filter, client, passed, replayed, subscription };
+    ) -> Result<SubscriptionStream, SubscriptionError> {
+        let subscription = self.registry.subscribe(filter.topic())?;
+        let passed = subscription.position;
+        let (subscriptions, replayed, subscription) = (self.clone(), VecDeque::new(), Some(subscription));
+        let mut stream = SubscriptionStream { subscriptions, filter, client, passed, replayed, subscription };
         if let Some(cursor) = after {
             let page = stream.page_after(ReplayFrom::Cursor(cursor)).await?;
             stream.passed = i64::MIN;
@@ -105,7 +77,9 @@ impl SubscriptionStream {
         }
         Ok(stream)
     }
+}
 
+impl SubscriptionStream {
     /// Waits for the next event. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Arc<OrderEvent>, SubscriptionError> {
         loop {
@@ -113,7 +87,7 @@ impl SubscriptionStream {
                 return Ok(event);
             }
             match &mut self.subscription {
-                Some(subscription) if subscription.position() <= self.passed => {
+                Some(subscription) if subscription.position <= self.passed => {
                     match subscription.next().await {
                         Ok(event) => {
                             if let Some(event) = self.pass(event) {
@@ -141,9 +115,9 @@ impl SubscriptionStream {
                 Ok(page) if page.next > self.passed || page.next >= page.head => {
                     let at_head = page.next >= page.head;
                     self.take_page(page);
-                    let met = self.subscription.as_ref().is_none_or(|live| live.position() <= self.passed);
+                    let met = self.subscription.as_ref().is_none_or(|live| live.position <= self.passed);
                     if at_head && self.subscription.is_none() {
-                        self.subscription = Some(self.registry.subscribe(self.filter.topic())?);
+                        self.subscription = Some(self.subscriptions.registry.subscribe(self.filter.topic())?);
                     }
                     if !at_head || met {
                         return Ok(());
@@ -156,11 +130,11 @@ impl SubscriptionStream {
                 Err(error) => error,
             };
             failures += 1;
-            if failures > self.settings.replay_retries {
+            if failures > self.subscriptions.settings.replay_retries {
                 return Err(error.into());
             }
             tracing::debug!(%error, failures, "replay for a subscriber failed, retrying");
-            tokio::time::sleep(self.settings.backoff.pause(failures)).await;
+            tokio::time::sleep(self.subscriptions.settings.backoff.pause(failures)).await;
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use bus::clock::SystemClock;
 use gateway::auth::{AuthError, Authenticator, KeySource};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
@@ -63,7 +64,8 @@ async fn accepts(authenticator: &Authenticator, bearer: &str) -> bool {
 async fn keys_are_read_by_address_and_kept_while_it_is_away() {
     let provider = Provider::default();
     let url = provider.start().await;
-    let authenticator = Authenticator::new(jwks_config(KeySource::Url(Secret::new(url)))).unwrap();
+    let authenticator =
+        Authenticator::new(jwks_config(KeySource::Url(Secret::new(url))), Arc::new(SystemClock)).unwrap();
     let token = bearer(&rsa(), "one");
     assert_eq!(authenticator.authenticate(Some(&token)).await, Err(AuthError::Unavailable));
 
@@ -86,7 +88,8 @@ async fn unknown_key_ids_cause_no_more_than_one_read() {
     let provider = Provider::default();
     provider.publish(&[public(&rsa(), Algorithm::RS256, "one")]);
     let url = provider.start().await;
-    let authenticator = Authenticator::new(jwks_config(KeySource::Url(Secret::new(url)))).unwrap();
+    let authenticator =
+        Authenticator::new(jwks_config(KeySource::Url(Secret::new(url))), Arc::new(SystemClock)).unwrap();
     let attempts = (0..50).map(|number| {
         let authenticator = authenticator.clone();
         let token = bearer(&rsa(), &format!("made up {number}"));
@@ -125,7 +128,8 @@ async fn a_changed_file_is_read_again() {
     };
     let other = EncodingKey::from_rsa_pem(OTHER_RSA).unwrap();
     publish(&rsa(), "one");
-    let authenticator = Authenticator::new(jwks_config(KeySource::File(path.clone()))).unwrap();
+    let authenticator =
+        Authenticator::new(jwks_config(KeySource::File(path.clone())), Arc::new(SystemClock)).unwrap();
     let shutdown = CancellationToken::new();
     let (keys, stop) = (authenticator.clone(), shutdown.clone());
     let condition = Readiness::new().condition("signing keys");

@@ -63,7 +63,7 @@ pub(crate) fn public(key: &EncodingKey, algorithm: Algorithm, kid: &str) -> Valu
 
 fn mock() -> Authenticator {
     let secret = Secret::new(SECRET);
-    Authenticator::new(AuthConfig::Mock { secret }).unwrap()
+    Authenticator::new(AuthConfig::Mock { secret }, Arc::new(SystemClock)).unwrap()
 }
 
 pub(crate) fn jwks_config(source: KeySource) -> AuthConfig {
@@ -83,7 +83,7 @@ fn jwks() -> (Authenticator, tempfile::TempDir) {
     ] });
     std::fs::write(&path, keys.to_string()).unwrap();
     let config = jwks_config(KeySource::File(path));
-    (Authenticator::new(config).unwrap(), folder)
+    (Authenticator::new(config, Arc::new(SystemClock)).unwrap(), folder)
 }
 
 async fn viewer(authenticator: &Authenticator, token: &str) -> Result<Viewer, AuthError> {
@@ -251,7 +251,7 @@ fn settings_that_would_accept_anything_are_refused() {
         jwks_config(KeySource::Url(Secret::new("file:///etc/passwd"))),
         jwks_config(KeySource::Url(Secret::new("issuer.example"))),
     ] {
-        assert!(Authenticator::new(config.clone()).is_err(), "{config:?}");
+        assert!(Authenticator::new(config.clone(), Arc::new(SystemClock)).is_err(), "{config:?}");
     }
 }
 
@@ -269,7 +269,7 @@ async fn a_token_ends_by_the_clock_with_a_little_leeway() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let secret = Secret::new(SECRET);
     let config = AuthConfig::Mock { secret };
-    let authenticator = Authenticator::with_clock(config, clock.clone()).unwrap();
+    let authenticator = Authenticator::new(config, clock.clone()).unwrap();
     let token = mint(SECRET, "CUST01", Scopes::default(), Duration::from_secs(60)).unwrap();
     let signed_in = viewer(&authenticator, &token).await.unwrap();
 

@@ -3,9 +3,9 @@
 use bus::events::EventSignal;
 use bus::heartbeat::Heartbeat;
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use gateway::auth::Viewer;
-use gateway::subscriptions::{EventSource, SubscriptionSettings};
+use gateway::subscriptions::SubscriptionSettings;
 use schema::cursor::UpdateCursor;
 use schema::domain_error::DomainErrorCode;
 use schema::ids::OrderId;
@@ -27,18 +27,6 @@ struct LiveApi {
     _running: DropGuard,
 }
 
-struct ChannelSource(mpsc::Receiver<EventSignal>);
-
-#[async_trait::async_trait]
-impl EventSource for ChannelSource {
-    async fn next(&mut self) -> EventSignal {
-        match self.0.recv().await {
-            Some(signal) => signal,
-            None => std::future::pending().await,
-        }
-    }
-}
-
 /// An API that receives live events already, and requests the head only if a test says so.
 async fn live_api_with(settings: SubscriptionSettings) -> LiveApi {
     let live = not_listening(test_api_with(settings));
@@ -57,12 +45,11 @@ async fn live_api() -> LiveApi {
 }
 
 fn not_listening(test: TestApi) -> LiveApi {
-    let (signals, receiver) = mpsc::channel(1_000);
+    let (signals, mut receiver) = mpsc::channel(1_000);
     let stop = CancellationToken::new();
     let (api, running) = (test.api.clone(), stop.clone());
-    tokio::spawn(
-        async move { api.run_subscription(ChannelSource(receiver), Heartbeat::new(), running).await },
-    );
+    let source = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+    tokio::spawn(async move { api.run_subscription(source, Heartbeat::new(), running).await });
     LiveApi { test, signals, _running: stop.drop_guard() }
 }
 
@@ -387,7 +374,6 @@ async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
         replay_retries: 2,
-        ..SubscriptionSettings::default()
     })
     .await;
     let mut slow = live.watch(ada(), "").await;

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, process::Stdio};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gateway::http::playground::{Asset, CDN, Playground, SCRIPTS, STYLES};
 use serde_json::Value;
+use service_kit::config::Secret;
 use sha2::{Digest, Sha256, Sha384};
 use tokio::process::Command;
 
@@ -58,7 +59,7 @@ fn the_page_has_example_tabs_and_a_token_only_where_there_is_one() {
     let variables: Value = serde_json::from_str(tabs[0]["variables"].as_str().unwrap()).unwrap();
     assert_eq!(variables["input"]["items"][1]["productId"], "PROD02");
 
-    let with = Playground { token: Some("a.b.c".into()), ..Playground::default() };
+    let with = Playground { token: Some(Secret::new("a.b.c")), ..Playground::default() };
     assert_eq!(settings(&with.render().html)["token"], "a.b.c");
     assert!(!format!("{with:?}").contains("a.b.c"));
 }
@@ -67,7 +68,7 @@ fn the_page_has_example_tabs_and_a_token_only_where_there_is_one() {
 fn nothing_that_is_filled_in_can_break_out_of_its_place() {
     let token = r#"</script><script>alert(1)</script>{{script}}"#.to_owned();
     let assets_url = r#"http://x/"><script>alert(2)</script>;default-src *"#.to_owned();
-    let page = Playground { assets_url, token: Some(token.clone()) }.render();
+    let page = Playground { assets_url, token: Some(Secret::new(token.clone())) }.render();
     assert_eq!(settings(&page.html)["token"], token);
     assert!(!page.html.contains("<script>alert"));
     assert!(!page.policy.contains(";default-src *"));

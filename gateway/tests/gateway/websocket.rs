@@ -165,7 +165,7 @@ async fn operations_of_one_socket_are_told_apart() {
 
 #[tokio::test]
 async fn operations_beyond_the_bound_are_refused_and_the_others_go_on() {
-    let gateway = TestGateway::with_limits(|limits| limits.sockets.max_operations = 2).await;
+    let gateway = TestGateway::with_limits(|limits| limits.max_operations = 2).await;
     let mut socket = gateway.ready_socket().await;
     for id in ["1", "2", "3"] {
         socket.subscribe(id, "subscription { ticks { value } }").await;
@@ -180,7 +180,7 @@ async fn operations_beyond_the_bound_are_refused_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_result_too_large_for_a_message_ends_its_operation() {
-    let gateway = TestGateway::with_limits(|limits| limits.sockets.max_outgoing_bytes = 1024).await;
+    let gateway = TestGateway::with_limits(|limits| limits.max_outgoing_bytes = 1024).await;
     let mut socket = gateway.ready_socket().await;
     socket.subscribe("f", "subscription { flood }").await;
     let message = socket.next().await;

@@ -58,7 +58,7 @@ async fn a_slow_stream_waits_and_loses_nothing() {
 async fn a_client_that_asks_without_reading_is_let_go() {
     use futures::SinkExt;
     use tokio_tungstenite::tungstenite::Message;
-    let gateway = TestGateway::with_limits(|limits| limits.sockets.max_sockets = 1).await;
+    let gateway = TestGateway::with_limits(|limits| limits.max_sockets = 1).await;
     let mut socket = gateway.ready_socket().await;
     let payload = "x".repeat(100 * 1024);
     let ping = json!({ "type": "ping", "payload": { "x": payload } }).to_string();

@@ -95,7 +95,7 @@ async fn another_subprotocol_is_accepted_and_closed_with_4406() {
 #[tokio::test]
 async fn a_silent_client_is_closed_with_4408() {
     let gateway = TestGateway::with_limits(|limits| {
-        limits.sockets.init_timeout = Duration::from_millis(50);
+        limits.init_timeout = Duration::from_millis(50);
     })
     .await;
     let mut socket = gateway.socket().await;
@@ -168,7 +168,7 @@ async fn binary_messages_close_with_4400_and_large_ones_with_1009() {
 
 #[tokio::test]
 async fn sockets_beyond_the_bound_are_refused_until_one_closes() {
-    let gateway = TestGateway::with_limits(|limits| limits.sockets.max_sockets = 1).await;
+    let gateway = TestGateway::with_limits(|limits| limits.max_sockets = 1).await;
     let mut first = gateway.ready_socket().await;
     let protocol = Some("graphql-transport-ws");
     match gateway.try_socket(protocol, None).await {
@@ -186,9 +186,9 @@ async fn sockets_beyond_the_bound_are_refused_until_one_closes() {
 #[tokio::test]
 async fn a_peer_that_answers_no_ping_is_let_go_and_one_that_does_is_kept() {
     let gateway = TestGateway::with_limits(|limits| {
-        limits.sockets.max_sockets = 2;
-        limits.sockets.ping_interval = Duration::from_millis(50);
-        limits.sockets.dead_after = Duration::from_millis(1500);
+        limits.max_sockets = 2;
+        limits.ping_interval = Duration::from_millis(50);
+        limits.dead_after = Duration::from_millis(1500);
     })
     .await;
     let mut alive = gateway.ready_socket().await;

@@ -13,11 +13,9 @@ mod session;
 use std::sync::Arc;
 
 use async_graphql::Executor;
-use axum::{
-    extract::WebSocketUpgrade,
-    http::{HeaderMap, header},
-    response::Response,
-};
+use axum::extract::WebSocketUpgrade;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
 
 use self::{protocol::CloseCode, session::Session};
 use super::{Shared, response::HttpError};
@@ -31,6 +29,9 @@ const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Room for control frames and framing beside the largest message.
 const WRITE_BUFFER_SLACK: usize = 64 * 1024;
+
+/// Bytes of one incoming message.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// Messages up to this many times the limit are read, so that the client receives the close code; larger ones cut the
 /// connection.
@@ -58,8 +59,8 @@ pub(super) fn accept<E: Executor>(
     // A header that is no text can't be a token either; an empty one is refused as such.
     let authorization =
         headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let limits = &shared.limits.sockets;
-    let largest_read = limits.max_message_bytes.saturating_mul(READ_PAST_LIMIT);
+    let limits = &shared.limits;
+    let largest_read = MAX_MESSAGE_BYTES * READ_PAST_LIMIT;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)

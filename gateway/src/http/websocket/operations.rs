@@ -1,9 +1,8 @@
 //! The operations under way on one socket.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_graphql::{Executor, Request, ServerError, parser::types::OperationType};
 use futures::StreamExt;

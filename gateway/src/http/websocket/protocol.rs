@@ -7,8 +7,7 @@ use axum::extract::ws::CloseFrame;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::http::body;
-use crate::query::ExecutionResult;
+use crate::{http::body, query::ExecutionResult};
 
 /// Clients choose ids; longer ones are refused.
 const MAX_ID_BYTES: usize = 256;
@@ -16,7 +15,6 @@ const MAX_ID_BYTES: usize = 256;
 /// A close frame's reason has room for 123 bytes (RFC 6455, section 5.5).
 const MAX_REASON_BYTES: usize = 123;
 
-/// What a client may send.
 #[derive(Debug)]
 pub(super) enum ClientMessage {
     ConnectionInit { payload: Map<String, Value> },
@@ -59,7 +57,6 @@ impl ClientMessage {
     }
 }
 
-/// What the gateway sends.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage<'a> {
@@ -91,9 +88,7 @@ impl ServerMessage<'_> {
 /// Why the gateway closes a socket.
 #[derive(Debug)]
 pub(super) enum CloseCode {
-    /// The gateway is stopping.
     GoingAway,
-    /// A message over the limit.
     MessageTooBig,
     /// The keys to check a token with are missing; the same token may be accepted later.
     TryAgainLater,
@@ -103,15 +98,11 @@ pub(super) enum CloseCode {
     Unauthorized,
     /// A token that is not valid.
     Forbidden,
-    /// The token has ended.
     TokenExpired,
-    /// The client offers none of the subprotocols that the gateway speaks.
     SubprotocolNotAcceptable,
-    /// No `connection_init` in time.
     InitTimeout,
     /// An operation under an id that is in use.
     SubscriberExists(String),
-    /// A second `connection_init`.
     TooManyInits,
 }
 

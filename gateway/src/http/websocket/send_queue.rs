@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::protocol::{CloseCode, ServerMessage};
 
+/// Results waiting for a slow client; beyond that its operations wait.
+const RESULT_MESSAGES: usize = 8;
+
 /// Handshakes, pongs, refusals and closes that may wait. A client that causes more without reading them is disconnected.
 const CONTROL_MESSAGES: usize = 64;
 
@@ -37,8 +40,8 @@ pub(super) struct Writer {
     control: mpsc::Receiver<Message>,
 }
 
-pub(super) fn send_queue(sink: SplitSink<WebSocket, Message>, waiting_results: usize) -> (SendQueue, Writer) {
-    let (results, results_queue) = mpsc::channel(waiting_results);
+pub(super) fn send_queue(sink: SplitSink<WebSocket, Message>) -> (SendQueue, Writer) {
+    let (results, results_queue) = mpsc::channel(RESULT_MESSAGES);
     let (control, control_queue) = mpsc::channel(CONTROL_MESSAGES);
     let writer = Writer { sink, results: results_queue, control: control_queue };
     (SendQueue { results, control }, writer)

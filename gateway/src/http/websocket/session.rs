@@ -4,23 +4,19 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use async_graphql::{Executor, Request};
 use axum::extract::ws::{Message, WebSocket};
-use futures::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, pending},
-    stream::SplitStream,
-};
+use futures::future::{BoxFuture, pending};
+use futures::stream::SplitStream;
+use futures::{FutureExt, StreamExt};
 use rand::RngExt;
 use serde_json::{Map, Value};
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
-};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use super::{
-    operations::{OperationTask, Operations, StartError},
-    protocol::{ClientMessage, CloseCode, ServerMessage},
-    send_queue::{SendQueue, SlowClient, send_queue},
-};
+use super::MAX_MESSAGE_BYTES;
+use super::operations::{OperationTask, Operations, StartError};
+use super::protocol::{ClientMessage, CloseCode, ServerMessage};
+use super::send_queue::{SendQueue, send_queue};
 use crate::auth::{AuthError, Viewer};
 use crate::http::Shared;
 use crate::query::{ErrorCode, Trace, request_errors};
@@ -29,16 +25,17 @@ use crate::query::{ErrorCode, Trace, request_errors};
 /// gateway at once.
 const CLOSE_SPREAD: Duration = Duration::from_millis(500);
 
+/// How long a close may take before the connection is dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// No socket lives as long; timers don't reach much further.
 const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Why a session ends.
+/// Which side ends a session, if the connection doesn't.
 enum CloseReason {
-    /// The gateway closes the socket.
     Gateway(CloseCode),
-    /// The client closes the socket, and waits for the gateway's close frame.
+    /// The client waits for the gateway's close frame.
     Client,
-    /// The connection is lost, or as good as lost.
     ConnectionLost,
 }
 
@@ -46,7 +43,6 @@ enum CloseReason {
 enum Handshake {
     /// No `connection_init` yet.
     Awaited,
-    /// The token is being checked.
     Checking(BoxFuture<'static, Result<Option<Viewer>, AuthError>>),
     /// Signed in, or let in without a token.
     Done(Option<Viewer>),
@@ -69,7 +65,7 @@ pub(super) struct Session<E> {
 impl<E: Executor> Session<E> {
     pub(super) fn new(socket: WebSocket, shared: Arc<Shared<E>>, authorization: Option<String>) -> Self {
         let (sink, input) = socket.split();
-        let (send_queue, writer) = send_queue(sink, shared.limits.sockets.outgoing_messages);
+        let (send_queue, writer) = send_queue(sink);
         Self {
             shared,
             input,
@@ -94,11 +90,11 @@ impl<E: Executor> Session<E> {
     }
 
     async fn serve(&mut self) -> CloseReason {
-        let limits = self.shared.limits.sockets.clone();
+        let limits = self.shared.limits.clone();
         let init_deadline = Instant::now() + limits.init_timeout;
         let mut pings = interval_at(Instant::now() + limits.ping_interval, limits.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = std::pin::pin!(stopping(&self.shared));
+        let mut stopping = std::pin::pin!(stopping(self.shared.lifecycle.closing.clone()));
         loop {
             let is_awaited = matches!(self.handshake, Handshake::Awaited);
             let flow = tokio::select! {
@@ -133,7 +129,7 @@ impl<E: Executor> Session<E> {
     }
 
     fn on_text(&mut self, text: &str) -> ControlFlow<CloseReason> {
-        if text.len() > self.shared.limits.sockets.max_message_bytes {
+        if text.len() > MAX_MESSAGE_BYTES {
             return close_with(CloseCode::MessageTooBig);
         }
         match ClientMessage::parse(text) {
@@ -185,7 +181,7 @@ impl<E: Executor> Session<E> {
         let Handshake::Done(viewer) = &self.handshake else {
             return close_with(CloseCode::Unauthorized);
         };
-        let limits = &self.shared.limits.sockets;
+        let limits = &self.shared.limits;
         let ended = match self.operations.start(&id, limits.max_operations) {
             Ok(ended) => ended,
             Err(StartError::IdInUse) => return close_with(CloseCode::SubscriberExists(id)),
@@ -217,24 +213,21 @@ impl<E: Executor> Session<E> {
 
     /// Queues a message of the session itself; a client that doesn't read them is disconnected.
     fn send(&self, message: &ServerMessage<'_>) -> ControlFlow<CloseReason> {
-        match self.send_queue.control(message) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(SlowClient) => ControlFlow::Break(CloseReason::ConnectionLost),
-        }
+        let sent = self.send_queue.control(message);
+        sent.map_or(ControlFlow::Break(CloseReason::ConnectionLost), ControlFlow::Continue)
     }
 
     /// Ends the operations, writes a close frame, and waits, bounded, for the client's.
     pub(super) async fn close(mut self, code: CloseCode) {
         self.tasks.abort_all();
-        self.send_queue.close(&code, self.shared.limits.sockets.close_timeout).await;
+        self.send_queue.close(&code, CLOSE_TIMEOUT).await;
         self.drain().await;
     }
 
     /// Reads until the client sends nothing more, bounded. The WebSocket layer writes its own answers while reading.
     async fn drain(mut self) {
-        let within = self.shared.limits.sockets.close_timeout;
         let drained = async { while let Some(Ok(_)) = self.input.next().await {} };
-        let _ = tokio::time::timeout(within, drained).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, drained).await;
         self.writer.abort();
     }
 }
@@ -267,11 +260,8 @@ async fn reached(instant: Option<Instant>) {
     }
 }
 
-fn stopping<E>(shared: &Shared<E>) -> impl Future<Output = ()> + use<E> {
-    let closing = shared.lifecycle.closing.clone();
-    async move {
-        closing.cancelled().await;
-        let pause = rand::rng().random_range(Duration::ZERO..CLOSE_SPREAD);
-        tokio::time::sleep(pause).await;
-    }
+async fn stopping(closing: CancellationToken) {
+    closing.cancelled().await;
+    let pause = rand::rng().random_range(Duration::ZERO..CLOSE_SPREAD);
+    tokio::time::sleep(pause).await;
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_graphql::Executor;
+use bus::clock::SystemClock;
 use gateway::{
     auth::{AuthConfig, Authenticator, Scopes, mint},
     http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
@@ -67,7 +68,7 @@ impl TestGateway {
 
     pub(crate) async fn serving<E: Executor>(executor: E, inside: Arc<Inside>, options: Options) -> Self {
         let lifecycle = Lifecycle::default();
-        let authenticator = Authenticator::new(options.auth).unwrap();
+        let authenticator = Authenticator::new(options.auth, Arc::new(SystemClock)).unwrap();
         let keys = authenticator.clone();
         let closing = lifecycle.closing.clone();
         let signing_keys = options.readiness.condition("signing keys");
