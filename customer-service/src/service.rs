@@ -21,7 +21,7 @@ pub async fn start(
     transport: SharedTransport,
     database: Database,
 ) -> anyhow::Result<()> {
-    migrations::customers::migrate(&database).await.context("cannot migrate the customers database")?;
+    migrations::CUSTOMERS.migrate(&database).await.context("cannot migrate the customers database")?;
     let customers = Customers { database: database.clone() };
     if config.seed_demo {
         customers.seed_demo().await.context("cannot insert the demo customers")?;

@@ -30,7 +30,7 @@ pub async fn start(
     transport: SharedTransport,
     database: Database,
 ) -> anyhow::Result<()> {
-    migrations::inventory::migrate(&database).await.context("cannot migrate the inventory database")?;
+    migrations::INVENTORY.migrate(&database).await.context("cannot migrate the inventory database")?;
     let hold_time = HoldTime(config.reservation_hold);
     #[cfg(not(feature = "fault-injection"))]
     let failpoints = Failpoints::default();

@@ -1,14 +1,146 @@
-//! The tables of the three services: for each a migrator and a table of applied migrations of its own, so that
+//! The tables of the three services: for each a list of migrations and a table of applied migrations of its own, so that
 //! they may live in one database or in three.
 //!
 //! Every migration runs under a lock and in one transaction: several copies of a service may start at once, and
 //! one that dies in between leaves nothing half done. Tables follow expand and contract: a release works with
 //! the tables of the one before it, and removes what only that one needed.
 
-pub mod customers;
-pub mod inventory;
-pub mod orders;
+mod customers {
+    pub(crate) mod m0001_customers;
+}
+mod inventory {
+    pub(crate) mod m0001_inventory;
+}
+mod orders {
+    pub(crate) mod m0001_orders;
+    pub(crate) mod m0002_change_answers;
+}
 
-mod apply;
+use std::pin::Pin;
 
-pub use apply::Progress;
+use sea_orm::sea_query::{
+    ConditionalStatement as _, Expr, ForeignKey, ForeignKeyAction, ForeignKeyCreateStatement, Index,
+    IndexCreateStatement,
+};
+use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, DynIden};
+use sea_orm_migration::{
+    MigrationName, MigrationStatus, MigrationTrait, MigratorTraitSelf, SchemaManager, async_trait,
+};
+use store::{Database, StoreError};
+
+pub const CUSTOMERS: ServiceTables = ServiceTables {
+    applied: "customers_migrations",
+    migrations: &[Migration("0001_customers", |manager| Box::pin(customers::m0001_customers::up(manager)))],
+};
+pub const INVENTORY: ServiceTables = ServiceTables {
+    applied: "inventory_migrations",
+    migrations: &[Migration("0001_inventory", |manager| Box::pin(inventory::m0001_inventory::up(manager)))],
+};
+pub const ORDERS: ServiceTables = ServiceTables {
+    applied: "order_migrations",
+    migrations: &[
+        Migration("0001_orders", |manager| Box::pin(orders::m0001_orders::up(manager))),
+        Migration("0002_change_answers", |manager| Box::pin(orders::m0002_change_answers::up(manager))),
+    ],
+};
+
+/// The lock that the migrations of any service take: they are rare, and one database may have all tables.
+const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c01;
+
+/// The tables of one service, by their migrations.
+pub struct ServiceTables {
+    /// The table of applied migrations.
+    applied: &'static str,
+    migrations: &'static [Migration],
+}
+
+/// The progress of a service's migrations in one database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The number of applied migrations; 0 if the service's tables are in another database.
+    pub applied: usize,
+    /// The names of the pending migrations, in the order in which they would be applied.
+    pub pending: Vec<String>,
+}
+
+impl ServiceTables {
+    /// Applies the pending migrations. A second copy waits, and then finds nothing to do.
+    ///
+    /// On SQLite the transaction itself is the lock.
+    pub async fn migrate(&self, database: &Database) -> Result<(), StoreError> {
+        let transaction = database.begin().await?;
+        if database.backend() == DbBackend::Postgres {
+            let lock = format!(
+                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
+                 SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
+            );
+            transaction.execute_unprepared(&lock).await?;
+        }
+        self.up(&transaction, None).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Returns the progress of the migrations, and changes nothing.
+    pub async fn progress(&self, database: &Database) -> Result<Progress, StoreError> {
+        let migrations = self.get_migration_with_status_read_only(database.read()).await?;
+        let (applied, pending): (Vec<_>, Vec<_>) =
+            migrations.into_iter().partition(|migration| migration.status() == MigrationStatus::Applied);
+        let pending = pending.iter().map(|migration| migration.name().to_owned()).collect();
+        Ok(Progress { applied: applied.len(), pending })
+    }
+}
+
+impl MigratorTraitSelf for ServiceTables {
+    fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
+        self.migrations.iter().map(|&migration| Box::new(migration) as _).collect()
+    }
+
+    fn migration_table_name(&self) -> DynIden {
+        self.applied.into()
+    }
+}
+
+/// The name of a migration, and its statements.
+#[derive(Clone, Copy)]
+struct Migration(&'static str, for<'a> fn(&'a SchemaManager<'_>) -> Applying<'a>);
+
+type Applying<'a> = Pin<Box<dyn Future<Output = Result<(), DbErr>> + Send + 'a>>;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &str {
+        self.0
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    #[expect(
+        elided_lifetimes_in_paths,
+        reason = "the trait is declared so, and its macro tells the two apart"
+    )]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        (self.1)(manager).await
+    }
+}
+
+fn index(table: &'static str, name: &str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = Index::create().name(name).table(table).take();
+    for &column in columns {
+        index.col(column);
+    }
+    index
+}
+
+fn partial(mut index: IndexCreateStatement, which: &str) -> IndexCreateStatement {
+    index.and_where(Expr::cust(which.to_owned())).take()
+}
+
+/// A foreign key from a table's column to another's.
+fn reference(
+    name: &str,
+    from: (&'static str, &'static str),
+    to: (&'static str, &'static str),
+) -> ForeignKeyCreateStatement {
+    let mut key = ForeignKey::create().name(name).from(from.0, from.1).to(to.0, to.1).take();
+    key.on_delete(ForeignKeyAction::Restrict).take()
+}

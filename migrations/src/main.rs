@@ -45,15 +45,15 @@ async fn migrate(arguments: &Arguments) -> anyhow::Result<()> {
     let database = Database::connect(&arguments.database_url, Arc::new(SystemClock))
         .await
         .context("cannot connect to the database (DATABASE_URL)")?;
-    let selected = |service| arguments.service == Service::All || arguments.service == service;
-    if selected(Service::Orders) {
-        migrations::orders::migrate(&database).await.context("cannot migrate the tables of orders")?;
-    }
-    if selected(Service::Inventory) {
-        migrations::inventory::migrate(&database).await.context("cannot migrate the tables of inventory")?;
-    }
-    if selected(Service::Customers) {
-        migrations::customers::migrate(&database).await.context("cannot migrate the tables of customers")?;
+    for (service, name, tables) in [
+        (Service::Orders, "orders", migrations::ORDERS),
+        (Service::Inventory, "inventory", migrations::INVENTORY),
+        (Service::Customers, "customers", migrations::CUSTOMERS),
+    ] {
+        if arguments.service == Service::All || arguments.service == service {
+            let migrated = tables.migrate(&database).await;
+            migrated.with_context(|| format!("cannot migrate the tables of {name}"))?;
+        }
     }
     database.close().await;
     Ok(())

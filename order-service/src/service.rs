@@ -38,7 +38,7 @@ pub async fn start(
     transport: SharedTransport,
     database: Database,
 ) -> anyhow::Result<()> {
-    migrations::orders::migrate(&database).await.context("cannot migrate the orders database")?;
+    migrations::ORDERS.migrate(&database).await.context("cannot migrate the orders database")?;
     let context = Context {
         database: database.clone(),
         rpc: service_context.rpc_client("order", &transport),

@@ -31,7 +31,7 @@ pub(crate) async fn on_each_database(test: impl AsyncFn(Fixture)) {
 impl Fixture {
     async fn open(url: &str, folder: TempDir) -> Self {
         let database = Database::connect(url, Arc::new(SystemClock)).await.unwrap();
-        migrations::customers::migrate(&database).await.unwrap();
+        migrations::CUSTOMERS.migrate(&database).await.unwrap();
         Self { customers: Customers { database }, _folder: folder }
     }
 

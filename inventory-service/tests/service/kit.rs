@@ -46,7 +46,7 @@ pub(crate) async fn on_each_database(test: impl AsyncFn(InventoryService)) {
 impl InventoryService {
     async fn open(url: &str, folder: TempDir) -> Self {
         let database = Database::connect(url, Arc::new(SystemClock)).await.unwrap();
-        migrations::inventory::migrate(&database).await.unwrap();
+        migrations::INVENTORY.migrate(&database).await.unwrap();
         let failpoints = Failpoints::default();
         let inventory =
             Inventory { database, currency: Currency::USD, hold_time: HoldTime(HOLD), failpoints };

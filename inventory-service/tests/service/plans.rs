@@ -13,7 +13,7 @@ async fn explain(database: &Database, sql: &str) -> String {
 async fn the_queries_of_reserving_and_settling_use_their_indexes() {
     let url = testkit::postgres_database().await;
     let database = Database::connect(&url, std::sync::Arc::new(bus::clock::SystemClock)).await.unwrap();
-    migrations::inventory::migrate(&database).await.unwrap();
+    migrations::INVENTORY.migrate(&database).await.unwrap();
     let fill = "
         INSERT INTO products (id, name, description, search_text, unit_price, currency, on_hand, reserved, created_at, updated_at)
         SELECT 'P' || n, 'p', 'd', 'p', 1, 'USD', 1000000, 0, now(), now() FROM generate_series(1, 5000) n;

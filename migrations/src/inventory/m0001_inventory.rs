@@ -1,35 +1,20 @@
 //! Products, the state of each order's stock, and the ledger of every movement.
 
-use sea_orm::sea_query::{
-    ConditionalStatement as _, Expr, ForeignKey, ForeignKeyAction, Index, IndexCreateStatement, Table,
-};
+use sea_orm::sea_query::{Expr, Index, Table};
 use sea_orm::{DbBackend, DbErr};
+use sea_orm_migration::SchemaManager;
 use sea_orm_migration::schema::{
     big_integer, big_pk_auto, boolean, string_len, string_len_null, text, timestamp_with_time_zone,
     timestamp_with_time_zone_null, uuid, uuid_null,
 };
-use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
 
-pub(super) struct Migration;
+use crate::{index, partial, reference};
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "0001_inventory"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(
-        elided_lifetimes_in_paths,
-        reason = "the trait is declared so, and its macro tells the two apart"
-    )]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        products(manager).await?;
-        reservations(manager).await?;
-        reservation_lines(manager).await?;
-        stock_movements(manager).await
-    }
+pub(crate) async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    products(manager).await?;
+    reservations(manager).await?;
+    reservation_lines(manager).await?;
+    stock_movements(manager).await
 }
 
 async fn products(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
@@ -91,20 +76,16 @@ async fn reservation_lines(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(string_len("currency", 3))
         .primary_key(Index::create().name("reservation_lines_pkey").col("order_id").col("product_id"))
         .check(("reservation_lines_quantity", Expr::cust("quantity BETWEEN 1 AND 10000")))
-        .foreign_key(
-            ForeignKey::create()
-                .name("reservation_lines_reservation")
-                .from("reservation_lines", "order_id")
-                .to("reservations", "order_id")
-                .on_delete(ForeignKeyAction::Restrict),
-        )
-        .foreign_key(
-            ForeignKey::create()
-                .name("reservation_lines_product")
-                .from("reservation_lines", "product_id")
-                .to("products", "id")
-                .on_delete(ForeignKeyAction::Restrict),
-        )
+        .foreign_key(&mut reference(
+            "reservation_lines_reservation",
+            ("reservation_lines", "order_id"),
+            ("reservations", "order_id"),
+        ))
+        .foreign_key(&mut reference(
+            "reservation_lines_product",
+            ("reservation_lines", "product_id"),
+            ("products", "id"),
+        ))
         .take();
     manager.create_table(table).await
 }
@@ -129,13 +110,11 @@ async fn stock_movements(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             Expr::cust("kind IN ('receive', 'write_off', 'reserve', 'release', 'deduct')"),
         ))
         .check(("stock_movements_order", Expr::cust("(order_id IS NULL) <> (adjustment_id IS NULL)")))
-        .foreign_key(
-            ForeignKey::create()
-                .name("stock_movements_product")
-                .from("stock_movements", "product_id")
-                .to("products", "id")
-                .on_delete(ForeignKeyAction::Restrict),
-        )
+        .foreign_key(&mut reference(
+            "stock_movements_product",
+            ("stock_movements", "product_id"),
+            ("products", "id"),
+        ))
         .take();
     manager.create_table(table).await?;
     let once = index("stock_movements", "stock_movements_once", &["adjustment_id"]).unique().take();
@@ -144,16 +123,4 @@ async fn stock_movements(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let sums =
         index("stock_movements", "stock_movements_sums", &["product_id", "on_hand_delta", "reserved_delta"]);
     manager.create_index(sums).await
-}
-
-fn index(table: &'static str, name: &str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create().name(name).table(table).take();
-    for &column in columns {
-        index.col(column);
-    }
-    index
-}
-
-fn partial(mut index: IndexCreateStatement, which: &str) -> IndexCreateStatement {
-    index.cond_where(Expr::cust(which.to_owned())).take()
 }

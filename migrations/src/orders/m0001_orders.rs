@@ -1,41 +1,26 @@
 //! Orders, their line items, and their events, which are also the outbox.
 
-use sea_orm::sea_query::{
-    ConditionalStatement as _, Expr, ForeignKey, ForeignKeyAction, Index, IndexCreateStatement, Query, Table,
-};
+use sea_orm::sea_query::{Expr, IndexCreateStatement, Query, Table};
 use sea_orm::{ConnectionTrait as _, DbErr};
+use sea_orm_migration::SchemaManager;
 use sea_orm_migration::schema::{
     big_integer, big_integer_null, big_pk_auto, boolean, integer, json_binary, json_binary_null, pk_uuid,
     string_len, string_len_null, string_null, timestamp_with_time_zone, timestamp_with_time_zone_null, uuid,
     uuid_null,
 };
-use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
+
+use crate::{index, partial, reference};
 
 const STATUSES: &str = "('PENDING', 'PROCESSING', 'SHIPPED', 'DELIVERED', 'CANCELLED', 'REJECTED')";
 /// Excludes deleted orders and fences. Queries repeat it word for word to use the indexes.
 const READABLE: &str = "deleted_at IS NULL AND NOT fenced";
 
-pub(super) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "0001_orders"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(
-        elided_lifetimes_in_paths,
-        reason = "the trait is declared so, and its macro tells the two apart"
-    )]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        orders(manager).await?;
-        line_items(manager).await?;
-        events(manager).await?;
-        counter(manager).await?;
-        leases(manager).await
-    }
+pub(crate) async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    orders(manager).await?;
+    line_items(manager).await?;
+    events(manager).await?;
+    counter(manager).await?;
+    leases(manager).await
 }
 
 async fn orders(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
@@ -104,13 +89,11 @@ async fn line_items(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             "order_line_items_price",
             Expr::cust("unit_price >= 0 AND (unit_price IS NULL) = (product_name IS NULL)"),
         ))
-        .foreign_key(
-            ForeignKey::create()
-                .name("order_line_items_order")
-                .from("order_line_items", "order_id")
-                .to("orders", "id")
-                .on_delete(ForeignKeyAction::Restrict),
-        )
+        .foreign_key(&mut reference(
+            "order_line_items_order",
+            ("order_line_items", "order_id"),
+            ("orders", "id"),
+        ))
         .take();
     manager.create_table(table).await?;
     let lines = index("order_line_items", "order_line_items_of_order", &["order_id", "position"]);
@@ -148,13 +131,7 @@ async fn events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             )),
         ))
         .check(("order_events_published", Expr::cust("published_at IS NULL OR position IS NOT NULL")))
-        .foreign_key(
-            ForeignKey::create()
-                .name("order_events_order")
-                .from("order_events", "order_id")
-                .to("orders", "id")
-                .on_delete(ForeignKeyAction::Restrict),
-        )
+        .foreign_key(&mut reference("order_events_order", ("order_events", "order_id"), ("orders", "id")))
         .take();
     manager.create_table(table).await?;
     for (name, columns) in [
@@ -220,18 +197,6 @@ async fn leases(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     Ok(())
 }
 
-fn index(table: &'static str, name: &str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create().name(name).table(table).take();
-    for &column in columns {
-        index.col(column);
-    }
-    index
-}
-
 fn unique(mut index: IndexCreateStatement) -> IndexCreateStatement {
     index.unique().take()
-}
-
-fn partial(mut index: IndexCreateStatement, which: &str) -> IndexCreateStatement {
-    index.and_where(Expr::cust(which.to_owned())).take()
 }

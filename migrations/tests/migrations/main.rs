@@ -11,9 +11,9 @@ async fn connect(url: &str) -> Database {
 }
 
 async fn migrate_all(database: &Database) -> Result<(), StoreError> {
-    migrations::orders::migrate(database).await?;
-    migrations::inventory::migrate(database).await?;
-    migrations::customers::migrate(database).await
+    migrations::ORDERS.migrate(database).await?;
+    migrations::INVENTORY.migrate(database).await?;
+    migrations::CUSTOMERS.migrate(database).await
 }
 
 /// Several copies start at once, over connections of their own, on one database.
@@ -41,13 +41,13 @@ async fn copies_that_start_at_once_migrate_sqlite_once() {
 
 async fn progress_is_reported(url: &str) {
     let database = connect(url).await;
-    let before = migrations::orders::progress(&database).await.unwrap();
+    let before = migrations::ORDERS.progress(&database).await.unwrap();
     assert_eq!(before.applied, 0);
     assert!(!before.pending.is_empty());
-    migrations::orders::migrate(&database).await.unwrap();
-    let after = migrations::orders::progress(&database).await.unwrap();
+    migrations::ORDERS.migrate(&database).await.unwrap();
+    let after = migrations::ORDERS.progress(&database).await.unwrap();
     assert_eq!((after.applied, after.pending), (before.pending.len(), Vec::new()));
-    let elsewhere = migrations::inventory::progress(&database).await.unwrap();
+    let elsewhere = migrations::INVENTORY.progress(&database).await.unwrap();
     assert_eq!(elsewhere.applied, 0, "asking applies nothing");
 }
 

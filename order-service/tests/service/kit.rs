@@ -63,7 +63,7 @@ impl OrderService {
     async fn open(url: String, folder: Option<tempfile::TempDir>) -> Self {
         let clock = Arc::new(ManualClock::at("2026-11-23T19:10:51.371Z".parse().unwrap()));
         let database = Database::connect(&url, clock.clone()).await.unwrap();
-        migrations::orders::migrate(&database).await.unwrap();
+        migrations::ORDERS.migrate(&database).await.unwrap();
         let backends = Arc::new(Backends::default());
         for (product, units) in [("MUG", 100), ("TRAY", 100), ("RARE", 1)] {
             backends.state().stock.insert(product.parse().unwrap(), units);

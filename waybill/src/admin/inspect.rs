@@ -117,9 +117,9 @@ async fn database_status(name: &str, database: &Database) -> Result<DatabaseStat
     let database_now = database.now().await?;
     let midway_ms = (before.unix_ms() + SystemClock.now().unix_ms()) / 2;
     let progress = [
-        ("orders", migrations::orders::progress(database).await?),
-        ("inventory", migrations::inventory::progress(database).await?),
-        ("customers", migrations::customers::progress(database).await?),
+        ("orders", migrations::ORDERS.progress(database).await?),
+        ("inventory", migrations::INVENTORY.progress(database).await?),
+        ("customers", migrations::CUSTOMERS.progress(database).await?),
     ];
     // Services may share a database or have one each: tables without any applied migration are in another one.
     let here = progress.into_iter().filter(|(_, progress)| progress.applied > 0);

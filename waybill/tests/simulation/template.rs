@@ -52,10 +52,10 @@ async fn make() -> TempDir {
     let folder = folder();
     let clock = Arc::new(ManualClock::at(START.parse().unwrap()));
     let orders = Database::connect(&url(folder.path(), "orders.sqlite"), clock.clone()).await.unwrap();
-    migrations::orders::migrate(&orders).await.unwrap();
+    migrations::ORDERS.migrate(&orders).await.unwrap();
     orders.close().await;
     let database = Database::connect(&url(folder.path(), "inventory.sqlite"), clock).await.unwrap();
-    migrations::inventory::migrate(&database).await.unwrap();
+    migrations::INVENTORY.migrate(&database).await.unwrap();
     let inventory = Inventory {
         database: database.clone(),
         currency: Currency::USD,
