@@ -30,23 +30,14 @@ impl Breaker {
         Self { state: Mutex::default(), open }
     }
 
-    /// Whether a request may be sent now. While open, admits one request per probe interval.
-    pub(crate) fn admits(&self) -> bool {
-        self.admits_at(Instant::now())
-    }
-
     /// Records a reply, whether a response or a failure.
     pub(crate) fn answered(&self) {
         *self.locked() = State::default();
         self.open.set(0.0);
     }
 
-    /// Records that no reply came in time.
-    pub(crate) fn unanswered(&self) {
-        self.unanswered_at(Instant::now());
-    }
-
-    fn admits_at(&self, now: Instant) -> bool {
+    /// Whether a request may be sent. While open, admits one request per probe interval.
+    pub(crate) fn admits(&self, now: Instant) -> bool {
         let mut state = self.locked();
         match state.probe_at {
             None => true,
@@ -58,7 +49,8 @@ impl Breaker {
         }
     }
 
-    fn unanswered_at(&self, now: Instant) {
+    /// Records that no reply came in time.
+    pub(crate) fn unanswered(&self, now: Instant) {
         let mut state = self.locked();
         state.failures = state.failures.saturating_add(1);
         if state.failures >= FAILURES_TO_OPEN {
@@ -81,26 +73,26 @@ mod tests {
         let breaker = Breaker::new(Gauge::noop());
         let start = Instant::now();
         for _ in 1..FAILURES_TO_OPEN {
-            breaker.unanswered_at(start);
+            breaker.unanswered(start);
         }
-        assert!(breaker.admits_at(start));
-        breaker.unanswered_at(start);
-        assert!(!breaker.admits_at(start), "open");
-        assert!(breaker.admits_at(start + PROBE_AFTER), "one probe");
-        assert!(!breaker.admits_at(start + PROBE_AFTER), "one only");
-        breaker.unanswered_at(start + PROBE_AFTER);
-        assert!(!breaker.admits_at(start + PROBE_AFTER), "the probe failed");
+        assert!(breaker.admits(start));
+        breaker.unanswered(start);
+        assert!(!breaker.admits(start), "open");
+        assert!(breaker.admits(start + PROBE_AFTER), "one probe");
+        assert!(!breaker.admits(start + PROBE_AFTER), "one only");
+        breaker.unanswered(start + PROBE_AFTER);
+        assert!(!breaker.admits(start + PROBE_AFTER), "the probe failed");
         breaker.answered();
-        assert!(breaker.admits_at(start + PROBE_AFTER), "closed");
+        assert!(breaker.admits(start + PROBE_AFTER), "closed");
     }
 
     #[test]
     fn an_answer_in_between_starts_the_count_again() {
         let breaker = Breaker::new(Gauge::noop());
         for _ in 0..3 * FAILURES_TO_OPEN {
-            breaker.unanswered();
+            breaker.unanswered(Instant::now());
             breaker.answered();
         }
-        assert!(breaker.admits());
+        assert!(breaker.admits(Instant::now()));
     }
 }

@@ -56,10 +56,9 @@ impl Commands {
     }
 
     /// Sends the command until it is confirmed or `deadline` has passed, always under the same message id; then waits for
-    /// the reply for up to `wait`, if given.
-    ///
-    /// An error that [is certain](PublishError::is_certain) means that the command was not accepted. A command that was
-    /// sent again may be delivered twice; its handler recognises it by its message id.
+    /// the reply for up to `wait`, if given. An error that [is certain](PublishError::is_certain) means that the command
+    /// was not accepted. A command that was sent again may be delivered twice; its handler recognises it by its message
+    /// id.
     pub async fn send<T: Serialize + Sync>(
         &self,
         command: &Command<'_, T>,
@@ -68,7 +67,7 @@ impl Commands {
     ) -> Result<Accepted, PublishError> {
         let waiting = Deadline::after(wait.unwrap_or_default());
         let reply = match wait {
-            Some(_) => self.rpc_client.reply_queue(waiting).await.zip(self.rpc_client.expect_reply()),
+            Some(_) => self.rpc_client.reply_queue(waiting).await.zip(self.rpc_client.pending.expect()),
             None => None,
         };
         let message = self.message(command, reply.as_ref());
@@ -79,18 +78,15 @@ impl Commands {
             }
         };
         let mut answer = std::pin::pin!(answer);
-        let answered = |reply: Option<Message>| match reply {
-            Some(reply) => Accepted::Answered(envelope::read_reply(&reply.body)),
-            None => Accepted::Unanswered,
-        };
+        let answered = |reply: Message| Accepted::Answered(envelope::read_reply(&reply.body));
         tokio::select! {
             biased;
             // A reply may overtake the confirmation, and implies it; a lost reply queue implies nothing.
-            Some(reply) = &mut answer => return Ok(answered(Some(reply))),
+            Some(reply) = &mut answer => return Ok(answered(reply)),
             confirmed = self.publish_until_confirmed(message, deadline) => confirmed?,
         }
         tokio::select! {
-            reply = answer => Ok(answered(reply)),
+            reply = answer => Ok(reply.map_or(Accepted::Unanswered, answered)),
             () = waiting.passed() => Ok(Accepted::Unanswered),
         }
     }
@@ -100,18 +96,13 @@ impl Commands {
         message: Message,
         deadline: Deadline,
     ) -> Result<(), PublishError> {
-        let transport = self.rpc_client.transport();
+        let transport = &self.rpc_client.transport;
         let target = Target::Queue(transport.topology().work(self.queue));
         let mut maybe_published = None;
         let mut failures = 0;
         loop {
-            let messages = vec![(target.clone(), message.clone())];
-            let confirmed = transport.publish(messages, deadline.remaining()).await;
-            let error = match confirmed.into_iter().next() {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(error)) => error,
-                None => PublishError::Disconnected,
-            };
+            let publishing = transport.publish_one(target.clone(), message.clone(), deadline.remaining());
+            let Err(error) = publishing.await else { return Ok(()) };
             let worth_retrying = matches!(error, PublishError::Disconnected | PublishError::Unknown(_));
             if !error.is_certain() {
                 maybe_published = Some(error.clone());
@@ -130,7 +121,7 @@ impl Commands {
         command: &Command<'_, T>,
         reply: Option<&(String, PendingReply)>,
     ) -> Message {
-        let correlation_id = reply.map(|(_, pending)| pending.id().to_owned());
+        let correlation_id = reply.map(|(_, pending)| pending.id.clone());
         let mut message = Message {
             body: envelope::write(command.pattern, command.data, correlation_id.as_deref()),
             message_id: Some(command.message_id.to_string()),

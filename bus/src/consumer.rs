@@ -77,10 +77,9 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Consumes until `stop`; then requeues jobs that were not begun, completes the others, and returns.
-    ///
-    /// Failed jobs are forwarded to their retry or dead-letter queue in tasks of their own, within the prefetch, so that a
-    /// broker that blocks publishing does not keep other jobs from being acknowledged.
+    /// Consumes until `stop`; then requeues jobs that were not begun, completes the others, and returns. Failed jobs are
+    /// forwarded to their retry or dead-letter queue in tasks of their own, within the prefetch, so that a broker that
+    /// blocks publishing does not keep other jobs from being acknowledged.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
         let queue = this.transport.topology().work(this.queue);
@@ -114,9 +113,8 @@ impl Consumer {
 
     /// Handles a batch and applies every disposition. A job that was delivered suspiciously often is handled alone.
     pub async fn process(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
-        let failed = self.handle_batch(batch, stop).await;
-        let applying =
-            failed.into_iter().map(|(delivery, disposition)| self.apply(delivery, disposition, stop));
+        let failed = self.handle_batch(batch, stop).await.into_iter();
+        let applying = failed.map(|(delivery, disposition)| self.apply(delivery, disposition, stop));
         futures::future::join_all(applying).await;
     }
 
@@ -128,10 +126,7 @@ impl Consumer {
     ) -> Vec<(Delivery, Disposition)> {
         let (alone, together): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|delivery| delivery.delivery_count >= ALONE_AFTER_DELIVERIES);
-        let mut failed = Vec::new();
-        if !together.is_empty() {
-            failed.extend(self.handle_together(together, stop).await);
-        }
+        let mut failed = self.handle_together(together, stop).await;
         for delivery in alone {
             self.heartbeat.beat();
             failed.extend(self.handle_together(vec![delivery], stop).await);
@@ -202,8 +197,7 @@ impl Consumer {
 
     /// Runs the handler. If it panics, each job of the batch is handled alone, so that only the bad one fails.
     async fn handle(&self, jobs: &[Job]) -> Vec<Disposition> {
-        let handled = AssertUnwindSafe(self.handler.handle(jobs)).catch_unwind().await;
-        match handled {
+        match AssertUnwindSafe(self.handler.handle(jobs)).catch_unwind().await {
             Ok(dispositions) if dispositions.len() == jobs.len() => dispositions,
             _ if jobs.len() == 1 => {
                 vec![Disposition::Retry(Failure::new(FailureCode::Internal, "the handler panicked"))]
@@ -229,7 +223,10 @@ impl Consumer {
             Disposition::Retry(failure) => match self.retry_delay(&delivery.message) {
                 Some(delay) => {
                     tracing::warn!(code = failure.code.as_str(), %failure, ?delay, "a job failed and will be retried");
-                    let message = self.retried(&delivery.message, delay);
+                    let mut message = self.failed_once_more(&delivery.message);
+                    // The delay is the queue's own bound; messages of one delay should not all come back at once.
+                    let seed = (&message.message_id, message.failed_attempts());
+                    message.expiration = Some(shortened(delay, 200, seed));
                     let target = Target::Queue(self.transport.topology().retry(self.queue, delay));
                     self.forward(delivery, target, message, stop).await;
                 }
@@ -254,15 +251,12 @@ impl Consumer {
         self.transport.topology().retry_delays.0.get(failed).copied()
     }
 
-    fn retried(&self, message: &Message, delay: Duration) -> Message {
-        let mut retried = message.clone();
-        retried.persistent = true;
-        retried.set_header(header::ATTEMPT, (i64::from(message.failed_attempts()) + 1).into());
-        retried.set_header(header::ORIGIN_QUEUE, self.transport.topology().work(self.queue).into());
-        // The delay is the queue's own bound; messages of one delay should not all come back at once.
-        let seed = (&retried.message_id, retried.failed_attempts());
-        retried.expiration = Some(shortened(delay, 200, seed));
-        retried
+    /// Returns the message to forward after one more attempt has failed.
+    fn failed_once_more(&self, message: &Message) -> Message {
+        let mut failed = Message { persistent: true, expiration: None, ..message.clone() };
+        failed.set_header(header::ATTEMPT, (i64::from(message.failed_attempts()) + 1).into());
+        failed.set_header(header::ORIGIN_QUEUE, self.transport.topology().work(self.queue).into());
+        failed
     }
 
     async fn dead_letter(&self, delivery: Delivery, failure: Failure, stop: &CancellationToken) {
@@ -275,13 +269,9 @@ impl Consumer {
         let topology = self.transport.topology();
         let (queue, code) = (topology.dead(self.queue), failure.code.as_str());
         metrics::counter!("waybill_dead_letters_total", "queue" => queue, "code" => code).increment(1);
-        let mut message = delivery.message.clone();
-        message.persistent = true;
-        message.expiration = None;
-        message.set_header(header::ATTEMPT, (i64::from(message.failed_attempts()) + 1).into());
+        let mut message = self.failed_once_more(&delivery.message);
         message.set_header(header::FAILURE_CODE, failure.code.as_str().into());
         message.set_header(header::FAILURE_MESSAGE, failure.message.clone().into());
-        message.set_header(header::ORIGIN_QUEUE, topology.work(self.queue).into());
         message.set_header(header::FAILED_AT, self.clock.now().to_string().into());
         let target = Target::DeadLetter(topology.dead(self.queue));
         self.reply(&delivery.message, &Err(failure)).await;
@@ -293,13 +283,8 @@ impl Consumer {
     async fn forward(&self, delivery: Delivery, target: Target, message: Message, stop: &CancellationToken) {
         let mut failures = 0;
         loop {
-            let published =
-                self.transport.publish(vec![(target.clone(), message.clone())], FORWARD_LIMIT).await;
-            let error = match published.into_iter().next() {
-                Some(Ok(())) => return delivery.ack().await,
-                Some(Err(error)) => error,
-                None => PublishError::Disconnected,
-            };
+            let publishing = self.transport.publish_one(target.clone(), message.clone(), FORWARD_LIMIT);
+            let Err(error) = publishing.await else { return delivery.ack().await };
             tracing::warn!(%error, ?target, "a message could not be forwarded yet");
             failures += 1;
             let pause = RETRY_IN_PLACE.seeded_pause(failures, &message.message_id);

@@ -3,7 +3,9 @@
 use schema::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use uuid::Uuid;
 
+use crate::envelope::Envelope;
 use crate::message::{Headers, Message, header};
 use crate::topology::WorkQueue;
 use crate::transport::{Delivery, PublishError, SharedTransport, Target, TransportError};
@@ -68,11 +70,9 @@ pub async fn list(
 ) -> Result<Vec<DeadLetter>, TransportError> {
     let mut letters = Vec::new();
     for queue in WorkQueue::ALL {
-        for (letter, delivery) in peek(transport, queue).await? {
+        for (letter, delivery) in peek(transport, queue, selection).await? {
             delivery.requeue().await;
-            if selection.matches(&letter) {
-                letters.push(letter);
-            }
+            letters.push(letter);
         }
     }
     Ok(letters)
@@ -94,26 +94,21 @@ pub struct Handled {
 pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
     let mut replayed = Handled::default();
     for queue in WorkQueue::ALL {
-        for (letter, delivery) in peek(transport, queue).await? {
-            if !selection.matches(&letter) {
-                delivery.requeue().await;
-                continue;
-            }
+        for (letter, delivery) in peek(transport, queue, selection).await? {
             let target = Target::Queue(transport.topology().work(queue));
             let message = reset_for_replay(&delivery.message);
-            match transport.publish(vec![(target, message)], REPLAY_LIMIT).await.into_iter().next() {
-                Some(Ok(())) => {
+            match transport.publish_one(target, message, REPLAY_LIMIT).await {
+                Ok(()) => {
                     delivery.ack().await;
                     replayed.letters.push(letter);
                 }
-                Some(Err(error)) => {
+                Err(error) => {
                     delivery.requeue().await;
                     replayed.stopped = Some(format!("{} was not replayed: {error}", letter.id));
                     if !matches!(error, PublishError::TooLarge(_)) {
                         return Ok(replayed);
                     }
                 }
-                None => delivery.requeue().await,
             }
         }
     }
@@ -124,31 +119,36 @@ pub async fn replay(transport: &SharedTransport, selection: &Selection) -> Resul
 pub async fn discard(transport: &SharedTransport, selection: &Selection) -> Result<Handled, TransportError> {
     let mut discarded = Handled::default();
     for queue in WorkQueue::ALL {
-        for (letter, delivery) in peek(transport, queue).await? {
-            if selection.matches(&letter) {
-                delivery.ack().await;
-                discarded.letters.push(letter);
-            } else {
-                delivery.requeue().await;
-            }
+        for (letter, delivery) in peek(transport, queue, selection).await? {
+            delivery.ack().await;
+            discarded.letters.push(letter);
         }
     }
     Ok(discarded)
 }
 
+/// Returns the selected dead letters of one queue, and requeues the others.
 async fn peek(
     transport: &SharedTransport,
     queue: WorkQueue,
+    selection: &Selection,
 ) -> Result<Vec<(DeadLetter, Delivery)>, TransportError> {
-    let name = transport.topology().dead(queue);
-    let peeked = transport.peek(&name, PEEK_MAX).await?;
     let work_queue = transport.topology().work(queue);
-    Ok(peeked.into_iter().map(|delivery| (describe(&work_queue, &delivery.message), delivery)).collect())
+    let mut selected = Vec::new();
+    for delivery in transport.peek(&transport.topology().dead(queue), PEEK_MAX).await? {
+        let letter = describe(&work_queue, &delivery.message);
+        if selection.matches(&letter) {
+            selected.push((letter, delivery));
+        } else {
+            delivery.requeue().await;
+        }
+    }
+    Ok(selected)
 }
 
 fn describe(queue: &str, message: &Message) -> DeadLetter {
     let header_text = |name| message.header_text(name).map(str::to_owned);
-    let pattern = crate::envelope::Envelope::read(&message.body).ok().map(|envelope| envelope.pattern);
+    let pattern = Envelope::read(&message.body).ok().map(|envelope| envelope.pattern);
     // A message without our headers was dead-lettered by the broker: expired, or delivered too often.
     let code = header_text(header::FAILURE_CODE).unwrap_or_else(|| "UNDELIVERABLE".to_owned());
     DeadLetter {
@@ -160,20 +160,17 @@ fn describe(queue: &str, message: &Message) -> DeadLetter {
             .unwrap_or_else(|| "the broker gave up on delivering it".to_owned()),
         attempts: message.failed_attempts(),
         failed_at: header_text(header::FAILED_AT).and_then(|text| text.parse().ok()),
-        trace_id: message.header_text(header::TRACEPARENT).and_then(trace_id),
+        trace_id: message
+            .header_text(header::TRACEPARENT)
+            .and_then(|traceparent| traceparent.split('-').nth(1).map(str::to_owned)),
         headers: message.headers.clone(),
         body: String::from_utf8_lossy(&message.body).into_owned(),
     }
 }
 
-fn trace_id(traceparent: &str) -> Option<String> {
-    traceparent.split('-').nth(1).map(str::to_owned)
-}
-
 /// A stable id for a message without one, such as a malformed message of another client.
 fn digest(body: &[u8]) -> String {
-    let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, body);
-    format!("body-{hash}")
+    format!("body-{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, body))
 }
 
 fn reset_for_replay(message: &Message) -> Message {

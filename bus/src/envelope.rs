@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::failure::{Failure, FailureCode};
 
@@ -25,19 +26,12 @@ impl Envelope {
         struct Wire<'a> {
             #[serde(borrow)]
             pattern: &'a RawValue,
-            #[serde(default)]
             data: Option<Box<RawValue>>,
-            #[serde(default)]
             id: Option<String>,
         }
-        let undecodable =
-            |error: serde_json::Error| Failure::new(FailureCode::Undecodable, error.to_string());
-        let wire: Wire<'_> = serde_json::from_slice(body).map_err(undecodable)?;
-        let data = match wire.data {
-            Some(data) => data,
-            None => to_raw_value(&()).map_err(undecodable)?,
-        };
-        Ok(Self { pattern: pattern_text(wire.pattern)?, data, id: wire.id })
+        let Wire { pattern, data, id } = serde_json::from_slice(body).map_err(Failure::undecodable)?;
+        let data = data.unwrap_or_else(|| RawValue::NULL.to_owned());
+        Ok(Self { pattern: pattern_text(pattern)?, data, id })
     }
 
     /// Decodes data that is a list of at most `most` items.
@@ -53,23 +47,17 @@ impl Envelope {
     /// Decodes the data.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(self.data.get())
-            .map_err(|error| Failure::new(FailureCode::Undecodable, format!("{}: {error}", self.pattern)))
+            .map_err(|error| Failure::undecodable(format_args!("{}: {error}", self.pattern)))
     }
 }
 
 /// `"order.get"` or `{"cmd": "order.get"}`; any other object stands for itself with sorted keys, as in Nest.
 fn pattern_text(raw: &RawValue) -> Result<String, Failure> {
     // serde_json's map sorts its keys, which is Nest's normal form.
-    let value: serde_json::Value = serde_json::from_str(raw.get())
-        .map_err(|error| Failure::new(FailureCode::Undecodable, error.to_string()))?;
-    Ok(match value {
-        serde_json::Value::String(pattern) => pattern,
-        serde_json::Value::Object(map) => match (map.len(), map.get("cmd")) {
-            (1, Some(serde_json::Value::String(pattern))) => pattern.clone(),
-            _ => serde_json::Value::Object(map).to_string(),
-        },
-        other => other.to_string(),
-    })
+    let value: Value = serde_json::from_str(raw.get()).map_err(Failure::undecodable)?;
+    let command = value.as_object().filter(|map| map.len() == 1).and_then(|map| map.get("cmd"));
+    let pattern = command.unwrap_or(&value).as_str().map(str::to_owned);
+    Ok(pattern.unwrap_or_else(|| value.to_string()))
 }
 
 /// Writes a request, command or event.
@@ -110,12 +98,8 @@ pub fn write_error(failure: &Failure) -> Bytes {
         message: &'a str,
         retryable: bool,
     }
-    let err = WireFailure {
-        status: "error",
-        code: failure.code,
-        message: &failure.message,
-        retryable: failure.code.is_retryable(),
-    };
+    let Failure { code, message } = failure;
+    let err = WireFailure { status: "error", code: *code, message, retryable: code.is_retryable() };
     to_bytes(&Wire { err, is_disposed: true })
 }
 
@@ -137,9 +121,7 @@ pub fn write_no_handler(id: &str) -> Bytes {
 pub fn read_reply(body: &[u8]) -> Result<Box<RawValue>, Failure> {
     #[derive(Deserialize)]
     struct Wire {
-        #[serde(default)]
         response: Option<Box<RawValue>>,
-        #[serde(default)]
         err: Option<WireFailure>,
     }
     // Nest's own exceptions are texts, or objects without a code.
@@ -149,24 +131,17 @@ pub fn read_reply(body: &[u8]) -> Result<Box<RawValue>, Failure> {
         Ours { code: FailureCode, message: String },
         Theirs { message: String },
         Text(String),
-        Other(serde_json::Value),
+        Other(Value),
     }
-    let undecodable = |error: serde_json::Error| Failure::new(FailureCode::Undecodable, error.to_string());
-    let wire: Wire = serde_json::from_slice(body).map_err(undecodable)?;
-    match wire.err {
-        None => match wire.response {
-            Some(response) => Ok(response),
-            None => to_raw_value(&()).map_err(undecodable),
-        },
-        Some(WireFailure::Ours { code, message }) => Err(Failure::new(code, message)),
-        Some(WireFailure::Text(text)) if text == NO_HANDLER => {
-            Err(Failure::new(FailureCode::NoHandler, text))
-        }
-        Some(WireFailure::Theirs { message } | WireFailure::Text(message)) => {
-            Err(Failure::new(FailureCode::Internal, message))
-        }
-        Some(WireFailure::Other(value)) => Err(Failure::new(FailureCode::Internal, value.to_string())),
-    }
+    let Wire { response, err } = serde_json::from_slice(body).map_err(Failure::undecodable)?;
+    let Some(err) = err else { return Ok(response.unwrap_or_else(|| RawValue::NULL.to_owned())) };
+    let (code, message) = match err {
+        WireFailure::Ours { code, message } => (code, message),
+        WireFailure::Text(text) if text == NO_HANDLER => (FailureCode::NoHandler, text),
+        WireFailure::Theirs { message } | WireFailure::Text(message) => (FailureCode::Internal, message),
+        WireFailure::Other(value) => (FailureCode::Internal, value.to_string()),
+    };
+    Err(Failure::new(code, message))
 }
 
 fn to_bytes<T: Serialize>(value: &T) -> Bytes {
@@ -176,6 +151,7 @@ fn to_bytes<T: Serialize>(value: &T) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::value::to_raw_value;
 
     fn pattern(json: &str) -> String {
         Envelope::read(format!(r#"{{"pattern":{json},"data":[]}}"#).as_bytes()).unwrap().pattern

@@ -5,15 +5,13 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::envelope::{self, Envelope};
-use crate::failure::{Failure, FailureCode};
-use crate::message::{HeaderValue, Message, header};
+use crate::failure::Failure;
+use crate::message::{Message, header};
 use crate::topology::LIVE_MAX_LENGTH;
-use crate::transport::{Deliveries, ExclusiveQueue, SharedTransport, Target, TransportError};
+use crate::transport::{Deliveries, ExclusiveQueue, SharedTransport, Target};
 
-/// Returns an event's message and where to publish it.
-///
-/// `event_id` is the stored event's id, so publishing again after a crash repeats the same message. `traceparent` is that
-/// of the change that caused the event.
+/// Returns an event's message and where to publish it. `event_id` is the stored event's id, so publishing again after a
+/// crash repeats the same message. `traceparent` is that of the change that caused the event.
 pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&str>) -> (Target, Message) {
     let pattern = event.kind.pattern();
     let mut message = Message {
@@ -25,7 +23,7 @@ pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&st
         ..Message::default()
     };
     if let Some(traceparent) = traceparent {
-        message.set_header(header::TRACEPARENT, HeaderValue::from(traceparent));
+        message.set_header(header::TRACEPARENT, traceparent.into());
     }
     (Target::Events { routing_key: routing_key(&event.customer_id, event.kind) }, message)
 }
@@ -33,18 +31,18 @@ pub fn event_message(event_id: Uuid, event: &OrderEvent, traceparent: Option<&st
 /// Reads an order event. Its pattern says the kind; if the data says it as well, both must agree.
 pub fn read_event(message: &Message) -> Result<OrderEvent, Failure> {
     let envelope = Envelope::read(&message.body)?;
-    let undecodable = |reason: String| Failure::new(FailureCode::Undecodable, reason);
-    let kind = EventKind::from_pattern(&envelope.pattern)
-        .ok_or_else(|| undecodable(format!("{} is not an order event", envelope.pattern)))?;
+    let pattern = &envelope.pattern;
+    let kind = EventKind::from_pattern(pattern)
+        .ok_or_else(|| Failure::undecodable(format_args!("{pattern} is not an order event")))?;
     let mut data: Map<String, Value> = envelope.data()?;
     data.entry("kind").or_insert_with(|| json!(kind));
     let event: OrderEvent = serde_json::from_value(Value::Object(data))
-        .map_err(|error| undecodable(format!("{}: {error}", envelope.pattern)))?;
-    if event.kind == kind {
-        Ok(event)
-    } else {
-        Err(undecodable(format!("the pattern {} does not match the kind {:?}", envelope.pattern, event.kind)))
+        .map_err(|error| Failure::undecodable(format_args!("{pattern}: {error}")))?;
+    if event.kind != kind {
+        let text = format!("the pattern {pattern} does not match the kind {:?}", event.kind);
+        return Err(Failure::undecodable(text));
     }
+    Ok(event)
 }
 
 /// What an [`EventSubscription`] yields.
@@ -73,44 +71,38 @@ impl EventSubscription {
     /// Waits for the next signal, without bound. Dropping the future loses no event.
     pub async fn next(&mut self) -> EventSignal {
         loop {
-            let Some(deliveries) = &mut self.deliveries else {
-                match self.subscribe().await {
-                    Ok(deliveries) => {
-                        self.deliveries = Some(deliveries);
-                        return EventSignal::Listening;
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "events can't be consumed yet");
-                        tokio::time::sleep(error.pause()).await;
-                    }
+            if let Some(deliveries) = &mut self.deliveries {
+                let Some(delivery) = deliveries.recv().await else {
+                    self.deliveries = None;
+                    return EventSignal::Lost;
+                };
+                match read_event(&delivery.message) {
+                    Ok(event) => return EventSignal::Event(Box::new(event)),
+                    // A gap in the positions follows, and replay yields the event itself.
+                    Err(error) => tracing::warn!(%error, "an event could not be read"),
                 }
                 continue;
-            };
-            let Some(delivery) = deliveries.recv().await else {
-                self.deliveries = None;
-                return EventSignal::Lost;
-            };
-            match read_event(&delivery.message) {
-                Ok(event) => return EventSignal::Event(Box::new(event)),
-                // A gap in the positions follows, and replay yields the event itself.
-                Err(error) => tracing::warn!(%error, "an event could not be read"),
+            }
+            let event_bindings = vec!["order.#".to_owned()];
+            let queue = ExclusiveQueue { purpose: "events", event_bindings, max_length: LIVE_MAX_LENGTH };
+            match self.transport.consume_exclusive(queue).await {
+                Ok((_, deliveries)) => {
+                    self.deliveries = Some(deliveries);
+                    return EventSignal::Listening;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "events can't be consumed yet");
+                    tokio::time::sleep(error.pause()).await;
+                }
             }
         }
-    }
-
-    async fn subscribe(&self) -> Result<Deliveries, TransportError> {
-        let queue = ExclusiveQueue {
-            purpose: "events",
-            event_bindings: vec!["order.#".to_owned()],
-            max_length: LIVE_MAX_LENGTH,
-        };
-        self.transport.consume_exclusive(queue).await.map(|(_, deliveries)| deliveries)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureCode;
 
     fn created(pattern: &str, kind: Option<&str>) -> Message {
         let sample = include_str!("../../schema/messages/order.created.json");

@@ -25,11 +25,16 @@ impl Failure {
         }
         Self { code, message }
     }
+
+    pub(crate) fn undecodable(error: impl ToString) -> Self {
+        Self::new(FailureCode::Undecodable, error.to_string())
+    }
 }
 
 /// The codes of failures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailureCode {
     /// The body can't be read, or its data does not match the pattern.
     Undecodable,
@@ -57,16 +62,7 @@ impl FailureCode {
 
     /// Returns the name on the wire and in dead letters.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Undecodable => "UNDECODABLE",
-            Self::BadRequest => "BAD_REQUEST",
-            Self::NoHandler => "NO_HANDLER",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::Overloaded => "OVERLOADED",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::Internal => "INTERNAL",
-            Self::Undeliverable => "UNDELIVERABLE",
-        }
+        self.into()
     }
 }
 

@@ -9,10 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 
 /// A loop's heartbeat. The loop owns it and beats in each iteration; once the loop has ended, even by a panic, the
-/// heartbeat is dropped.
-///
-/// A loop beats even while the broker or the database is unavailable: each of its waits is bounded, or is spent in
-/// [`while_waiting`](Heartbeat::while_waiting). A loop that stops beating hangs.
+/// heartbeat is dropped. A loop beats even while the broker or the database is unavailable: each of its waits is bounded,
+/// or is spent in [`while_waiting`](Heartbeat::while_waiting). A loop that stops beating hangs.
 #[derive(Debug, Clone)]
 pub struct Heartbeat(Arc<Mutex<Instant>>);
 

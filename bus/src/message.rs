@@ -30,12 +30,14 @@ pub mod header {
 }
 
 /// A header's value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, derive_more::From)]
 #[serde(untagged)]
 pub enum HeaderValue {
     /// A whole number.
+    #[from]
     Int(i64),
     /// A text.
+    #[from(String, &str)]
     Text(String),
 }
 
@@ -90,23 +92,5 @@ impl Message {
     /// Returns how often handling the message has failed so far.
     pub fn failed_attempts(&self) -> u32 {
         self.header_int(header::ATTEMPT).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
-    }
-}
-
-impl From<&str> for HeaderValue {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for HeaderValue {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<i64> for HeaderValue {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
     }
 }

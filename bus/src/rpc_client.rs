@@ -7,21 +7,20 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::breaker::Breaker;
-use crate::clock::Clock;
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::envelope;
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
 use crate::message::{Message, header};
 use crate::topology::REPLIES_MAX_LENGTH;
 use crate::trace;
-use crate::transport::{Deliveries, ExclusiveQueue, PublishError, SharedTransport, Target, Transport};
+use crate::transport::{ExclusiveQueue, PublishError, SharedTransport, Target};
 
 /// Requests of one process that may await their reply at any time; more are refused.
 const MAX_IN_FLIGHT: usize = 4_096;
@@ -33,10 +32,8 @@ const RESEND: Backoff = Backoff { first: Duration::from_millis(20), limit: Durat
 /// Sends requests. Services and the gateway use this trait, so that a simulation can answer their requests.
 #[async_trait]
 pub trait RpcClient: Send + Sync + 'static {
-    /// Sends a request and waits for the response, no longer than the deadline.
-    ///
-    /// Every request of the contract is idempotent: it may be sent again within the deadline if the connection is lost
-    /// before the reply came.
+    /// Sends a request and waits for the response, no longer than the deadline. Every request of the contract is
+    /// idempotent: it may be sent again within the deadline if the connection is lost before the reply came.
     async fn call(
         &self,
         pattern: &str,
@@ -122,21 +119,16 @@ impl RequestError {
 
 /// A client over a transport, with one reply queue per connection.
 pub struct BusRpcClient {
-    transport: SharedTransport,
+    pub(crate) transport: SharedTransport,
     clock: Arc<dyn Clock>,
-    pending: PendingReplies,
+    pub(crate) pending: PendingReplies,
     reply_queue: watch::Receiver<Option<String>>,
     breakers: HashMap<Service, Breaker>,
 }
 
 impl BusRpcClient {
-    /// Starts a client that consumes replies, across reconnects, until `stop`.
-    pub fn start(transport: SharedTransport, clock: Arc<dyn Clock>, stop: CancellationToken) -> Arc<Self> {
-        Self::start_watched(transport, clock, stop, Heartbeat::new())
-    }
-
-    /// As [`BusRpcClient::start`], with a heartbeat that beats while replies are consumed.
-    pub fn start_watched(
+    /// Starts a client that consumes replies, across reconnects, until `stop`; meanwhile `heartbeat` beats.
+    pub fn start(
         transport: SharedTransport,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
@@ -145,14 +137,15 @@ impl BusRpcClient {
         let (queue_name, reply_queue) = watch::channel(None);
         let pending = PendingReplies::default();
         let consuming = consume_replies(Arc::clone(&transport), pending.clone(), queue_name, heartbeat);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = consuming => {}
-                () = stop.cancelled() => {}
-            }
+        tokio::spawn(stop.run_until_cancelled_owned(consuming));
+        let process = transport.owner().split('.').next().unwrap_or_default().to_owned();
+        let breakers = Service::ALL.into_iter().map(|service| {
+            let (service_name, process) = (service.name(), process.clone());
+            let open =
+                metrics::gauge!("waybill_breaker_open", "service" => service_name, "process" => process);
+            (service, Breaker::new(open))
         });
-        let breakers =
-            Service::ALL.into_iter().map(|service| (service, breaker(service, &*transport))).collect();
+        let breakers = breakers.collect();
         Arc::new(Self { transport, clock, pending, reply_queue, breakers })
     }
 
@@ -160,18 +153,7 @@ impl BusRpcClient {
     pub(crate) async fn reply_queue(&self, deadline: Deadline) -> Option<String> {
         let mut reply_queue = self.reply_queue.clone();
         let ready = reply_queue.wait_for(Option::is_some);
-        match tokio::time::timeout(deadline.remaining(), ready).await {
-            Ok(Ok(name)) => name.clone(),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn expect_reply(&self) -> Option<PendingReply> {
-        self.pending.expect()
-    }
-
-    pub(crate) fn transport(&self) -> &SharedTransport {
-        &self.transport
+        tokio::time::timeout(deadline.remaining(), ready).await.ok()?.ok()?.clone()
     }
 
     /// Sends the request once and waits for its reply.
@@ -185,21 +167,20 @@ impl BusRpcClient {
         let overloaded = |reason: String| RequestError::Overloaded { pattern: pattern.to_owned(), reason };
         let service = Service::from_pattern(pattern)
             .ok_or_else(|| unavailable("no service has this pattern".to_owned()))?;
-        let Some(reply_to) = self.reply_queue(deadline.at_most(CONNECT_LIMIT)).await else {
-            return Err(unavailable("no connection to the broker".to_owned()));
-        };
-        let pending = self.expect_reply().ok_or_else(|| overloaded("requests in flight".to_owned()))?;
+        let reply_to = self.reply_queue(deadline.at_most(CONNECT_LIMIT)).await;
+        let reply_to = reply_to.ok_or_else(|| unavailable("no connection to the broker".to_owned()))?;
+        let pending = self.pending.expect().ok_or_else(|| overloaded("requests in flight".to_owned()))?;
         let message = self.request_message(pattern, data, &pending, reply_to, deadline);
         let target = Target::Queue(self.transport.topology().requests(service));
         // The deadline ends the wait below; this later limit only ends the wait for the confirmation.
         let limit = deadline.remaining() + Duration::from_millis(50);
-        let publishing = self.transport.publish(vec![(target, message)], limit);
+        let publishing = self.transport.publish_one(target, message, limit);
         let mut reply = std::pin::pin!(pending.reply());
         // The reply may overtake the confirmation.
         let confirmed = tokio::select! {
             biased;
             reply = &mut reply => return Ok(Attempt::from_reply(reply)),
-            confirmed = publishing => confirmed.into_iter().next().unwrap_or(Err(PublishError::Disconnected)),
+            confirmed = publishing => confirmed,
             () = deadline.passed() => return Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
         };
         match confirmed {
@@ -228,8 +209,8 @@ impl BusRpcClient {
     ) -> Message {
         let remaining = deadline.remaining();
         let mut message = Message {
-            body: envelope::write(pattern, data, Some(pending.id())),
-            correlation_id: Some(pending.id().to_owned()),
+            body: envelope::write(pattern, data, Some(&pending.id)),
+            correlation_id: Some(pending.id.clone()),
             reply_to: Some(reply_to),
             expiration: Some(remaining.max(Duration::from_millis(1))),
             ..Message::default()
@@ -253,7 +234,7 @@ impl RpcClient for BusRpcClient {
             reason: reason.to_owned(),
         };
         let breaker = Service::from_pattern(pattern).and_then(|service| self.breakers.get(&service));
-        if breaker.is_some_and(|breaker| !breaker.admits()) {
+        if breaker.is_some_and(|breaker| !breaker.admits(Instant::now())) {
             return Err(unavailable("the service has not answered its last requests"));
         }
         let unanswered = || RequestError::DeadlineExceeded { pattern: pattern.to_owned() };
@@ -269,17 +250,14 @@ impl RpcClient for BusRpcClient {
             failures += 1;
             let pause = RESEND.pause(failures);
             if deadline.remaining() <= pause {
-                break Err(if may_be_handled {
-                    unanswered()
-                } else {
-                    unavailable("no connection to the broker")
-                });
+                let unavailable = || unavailable("no connection to the broker");
+                break Err(if may_be_handled { unanswered() } else { unavailable() });
             }
             tokio::time::sleep(pause).await;
         };
         match (&result, breaker) {
             (Ok(_) | Err(RequestError::Answered(_)), Some(breaker)) => breaker.answered(),
-            (Err(RequestError::DeadlineExceeded { .. }), Some(breaker)) => breaker.unanswered(),
+            (Err(RequestError::DeadlineExceeded { .. }), Some(breaker)) => breaker.unanswered(Instant::now()),
             _ => {}
         }
         // An error that excludes an effect holds for the last attempt alone.
@@ -310,11 +288,6 @@ impl Attempt {
     }
 }
 
-fn breaker(service: Service, transport: &dyn Transport) -> Breaker {
-    let process = transport.owner().split('.').next().unwrap_or_default().to_owned();
-    Breaker::new(metrics::gauge!("waybill_breaker_open", "service" => service.name(), "process" => process))
-}
-
 fn outcome<T>(result: &Result<T, RequestError>) -> &'static str {
     match result {
         Ok(_) => "ok",
@@ -327,11 +300,11 @@ fn outcome<T>(result: &Result<T, RequestError>) -> &'static str {
 
 /// The requests that await their reply, by correlation id.
 #[derive(Clone, Default)]
-struct PendingReplies(Arc<Mutex<HashMap<String, oneshot::Sender<Message>>>>);
+pub(crate) struct PendingReplies(Arc<Mutex<HashMap<String, oneshot::Sender<Message>>>>);
 
 impl PendingReplies {
     /// Registers a reply to await. Nothing if too many are awaited already.
-    fn expect(&self) -> Option<PendingReply> {
+    pub(crate) fn expect(&self) -> Option<PendingReply> {
         let id = uuid::Uuid::now_v7().to_string();
         let (sender, receiver) = oneshot::channel();
         let mut pending = self.locked();
@@ -351,10 +324,6 @@ impl PendingReplies {
         }
     }
 
-    fn drop_all(&self) {
-        self.locked().clear();
-    }
-
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Message>>> {
         self.0.lock().expect("nothing panics while it holds this lock")
     }
@@ -362,16 +331,12 @@ impl PendingReplies {
 
 /// One awaited reply; dropped, it is no longer awaited.
 pub(crate) struct PendingReply {
-    id: String,
+    pub(crate) id: String,
     receiver: oneshot::Receiver<Message>,
     pending: PendingReplies,
 }
 
 impl PendingReply {
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
     /// Waits for the reply. Nothing if the connection that it would have come over is lost.
     pub(crate) async fn reply(mut self) -> Option<Message> {
         (&mut self.receiver).await.ok()
@@ -395,23 +360,19 @@ async fn consume_replies(
     loop {
         heartbeat.beat();
         match transport.consume_exclusive(queue.clone()).await {
-            Ok((name, deliveries)) => {
+            Ok((name, mut deliveries)) => {
                 queue_name.send_replace(Some(name));
-                deliver_replies(deliveries, &pending, &heartbeat).await;
+                while let Some(delivery) = heartbeat.while_waiting(deliveries.recv()).await {
+                    pending.deliver(delivery.message.clone());
+                    delivery.ack().await;
+                }
                 queue_name.send_replace(None);
-                pending.drop_all();
+                pending.locked().clear();
             }
             Err(error) => {
                 tracing::debug!(%error, "replies can't be consumed yet");
                 tokio::time::sleep(error.pause()).await;
             }
         }
-    }
-}
-
-async fn deliver_replies(mut deliveries: Deliveries, pending: &PendingReplies, heartbeat: &Heartbeat) {
-    while let Some(delivery) = heartbeat.while_waiting(deliveries.recv()).await {
-        pending.deliver(delivery.message.clone());
-        delivery.ack().await;
     }
 }

@@ -11,14 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::clock::Clock;
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::envelope::{self, Envelope};
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
 use crate::message::Message;
 use crate::trace;
-use crate::transport::{Deliveries, Delivery, SharedTransport, Target};
+use crate::transport::{Delivery, SharedTransport, Target};
 
 /// The longest that a request is handled, even if its deadline is later.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(30);
@@ -56,10 +55,9 @@ pub struct RpcServer {
 }
 
 impl RpcServer {
-    /// Serves until `stop`; then requeues requests that were not begun, completes the others, and returns.
-    ///
-    /// A request is acknowledged after its reply was sent, so that a killed process's requests go to another one. Requests
-    /// past their deadline are acknowledged without a reply.
+    /// Serves until `stop`; then requeues requests that were not begun, completes the others, and returns. A request is
+    /// acknowledged after its reply was sent, so that a killed process's requests go to another one. Requests past their
+    /// deadline are acknowledged without a reply.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
         let queue = this.transport.topology().requests(this.service);
@@ -67,7 +65,14 @@ impl RpcServer {
         while !stop.is_cancelled() {
             this.heartbeat.beat();
             match this.transport.consume(&queue, this.prefetch).await {
-                Ok(deliveries) => Arc::clone(&this).serve(deliveries, &tasks, &stop).await,
+                Ok(mut deliveries) => {
+                    while let Some(Some(delivery)) =
+                        stop.run_until_cancelled(this.heartbeat.while_waiting(deliveries.recv())).await
+                    {
+                        let this = Arc::clone(&this);
+                        tasks.spawn(async move { this.answer(delivery).await });
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%queue, %error, "requests can't be consumed yet");
                     stop.run_until_cancelled(tokio::time::sleep(error.pause())).await;
@@ -78,24 +83,9 @@ impl RpcServer {
         tasks.wait().await;
     }
 
-    async fn serve(
-        self: Arc<Self>,
-        mut deliveries: Deliveries,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) {
-        while let Some(Some(delivery)) =
-            stop.run_until_cancelled(self.heartbeat.while_waiting(deliveries.recv())).await
-        {
-            let this = Arc::clone(&self);
-            tasks.spawn(async move { this.answer(delivery).await });
-        }
-    }
-
     async fn answer(&self, mut delivery: Delivery) {
         trace::begin_if_none(&mut delivery.message.headers);
-        let reply = self.reply(&delivery.message).await;
-        if let Some((target, message)) = reply
+        if let Some((target, message)) = self.reply(&delivery.message).await
             && let Err(error) = self.transport.publish_unconfirmed(target, message).await
         {
             // The requeued request goes to this process or another one, until its deadline.

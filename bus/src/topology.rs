@@ -72,7 +72,7 @@ pub struct QueueSpec {
     /// The kind, which decides its durability.
     pub kind: QueueKind,
     /// Ready messages before publishers are refused.
-    pub max_length: Option<u32>,
+    pub max_length: u32,
     /// How long messages stay at most before they are dead-lettered.
     pub message_ttl: Option<Duration>,
     /// Where messages that expire or exceed the delivery limit are published.
@@ -149,7 +149,7 @@ impl Topology {
         let requests = Service::ALL.into_iter().map(|service| QueueSpec {
             name: self.requests(service),
             kind: QueueKind::Requests,
-            max_length: Some(REQUESTS_MAX_LENGTH),
+            max_length: REQUESTS_MAX_LENGTH,
             message_ttl: None,
             dead_letter: None,
             event_bindings: Vec::new(),
@@ -168,7 +168,7 @@ impl Topology {
         let work = |name, message_ttl, dead_letter| QueueSpec {
             name,
             kind: QueueKind::Work,
-            max_length: Some(WORK_MAX_LENGTH),
+            max_length: WORK_MAX_LENGTH,
             message_ttl,
             dead_letter,
             event_bindings: Vec::new(),
@@ -183,12 +183,8 @@ impl Topology {
             },
             work(dead, None, None),
         ];
-        queues.extend(
-            self.retry_delays
-                .0
-                .iter()
-                .map(|&delay| work(self.retry(queue, delay), Some(delay), Some(back.clone()))),
-        );
+        let retry = |&delay| work(self.retry(queue, delay), Some(delay), Some(back.clone()));
+        queues.extend(self.retry_delays.0.iter().map(retry));
         queues
     }
 }

@@ -120,12 +120,11 @@ pub struct QueueDepth {
     pub consumers: u32,
 }
 
-/// A consumer's deliveries, at most the prefetch of them unacknowledged.
-///
-/// The channel closes if the connection is lost, the queue is deleted or the broker cancels the consumer, and may close if
-/// nothing was delivered for a while and no delivery is unacknowledged: consume again. Deliveries that were unacknowledged
-/// when the connection was lost are redelivered to any consumer. Dropping the receiver cancels the consumer and requeues the
-/// deliveries that were not received from it.
+/// A consumer's deliveries, at most the prefetch of them unacknowledged. The channel closes if the connection is lost,
+/// the queue is deleted or the broker cancels the consumer, and may close if nothing was delivered for a while and no
+/// delivery is unacknowledged: consume again. Deliveries that were unacknowledged when the connection was lost are
+/// redelivered to any consumer. Dropping the receiver cancels the consumer and requeues the deliveries that were not
+/// received from it.
 pub type Deliveries = mpsc::Receiver<Delivery>;
 
 /// One delivered message, to be acknowledged or requeued. Dropped, it is requeued.
@@ -151,15 +150,15 @@ impl Delivery {
 
     /// Acknowledges the message: it is not delivered again. If the connection is lost it is nevertheless; handlers are
     /// idempotent.
-    pub async fn ack(mut self) {
-        if let Some(acker) = self.acker.take() {
+    pub async fn ack(self) {
+        if let Some(acker) = self.acker {
             acker.acknowledge(Acknowledgement::Ack).await;
         }
     }
 
     /// Puts the message back into its queue, to be delivered again.
-    pub async fn requeue(mut self) {
-        if let Some(acker) = self.acker.take() {
+    pub async fn requeue(self) {
+        if let Some(acker) = self.acker {
             acker.acknowledge(Acknowledgement::Requeue).await;
         }
     }
@@ -197,11 +196,10 @@ pub trait Transport: Send + Sync + 'static {
     /// A watch of the link state.
     fn link_state(&self) -> watch::Receiver<LinkState>;
 
-    /// Publishes in the order given and returns a result for each message, in that order.
-    ///
-    /// `Ok` means confirmed: a persistent message to a durable queue survives the broker's restart. Messages to a queue and
-    /// dead letters are mandatory: if no queue takes one, it is `Unroutable`. An event without subscribers is `Ok`. Fails
-    /// fast while disconnected or blocked. A message that is not confirmed within `limit` is `Unknown`.
+    /// Publishes in the order given and returns a result for each message, in that order. `Ok` means confirmed: a
+    /// persistent message to a durable queue survives the broker's restart. Messages to a queue and dead letters are
+    /// mandatory: if no queue takes one, it is `Unroutable`. An event without subscribers is `Ok`. Fails fast while
+    /// disconnected or blocked. A message that is not confirmed within `limit` is `Unknown`.
     async fn publish(
         &self,
         messages: Vec<(Target, Message)>,
@@ -231,6 +229,19 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Closes the connection for good; consumers' channels close.
     async fn close(&self);
+}
+
+impl dyn Transport {
+    /// Publishes one message, as [`Transport::publish`] does.
+    pub async fn publish_one(
+        &self,
+        target: Target,
+        message: Message,
+        limit: Duration,
+    ) -> Result<(), PublishError> {
+        let published = self.publish(vec![(target, message)], limit).await;
+        published.into_iter().next().unwrap_or(Err(PublishError::Disconnected))
+    }
 }
 
 /// A transport that several tasks of a process share.

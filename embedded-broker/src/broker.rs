@@ -36,10 +36,8 @@ pub enum Storage {
     Memory,
 }
 
-/// A running broker.
-///
-/// Dropped without [`EmbeddedBroker::close`] it ends as in a crash, a moment later: confirmed messages are kept, and
-/// unacknowledged ones count as delivered.
+/// A running broker. Dropped without [`EmbeddedBroker::close`] it ends as in a crash, a moment later: confirmed messages
+/// are kept, and unacknowledged ones count as delivered.
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     shared: Arc<Shared>,
@@ -147,10 +145,7 @@ async fn expire(shared: &Arc<Shared>) -> usize {
 }
 
 fn record_gauges(shared: &Arc<Shared>) {
-    let (ready, unacked, bytes) = shared.with(|queues| {
-        let ready: Vec<_> = queues.ready(false).map(|(name, ready)| (name.to_string(), ready)).collect();
-        (ready, queues.unacked(), queues.bytes())
-    });
+    let (ready, unacked, bytes) = shared.with(|queues| (queues.ready(false), queues.unacked(), queues.bytes));
     for (queue, ready) in ready {
         metrics::gauge!("waybill_broker_ready_messages", "queue" => queue).set(ready as f64);
     }
@@ -158,11 +153,10 @@ fn record_gauges(shared: &Arc<Shared>) {
     metrics::gauge!("waybill_broker_bytes").set(bytes as f64);
 }
 
-/// A broker without tasks and without a journal, for a simulation that decides every step.
-///
-/// Publishing and acknowledging take effect at once. A message is delivered only by [`ManualBroker::deliver`] or
-/// [`ManualBroker::take`]; messages expire only in [`ManualBroker::tick`]. Names of exclusive queues are counted, so that
-/// the same steps lead to the same state.
+/// A broker without tasks and without a journal, for a simulation that decides every step. Publishing and acknowledging
+/// take effect at once. A message is delivered only by [`ManualBroker::deliver`] or [`ManualBroker::take`]; messages
+/// expire only in [`ManualBroker::tick`]. Names of exclusive queues are counted, so that the same steps lead to the same
+/// state.
 #[derive(Debug)]
 pub struct ManualBroker {
     shared: Arc<Shared>,
@@ -181,7 +175,7 @@ impl ManualBroker {
 
     /// Every queue, exclusive ones included, with its ready messages, by name.
     pub fn queues(&self) -> Vec<(String, usize)> {
-        self.shared.with(|queues| queues.ready(true).map(|(name, ready)| (name.to_string(), ready)).collect())
+        self.shared.with(|queues| queues.ready(true))
     }
 
     /// Takes the next deliverable message of a queue.
@@ -206,9 +200,7 @@ impl ManualBroker {
     pub fn tick(&self, now: Timestamp) -> usize {
         self.shared.with(|queues| {
             let expiry = queues.stage_expiry(now.unix_ms(), usize::MAX, &mut Changes::default());
-            let count = expiry.len();
-            queues.commit_expiry(expiry);
-            count
+            queues.commit_expiry(expiry)
         })
     }
 
@@ -220,7 +212,7 @@ impl ManualBroker {
 
     fn send(&self, state: &mut State, queue: &str, n: usize) -> Option<bool> {
         let now = self.shared.now();
-        let Some(ExclusiveConsumer::Manual(sender)) = state.exclusive_consumer(queue) else {
+        let Some(ExclusiveConsumer::Manual(sender)) = state.exclusive_consumers.get(queue) else {
             let (consumer, delivery) = state.queues.deliver_nth(queue, n, now)?;
             return Some(self.shared.send(state, consumer, delivery));
         };

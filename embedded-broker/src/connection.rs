@@ -13,7 +13,7 @@ use bus::transport::{
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::queues::{ConnectionId, ConsumerId, Overflow, Queue, QueueName};
+use crate::queues::{ConnectionId, Overflow, Queue, QueueName};
 use crate::state::{Command, DispatchMode, ExclusiveConsumer, Shared};
 
 /// Messages of an exclusive queue that are sent ahead to its consumer. The rest wait in the queue, where its bound
@@ -49,36 +49,21 @@ impl Connection {
         self.shared.disconnect(self.id);
     }
 
-    /// Cancels the consumer once its receiver is dropped.
-    fn cancel_on_drop(&self, consumer: ConsumerId, sender: mpsc::Sender<Delivery>) {
-        let (shared, closed) = (self.shared.clone(), self.closed.clone());
-        let mut link = self.link.clone();
+    /// Runs a consumer's task until the connection ends.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let (closed, mut link) = (self.closed.clone(), self.link.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = sender.closed() => shared.with_state(|state| state.cancel(consumer)),
+                () = task => {}
                 () = closed.cancelled() => {}
                 // The broker itself may end the connection.
                 _ = link.wait_for(|link| matches!(link, LinkState::Down(_))) => {}
             }
         });
     }
-
-    /// Sends the messages of an exclusive queue to its consumer until the receiver is dropped.
-    fn forward(&self, queue: QueueName, wake: Arc<Notify>, sender: mpsc::Sender<Delivery>) {
-        let (shared, closed) = (self.shared.clone(), self.closed.clone());
-        let mut link = self.link.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = forward_all(&shared, &queue, &wake, &sender) => {
-                    shared.with_state(|state| state.delete_exclusive(&queue));
-                }
-                () = closed.cancelled() => {}
-                _ = link.wait_for(|link| matches!(link, LinkState::Down(_))) => {}
-            }
-        });
-    }
 }
 
+/// Sends the messages of an exclusive queue to its consumer until the receiver is dropped.
 async fn forward_all(
     shared: &Arc<Shared>,
     queue: &QueueName,
@@ -168,7 +153,11 @@ impl Transport for Connection {
         let consumer =
             consumer.ok_or_else(|| TransportError::Refused(format!("there is no shared queue {queue}")))?;
         if matches!(self.shared.mode, DispatchMode::Automatic(_)) {
-            self.cancel_on_drop(consumer, sender);
+            let shared = self.shared.clone();
+            self.spawn(async move {
+                sender.closed().await;
+                shared.with_state(|state| state.cancel(consumer));
+            });
         }
         Ok(deliveries)
     }
@@ -189,11 +178,15 @@ impl Transport for Connection {
             let suffix = state.unique_suffix(&self.shared);
             let name = QueueName::from(self.shared.topology.exclusive(&self.owner, &suffix, purpose));
             state.queues.declare_exclusive(name.clone(), queue);
-            state.consume_exclusive(name.clone(), consumer);
+            state.exclusive_consumers.insert(name.clone(), consumer);
             name
         });
         if matches!(self.shared.mode, DispatchMode::Automatic(_)) {
-            self.forward(name.clone(), wake, sender);
+            let (shared, queue) = (self.shared.clone(), name.clone());
+            self.spawn(async move {
+                forward_all(&shared, &queue, &wake, &sender).await;
+                shared.with_state(|state| state.delete_exclusive(&queue));
+            });
         }
         Ok((name.to_string(), deliveries))
     }

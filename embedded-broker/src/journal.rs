@@ -27,7 +27,6 @@ const VERSION: i64 = 1;
 
 /// How many of a queue's messages count as unacknowledged after a crash: more than its consumers prefetch.
 const UNACKED_MAX: i64 = 1_000;
-
 const COUNT_DELIVERIES: &str = "
     UPDATE messages SET delivery_count = delivery_count + 1
     WHERE id IN (SELECT id FROM messages WHERE queue = ?1 ORDER BY id LIMIT ?2)";
@@ -50,43 +49,20 @@ const TABLES: &str = "
 /// Why a journal can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
-    /// It was written by a newer Waybill.
     #[error("{path} has schema version {found}; this program knows versions up to {known}")]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// The newest version known here.
-        known: i64,
-    },
-    /// A message in it can't be read.
+    Newer { path: PathBuf, found: i64, known: i64 },
     #[error("message {id} in {path} cannot be read: {reason}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The row.
-        id: i64,
-        /// Why it can't be read.
-        reason: String,
-    },
-    /// SQLite failed.
+    Unreadable { path: PathBuf, id: i64, reason: String },
     #[error("{path} cannot be opened: {source}")]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's error.
-        source: sqlx::Error,
-    },
+    Sqlite { path: PathBuf, source: sqlx::Error },
 }
 
 /// Why changes were not journaled.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum CommitError {
-    /// The transaction was rolled back: nothing was written.
+    /// Nothing was written.
     #[error("{0}")]
     RolledBack(String),
     /// The commit failed: after a crash the changes may be there.
@@ -102,7 +78,6 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Opens or creates the file, or a database in memory without a path, and reads every message in the order of ids.
-    ///
     /// `consumed` are the queues that services consume: if the process before was killed, the messages that may have been
     /// unacknowledged count as delivered.
     pub(crate) async fn open(
@@ -131,9 +106,10 @@ impl Journal {
         Ok(())
     }
 
-    /// Records that the session ended in order, and closes the file.
+    /// Records that the session ended in order, with no delivery unacknowledged, and closes the file.
     pub(crate) async fn close(mut self) {
-        let recorded = end_session(&mut self.connection).await;
+        let recorded =
+            sqlx::query("UPDATE session SET ended_well = 1").execute(&mut self.connection).await.map(drop);
         if let Err(error) = recorded.and(self.connection.close().await) {
             tracing::warn!(%error, "the broker's file was not closed in order");
         }
@@ -202,12 +178,11 @@ fn open_error(path: &Path, source: sqlx::Error) -> OpenError {
 /// Creates the tables in a new file; refuses a file of a newer version.
 async fn prepare(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
     let failed = |source| open_error(path, source);
-    let found: i64 =
-        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
-    match found {
+    let found = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await;
+    match found.map_err(failed)? {
         0 => create(connection).await.map_err(failed),
         VERSION => Ok(()),
-        _ => Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION }),
+        found => Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION }),
     }
 }
 
@@ -217,11 +192,9 @@ async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     transaction.commit().await
 }
 
-/// Records that a session has begun.
-///
-/// If the session before did not end in order, the oldest messages of the consumed queues count as delivered once more:
-/// one of them may be what kills the process. Deliveries themselves are not journaled, which would cost a commit each and
-/// still come too late for a message that kills at once.
+/// Records that a session has begun. If the session before did not end in order, the oldest messages of the consumed
+/// queues count as delivered once more: one of them may be what kills the process. Deliveries themselves are not
+/// journaled, which would cost a commit each and still come too late for a message that kills at once.
 async fn begin_session(connection: &mut SqliteConnection, consumed: &[QueueName]) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let ended_well: bool =
@@ -233,12 +206,6 @@ async fn begin_session(connection: &mut SqliteConnection, consumed: &[QueueName]
     }
     sqlx::query("UPDATE session SET ended_well = 0").execute(&mut *transaction).await?;
     transaction.commit().await
-}
-
-/// Records that the session ended in order: no delivery was unacknowledged.
-async fn end_session(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE session SET ended_well = 1").execute(connection).await?;
-    Ok(())
 }
 
 /// A message without its body. An absent field is null, so that fields can be added.

@@ -8,8 +8,6 @@
 //! Queues of kind [`Work`](bus::topology::QueueKind::Work) are durable with all their messages; request queues and
 //! exclusive queues live in memory, as on RabbitMQ.
 
-#![warn(missing_docs)]
-
 mod queues;
 
 mod journal;

@@ -17,18 +17,15 @@ use bus::message::Message;
 use bus::topology::{DELIVERY_LIMIT, Topology};
 
 pub(crate) use consumer::{Delivery, DeliveryTag};
-pub(crate) use dead_letter::Expiry;
+pub(crate) use exchange::Answers;
 pub use exchange::MAX_MESSAGE_BYTES;
-pub(crate) use exchange::{Answers, Publication};
 pub(crate) use queue::{Changes, Entry, MessageId, Millis, Overflow, Queue, QueueName, Stored};
 
 use consumer::{Consumer, Unacked};
 
-/// A participant's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
-/// A consumer of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConsumerId(pub(crate) u64);
 
@@ -51,7 +48,7 @@ impl Default for Limits {
 }
 
 /// Every queue, its consumers, and the deliveries that are unacknowledged.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Queues {
     limits: Limits,
     queues: BTreeMap<QueueName, Queue>,
@@ -65,7 +62,7 @@ pub(crate) struct Queues {
     last_consumer: u64,
     last_tag: u64,
     /// Of everything that is ready, unacknowledged or staged.
-    bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Queues {
@@ -82,20 +79,13 @@ impl Queues {
             limits,
             queues: specs.iter().map(|spec| (spec.name.as_str().into(), Queue::shared(spec))).collect(),
             dead_letters,
-            consumers: BTreeMap::new(),
-            unacked: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            last_message: 0,
-            last_consumer: 0,
-            last_tag: 0,
-            bytes: 0,
+            ..Self::default()
         }
     }
 
     /// Puts a stored message back into its queue. Returns false if that queue is not declared; the message's id is not
-    /// used again in either case.
-    ///
-    /// A message of a retry queue that is no longer declared, because the delays were changed, goes to the work queue.
+    /// used again in either case. A message of a retry queue that is no longer declared, because the delays were changed,
+    /// goes to the work queue.
     pub(crate) fn restore(&mut self, stored: Stored) -> bool {
         self.last_message = self.last_message.max(stored.id.0);
         let work_queue = stored.queue.rsplit_once(".retry.").map(|(work, _)| QueueName::from(work));
@@ -114,10 +104,6 @@ impl Queues {
         self.bytes >= self.limits.memory_bytes
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(crate) fn contains(&self, queue: &str) -> bool {
         self.queues.contains_key(queue)
     }
@@ -128,15 +114,13 @@ impl Queues {
 
     /// The ready messages and consumers of a queue.
     pub(crate) fn depth(&self, queue: &str) -> Option<(usize, usize)> {
-        self.queues.get(queue).map(|queue| (queue.ready(), queue.consumers.len()))
+        self.queues.get(queue).map(|queue| (queue.ready.len(), queue.consumers.len()))
     }
 
     /// Every shared queue with its ready messages, and every exclusive one if `exclusive`.
-    pub(crate) fn ready(&self, exclusive: bool) -> impl Iterator<Item = (&QueueName, usize)> {
-        self.queues
-            .iter()
-            .filter(move |(_, queue)| exclusive || queue.owner.is_none())
-            .map(|(name, queue)| (name, queue.ready()))
+    pub(crate) fn ready(&self, exclusive: bool) -> Vec<(String, usize)> {
+        let queues = self.queues.iter().filter(|(_, queue)| exclusive || queue.owner.is_none());
+        queues.map(|(name, queue)| (name.to_string(), queue.ready.len())).collect()
     }
 
     /// How many deliveries are unacknowledged.
@@ -163,9 +147,8 @@ impl Queues {
         for consumer in consumers.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.cancel(consumer);
         }
-        let unacked = self.unacked.iter();
-        let unacked =
-            unacked.filter(|(_, unacked)| unacked.connection == Some(connection) && !unacked.acking);
+        let owned = |unacked: &Unacked| unacked.connection == Some(connection) && !unacked.acking;
+        let unacked = self.unacked.iter().filter(|(_, unacked)| owned(unacked));
         for tag in unacked.map(|(tag, _)| *tag).collect::<Vec<_>>() {
             self.put_back(tag);
         }
@@ -197,16 +180,14 @@ impl Queues {
     }
 
     fn put(&mut self, name: &QueueName, id: MessageId, entry: Entry) {
-        let bytes = entry.bytes();
-        match self.queues.get_mut(name) {
+        let dropped = match self.queues.get_mut(name) {
             Some(queue) => {
-                if let Some(dropped) = queue.put(id, entry) {
-                    self.bytes -= dropped.bytes();
-                }
                 self.touched.insert(name.clone());
+                queue.put(id, entry)
             }
-            None => self.bytes -= bytes,
-        }
+            None => Some(entry),
+        };
+        self.bytes -= dropped.map_or(0, |dropped| dropped.bytes());
     }
 
     /// Puts a staged message into the slot that was reserved for it.
@@ -217,7 +198,7 @@ impl Queues {
 
     fn release_slot(&mut self, queue: &QueueName) {
         if let Some(queue) = self.queues.get_mut(queue) {
-            queue.release_slot();
+            queue.reserved -= 1;
         }
     }
 
@@ -229,19 +210,15 @@ impl Queues {
         now: Millis,
         changes: &mut Changes,
     ) -> Stored {
-        let id = self.next_message();
+        self.last_message += 1;
+        let id = MessageId(self.last_message);
         let target = self.queues.get_mut(&queue).expect("messages are only routed to queues that exist");
-        target.reserve_slot();
+        target.reserved += 1;
         let due = target.due_at(&message, now);
         let stored = Stored { id, queue, entry: Entry { message, delivery_count: 0, due } };
         if target.durable {
             changes.written.push(stored.clone());
         }
         stored
-    }
-
-    fn next_message(&mut self) -> MessageId {
-        self.last_message += 1;
-        MessageId(self.last_message)
     }
 }

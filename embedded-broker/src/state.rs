@@ -1,8 +1,9 @@
 //! The state that a broker, its connections and their deliveries share: the queues behind one lock, and the channels
 //! that deliveries leave through.
 
+use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bus::clock::Clock;
@@ -28,15 +29,21 @@ pub(crate) enum DispatchMode {
 /// A step that the writer journals before it takes effect.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Publishes the messages together.
-    Publish { messages: Vec<(Target, Message)>, answer: oneshot::Sender<Answers> },
-    /// Acknowledges a delivery.
-    Ack { tag: DeliveryTag, done: oneshot::Sender<()> },
+    Publish {
+        messages: Vec<(Target, Message)>,
+        answer: oneshot::Sender<Answers>,
+    },
+    Ack {
+        tag: DeliveryTag,
+        done: oneshot::Sender<()>,
+    },
     /// Moves or drops messages past their due time, and answers how many.
-    Expire { now: Millis, done: oneshot::Sender<usize> },
+    Expire {
+        now: Millis,
+        done: oneshot::Sender<usize>,
+    },
 }
 
-/// The shared part of a broker.
 pub(crate) struct Shared {
     pub(crate) topology: Topology,
     pub(crate) mode: DispatchMode,
@@ -48,13 +55,15 @@ pub(crate) struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) queues: Queues,
     delivery_senders: BTreeMap<ConsumerId, mpsc::Sender<transport::Delivery>>,
-    exclusive_consumers: BTreeMap<QueueName, ExclusiveConsumer>,
+    pub(crate) exclusive_consumers: BTreeMap<QueueName, ExclusiveConsumer>,
     links: BTreeMap<ConnectionId, watch::Sender<LinkState>>,
-    deferred_drops: DeferredDrops,
+    /// Dropped after the lock is released: dropping a delivery, or the last sender of a channel with a delivery in it,
+    /// requeues the delivery, which takes the lock.
+    deferred_drops: Vec<Box<dyn Any + Send>>,
     blocked: bool,
     stopped: bool,
     next_due: Option<Millis>,
@@ -62,16 +71,6 @@ pub(crate) struct State {
     last_exclusive: u64,
 }
 
-/// Values to be dropped after the lock is released: dropping a delivery, or the last sender of a channel with a delivery
-/// in it, requeues the delivery, which takes the lock.
-#[derive(Debug, Default)]
-struct DeferredDrops {
-    deliveries: Vec<transport::Delivery>,
-    delivery_senders: Vec<mpsc::Sender<transport::Delivery>>,
-    exclusive_consumers: Vec<ExclusiveConsumer>,
-}
-
-/// The consumer of an exclusive queue.
 #[derive(Debug)]
 pub(crate) enum ExclusiveConsumer {
     /// A task that is woken if there may be messages.
@@ -89,19 +88,8 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     pub(crate) fn new(topology: Topology, clock: Arc<dyn Clock>, mode: DispatchMode, run_id: String) -> Self {
         let queues = Queues::new(&topology, Limits::default());
-        let state = State {
-            queues,
-            delivery_senders: BTreeMap::new(),
-            exclusive_consumers: BTreeMap::new(),
-            links: BTreeMap::new(),
-            deferred_drops: DeferredDrops::default(),
-            blocked: false,
-            stopped: false,
-            next_due: None,
-            last_connection: 0,
-            last_exclusive: 0,
-        };
-        Self { topology, mode, due: Notify::new(), clock, run_id, state: Mutex::new(state) }
+        let state = Mutex::new(State { queues, ..State::default() });
+        Self { topology, mode, due: Notify::new(), clock, run_id, state }
     }
 
     pub(crate) fn now(&self) -> Millis {
@@ -115,7 +103,7 @@ impl Shared {
 
     pub(crate) fn with_state<R>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> R) -> R {
         let (result, deferred_drops) = {
-            let mut state = self.locked();
+            let mut state = self.state.lock().expect("nothing panics while it holds this lock");
             let result = change(&mut state);
             self.after_change(&mut state);
             (result, std::mem::take(&mut state.deferred_drops))
@@ -139,7 +127,6 @@ impl Shared {
         })
     }
 
-    /// Opens a connection and returns a watch of its link state.
     pub(crate) fn connect(self: &Arc<Self>) -> (ConnectionId, watch::Receiver<LinkState>) {
         self.with_state(|state| {
             state.last_connection += 1;
@@ -182,11 +169,10 @@ impl Shared {
     fn after_change(self: &Arc<Self>, state: &mut State) {
         state.update_blocked();
         let next_due = state.queues.next_due();
-        let earlier = next_due.is_some_and(|next| state.next_due.is_none_or(|known| next < known));
-        state.next_due = next_due;
-        if earlier {
+        if next_due.is_some_and(|next| state.next_due.is_none_or(|known| next < known)) {
             self.due.notify_one();
         }
+        state.next_due = next_due;
         if matches!(self.mode, DispatchMode::Automatic(_)) {
             for name in state.queues.touched() {
                 if let Some(ExclusiveConsumer::Task(wake)) = state.exclusive_consumers.get(name) {
@@ -213,13 +199,9 @@ impl Shared {
             None => Some(delivery),
         };
         let Some(unsent) = unsent else { return true };
-        state.deferred_drops.deliveries.push(unsent);
+        state.deferred_drops.push(Box::new(unsent));
         state.cancel(consumer);
         false
-    }
-
-    fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds this lock")
     }
 }
 
@@ -240,21 +222,13 @@ impl State {
     /// Ends a consumer whose receiver was dropped.
     pub(crate) fn cancel(&mut self, consumer: ConsumerId) {
         self.queues.cancel(consumer);
-        self.deferred_drops.delivery_senders.extend(self.delivery_senders.remove(&consumer));
-    }
-
-    pub(crate) fn consume_exclusive(&mut self, queue: QueueName, consumer: ExclusiveConsumer) {
-        self.exclusive_consumers.insert(queue, consumer);
-    }
-
-    pub(crate) fn exclusive_consumer(&self, queue: &str) -> Option<&ExclusiveConsumer> {
-        self.exclusive_consumers.get(queue)
+        self.deferred_drops.push(Box::new(self.delivery_senders.remove(&consumer)));
     }
 
     /// Deletes an exclusive queue whose receiver was dropped.
     pub(crate) fn delete_exclusive(&mut self, queue: &str) {
         self.queues.delete(queue);
-        self.deferred_drops.exclusive_consumers.extend(self.exclusive_consumers.remove(queue));
+        self.deferred_drops.push(Box::new(self.exclusive_consumers.remove(queue)));
     }
 
     /// Returns the part of an exclusive queue's name that makes it unique.
@@ -276,19 +250,16 @@ impl State {
     fn remove_orphans(&mut self) {
         let queues = &self.queues;
         let senders = self.delivery_senders.extract_if(.., |id, _| !queues.has_consumer(*id));
-        self.deferred_drops.delivery_senders.extend(senders.map(|(_, sender)| sender));
+        self.deferred_drops.push(Box::new(senders.collect::<Vec<_>>()));
         let consumers = self.exclusive_consumers.extract_if(.., |name, _| !queues.contains(name));
-        self.deferred_drops.exclusive_consumers.extend(consumers.map(|(_, consumer)| consumer));
+        self.deferred_drops.push(Box::new(consumers.collect::<Vec<_>>()));
     }
 
     fn update_blocked(&mut self) {
         let blocked = self.queues.is_blocked();
         if std::mem::replace(&mut self.blocked, blocked) != blocked {
-            tracing::warn!(
-                blocked,
-                bytes = self.queues.bytes(),
-                "publishing was blocked or unblocked by memory use"
-            );
+            let bytes = self.queues.bytes;
+            tracing::warn!(blocked, bytes, "publishing was blocked or unblocked by memory use");
             for (id, link) in &self.links {
                 link.send_replace(self.link_state(*id));
             }
@@ -299,7 +270,7 @@ impl State {
         if self.stopped {
             LinkState::Down("the broker has stopped".to_owned())
         } else if self.blocked {
-            let reason = format!("{} bytes of messages are waiting", self.queues.bytes());
+            let reason = format!("{} bytes of messages are waiting", self.queues.bytes);
             LinkState::Blocked { epoch, reason }
         } else {
             LinkState::Up { epoch }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{CommitError, Journal};
-use crate::queues::{Answers, Changes, DeliveryTag, Expiry, Millis, Publication, Queues};
+use crate::queues::{Changes, Millis, Queues};
 use crate::state::{Command, Shared};
 
 /// Commands that may wait for the writer; if there are more, publishers wait.
@@ -25,19 +25,11 @@ const EXPIRY_MAX: usize = 1_000;
 /// again at once.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
-/// A command that is staged and waits for the commit.
-enum Staged {
-    Publish(Publication, oneshot::Sender<Answers>),
-    Ack(DeliveryTag, oneshot::Sender<()>),
-    Expire(Expiry, oneshot::Sender<usize>),
-}
+/// Commits or aborts a staged command, under the lock, and returns its answer.
+type Staged = Box<dyn FnOnce(&mut Queues, Option<&CommitError>) -> Answer + Send>;
 
-/// An answer to be sent once the lock is released.
-enum Answer {
-    Published(Answers, oneshot::Sender<Answers>),
-    Acked(oneshot::Sender<()>),
-    Expired(usize, oneshot::Sender<usize>),
-}
+/// Sends an answer, once the lock is released.
+type Answer = Box<dyn FnOnce() + Send>;
 
 /// Writes until it is stopped, and then the commands that wait, or until it is cut off, and then nothing more.
 pub(crate) async fn run(
@@ -80,64 +72,55 @@ async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>)
     } else if !changes.is_empty() {
         metrics::histogram!("waybill_broker_commit_seconds").record(began.elapsed());
     }
-    let answers: Vec<Answer> = shared.with(|queues| {
-        staged.into_iter().map(|staged| conclude(queues, staged, outcome.as_ref().err())).collect()
-    });
-    // A receiver may have been dropped.
-    for answer in answers {
-        match answer {
-            Answer::Published(results, sender) => drop(sender.send(results)),
-            Answer::Acked(sender) => drop(sender.send(())),
-            Answer::Expired(count, sender) => drop(sender.send(count)),
-        }
-    }
+    let answers: Vec<Answer> = shared
+        .with(|queues| staged.into_iter().map(|staged| staged(queues, outcome.as_ref().err())).collect());
+    answers.into_iter().for_each(|answer| answer());
     outcome.is_ok()
 }
 
 fn stage(queues: &mut Queues, command: Command, now: Millis, changes: &mut Changes) -> Staged {
     match command {
         Command::Publish { messages, answer } => {
-            Staged::Publish(queues.stage_publication(messages, now, changes), answer)
+            let publication = queues.stage_publication(messages, now, changes);
+            Box::new(|queues, failure| {
+                let error = failure.map(|failure| match failure {
+                    CommitError::RolledBack(reason) => PublishError::Blocked(reason.clone()),
+                    CommitError::Uncertain(reason) => PublishError::Unknown(reason.clone()),
+                });
+                match error {
+                    None => send(answer, queues.commit_publication(publication)),
+                    Some(error) => send(answer, queues.abort_publication(publication, &error)),
+                }
+            })
         }
         Command::Ack { tag, done } => {
             // A delivery that is no longer unacknowledged was requeued: its message belongs to another delivery.
             queues.stage_ack(tag, changes);
-            Staged::Ack(tag, done)
+            Box::new(move |queues, failure| {
+                if failure.is_none() {
+                    queues.commit_ack(tag)
+                } else {
+                    queues.put_back(tag)
+                }
+                send(done, ())
+            })
         }
-        Command::Expire { now, done } => Staged::Expire(queues.stage_expiry(now, EXPIRY_MAX, changes), done),
-    }
-}
-
-fn conclude(queues: &mut Queues, staged: Staged, error: Option<&CommitError>) -> Answer {
-    match staged {
-        Staged::Publish(publication, sender) => {
-            let results = match error {
-                None => queues.commit_publication(publication),
-                Some(error) => queues.abort_publication(publication, &publish_error(error)),
-            };
-            Answer::Published(results, sender)
-        }
-        Staged::Ack(tag, sender) => {
-            match error {
-                None => queues.commit_ack(tag),
-                Some(_) => queues.abort_ack(tag),
-            }
-            Answer::Acked(sender)
-        }
-        Staged::Expire(expiry, sender) => {
-            let count = expiry.len();
-            match error {
-                None => queues.commit_expiry(expiry),
-                Some(_) => queues.abort_expiry(expiry),
-            }
-            Answer::Expired(if error.is_none() { count } else { 0 }, sender)
+        Command::Expire { now, done } => {
+            let expiry = queues.stage_expiry(now, EXPIRY_MAX, changes);
+            Box::new(|queues, failure| match failure {
+                None => send(done, queues.commit_expiry(expiry)),
+                Some(_) => {
+                    queues.abort_expiry(expiry);
+                    send(done, 0)
+                }
+            })
         }
     }
 }
 
-fn publish_error(error: &CommitError) -> PublishError {
-    match error {
-        CommitError::RolledBack(reason) => PublishError::Blocked(reason.clone()),
-        CommitError::Uncertain(reason) => PublishError::Unknown(reason.clone()),
-    }
+fn send<T: Send + 'static>(sender: oneshot::Sender<T>, value: T) -> Answer {
+    Box::new(|| {
+        // The receiver may have been dropped.
+        sender.send(value).ok();
+    })
 }

@@ -1,5 +1,8 @@
 //! Cursors: opaque to clients, encoded and decoded here alone.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::ids::{CustomerId, OrderId, ProductId};
 use crate::time::Timestamp;
 
@@ -8,10 +11,9 @@ use crate::time::Timestamp;
 #[error("not a cursor of this list or subscription")]
 pub struct InvalidCursor;
 
-/// A point in an order's life: everything after this version of this order follows it.
-///
-/// It names a version rather than a position in the event log, because the version is known when
-/// the change commits (0 even before), and the position is not.
+/// A point in an order's life: everything after this version of this order follows it. It names a version rather than a
+/// position in the event log, because the version is known when the change commits (0 even before), and the position is
+/// not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpdateCursor {
     /// The order.
@@ -90,23 +92,18 @@ impl ProductCursor {
 const CURSOR_MAX_BYTES: usize = 1_024;
 
 fn encode(parts: &[&str]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(parts.join("\n"))
+    URL_SAFE_NO_PAD.encode(parts.join("\n"))
 }
 
 /// The parts behind the kind. No part holds a line break: ids refuse control characters.
 fn decode<const N: usize>(text: &str, kind: &str) -> Result<[String; N], InvalidCursor> {
-    use base64::Engine as _;
     if text.len() > CURSOR_MAX_BYTES {
         return Err(InvalidCursor);
     }
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
     let text = String::from_utf8(bytes).map_err(|_| InvalidCursor)?;
-    let mut parts = text.split('\n');
-    if parts.next() != Some(kind) {
-        return Err(InvalidCursor);
-    }
-    let parts: Vec<String> = parts.map(str::to_owned).collect();
+    let parts = text.strip_prefix(kind).and_then(|parts| parts.strip_prefix('\n')).ok_or(InvalidCursor)?;
+    let parts: Vec<String> = parts.split('\n').map(str::to_owned).collect();
     parts.try_into().map_err(|_| InvalidCursor)
 }
 

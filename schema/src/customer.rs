@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain_error::{DomainError, DomainErrorCode};
+use crate::domain_error::DomainError;
 use crate::ids::CustomerId;
-use crate::limits::{SHIPPING_ADDRESS_MAX_CHARS, validate_text};
+use crate::limits::{SHIPPING_ADDRESS_MAX_CHARS, first_text_error};
 
 /// Characters of a customer's name, email address and phone number.
 const CONTACT_MAX_CHARS: usize = 200;
@@ -30,15 +30,11 @@ impl Customer {
     /// Returns the first error of a text out of bounds, if any.
     pub fn validate(&self) -> Option<DomainError> {
         let phone = self.phone.as_deref().unwrap_or("none");
-        let texts = [
+        first_text_error([
             (self.name.as_str(), CONTACT_MAX_CHARS, false, "name"),
             (&self.email, CONTACT_MAX_CHARS, false, "email"),
             (phone, CONTACT_MAX_CHARS, false, "phone"),
             (&self.shipping_address, SHIPPING_ADDRESS_MAX_CHARS, true, "shippingAddress"),
-        ];
-        texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
-            let message = validate_text(text, max_chars, multiline)?;
-            Some(DomainError::at(DomainErrorCode::InvalidInput, format!("{name} {message}"), [name]))
-        })
+        ])
     }
 }

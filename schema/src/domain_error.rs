@@ -76,7 +76,7 @@ pub enum DomainResult<T> {
 }
 
 impl<T> DomainResult<T> {
-    /// As Rust's own result.
+    /// Converts it into Rust's own result.
     pub fn into_result(self) -> Result<T, DomainError> {
         match self {
             Self::Done(value) => Ok(value),

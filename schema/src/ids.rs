@@ -1,7 +1,6 @@
 //! Ids of orders, line items, products and customers.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
@@ -22,22 +21,17 @@ pub enum InvalidId {
 }
 
 /// An order's id: a UUIDv7, or for an order with an idempotency key a UUIDv5 of customer and key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, derive_more::Display,
+)]
 #[serde(transparent)]
 pub struct OrderId(pub Uuid);
 
 impl OrderId {
-    /// The one order that `key` can ever name for this customer.
-    ///
-    /// Parts are length-prefixed, so that no two pairs of customer and key read as the same name.
+    /// The one order that `key` can ever name for this customer. Parts are length-prefixed, so that no two pairs of
+    /// customer and key read as the same name.
     pub fn for_idempotency_key(customer_id: &CustomerId, key: &str) -> Self {
         Self(derived("order", &[customer_id.as_str(), key]))
-    }
-}
-
-impl fmt::Display for OrderId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
     }
 }
 
@@ -46,11 +40,8 @@ impl FromStr for OrderId {
 
     /// Takes the hyphenated form alone, so that an order has one spelling in caches and logs.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let uuid = Uuid::try_parse(text).map_err(|_| InvalidId::NotAUuid)?;
-        if text.len() != uuid::fmt::Hyphenated::LENGTH {
-            return Err(InvalidId::NotAUuid);
-        }
-        Ok(Self(uuid))
+        let hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
+        Uuid::try_parse(text).ok().filter(|_| hyphenated).map(Self).ok_or(InvalidId::NotAUuid)
     }
 }
 
@@ -71,19 +62,14 @@ macro_rules! opaque_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(derive_more::AsRef, derive_more::Display, derive_more::Into)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(#[as_ref(str)] String);
 
         impl $name {
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
             }
         }
 
@@ -104,18 +90,6 @@ macro_rules! opaque_id {
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 Self::try_from(text.to_owned())
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> String {
-                id.0
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
             }
         }
     };
@@ -149,8 +123,7 @@ mod tests {
     #[test]
     fn line_item_ids_differ_by_order_and_product() {
         let order = OrderId::for_idempotency_key(&customer("CUST01"), "x");
-        let mug: ProductId = "PROD01".parse().unwrap();
-        let tray: ProductId = "PROD02".parse().unwrap();
+        let [mug, tray] = ["PROD01", "PROD02"].map(|id| id.parse::<ProductId>().unwrap());
         assert_eq!(line_item_id(order, &mug), line_item_id(order, &mug));
         assert_ne!(line_item_id(order, &mug), line_item_id(order, &tray));
     }

@@ -6,7 +6,9 @@ use uuid::Uuid;
 use crate::cursor::ProductCursor;
 use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::{OrderId, ProductId};
-use crate::limits::{PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, SEARCH_MAX_CHARS, validate_text};
+use crate::limits::{
+    PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, SEARCH_MAX_CHARS, first_text_error,
+};
 use crate::money::Money;
 use crate::order::Shortfall;
 use crate::order_messages::Item;
@@ -28,12 +30,8 @@ impl ListProducts {
     /// Reads what to list; INVALID_INPUT also for a search that is blank or too long.
     pub fn bounds(&self) -> Result<PageBounds<ProductCursor>, DomainError> {
         let bounds = self.page.bounds(|text| ProductCursor::decode(text).ok())?;
-        match self.search.as_deref().and_then(|search| validate_text(search, SEARCH_MAX_CHARS, false)) {
-            Some(message) => {
-                Err(DomainError::at(DomainErrorCode::InvalidInput, format!("search {message}"), ["search"]))
-            }
-            None => Ok(bounds),
-        }
+        let search = self.search.as_deref().map(|search| (search, SEARCH_MAX_CHARS, false, "search"));
+        first_text_error(search).map_or(Ok(bounds), Err)
     }
 }
 
@@ -135,14 +133,10 @@ pub struct PutProduct {
 impl PutProduct {
     /// Returns the first error of a field out of bounds, if any. inventory-service checks the currency.
     pub fn validate(&self) -> Option<DomainError> {
-        let texts = [
+        let text = first_text_error([
             (self.name.as_str(), PRODUCT_NAME_MAX_CHARS, false, "name"),
             (&self.description, PRODUCT_DESCRIPTION_MAX_CHARS, true, "description"),
-        ];
-        let text = texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
-            let message = validate_text(text, max_chars, multiline)?;
-            Some(DomainError::at(DomainErrorCode::InvalidInput, format!("{name} {message}"), [name]))
-        });
+        ]);
         let negative = || {
             DomainError::at(DomainErrorCode::InvalidInput, "unitPrice must not be negative", ["unitPrice"])
         };
@@ -206,8 +200,9 @@ pub struct AuditedReservation {
 }
 
 /// Where an order's stock stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
 pub enum ReservationState {
     /// Set aside.
     Held,
@@ -222,11 +217,6 @@ pub enum ReservationState {
 impl ReservationState {
     /// The name in the database and on the wire.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Deducted => "deducted",
-            Self::Released => "released",
-            Self::Void => "void",
-        }
+        self.into()
     }
 }

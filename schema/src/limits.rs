@@ -1,5 +1,7 @@
 //! The bounds of requests, for every process that checks them.
 
+use crate::domain_error::{DomainError, DomainErrorCode};
+
 /// Characters of a product's or customer's id.
 pub const ID_MAX_CHARS: usize = 64;
 /// Line items of one order.
@@ -29,16 +31,13 @@ pub const REPLAY_MAX: u32 = 500;
 /// Entries of one order's history that are answered; an order has a handful in practice.
 pub const HISTORY_MAX: u64 = 1_000;
 
-/// Whether the text holds a character that no name, address or key has a use for.
-///
-/// NUL in particular is refused before PostgreSQL, which cannot store it, fails.
+/// Whether the text holds a character that no name, address or key has a use for. NUL in particular is refused before
+/// PostgreSQL, which cannot store it, fails.
 pub fn has_control_character(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-/// Returns what is wrong with a text that should have 1 to `max_chars` characters, if anything.
-///
-/// `multiline` allows line breaks, which a postal address has; other control characters are never allowed.
+/// Returns what is wrong with a text that should have 1 to `max_chars` characters, if anything. `multiline` allows line breaks, which a postal address has; other control characters are never allowed.
 pub fn validate_text(text: &str, max_chars: usize, multiline: bool) -> Option<String> {
     let forbidden = |c: char| c.is_control() && !(multiline && matches!(c, '\n' | '\r' | '\t'));
     if text.trim().is_empty() {
@@ -50,6 +49,16 @@ pub fn validate_text(text: &str, max_chars: usize, multiline: bool) -> Option<St
     } else {
         None
     }
+}
+
+/// The error of the first text out of bounds: each with its most characters, whether it may have line breaks, and its field.
+pub(crate) fn first_text_error<'a>(
+    texts: impl IntoIterator<Item = (&'a str, usize, bool, &'static str)>,
+) -> Option<DomainError> {
+    texts.into_iter().find_map(|(text, max_chars, multiline, name)| {
+        let message = validate_text(text, max_chars, multiline)?;
+        Some(DomainError::at(DomainErrorCode::InvalidInput, format!("{name} {message}"), [name]))
+    })
 }
 
 #[cfg(test)]

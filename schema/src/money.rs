@@ -1,7 +1,6 @@
 //! Money: integer minor units inside, exact decimal strings outside.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::str::FromStr;
 
 /// An amount in minor units (cents for USD, yen for JPY) of one currency.
@@ -55,7 +54,11 @@ impl Money {
 }
 
 /// An ISO 4217 currency code: three upper-case letters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, derive_more::Debug, derive_more::Display,
+)]
+#[debug("{}", self.code())]
+#[display("{}", self.code())]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency([u8; 3]);
 
@@ -82,18 +85,6 @@ impl Currency {
             "CLF" | "UYW" => 4,
             _ => 2,
         }
-    }
-}
-
-impl fmt::Debug for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
-
-impl fmt::Display for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
     }
 }
 

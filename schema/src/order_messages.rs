@@ -101,12 +101,8 @@ impl CreateOrder {
         if let Some(key) = &self.idempotency_key
             && OrderId::for_idempotency_key(&self.customer_id, key) != self.order_id
         {
-            let field = ["input", "idempotencyKey"];
-            errors.push(DomainError::at(
-                DomainErrorCode::InvalidInput,
-                "the key does not name this order",
-                field,
-            ));
+            let message = "the key does not name this order";
+            errors.push(DomainError::at(DomainErrorCode::InvalidInput, message, ["input", "idempotencyKey"]));
         }
         errors
     }
@@ -148,10 +144,9 @@ impl CreateOrder {
     }
 }
 
-/// A digest of an order's input: the items, sorted by product, and the address as given.
-///
-/// An address that was left out differs from any address that was given, the customer's own
-/// included. Parts are length-prefixed, so that no two inputs read as the same bytes.
+/// A digest of an order's input: the items, sorted by product, and the address as given. An address that was left out
+/// differs from any address that was given, the customer's own included. Parts are length-prefixed, so that no two inputs
+/// read as the same bytes.
 pub fn request_fingerprint(items: &[Item], shipping_address: Option<&str>) -> String {
     let mut sorted: Vec<&Item> = items.iter().collect();
     sorted.sort_by(|a, b| a.product_id.cmp(&b.product_id));

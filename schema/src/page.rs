@@ -31,40 +31,31 @@ enum Slice {
     Last(u32),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum InvalidPage {
-    #[error("give first or last, not both")]
-    BothEnds,
-    #[error("first and last must be 1 to {PAGE_MAX}")]
-    Size,
-}
-
 impl Page {
-    /// Which end and how many: the first 20 if nothing is said.
-    fn slice(&self) -> Result<Slice, InvalidPage> {
+    /// Which end and how many: the first 20 if nothing is said. The error says what is wrong.
+    fn slice(&self) -> Result<Slice, String> {
         let slice = match (self.first, self.last) {
-            (Some(_), Some(_)) => return Err(InvalidPage::BothEnds),
+            (Some(_), Some(_)) => return Err("give first or last, not both".to_owned()),
             (None, Some(last)) => Slice::Last(last),
             (first, None) => Slice::First(first.unwrap_or(PAGE_DEFAULT)),
         };
         let (Slice::First(size) | Slice::Last(size)) = slice;
-        if (1..=PAGE_MAX).contains(&size) { Ok(slice) } else { Err(InvalidPage::Size) }
+        let fits = (1..=PAGE_MAX).contains(&size);
+        fits.then_some(slice).ok_or_else(|| format!("first and last must be 1 to {PAGE_MAX}"))
     }
 
-    /// Reads the page's cursors and size. `decode` answers none for a cursor that is not one of this list's.
-    ///
-    /// Fails with CURSOR_INVALID or INVALID_INPUT.
+    /// Reads the page's cursors and size. `decode` answers none for a cursor that is not one of this list's. Fails with
+    /// CURSOR_INVALID or INVALID_INPUT.
     pub fn bounds<C>(&self, decode: impl Fn(&str) -> Option<C>) -> Result<PageBounds<C>, DomainError> {
         let cursor = |text: &Option<String>, field| {
-            let cursor = text.as_deref().map(|text| decode(text).ok_or(InvalidCursor)).transpose();
-            cursor
-                .map_err(|error| DomainError::at(DomainErrorCode::CursorInvalid, error.to_string(), [field]))
+            let Some(text) = text else { return Ok(None) };
+            let invalid =
+                || DomainError::at(DomainErrorCode::CursorInvalid, InvalidCursor.to_string(), [field]);
+            decode(text).ok_or_else(invalid).map(Some)
         };
         let (after, before) = (cursor(&self.after, "after")?, cursor(&self.before, "before")?);
-        let slice = self.slice();
-        let slice =
-            slice.map_err(|error| DomainError::new(DomainErrorCode::InvalidInput, error.to_string()))?;
-        Ok(PageBounds { slice, after, before })
+        let invalid = |error| DomainError::new(DomainErrorCode::InvalidInput, error);
+        Ok(PageBounds { slice: self.slice().map_err(invalid)?, after, before })
     }
 }
 
@@ -128,9 +119,10 @@ mod tests {
         assert_eq!(page(None, None), Ok(Slice::First(20)));
         assert_eq!(page(Some(100), None), Ok(Slice::First(100)));
         assert_eq!(page(None, Some(1)), Ok(Slice::Last(1)));
-        assert_eq!(page(Some(1), Some(1)), Err(InvalidPage::BothEnds));
-        assert_eq!(page(Some(0), None), Err(InvalidPage::Size));
-        assert_eq!(page(None, Some(101)), Err(InvalidPage::Size));
+        assert_eq!(page(Some(1), Some(1)), Err("give first or last, not both".to_owned()));
+        for (first, last) in [(Some(0), None), (None, Some(101))] {
+            assert_eq!(page(first, last), Err("first and last must be 1 to 100".to_owned()));
+        }
     }
 
     #[test]

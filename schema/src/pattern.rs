@@ -1,7 +1,8 @@
 //! The patterns of messages, and the services that answer them.
 
 /// The services that answer requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Service {
     /// order-service
     Order,
@@ -17,11 +18,7 @@ impl Service {
 
     /// The first word of the patterns and queues that belong to it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::Inventory => "inventory",
-            Self::Customer => "customer",
-        }
+        self.into()
     }
 
     /// The service that a pattern is addressed to, by its first word.

@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// An instant in UTC, to the millisecond.
-///
-/// Truncating on the way in keeps one value through wire, database and API, so that a keyset cursor
-/// compares equal to the row it was taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// An instant in UTC, to the millisecond: truncating on the way in keeps one value through wire, database and API, so that a
+/// keyset cursor compares equal to the row it was taken from.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, derive_more::Display,
+)]
+#[display("{}", _0.to_rfc3339_opts(SecondsFormat::Millis, true))]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(DateTime<Utc>);
 
@@ -51,12 +51,6 @@ impl Timestamp {
 impl From<DateTime<Utc>> for Timestamp {
     fn from(time: DateTime<Utc>) -> Self {
         Self(time.trunc_subsecs(3))
-    }
-}
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
 

@@ -76,7 +76,7 @@ impl ServiceContext {
     pub fn rpc_client(&self, caller: &str, transport: &SharedTransport) -> Arc<BusRpcClient> {
         let (transport, clock) = (Arc::clone(transport), Arc::clone(&self.clock));
         let heartbeat = self.heartbeat(format!("{caller} replies"), &[]);
-        BusRpcClient::start_watched(transport, clock, self.shutdown.forced().clone(), heartbeat)
+        BusRpcClient::start(transport, clock, self.shutdown.forced().clone(), heartbeat)
     }
 
     /// The server of the requests to `service`, which the caller runs as a task.

@@ -29,9 +29,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for a row lock, and how long a transaction may lie idle with its locks: a copy
 /// that stalls inside a transaction blocks the others no longer than this.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a ping may take before a connection of its own finds out why.
+/// How long a ping may take before a connection of its own is opened.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long that connection is tried for.
+/// How long opening that connection may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pauses between attempts to connect at start.
 const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(2) };
@@ -46,11 +46,9 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects to `postgres://user@host/database` or `sqlite://path`, once: a database that does not answer
-    /// within seconds is an error.
-    ///
-    /// `clock` is the time on SQLite, where database and service are on one machine. A missing SQLite file is
-    /// created; a missing folder is an error.
+    /// Connects to `postgres://user@host/database` or `sqlite://path`, once: a database that does not answer within
+    /// seconds is an error. `clock` is the time on SQLite, where database and service are on one machine. A missing
+    /// SQLite file is created; a missing folder is an error.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let writer = sea_orm::Database::connect(sqlite_options(url, 1, false)).await?;
@@ -58,10 +56,8 @@ impl Database {
             Ok(Self { writer, reader, clock })
         } else {
             let options = postgres_options(url);
-            let given: PgConnectOptions = options
-                .get_url()
-                .parse()
-                .map_err(|error: sqlx::Error| StoreError::Unavailable(error.to_string()))?;
+            let given = options.get_url().parse::<PgConnectOptions>();
+            let given = given.map_err(|error| StoreError::Unavailable(error.to_string()))?;
             match sea_orm::Database::connect(options).await {
                 Ok(pool) => Ok(Self { writer: pool.clone(), reader: pool, clock }),
                 Err(error) => Err(connect_error(error, &given).await),
@@ -78,10 +74,8 @@ impl Database {
         let deadline = tokio::time::Instant::now() + limit;
         let mut failures = 0;
         loop {
-            let error = match Self::connect(url, Arc::clone(&clock)).await {
-                Ok(database) => return Ok(database),
-                Err(error) => error,
-            };
+            let connected = Self::connect(url, Arc::clone(&clock)).await;
+            let Err(error) = connected else { return connected };
             failures += 1;
             let pause = RECONNECT.pause(failures);
             if tokio::time::Instant::now() + pause >= deadline {
@@ -111,9 +105,8 @@ impl Database {
         &self.writer
     }
 
-    /// Begins a transaction that may write. Dropped without a commit, it is rolled back.
-    ///
-    /// On SQLite the transaction holds the write lock from here on, so that rows it has read do not change.
+    /// Begins a transaction that may write. Dropped without a commit, it is rolled back. On SQLite the transaction holds
+    /// the write lock from here on, so that rows it has read do not change.
     pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -169,9 +162,8 @@ pub fn for_update(backend: DbBackend, select: &mut SelectStatement) {
 }
 
 /// Locks `name` until the transaction ends, for things that have no row to lock yet. On SQLite the transaction holds the
-/// write lock already.
-///
-/// Two names may share one lock. Against deadlocks a transaction takes at most one name, before it locks any row.
+/// write lock already. Two names may share one lock. Against deadlocks a transaction takes at most one name, before it
+/// locks any row.
 pub async fn advisory_lock(transaction: &impl ConnectionTrait, name: u128) -> Result<(), StoreError> {
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres {
@@ -191,10 +183,8 @@ async fn connect_error(error: DbErr, options: &PgConnectOptions) -> StoreError {
         DbErr::Conn(RuntimeErr::SqlxError(cause)) => matches!(**cause, sqlx::Error::PoolTimedOut),
         _ => false,
     };
-    match timed_out {
-        true => probe(options).await.err().unwrap_or_else(|| error.into()),
-        false => error.into(),
-    }
+    let probed = if timed_out { probe(options).await } else { Ok(()) };
+    probed.err().unwrap_or_else(|| error.into())
 }
 
 /// Opens and closes one connection outside of the pool.
@@ -253,12 +243,11 @@ fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOption
     options
 }
 
-/// Drops a pooled connection that the driver believes to be inside a transaction, before it is used again.
-///
-/// SQLite rolls a transaction back by itself when a commit fails for lack of space (FULL, IOERR, NOMEM). The driver's own
-/// ROLLBACK then fails, and the driver keeps counting one open transaction: each later transaction on the connection is a
-/// savepoint. Once one of those is rolled back, SQLite's transaction stays open and nothing after it is committed, although
-/// every write is answered as stored.
+/// Drops a pooled connection that the driver believes to be inside a transaction, before it is used again. SQLite rolls a
+/// transaction back by itself when a commit fails for lack of space (FULL, IOERR, NOMEM). The driver's own ROLLBACK then
+/// fails, and the driver keeps counting one open transaction: each later transaction on the connection is a savepoint.
+/// Once one of those is rolled back, SQLite's transaction stays open and nothing after it is committed, although every
+/// write is answered as stored.
 fn without_stale_transactions<DB: sqlx::Database>(pool: PoolOptions<DB>) -> PoolOptions<DB> {
     pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }

@@ -87,8 +87,7 @@ fn from_database(error: &dyn sqlx::error::DatabaseError) -> StoreError {
         Class::Unavailable => StoreError::Unavailable(message()),
         Class::Contention => StoreError::Contention(message()),
         Class::Constraint => {
-            let name = error.constraint().unwrap_or(error.message()).to_owned();
-            StoreError::Constraint { name }
+            StoreError::Constraint { name: error.constraint().unwrap_or(error.message()).to_owned() }
         }
         Class::Data => StoreError::Data(message()),
     }
@@ -128,7 +127,6 @@ fn sqlite_class(code: i32) -> Class {
 }
 
 /// Runs `transaction`, and again while it meets contention, a bounded number of times with short jittered pauses.
-///
 /// `transaction` begins and commits, and keeps nothing from a run that failed.
 pub async fn retrying<T, F>(transaction: impl Fn() -> F) -> Result<T, StoreError>
 where
@@ -153,30 +151,18 @@ mod tests {
 
     #[test]
     fn codes_say_whether_to_hold_retry_or_give_up() {
-        for (code, class) in [
-            ("40P01", Class::Contention),
-            ("40001", Class::Contention),
-            ("55P03", Class::Contention),
-            ("57P01", Class::Unavailable),
-            ("08006", Class::Unavailable),
-            ("53300", Class::Unavailable),
-            ("53100", Class::Unavailable),
-            ("42P01", Class::Unavailable),
-            ("23505", Class::Constraint),
-            ("23514", Class::Constraint),
-            ("22021", Class::Data),
+        for (class, postgres, sqlite) in [
+            (Class::Contention, &["40P01", "40001", "55P03"][..], &[5, 517][..]),
+            (Class::Unavailable, &["57P01", "08006", "53300", "53100", "42P01"], &[13]),
+            (Class::Constraint, &["23505", "23514"], &[2067, 275]),
+            (Class::Data, &["22021"], &[1]),
         ] {
-            assert_eq!(postgres_class(code), class, "{code}");
-        }
-        for (code, class) in [
-            (5, Class::Contention),
-            (517, Class::Contention),
-            (2067, Class::Constraint),
-            (275, Class::Constraint),
-            (13, Class::Unavailable),
-            (1, Class::Data),
-        ] {
-            assert_eq!(sqlite_class(code), class, "{code}");
+            for code in postgres {
+                assert_eq!(postgres_class(code), class, "{code}");
+            }
+            for &code in sqlite {
+                assert_eq!(sqlite_class(code), class, "{code}");
+            }
         }
     }
 

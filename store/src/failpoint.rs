@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-/// A place where a process can die with one effect done and the next not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A place where a process can die with one effect done and the next not. Tests of other processes address it by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Failpoint {
     /// Stock is held, the order is not stored.
     AfterReserveBeforeCommit,
@@ -28,35 +29,6 @@ pub enum Failpoint {
     AfterVoidBeforeRelease,
 }
 
-impl Failpoint {
-    pub const ALL: [Self; 9] = [
-        Self::AfterReserveBeforeCommit,
-        Self::AfterCommitBeforeAnswer,
-        Self::AfterChangeBeforeReply,
-        Self::AfterNumberingBeforePublish,
-        Self::AfterPublishBeforeMark,
-        Self::AfterHoldBeforeReply,
-        Self::AfterFollowBeforeAck,
-        Self::ReleaseBeforeCommit,
-        Self::AfterVoidBeforeRelease,
-    ];
-
-    /// The name by which a test of another process addresses it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AfterReserveBeforeCommit => "after-reserve-before-commit",
-            Self::AfterCommitBeforeAnswer => "after-commit-before-answer",
-            Self::AfterChangeBeforeReply => "after-change-before-reply",
-            Self::AfterNumberingBeforePublish => "after-numbering-before-publish",
-            Self::AfterPublishBeforeMark => "after-publish-before-mark",
-            Self::AfterHoldBeforeReply => "after-hold-before-reply",
-            Self::AfterFollowBeforeAck => "after-follow-before-ack",
-            Self::ReleaseBeforeCommit => "release-before-commit",
-            Self::AfterVoidBeforeRelease => "after-void-before-release",
-        }
-    }
-}
-
 type Hook = dyn Fn(Failpoint) -> BoxFuture<'static, ()> + Send + Sync;
 
 /// The hook that runs at failpoints; by default there is none, at the cost of one comparison.
@@ -72,7 +44,7 @@ impl Failpoints {
     /// Calls `pass` with the name of each failpoint.
     pub fn by_name(pass: fn(&str)) -> Self {
         Self::new(move |failpoint| {
-            pass(failpoint.name());
+            pass(failpoint.into());
             Box::pin(std::future::ready(()))
         })
     }

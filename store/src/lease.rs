@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schema::time::Timestamp;
 use sea_orm::ConnectionTrait as _;
-use sea_orm::sea_query::{Cond, Expr, ExprTrait as _, Query};
+use sea_orm::sea_query::{Cond, Expr, ExprTrait as _, Query, UpdateStatement};
 
 use crate::database::Database;
 use crate::error::StoreError;
@@ -15,10 +15,9 @@ pub const LEASE_TTL: Duration = Duration::from_secs(4);
 /// A holder renews its lease when less than this is left.
 const RENEW_BELOW: Duration = Duration::from_secs(3);
 
-/// A lease, as one copy of a service sees it.
-///
-/// A lease only saves work: a holder that stalls may resume beside the next one, so the job must be correct with two
-/// holders. The lease's row exists in `table`, which has the columns `name`, `owner` and `expires_at`.
+/// A lease, as one copy of a service sees it. A lease only saves work: a holder that stalls may resume beside the next
+/// one, so the job must be correct with two holders. The lease's row exists in `table`, which has the columns `name`,
+/// `owner` and `expires_at`.
 pub struct Lease {
     database: Database,
     table: &'static str,
@@ -43,14 +42,9 @@ impl Lease {
         let free = Cond::any()
             .add(Expr::col("owner").eq(self.owner.as_str()))
             .add(Expr::col("expires_at").lte(now.to_utc()));
-        let statement = Query::update()
-            .table(self.table)
-            .value("owner", self.owner.as_str())
-            .value("expires_at", until.to_utc())
-            .and_where(Expr::col("name").eq(self.name))
-            .cond_where(free)
-            .take();
-        let held = self.database.write().execute(&statement).await?.rows_affected() > 0;
+        let mut update = self.expire_at(until);
+        update.value("owner", self.owner.as_str()).cond_where(free);
+        let held = self.database.write().execute(&update).await?.rows_affected() > 0;
         *self.held_until() = held.then_some(until);
         Ok(held)
     }
@@ -59,14 +53,16 @@ impl Lease {
     pub async fn release(&self) -> Result<(), StoreError> {
         *self.held_until() = None;
         let now = self.database.now().await?;
-        let statement = Query::update()
-            .table(self.table)
-            .value("expires_at", now.to_utc())
-            .and_where(Expr::col("name").eq(self.name))
-            .and_where(Expr::col("owner").eq(self.owner.as_str()))
-            .take();
-        self.database.write().execute(&statement).await?;
+        let mut update = self.expire_at(now);
+        update.and_where(Expr::col("owner").eq(self.owner.as_str()));
+        self.database.write().execute(&update).await?;
         Ok(())
+    }
+
+    fn expire_at(&self, end: Timestamp) -> UpdateStatement {
+        let mut update = Query::update();
+        update.table(self.table).value("expires_at", end.to_utc()).and_where(Expr::col("name").eq(self.name));
+        update
     }
 
     fn held_until(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {

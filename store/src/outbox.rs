@@ -15,10 +15,8 @@ const BATCH: u64 = 500;
 /// Transactions of one call: bounds it, far above what can be waiting.
 const TRANSACTIONS_MAX: u32 = 10_000;
 
-/// The tables of an outbox.
-///
-/// `events` has `seq` (a database sequence), `position` (null until assigned) and `published_at` (null until
-/// published). `counter` has one row with `last_position`.
+/// The tables of an outbox. `events` has `seq` (a database sequence), `position` (null until assigned) and `published_at`
+/// (null until published). `counter` has one row with `last_position`.
 #[derive(Debug, Clone, Copy)]
 pub struct Outbox {
     pub events: &'static str,
@@ -27,7 +25,6 @@ pub struct Outbox {
 
 impl Outbox {
     /// Assigns positions to all events committed before the call, in the order of `seq`, and returns the last position.
-    ///
     /// Events of one order are inserted under its row's lock, so that their `seq` follows their versions.
     pub async fn assign_positions(&self, database: &Database) -> Result<i64, StoreError> {
         for _ in 0..TRANSACTIONS_MAX {

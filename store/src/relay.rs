@@ -83,13 +83,13 @@ impl Relay {
 
     async fn publish_batch(&self) -> Result<Relayed, RelayError> {
         self.outbox.assign_positions(&self.database).await?;
-        let publications = self.events.unpublished(BATCH).await?;
-        if publications.is_empty() {
+        let publications = self.events.unpublished(BATCH).await?.into_iter();
+        let (positions, messages): (Vec<i64>, Vec<_>) =
+            publications.map(|event| (event.position, (event.target, event.message))).unzip();
+        if positions.is_empty() {
             return Ok(Relayed::Published(0));
         }
         self.failpoints.hit(Failpoint::AfterNumberingBeforePublish).await;
-        let positions: Vec<i64> = publications.iter().map(|publication| publication.position).collect();
-        let messages = publications.into_iter().map(|event| (event.target, event.message)).collect();
         let confirmed = self.transport.publish(messages, CONFIRM_TIMEOUT).await;
         self.failpoints.hit(Failpoint::AfterPublishBeforeMark).await;
         // Events confirmed behind a failed one will be published again after it, to keep the order.

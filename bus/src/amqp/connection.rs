@@ -82,11 +82,9 @@ impl Connection {
         self.inner.status().blocked()
     }
 
-    /// Opens a channel.
-    ///
-    /// lapin 4.12 keeps the error that closed a channel under the channel's number for as long as the connection lives. If
-    /// the number is used again, after 2047 channels, opening the channel fails with that error and the number is lost.
-    /// Other numbers are tried then; if all of them fail, the connection counts as lost.
+    /// Opens a channel. lapin 4.12 keeps the error that closed a channel under the channel's number for as long as the
+    /// connection lives. If the number is used again, after 2047 channels, opening the channel fails with that error and
+    /// the number is lost. Other numbers are tried then; if all of them fail, the connection counts as lost.
     pub(super) async fn channel(&self) -> Result<Channel, TransportError> {
         for _ in 0..CHANNEL_TRIES {
             let opening = async {

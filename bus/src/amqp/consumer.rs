@@ -23,16 +23,14 @@ use crate::transport::{Deliveries, Delivery, ExclusiveQueue, TransportError};
 /// Messages of an exclusive queue that are read ahead; the rest stay in the queue, within its bound.
 const EXCLUSIVE_PREFETCH: u16 = 512;
 /// Messages of an exclusive queue that one acknowledgement covers, at the most.
-const ACKNOWLEDGED_AT_ONCE: u32 = 64;
+const ACKNOWLEDGED_AT_ONCE: usize = 64;
 /// How long declaring a deleted queue again may delay the consumer's end.
 const HEAL_LIMIT: Duration = Duration::from_secs(5);
 
-/// A consumer that receives nothing for so long, and has no unacknowledged deliveries, is begun anew: if a quorum queue is
-/// deleted and declared again at once, RabbitMQ 3.10 neither cancels its consumers nor delivers to them. A consumer with
-/// unacknowledged deliveries may have reached its prefetch and goes on waiting.
-///
-/// An exclusive queue that receives nothing for so long is bound again: RabbitMQ does not report that the exchange was
-/// deleted and declared again.
+/// A consumer that receives nothing for so long, and has no unacknowledged deliveries, is begun anew: if a quorum queue
+/// is deleted and declared again at once, RabbitMQ 3.10 neither cancels its consumers nor delivers to them. A consumer
+/// with unacknowledged deliveries may have reached its prefetch and goes on waiting. An exclusive queue that receives
+/// nothing for so long is bound again: RabbitMQ does not report that the exchange was deleted and declared again.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
 
 /// The task that forwards a consumer's deliveries.
@@ -91,19 +89,14 @@ pub(super) async fn exclusive(
             // The queue would stay for as long as the connection, and the next attempt declares another.
             if let Ok(channel) = connection.channel().await {
                 let deleting = channel.queue_delete(name.into(), QueueDeleteOptions::default());
-                let deleted = bounded(deleting).await;
-                tracing::debug!(
-                    queue = name,
-                    ?deleted,
-                    "an exclusive queue that can't be consumed was deleted"
-                );
+                let (queue, deleted) = (name, bounded(deleting).await);
+                tracing::debug!(queue, ?deleted, "an exclusive queue that can't be consumed was deleted");
             }
             Err(error)
         }
     }
 }
 
-/// The bindings of an exclusive queue.
 struct Bindings {
     queue: ShortString,
     exchange: ShortString,
@@ -113,9 +106,9 @@ struct Bindings {
 impl Bindings {
     async fn bind(&self, channel: &Channel) -> Result<(), TransportError> {
         for key in &self.keys {
-            let (queue, exchange, options) =
-                (self.queue.clone(), self.exchange.clone(), QueueBindOptions::default());
-            bounded(channel.queue_bind(queue, exchange, key.clone(), options, FieldTable::default())).await?;
+            let (queue, exchange, key) = (self.queue.clone(), self.exchange.clone(), key.clone());
+            let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+            bounded(channel.queue_bind(queue, exchange, key, options, arguments)).await?;
         }
         Ok(())
     }
@@ -188,25 +181,22 @@ impl Forwarding {
     /// acknowledgements the broker would send the whole queue, bounded only by this process's memory.
     async fn run_auto_acked(mut self, purpose: &'static str, bindings: Bindings) {
         let _gauge = ConsumerGauge::new(purpose.to_owned());
-        let mut unacknowledged = Unacknowledged::default();
+        let mut unacknowledged = Vec::new();
         let ended = loop {
-            let received = match self.consumer.next().now_or_never() {
-                Some(Some(Ok(received))) if unacknowledged.count < ACKNOWLEDGED_AT_ONCE => received,
-                at_once => {
-                    unacknowledged.acknowledge(&self.channel).await;
-                    let next = match at_once {
-                        Some(Some(Ok(received))) => Ok(received),
-                        Some(ended) => Err(reason(ended)),
-                        None => self.next_or_bind(&bindings).await,
-                    };
-                    match next {
-                        Ok(received) => received,
-                        Err(ended) => break ended,
-                    }
-                }
+            let at_once = self.consumer.next().now_or_never().map(received);
+            if unacknowledged.len() == ACKNOWLEDGED_AT_ONCE || !matches!(at_once, Some(Ok(_))) {
+                self.acknowledge(&mut unacknowledged).await;
+            }
+            let next = match at_once {
+                Some(next) => next,
+                None => self.next_or_bind(&bindings).await,
+            };
+            let received = match next {
+                Ok(received) => received,
+                Err(ended) => break ended,
             };
             count_delivery();
-            unacknowledged.add(received.delivery_tag);
+            unacknowledged.push(received.delivery_tag);
             let message = properties::read(&received.properties, received.data);
             let sending = self.sender.send(Delivery::auto_acked(message));
             match self.lost.run_until_cancelled(sending).await {
@@ -220,14 +210,12 @@ impl Forwarding {
 
     async fn next_or_bind(&mut self, bindings: &Bindings) -> Result<lapin::message::Delivery, Ended> {
         loop {
-            match tokio::time::timeout(RENEWED_AFTER, self.next()).await {
-                Ok(next) => return next,
-                Err(_) => {
-                    if let Err(error) = bindings.bind(&self.channel).await {
-                        tracing::warn!(queue = %bindings.queue, %error, "an exclusive queue could not be bound again");
-                        return Err(Ended::Lost);
-                    }
-                }
+            if let Ok(next) = tokio::time::timeout(RENEWED_AFTER, self.next()).await {
+                return next;
+            }
+            if let Err(error) = bindings.bind(&self.channel).await {
+                tracing::warn!(queue = %bindings.queue, %error, "an exclusive queue could not be bound again");
+                return Err(Ended::Lost);
             }
         }
     }
@@ -237,10 +225,18 @@ impl Forwarding {
             biased;
             () = self.lost.cancelled() => Err(Ended::Lost),
             () = self.sender.closed() => Err(Ended::Dropped),
-            received = self.consumer.next() => match received {
-                Some(Ok(received)) => Ok(received),
-                ended => Err(reason(ended)),
-            },
+            next = self.consumer.next() => received(next),
+        }
+    }
+
+    /// Acknowledges these deliveries, up to the last, by one frame.
+    async fn acknowledge(&self, tags: &mut Vec<DeliveryTag>) {
+        if let Some(&last) = tags.last() {
+            let acknowledging = self.channel.basic_ack(last, BasicAckOptions { multiple: true });
+            if let Err(error) = bounded(acknowledging).await {
+                tracing::debug!(%error, "deliveries could not be acknowledged");
+            }
+            tags.clear();
         }
     }
 
@@ -278,39 +274,14 @@ impl Forwarding {
     }
 }
 
-fn reason(ended: Option<lapin::Result<lapin::message::Delivery>>) -> Ended {
-    match ended {
-        Some(_) => Ended::Lost,
-        None => Ended::Cancelled,
-    }
+fn received(
+    next: Option<lapin::Result<lapin::message::Delivery>>,
+) -> Result<lapin::message::Delivery, Ended> {
+    next.ok_or(Ended::Cancelled)?.map_err(|_| Ended::Lost)
 }
 
 fn count_delivery() {
     metrics::counter!("waybill_deliveries_total").increment(1);
-}
-
-/// Deliveries that the next acknowledgement covers.
-#[derive(Default)]
-struct Unacknowledged {
-    last: DeliveryTag,
-    count: u32,
-}
-
-impl Unacknowledged {
-    fn add(&mut self, tag: DeliveryTag) {
-        self.last = tag;
-        self.count += 1;
-    }
-
-    async fn acknowledge(&mut self, channel: &Channel) {
-        if self.count > 0 {
-            let acknowledging = channel.basic_ack(self.last, BasicAckOptions { multiple: true });
-            if let Err(error) = bounded(acknowledging).await {
-                tracing::debug!(%error, "deliveries could not be acknowledged");
-            }
-            self.count = 0;
-        }
-    }
 }
 
 /// Counts a queue's running consumers. An exclusive queue is counted by its purpose, as its name changes at each connect.

@@ -69,29 +69,27 @@ impl Declarer {
         {
             tracing::error!(%refused, "the broker refuses a declaration");
         }
-        self.link.declared(refused.clone());
+        self.link.change(|state| state.refused.clone_from(&refused));
         *last = Some(Pass { began, refused });
         declared
     }
 
     /// Declares one queue of the topology again after its consumer was begun, and everything if the broker refuses that.
-    ///
     /// The broker cancels a consumer whose queue is deleted, but a queue that was replaced while it had no consumer is
     /// consumed like any other: only declaring it shows that its arguments are not ours.
     pub(super) async fn verify(&self, queue: &str) -> Result<(), TransportError> {
-        let Some(spec) = self.topology.queues().into_iter().find(|spec| spec.name == queue) else {
-            return Ok(());
-        };
+        let spec = self.topology.queues().into_iter().find(|spec| spec.name == queue);
+        let Some(spec) = spec else { return Ok(()) };
         let began = Instant::now();
         let mut declaration = Declaration::new(&self.connection);
         declaration.queue(&spec).await?;
         if declaration.refused.is_empty() {
             return Ok(());
         }
-        // The link state names the refusal; the queue is consumed nevertheless.
         match self.declare_after(began).await {
-            Ok(()) | Err(TransportError::Refused(_)) => Ok(()),
-            Err(error) => Err(error),
+            // The link state names the refusal; the queue is consumed nevertheless.
+            Err(TransportError::Refused(_)) => Ok(()),
+            declared => declared,
         }
     }
 
@@ -145,14 +143,10 @@ impl<'a> Declaration<'a> {
     }
 
     async fn queue(&mut self, queue: &QueueSpec) -> Result<(), TransportError> {
-        let what = format!("queue {}", queue.name);
+        let (name, options) = (queue.name.as_str(), QueueDeclareOptions::durable());
+        let what = format!("queue {name}");
         self.step(what, async |channel| {
-            let declaring = channel.queue_declare(
-                queue.name.as_str().into(),
-                QueueDeclareOptions::durable(),
-                arguments(queue),
-            );
-            declaring.await.map(drop)
+            channel.queue_declare(name.into(), options, arguments(queue)).await.map(drop)
         })
         .await
     }
@@ -160,10 +154,8 @@ impl<'a> Declaration<'a> {
     async fn binding(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), TransportError> {
         let what = format!("binding of {queue} to {exchange} by {key}");
         self.step(what, async |channel| {
-            let options = QueueBindOptions::default();
-            channel
-                .queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default())
-                .await
+            let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+            channel.queue_bind(queue.into(), exchange.into(), key.into(), options, arguments).await
         })
         .await
     }
@@ -193,9 +185,7 @@ fn arguments(queue: &QueueSpec) -> FieldTable {
         arguments.insert(ShortString::from(name), value);
     };
     set("x-overflow", text("reject-publish"));
-    if let Some(max_length) = queue.max_length {
-        set("x-max-length", number(u64::from(max_length)));
-    }
+    set("x-max-length", number(u64::from(queue.max_length)));
     if let Some(ttl) = queue.message_ttl {
         set("x-message-ttl", number(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)));
     }

@@ -11,15 +11,17 @@ use crate::transport::{LinkState, TransportError};
 #[derive(Debug)]
 pub(super) struct LinkTracker {
     state: Mutex<State>,
-    link: watch::Sender<LinkState>,
+    pub(super) link: watch::Sender<LinkState>,
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     /// The connection's epoch, or why there is no connection.
-    connection: Result<u64, String>,
-    refused: Option<String>,
-    blocked: Option<String>,
+    pub(super) connection: Result<u64, String>,
+    /// The declarations that the broker refuses.
+    pub(super) refused: Option<String>,
+    /// Why the broker blocks publishers.
+    pub(super) blocked: Option<String>,
     /// Why each of these queues can't be consumed.
     unconsumed: BTreeMap<String, String>,
 }
@@ -49,28 +51,8 @@ impl LinkTracker {
         Self { link: watch::Sender::new(state.link_state()), state: Mutex::new(state) }
     }
 
-    pub(super) fn link_state(&self) -> watch::Receiver<LinkState> {
-        self.link.subscribe()
-    }
-
-    pub(super) fn connected(&self, epoch: u64) {
-        self.change(|state| state.connection = Ok(epoch));
-    }
-
     pub(super) fn disconnected(&self, reason: &str) {
-        self.change(|state| {
-            *state = State::without_connection(reason);
-        });
-    }
-
-    /// Records the declarations that the broker refuses, if any.
-    pub(super) fn declared(&self, refused: Option<String>) {
-        self.change(|state| state.refused = refused);
-    }
-
-    /// Records why the broker blocks publishers, or that it does not.
-    pub(super) fn blocked(&self, reason: Option<String>) {
-        self.change(|state| state.blocked = reason);
+        self.change(|state| *state = State::without_connection(reason));
     }
 
     /// Records why a queue can't be consumed, or that it can. Returns whether that changed.
@@ -79,10 +61,8 @@ impl LinkTracker {
         self.change(|state| {
             let reason = refused.map(ToString::to_string);
             has_changed = state.unconsumed.get(queue) != reason.as_ref();
-            match reason {
-                Some(reason) => drop(state.unconsumed.insert(queue.to_owned(), reason)),
-                None => drop(state.unconsumed.remove(queue)),
-            }
+            state.unconsumed.remove(queue);
+            state.unconsumed.extend(reason.map(|reason| (queue.to_owned(), reason)));
         });
         has_changed
     }
@@ -100,7 +80,7 @@ impl LinkTracker {
         self.locked().blocked.clone().unwrap_or_else(|| "low on resources".to_owned())
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.locked();
         change(&mut state);
         let link = state.link_state();

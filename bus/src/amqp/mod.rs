@@ -196,7 +196,7 @@ impl Transport for AmqpTransport {
     }
 
     fn link_state(&self) -> watch::Receiver<LinkState> {
-        self.link.link_state()
+        self.link.link.subscribe()
     }
 
     async fn publish(

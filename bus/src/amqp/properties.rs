@@ -21,10 +21,6 @@ const SHORT_STRING_MAX: usize = 255;
 /// The broker's record of the last dead-lettering, as flat headers: `x-death-queue`, `x-death-reason`, `x-death-count` and
 /// `x-death-time` (unix seconds).
 const DEATH_PREFIX: &str = "x-death-";
-const DEATH_QUEUE: &str = "x-death-queue";
-const DEATH_REASON: &str = "x-death-reason";
-const DEATH_COUNT: &str = "x-death-count";
-const DEATH_TIME: &str = "x-death-time";
 
 /// Returns the properties to publish a message with.
 pub(super) fn write(message: &Message) -> BasicProperties {
@@ -63,7 +59,7 @@ pub(super) fn read(properties: &BasicProperties, body: Vec<u8>) -> Message {
         correlation_id: text(properties.correlation_id()),
         reply_to: text(properties.reply_to()),
         kind: text(properties.kind()),
-        timestamp: properties.timestamp().and_then(from_unix_seconds),
+        timestamp: properties.timestamp().and_then(|at| from_unix_seconds(at.try_into().ok()?)),
         expiration: properties.expiration().as_ref().and_then(milliseconds).map(Duration::from_millis),
         persistent: *properties.delivery_mode() == Some(PERSISTENT),
         headers: properties.headers().as_ref().map(headers).unwrap_or_default(),
@@ -94,14 +90,11 @@ pub(super) fn describe_dead_letter(message: &mut Message) {
     if message.headers.contains_key(header::FAILURE_CODE) {
         return;
     }
-    let Some(queue) = message.header_text(DEATH_QUEUE).map(str::to_owned) else { return };
-    let reason = message.header_text(DEATH_REASON).unwrap_or("unknown");
-    let count = message.header_int(DEATH_COUNT).unwrap_or(1);
+    let Some(queue) = message.header_text("x-death-queue").map(str::to_owned) else { return };
+    let reason = message.header_text("x-death-reason").unwrap_or("unknown");
+    let count = message.header_int("x-death-count").unwrap_or(1);
     let text = format!("the broker gave up on delivering it from {queue}: {reason} ({count} times)");
-    let failed_at = message
-        .header_int(DEATH_TIME)
-        .and_then(|seconds| seconds.checked_mul(1_000))
-        .and_then(Timestamp::from_unix_ms);
+    let failed_at = message.header_int("x-death-time").and_then(from_unix_seconds);
     message.set_header(header::FAILURE_CODE, FailureCode::Undeliverable.as_str().into());
     message.set_header(header::FAILURE_MESSAGE, text.into());
     message.set_header(header::ORIGIN_QUEUE, queue.into());
@@ -110,8 +103,8 @@ pub(super) fn describe_dead_letter(message: &mut Message) {
     }
 }
 
-fn from_unix_seconds(seconds: u64) -> Option<Timestamp> {
-    Timestamp::from_unix_ms(i64::try_from(seconds).ok()?.checked_mul(1_000)?)
+fn from_unix_seconds(seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_unix_ms(seconds.checked_mul(1_000)?)
 }
 
 fn table(headers: &Headers) -> FieldTable {
@@ -145,9 +138,8 @@ fn headers(table: &FieldTable) -> Headers {
 }
 
 fn death(last: &FieldTable) -> impl Iterator<Item = (String, HeaderValue)> {
-    [("queue", DEATH_QUEUE), ("reason", DEATH_REASON), ("count", DEATH_COUNT), ("time", DEATH_TIME)]
-        .into_iter()
-        .filter_map(|(field, name)| Some((name.to_owned(), header(last.inner().get(field)?)?)))
+    let read = |field| Some((format!("{DEATH_PREFIX}{field}"), header(last.inner().get(field)?)?));
+    ["queue", "reason", "count", "time"].into_iter().filter_map(read)
 }
 
 fn header(value: &AMQPValue) -> Option<HeaderValue> {
@@ -231,9 +223,9 @@ mod tests {
         let mut table = FieldTable::default();
         table.insert(DEATHS.into(), AMQPValue::FieldArray(deaths));
         let message = read(&BasicProperties::default().with_headers(table), Vec::new());
-        assert_eq!(message.header_text(DEATH_QUEUE), Some("waybill.order.commands"));
-        assert_eq!(message.header_text(DEATH_REASON), Some("delivery_limit"));
-        assert_eq!(message.header_int(DEATH_COUNT), Some(1));
+        assert_eq!(message.header_text("x-death-queue"), Some("waybill.order.commands"));
+        assert_eq!(message.header_text("x-death-reason"), Some("delivery_limit"));
+        assert_eq!(message.header_int("x-death-count"), Some(1));
         let sent = write(&message);
         assert!(sent.headers().as_ref().is_none_or(|headers| headers.inner().is_empty()));
     }

@@ -28,10 +28,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// Messages taken from the channel at once.
 const BATCH: usize = 64;
 
-/// The result for one message.
 pub(super) type Published = Result<(), PublishError>;
 
-/// A message to publish.
 pub(super) struct Outgoing {
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
@@ -78,7 +76,7 @@ impl Publisher {
             confirms,
             channel: None,
             in_flight: FuturesUnordered::new(),
-            returned: Returned::default(),
+            returned: Vec::new(),
             lost,
         };
         (Self { jobs, window: Arc::new(Semaphore::new(WINDOW)) }, pipeline.run(waiting))
@@ -111,7 +109,9 @@ struct Pipeline {
     confirms: Confirms,
     channel: Option<Channel>,
     in_flight: FuturesUnordered<BoxFuture<'static, Done>>,
-    returned: Returned,
+    /// Messages that the broker returned because no queue took them, until their own confirmation comes. No more than the
+    /// publishing window, as each belongs to a message that is still unconfirmed.
+    returned: Vec<BasicReturnMessage>,
     lost: CancellationToken,
 }
 
@@ -188,11 +188,10 @@ impl Pipeline {
         self.channel.clone()
     }
 
-    /// Answers every message that is confirmed by now.
-    ///
-    /// lapin attaches a returned message to the message that is confirmed next, which with pipelining is often another one.
-    /// It is attached no later than its own confirmation, though, so after all confirmations so far have been searched for
-    /// returned messages, each confirmed message is known to be returned or not.
+    /// Answers every message that is confirmed by now. lapin attaches a returned message to the message that is confirmed
+    /// next, which with pipelining is often another one. It is attached no later than its own confirmation, though, so
+    /// after all confirmations so far have been searched for returned messages, each confirmed message is known to be
+    /// returned or not.
     fn answer_all(&mut self, first: Done) {
         let mut done = vec![first];
         while let Some(Some(more)) = self.in_flight.next().now_or_never() {
@@ -206,7 +205,7 @@ impl Pipeline {
         for (job, confirmation) in done {
             let published = match confirmation {
                 Ok(Confirmation::Nack(_)) => Err(PublishError::Nacked),
-                Ok(_) if job.outgoing.mandatory && self.returned.take(&job.outgoing) => {
+                Ok(_) if job.outgoing.mandatory && take_returned(&mut self.returned, &job.outgoing) => {
                     Err(PublishError::Unroutable)
                 }
                 Ok(_) => Ok(()),
@@ -227,7 +226,7 @@ impl Pipeline {
             tracing::debug!(messages = self.in_flight.len(), "messages were not confirmed in time");
         }
         self.in_flight.clear();
-        self.returned = Returned::default();
+        self.returned.clear();
     }
 }
 
@@ -256,21 +255,10 @@ fn answer(job: Job, published: Published) {
     drop(job.answer.send(published));
 }
 
-/// Messages that the broker returned because no queue took them, until their own confirmation comes. No more than the
-/// publishing window, as each belongs to a message that is still unconfirmed.
-#[derive(Default)]
-struct Returned(Vec<BasicReturnMessage>);
-
-impl Returned {
-    fn extend(&mut self, returned: Option<BasicReturnMessage>) {
-        self.0.extend(returned);
-    }
-
-    /// Removes the message if it was returned, and says whether it was. Two identical messages are not told apart.
-    fn take(&mut self, outgoing: &Outgoing) -> bool {
-        let found = self.0.iter().position(|returned| is_same(returned, outgoing));
-        found.inspect(|&index| drop(self.0.swap_remove(index))).is_some()
-    }
+/// Removes the message if it was returned, and says whether it was. Two identical messages are not distinguished.
+fn take_returned(all: &mut Vec<BasicReturnMessage>, outgoing: &Outgoing) -> bool {
+    let found = all.iter().position(|returned| is_same(returned, outgoing));
+    found.inspect(|&index| drop(all.swap_remove(index))).is_some()
 }
 
 fn is_same(returned: &BasicReturnMessage, outgoing: &Outgoing) -> bool {
@@ -302,10 +290,9 @@ mod tests {
         let mut delivery = Delivery::mock(0, "".into(), "queue".into(), false, b"{}".to_vec());
         delivery.properties = BasicProperties::default().with_message_id("second".into());
         let message = BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() };
-        let mut returned = Returned::default();
-        returned.extend(Some(message));
-        assert!(!returned.take(&outgoing("first")));
-        assert!(returned.take(&outgoing("second")));
-        assert!(!returned.take(&outgoing("second")), "once only");
+        let mut returned = vec![message];
+        assert!(!take_returned(&mut returned, &outgoing("first")));
+        assert!(take_returned(&mut returned, &outgoing("second")));
+        assert!(!take_returned(&mut returned, &outgoing("second")), "once only");
     }
 }

@@ -31,9 +31,7 @@ const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), limit: D
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// Two connections: a broker that is short of memory stops reading from connections that publish, so acknowledgements use
-/// the other one.
-///
-/// If one is lost, both are closed: replies come over one to requests that left over the other.
+/// the other one. If one is lost, both are closed: replies come over one to requests that left over the other.
 pub(super) struct Session {
     pub(super) publishing: Arc<Connection>,
     consuming: Arc<Connection>,
@@ -46,12 +44,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    async fn open(
-        uri: &AMQPUri,
-        owner: &str,
-        topology: &Arc<Topology>,
-        link: &Arc<LinkTracker>,
-    ) -> Result<Self, String> {
+    /// Opens a session and declares the topology, except what the broker refuses.
+    async fn open(supervisor: &Supervisor) -> Result<Self, String> {
+        let Supervisor { uri, owner, topology, link, .. } = supervisor;
         let (publishing, consuming) =
             tokio::try_join!(Connection::open(uri.clone(), owner), Connection::open(uri.clone(), owner))?;
         let (publishing, consuming) = (Arc::new(publishing), Arc::new(consuming));
@@ -69,7 +64,14 @@ impl Session {
         let unconfirmed = publisher(Confirms::None);
         pipelines.close();
         let link = Arc::clone(link);
-        Ok(Self { publishing, consuming, declarer, confirmed, unconfirmed, link, pipelines, lost })
+        let session = Self { publishing, consuming, declarer, confirmed, unconfirmed, link, pipelines, lost };
+        match session.declarer.declare().await {
+            Ok(()) | Err(TransportError::Refused(_)) => Ok(session),
+            Err(error) => {
+                session.end().await;
+                Err(error.to_string())
+            }
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -89,10 +91,8 @@ impl Session {
             Err(refusal) if self.declared_again(queue, &refusal).await => consume().await,
             outcome => outcome,
         };
-        if outcome.is_ok()
-            && let Err(error) = self.declarer.verify(queue).await
-        {
-            outcome = Err(error);
+        if outcome.is_ok() {
+            outcome = self.declarer.verify(queue).await.and(outcome);
         }
         self.record(queue, &outcome);
         outcome
@@ -188,7 +188,7 @@ impl Supervisor {
         let mut failures = 0;
         while !stop.is_cancelled() {
             // Each of its many steps has a bound of its own.
-            let opening = self.heartbeat.while_waiting(self.open());
+            let opening = self.heartbeat.while_waiting(Session::open(&self));
             let reason = match stop.run_until_cancelled(Box::pin(opening)).await {
                 None => break,
                 Some(Ok(session)) => {
@@ -210,25 +210,12 @@ impl Supervisor {
         self.link.disconnected("closed");
     }
 
-    /// Opens a session and declares the topology, except what the broker refuses.
-    async fn open(&self) -> Result<Session, String> {
-        let Self { uri, owner, topology, link, .. } = self;
-        let session = Session::open(uri, owner, topology, link).await?;
-        match session.declarer.declare().await {
-            Ok(()) | Err(TransportError::Refused(_)) => Ok(session),
-            Err(error) => {
-                session.end().await;
-                Err(error.to_string())
-            }
-        }
-    }
-
     /// Publishes the session to its users until it is lost or `stop`. Returns why it ended.
     async fn keep(&self, session: Session, epoch: u64, stop: &CancellationToken) -> String {
         let session = Arc::new(session);
         metrics::counter!("waybill_broker_connects_total").increment(1);
         self.session.send_replace(Some(Arc::clone(&session)));
-        self.link.connected(epoch);
+        self.link.change(|state| state.connection = Ok(epoch));
         tracing::info!(epoch, "connected to the broker");
         let watching = self.watch(&session);
         let reason = stop.run_until_cancelled(watching).await.unwrap_or_else(|| "closed".to_owned());
@@ -244,8 +231,10 @@ impl Supervisor {
         let mut reason = None;
         loop {
             self.heartbeat.beat();
-            if session.publishing.is_blocked() != self.link.is_blocked() {
-                self.link.blocked(session.publishing.is_blocked().then(|| "low on resources".to_owned()));
+            let blocked = session.publishing.is_blocked();
+            if blocked != self.link.is_blocked() {
+                let reason = blocked.then(|| "low on resources".to_owned());
+                self.link.change(|state| state.blocked = reason);
             }
             if !session.is_open() {
                 return reason.unwrap_or_else(|| "the connection was lost".to_owned());
@@ -254,32 +243,28 @@ impl Supervisor {
                 event = publishing.next() => event,
                 event = consuming.next() => event,
                 () = tokio::time::sleep(CHECK_EVERY) => {
-                    self.retry_refused(session).await;
+                    if self.link.refused().is_some()
+                        && let Err(error) = self.heartbeat.while_waiting(session.declarer.declare()).await
+                    {
+                        tracing::debug!(%error, "a declaration is still refused");
+                    }
                     continue;
                 }
             };
             match event {
                 Some(Event::ConnectionBlocked(reason)) => {
                     tracing::warn!(%reason, "the broker has blocked publishing");
-                    self.link.blocked(Some(reason));
+                    self.link.change(|state| state.blocked = Some(reason));
                 }
                 Some(Event::ConnectionUnblocked) => {
                     tracing::info!("the broker has unblocked publishing");
-                    self.link.blocked(None);
+                    self.link.change(|state| state.blocked = None);
                 }
                 // It may be a channel's error; whether the connection is affected is checked above.
                 Some(Event::Error(error)) => reason = Some(error.to_string()),
                 Some(_) => {}
                 None => return reason.unwrap_or_else(|| "the connection was lost".to_owned()),
             }
-        }
-    }
-
-    async fn retry_refused(&self, session: &Session) {
-        if self.link.refused().is_some()
-            && let Err(error) = self.heartbeat.while_waiting(session.declarer.declare()).await
-        {
-            tracing::debug!(%error, "a declaration is still refused");
         }
     }
 }

@@ -4,13 +4,12 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::Broker;
 use super::kit::{
-    consume, in_time, name, named, names, next, publish, ready_in, set, until_ready, work_queue,
+    connect, consume, in_time, name, named, names, next, publish, ready_in, set, until_ready, work_queue,
 };
 
 /// No other consumer receives it.
 pub async fn an_acknowledged_message_is_gone(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.1").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.1").await;
     publish(&transport, &queue, vec![named("first"), named("second")]).await;
     let mut deliveries = consume(&transport, &queue, 2).await;
     next(&mut deliveries).await.ack().await;
@@ -24,8 +23,7 @@ pub async fn an_acknowledged_message_is_gone(broker: &dyn Broker) {
 
 /// Its delivery count shows that it was delivered before.
 pub async fn an_unacknowledged_message_of_a_lost_connection_is_redelivered(broker: &dyn Broker) {
-    let dying = broker.transport("order-service.1").await;
-    let queue = work_queue(&dying);
+    let (dying, queue) = connect(broker, "order-service.1").await;
     publish(&dying, &queue, vec![named("m")]).await;
     let delivery = next(&mut consume(&dying, &queue, 1).await).await;
     assert_eq!(delivery.delivery_count, 0);
@@ -40,8 +38,7 @@ pub async fn an_unacknowledged_message_of_a_lost_connection_is_redelivered(broke
 
 /// The other messages stay in the queue, for other consumers.
 pub async fn no_more_deliveries_than_the_prefetch_are_unacknowledged(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.1").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.1").await;
     publish(&transport, &queue, names(20).iter().map(named).collect()).await;
     let mut deliveries = consume(&transport, &queue, 5).await;
     let mut unacked = Vec::new();
@@ -85,8 +82,7 @@ pub async fn two_consumers_share_a_queue_and_receive_nothing_twice(broker: &dyn 
 
 /// Deliveries that were received can still be acknowledged.
 pub async fn a_dropped_consumer_requeues_deliveries_that_were_not_received(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.1").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.1").await;
     publish(&transport, &queue, names(10).iter().map(named).collect()).await;
     let mut deliveries = consume(&transport, &queue, 10).await;
     let taken = next(&mut deliveries).await;
@@ -102,8 +98,7 @@ pub async fn a_dropped_consumer_requeues_deliveries_that_were_not_received(broke
 
 /// As when a handler is dropped while it runs.
 pub async fn a_dropped_delivery_is_redelivered(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.1").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.1").await;
     publish(&transport, &queue, vec![named("m")]).await;
     let mut deliveries = consume(&transport, &queue, 1).await;
     drop(next(&mut deliveries).await);

@@ -5,8 +5,7 @@ use uuid::Uuid;
 
 use super::Broker;
 use super::kit::{WAIT_LIMIT, in_time, name, named, names, next, order_event};
-use crate::events::event_message;
-use crate::events::{EventSignal, EventSubscription};
+use crate::events::{EventSignal, EventSubscription, event_message};
 use crate::transport::{ExclusiveQueue, PublishError, SharedTransport, Target};
 
 fn event_queue(keys: &[&str]) -> ExclusiveQueue {
@@ -16,26 +15,23 @@ fn event_queue(keys: &[&str]) -> ExclusiveQueue {
 
 async fn publish_event(transport: &SharedTransport, routing_key: &str, what: &str) {
     let target = Target::Events { routing_key: routing_key.to_owned() };
-    let published = transport.publish(vec![(target, named(what))], WAIT_LIMIT).await;
-    assert_eq!(published, [Ok(())]);
+    assert_eq!(transport.publish_one(target, named(what), WAIT_LIMIT).await, Ok(()));
 }
 
 /// From the moment on at which it has its queue.
 pub async fn every_subscriber_receives_every_event(broker: &dyn Broker) {
     let first = broker.transport("gateway.1").await;
     let second = broker.transport("gateway.2").await;
-    let (of_first, mut deliveries_of_first) =
-        first.consume_exclusive(event_queue(&["order.#"])).await.unwrap();
-    let (of_second, mut deliveries_of_second) =
-        second.consume_exclusive(event_queue(&["order.#"])).await.unwrap();
-    assert_ne!(of_first, of_second);
+    let (queue_of_first, mut of_first) = first.consume_exclusive(event_queue(&["order.#"])).await.unwrap();
+    let (queue_of_second, mut of_second) = second.consume_exclusive(event_queue(&["order.#"])).await.unwrap();
+    assert_ne!(queue_of_first, queue_of_second);
     let source = broker.transport("order-service.1").await;
     for event in ["one", "two", "three"] {
         publish_event(&source, "order.07.created", event).await;
     }
     for event in ["one", "two", "three"] {
-        assert_eq!(name(&next(&mut deliveries_of_first).await.message), event);
-        assert_eq!(name(&next(&mut deliveries_of_second).await.message), event);
+        assert_eq!(name(&next(&mut of_first).await.message), event);
+        assert_eq!(name(&next(&mut of_second).await.message), event);
     }
 }
 

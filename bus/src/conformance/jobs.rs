@@ -11,11 +11,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::kit::{
-    QUEUE, WAIT_LIMIT, consume, in_time, name, named, names, next, publish, until_ready, work_queue,
+    QUEUE, WAIT_LIMIT, connect, consume, in_time, name, named, names, next, publish, until_ready, work_queue,
 };
 use super::{Broker, retry_delays};
-use crate::clock::Deadline;
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, Deadline, SystemClock};
 use crate::commands::{Accepted, Command, Commands};
 use crate::consumer::{Consumer, Disposition, Job, MessageHandler};
 use crate::dead_letters::{self, DeadLetter, Selection};
@@ -91,9 +90,9 @@ fn consumer(transport: &SharedTransport, handler: Arc<dyn MessageHandler>) -> Co
     }
 }
 
-fn consume_with(transport: &SharedTransport, handler: Arc<dyn MessageHandler>) -> DropGuard {
+fn consume_with(transport: &SharedTransport, handler: &Arc<impl MessageHandler>) -> DropGuard {
     let stop = CancellationToken::new();
-    tokio::spawn(consumer(transport, handler).run(stop.clone()));
+    tokio::spawn(consumer(transport, handler.clone()).run(stop.clone()));
     stop.drop_guard()
 }
 
@@ -111,18 +110,17 @@ async fn dead_letter(transport: &SharedTransport) -> DeadLetter {
 
 /// A job of a consumer that is lost while handling it is handled by another.
 pub async fn a_job_is_acknowledged_after_its_effect(broker: &dyn Broker) {
-    let dying = broker.transport("order-service.1").await;
-    let queue = work_queue(&dying);
+    let (dying, queue) = connect(broker, "order-service.1").await;
     publish(&dying, &queue, vec![named("m")]).await;
     let stuck = Arc::<Stuck>::default();
-    let consuming = consume_with(&dying, Arc::<Stuck>::clone(&stuck));
+    let consuming = consume_with(&dying, &stuck);
     in_time("the job to begin", stuck.received.notified()).await;
     drop(consuming);
     dying.close().await;
 
     let transport = broker.transport("order-service.2").await;
     let done = Decides::new(|_| Disposition::Done(None));
-    let consuming = consume_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
+    let consuming = consume_with(&transport, &done);
     eventually("another handles it", async || done.names() == ["m"]).await;
     until_ready(&transport, &queue, 0).await;
     drop(consuming);
@@ -139,7 +137,7 @@ pub async fn a_failing_job_is_retried_after_growing_delays(broker: &dyn Broker) 
         0 | 1 => Disposition::Retry(unavailable()),
         _ => Disposition::Done(None),
     });
-    let _consuming = consume_with(&transport, Arc::clone(&succeeds_at_last) as Arc<dyn MessageHandler>);
+    let _consuming = consume_with(&transport, &succeeds_at_last);
     eventually("the third attempt", async || succeeds_at_last.seen().len() == 3).await;
     let seen = succeeds_at_last.seen();
     for (attempt, delay) in retry_delays().0.into_iter().enumerate() {
@@ -153,15 +151,14 @@ pub async fn a_failing_job_is_retried_after_growing_delays(broker: &dyn Broker) 
 
 /// With the reason, the attempts, the queue and the time; and it is still the same message.
 pub async fn a_job_that_keeps_failing_is_dead_lettered_with_its_history(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.1").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.1").await;
     let mut message = named("m");
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     message.set_header(header::TRACEPARENT, traceparent.into());
     let began = SystemClock.now();
     publish(&transport, &queue, vec![message.clone()]).await;
     let fails = Decides::new(|_| Disposition::Retry(unavailable()));
-    let _consuming = consume_with(&transport, Arc::clone(&fails) as Arc<dyn MessageHandler>);
+    let _consuming = consume_with(&transport, &fails);
     let letter = dead_letter(&transport).await;
     assert!(letter.failed_at.is_some_and(|at| at >= began), "{letter:?}");
     let expected = DeadLetter {
@@ -187,7 +184,7 @@ pub async fn an_undecodable_message_is_dead_lettered_at_once(broker: &dyn Broker
     let poison = Message { body: "not JSON".into(), persistent: true, ..Message::default() };
     publish(&transport, &work_queue(&transport), vec![poison, named("m")]).await;
     let done = Decides::new(|_| Disposition::Done(None));
-    let _consuming = consume_with(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
+    let _consuming = consume_with(&transport, &done);
     let letter = dead_letter(&transport).await;
     assert_eq!((letter.code.as_str(), letter.attempts), ("UNDECODABLE", 1));
     assert_eq!(letter.body, "not JSON");
@@ -196,8 +193,7 @@ pub async fn an_undecodable_message_is_dead_lettered_at_once(broker: &dyn Broker
 
 /// It may be what kills its consumers, and must not affect other jobs.
 pub async fn a_job_that_was_delivered_often_is_handled_alone(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.0").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.0").await;
     publish(&transport, &queue, vec![named("suspect")]).await;
     for owner in ["order-service.1", "order-service.2", "order-service.3"] {
         let dying = broker.transport(owner).await;
@@ -213,13 +209,11 @@ pub async fn a_job_that_was_delivered_often_is_handled_alone(broker: &dyn Broker
         batch.push(next(&mut deliveries).await);
     }
     let done = Decides::new(|_| Disposition::Done(None));
-    let consumer = consumer(&transport, Arc::clone(&done) as Arc<dyn MessageHandler>);
+    let consumer = consumer(&transport, done.clone());
     in_time("the batch", consumer.process(batch, &CancellationToken::new())).await;
-    let mut batches: Vec<Vec<String>> = Vec::new();
-    for batch in done.batches.lock().unwrap().iter() {
-        batches.push(batch.iter().map(|seen| seen.name.clone()).collect());
-    }
-    assert_eq!(batches, [names(5), vec!["suspect".to_owned()]]);
+    let batches = done.batches.lock().unwrap().clone();
+    let batches = batches.into_iter().map(|batch| batch.into_iter().map(|seen| seen.name).collect());
+    assert_eq!(batches.collect::<Vec<Vec<String>>>(), [names(5), vec!["suspect".to_owned()]]);
 }
 
 /// Under its own id, whether or not the sender awaits the reply.
@@ -227,10 +221,14 @@ pub async fn a_command_is_answered_once_its_effect_is_committed(broker: &dyn Bro
     let service = broker.transport("order-service.1").await;
     let done =
         Decides::new(|job: &Job| Disposition::Done(Some(to_raw_value(&job.message.message_id).unwrap())));
-    let _consuming = consume_with(&service, Arc::clone(&done) as Arc<dyn MessageHandler>);
+    let _consuming = consume_with(&service, &done);
     let stop = CancellationToken::new();
-    let rpc_client =
-        BusRpcClient::start(broker.transport("gateway.1").await, Arc::new(SystemClock), stop.clone());
+    let rpc_client = BusRpcClient::start(
+        broker.transport("gateway.1").await,
+        Arc::new(SystemClock),
+        stop.clone(),
+        Heartbeat::new(),
+    );
     let _stop = stop.drop_guard();
     let commands = Commands::new(rpc_client, QUEUE);
     let command = Command {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 pub(super) use testkit::WAIT_LIMIT;
 use testkit::eventually;
 
+use super::Broker;
 use crate::envelope;
 use crate::message::Message;
 use crate::topology::WorkQueue;
@@ -15,6 +16,13 @@ pub(super) const QUEUE: WorkQueue = WorkQueue::OrderCommands;
 
 pub(super) fn work_queue(transport: &SharedTransport) -> String {
     transport.topology().work(QUEUE)
+}
+
+/// Opens a connection, and returns it with the name of [`QUEUE`].
+pub(super) async fn connect(broker: &dyn Broker, owner: &str) -> (SharedTransport, String) {
+    let transport = broker.transport(owner).await;
+    let queue = work_queue(&transport);
+    (transport, queue)
 }
 
 /// A durable command with this message id.
@@ -60,10 +68,18 @@ pub(super) async fn consume(transport: &SharedTransport, queue: &str, prefetch: 
 }
 
 pub(super) async fn next(deliveries: &mut Deliveries) -> Delivery {
-    tokio::time::timeout(WAIT_LIMIT, deliveries.recv())
-        .await
-        .expect("a delivery comes in time")
-        .expect("the consumer lives")
+    in_time("a delivery", deliveries.recv()).await.expect("the consumer lives")
+}
+
+/// Receives and acknowledges so many deliveries, and returns their names.
+pub(super) async fn ack_next(deliveries: &mut Deliveries, count: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    for _ in 0..count {
+        let delivery = next(deliveries).await;
+        names.push(name(&delivery.message));
+        delivery.ack().await;
+    }
+    names
 }
 
 pub(super) async fn until_ready(transport: &SharedTransport, queue: &str, ready: u64) {

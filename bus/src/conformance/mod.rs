@@ -24,9 +24,8 @@ use crate::transport::SharedTransport;
 /// A broker of one test, or a namespace of one test on a shared broker.
 #[async_trait(?Send)]
 pub trait Broker: Send + Sync {
-    /// Opens a connection as another process would, with the topology declared.
-    ///
-    /// All connections share one [`Topology`](crate::topology::Topology), with [`retry_delays`].
+    /// Opens a connection as another process would, with the topology declared. All connections share one
+    /// [`Topology`](crate::topology::Topology), with [`retry_delays`].
     async fn transport(&self, owner: &str) -> SharedTransport;
 
     /// Kills the broker without warning and starts it again with its stored data. Connections opened before are not used

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Broker;
 use super::kit::{
-    WAIT_LIMIT, consume, name, named, names, next, publish, ready_in, try_publish, until_ready, work_queue,
+    WAIT_LIMIT, ack_next, connect, consume, named, names, next, publish, ready_in, try_publish, until_ready,
+    work_queue,
 };
 use crate::message::Message;
 use crate::topology::REQUESTS_MAX_LENGTH;
@@ -13,8 +14,7 @@ use crate::transport::{PublishError, Target};
 
 /// With every property.
 pub async fn a_confirmed_message_arrives_as_it_was_sent(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.1").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.1").await;
     let mut message = Message {
         correlation_id: Some("a correlation id".to_owned()),
         reply_to: Some("a reply queue".to_owned()),
@@ -32,28 +32,21 @@ pub async fn a_confirmed_message_arrives_as_it_was_sent(broker: &dyn Broker) {
 
 /// Within one call, and across successive calls.
 pub async fn messages_arrive_in_the_order_they_were_published(broker: &dyn Broker) {
-    let transport = broker.transport("order-service.1").await;
-    let queue = work_queue(&transport);
+    let (transport, queue) = connect(broker, "order-service.1").await;
     let names = names(600);
     for chunk in names.chunks(200) {
         publish(&transport, &queue, chunk.iter().map(named).collect()).await;
     }
     let mut deliveries = consume(&transport, &queue, 100).await;
-    for expected in names {
-        let delivery = next(&mut deliveries).await;
-        assert_eq!(name(&delivery.message), expected);
-        delivery.ack().await;
-    }
+    assert_eq!(ack_next(&mut deliveries, 600).await, names);
 }
 
 /// Messages to a queue, and dead letters, are mandatory.
 pub async fn a_message_that_no_queue_takes_is_unroutable(broker: &dyn Broker) {
     let transport = broker.transport("order-service.1").await;
-    let targets =
-        [Target::Queue("not.declared".to_owned()), Target::DeadLetter("not.declared.dead".to_owned())];
-    for target in targets {
-        let published = transport.publish(vec![(target, named("m"))], WAIT_LIMIT).await;
-        assert_eq!(published, [Err(PublishError::Unroutable)]);
+    for target in [Target::Queue("not.declared".to_owned()), Target::DeadLetter("not.declared".to_owned())] {
+        let published = transport.publish_one(target, named("m"), WAIT_LIMIT).await;
+        assert_eq!(published, Err(PublishError::Unroutable));
     }
 }
 
@@ -66,12 +59,9 @@ pub async fn among_pipelined_messages_only_those_that_no_queue_takes_are_unrouta
     // Queues of different kinds confirm at different speeds.
     let queues = [work.as_str(), "not.declared", &requests, &requests];
     let goes_to = |index: usize| queues[index % queues.len()];
-    let messages = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| (Target::Queue(goes_to(index).to_owned()), named(name)))
-        .collect();
-    let published = transport.publish(messages, WAIT_LIMIT).await;
+    let messages = names.iter().enumerate();
+    let messages = messages.map(|(index, name)| (Target::Queue(goes_to(index).to_owned()), named(name)));
+    let published = transport.publish(messages.collect(), WAIT_LIMIT).await;
     for (index, published) in published.into_iter().enumerate() {
         let is_unroutable = goes_to(index) == "not.declared";
         let expected = if is_unroutable { Err(PublishError::Unroutable) } else { Ok(()) };

@@ -76,7 +76,7 @@ fn serve(transport: &SharedTransport, handler: Arc<dyn RequestHandler>) -> DropG
 async fn rpc_client(broker: &dyn Broker) -> (Arc<BusRpcClient>, DropGuard) {
     let stop = CancellationToken::new();
     let transport = broker.transport("gateway.1").await;
-    (BusRpcClient::start(transport, Arc::new(SystemClock), stop.clone()), stop.drop_guard())
+    (BusRpcClient::start(transport, Arc::new(SystemClock), stop.clone(), Heartbeat::new()), stop.drop_guard())
 }
 
 async fn length_of(rpc_client: &BusRpcClient, text: &str, limit: Duration) -> Result<usize, RequestError> {

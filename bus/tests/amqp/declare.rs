@@ -1,6 +1,7 @@
 //! Declaring the topology over queues and exchanges that the broker has already.
 
 use bus::clock::{Deadline, SystemClock};
+use bus::heartbeat::Heartbeat;
 use bus::message::Message;
 use bus::rpc_client::{BusRpcClient, RequestError, request};
 use bus::topology::WorkQueue;
@@ -205,7 +206,8 @@ async fn a_request_to_a_deleted_queue_fails_at_once() {
     let transport = rabbit.connected("gateway.1").await;
     let queue = transport.topology().requests(Service::Order);
     let stop = CancellationToken::new();
-    let rpc_client = BusRpcClient::start(Arc::new(transport), Arc::new(SystemClock), stop.clone());
+    let rpc_client =
+        BusRpcClient::start(Arc::new(transport), Arc::new(SystemClock), stop.clone(), Heartbeat::new());
     let _stop = stop.drop_guard();
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     let result = request::<_, ()>(&*rpc_client, ORDER_GET, &(), Deadline::after(WAIT_LIMIT)).await;

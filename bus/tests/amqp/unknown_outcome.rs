@@ -43,7 +43,7 @@ async fn a_request_that_was_sent_before_the_broker_died_has_an_unknown_outcome_a
     let _stop = stop.clone().drop_guard();
     tokio::spawn(rpc_server.run(stop.clone()));
     let transport = Arc::new(rabbit.connected("gateway.1").await);
-    let rpc_client = BusRpcClient::start(transport, Arc::new(SystemClock), stop);
+    let rpc_client = BusRpcClient::start(transport, Arc::new(SystemClock), stop, Heartbeat::new());
 
     let send = async || request::<_, ()>(&*rpc_client, ORDER_UPDATE, &(), Deadline::after(WAIT_LIMIT)).await;
     let broker_dies = async {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bus::clock::{Clock, Deadline, SystemClock};
+use bus::heartbeat::Heartbeat;
 use bus::rpc_client::{BusRpcClient, request};
 use bus::topology::{RetryDelays, Topology};
 use customer_service::Config;
@@ -29,8 +30,12 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let loops: Vec<&str> = health.loops.iter().map(|report| report.name.as_str()).collect();
     assert_eq!((health.alive, loops), (true, vec!["customer requests"]));
 
-    let rpc_client =
-        BusRpcClient::start(broker.transport("gateway.test"), clock, context.shutdown.forced().clone());
+    let rpc_client = BusRpcClient::start(
+        broker.transport("gateway.test"),
+        clock,
+        context.shutdown.forced().clone(),
+        Heartbeat::new(),
+    );
     let deadline = Deadline::after(testkit::WAIT_LIMIT);
     let customers: Vec<Option<Customer>> =
         request(&*rpc_client, CUSTOMER_GET, &["CUST01", "CUST03"], deadline).await.unwrap();

@@ -100,8 +100,7 @@ impl Queues {
         connection: Option<ConnectionId>,
         now: Millis,
     ) -> Option<Delivery> {
-        let (name, queue) = self.queues.get_key_value(name)?;
-        let (name, id) = (name.clone(), queue.deliverable(now).nth(n)?);
+        let (name, id) = self.deliverable(name, n, now)?;
         self.deliver(&name, id, connection, None)
     }
 
@@ -112,8 +111,7 @@ impl Queues {
         n: usize,
         now: Millis,
     ) -> Option<(ConsumerId, Delivery)> {
-        let (name, queue) = self.queues.get_key_value(name)?;
-        let (name, id) = (name.clone(), queue.deliverable(now).nth(n)?);
+        let (name, id) = self.deliverable(name, n, now)?;
         let consumer = self.next_consumer(&name)?;
         let connection = self.consumers[&consumer].connection;
         self.deliver(&name, id, Some(connection), Some(consumer)).map(|delivery| (consumer, delivery))
@@ -148,21 +146,15 @@ impl Queues {
         true
     }
 
-    /// Removes the acknowledged message.
     pub(crate) fn commit_ack(&mut self, tag: DeliveryTag) {
         if let Some(unacked) = self.remove_unacked(tag) {
             self.bytes -= unacked.entry.bytes();
         }
     }
 
-    /// Puts the message back, because its acknowledgement could not be journaled.
-    pub(crate) fn abort_ack(&mut self, tag: DeliveryTag) {
-        self.put_back(tag);
-    }
-
-    /// Ends a delivery by putting its message back, counted. A message that has been delivered too often becomes due
-    /// for the dead-letter queue, if its queue has one.
-    pub(super) fn put_back(&mut self, tag: DeliveryTag) {
+    /// Ends a delivery by putting its message back, counted; also if its acknowledgement could not be journaled. A message
+    /// that has been delivered too often becomes due for the dead-letter queue, if its queue has one.
+    pub(crate) fn put_back(&mut self, tag: DeliveryTag) {
         let Some(Unacked { queue: name, id, mut entry, .. }) = self.remove_unacked(tag) else { return };
         entry.delivery_count = entry.delivery_count.saturating_add(1);
         let has_dead_letters = self.queues.get(&name).is_some_and(|queue| queue.dead_letter.is_some());
@@ -170,6 +162,11 @@ impl Queues {
             entry.due = Some(Entry::UNDELIVERABLE);
         }
         self.put(&name, id, entry);
+    }
+
+    fn deliverable(&self, name: &str, n: usize, now: Millis) -> Option<(QueueName, MessageId)> {
+        let (name, queue) = self.queues.get_key_value(name)?;
+        Some((name.clone(), queue.deliverable(now).nth(n)?))
     }
 
     fn remove_unacked(&mut self, tag: DeliveryTag) -> Option<Unacked> {

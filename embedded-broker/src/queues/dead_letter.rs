@@ -1,35 +1,23 @@
 //! Messages past their due time: moved to the dead-letter queue, or dropped if their queue has none.
 
-use bus::message::{HeaderValue, Message};
+use bus::message::Message;
 
 use super::{Changes, Entry, MessageId, Millis, QueueName, Queues, Stored};
 
 /// The headers that the broker adds to a message that it dead-letters, named as the AMQP transport names RabbitMQ's own
-/// record. They describe this one dead-lettering and are removed when the message is published again.
+/// record: `x-death-queue`, `x-death-reason` (`expired` or `delivery_limit`) and `x-death-time` (unix seconds). They describe
+/// this one dead-lettering and are removed when the message is published again.
 const HEADER_PREFIX: &str = "x-death-";
-const QUEUE_HEADER: &str = "x-death-queue";
-/// `expired` or `delivery_limit`.
-const REASON_HEADER: &str = "x-death-reason";
-/// In unix seconds.
-const TIME_HEADER: &str = "x-death-time";
 
 /// Messages removed from their queues, to be moved or dropped.
-#[derive(Debug)]
-pub(crate) struct Expiry(Vec<Expired>);
+pub(crate) type Expiry = Vec<Expired>;
 
 #[derive(Debug)]
-struct Expired {
+pub(crate) struct Expired {
     from: QueueName,
     id: MessageId,
     entry: Entry,
     moved: Option<Stored>,
-}
-
-impl Expiry {
-    /// How many messages it moves or drops.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 impl Queues {
@@ -47,23 +35,24 @@ impl Queues {
             .flat_map(|(name, queue)| queue.overdue(now).map(move |id| (name.clone(), id)))
             .take(limit)
             .collect();
-        let expired = overdue.into_iter().filter_map(|(from, id)| self.expire(from, id, now, changes));
-        Expiry(expired.collect())
+        overdue.into_iter().filter_map(|(from, id)| self.expire(from, id, now, changes)).collect()
     }
 
-    /// Makes the moves visible.
-    pub(crate) fn commit_expiry(&mut self, expiry: Expiry) {
-        for Expired { entry, moved, .. } in expiry.0 {
+    /// Makes the moves visible. Returns how many messages were moved or dropped.
+    pub(crate) fn commit_expiry(&mut self, expiry: Expiry) -> usize {
+        let count = expiry.len();
+        for Expired { entry, moved, .. } in expiry {
             match moved {
                 Some(moved) => self.put_reserved(moved),
                 None => self.bytes -= entry.bytes(),
             }
         }
+        count
     }
 
     /// Puts every message back into its queue.
     pub(crate) fn abort_expiry(&mut self, expiry: Expiry) {
-        for Expired { from, id, entry, moved } in expiry.0 {
+        for Expired { from, id, entry, moved } in expiry {
             if let Some(moved) = moved {
                 self.release_slot(&moved.queue);
             }
@@ -102,8 +91,8 @@ pub(super) fn remove_headers(message: &mut Message) {
 fn dead_lettered(entry: &Entry, from: &QueueName, now: Millis) -> Message {
     let mut message = Message { expiration: None, ..entry.message.clone() };
     let reason = if entry.due == Some(Entry::UNDELIVERABLE) { "delivery_limit" } else { "expired" };
-    message.set_header(QUEUE_HEADER, HeaderValue::from(&**from));
-    message.set_header(REASON_HEADER, HeaderValue::from(reason));
-    message.set_header(TIME_HEADER, HeaderValue::from(now / 1_000));
+    message.set_header("x-death-queue", (&**from).into());
+    message.set_header("x-death-reason", reason.into());
+    message.set_header("x-death-time", (now / 1_000).into());
     message
 }

@@ -25,9 +25,8 @@ impl Queues {
         messages.iter().any(|(target, _)| self.route(target).iter().any(|queue| self.queues[queue].durable))
     }
 
-    /// Accepts or refuses each message, and reserves slots for the accepted ones.
-    ///
-    /// A message that one of its queues refuses goes to none of them.
+    /// Accepts or refuses each message, and reserves slots for the accepted ones. A message that one of its queues
+    /// refuses goes to none of them.
     pub(crate) fn stage_publication(
         &mut self,
         messages: Vec<(Target, Message)>,
@@ -49,7 +48,6 @@ impl Queues {
         publication
     }
 
-    /// Makes the publication visible.
     pub(crate) fn commit_publication(&mut self, publication: Publication) -> Answers {
         for (_, copy) in publication.copies {
             self.put_reserved(copy);
@@ -107,20 +105,18 @@ impl Queues {
 /// Whether a binding's pattern matches a routing key: words between dots, `*` for any one word, `#` for any number of
 /// words, none included.
 fn matches_topic(pattern: &str, routing_key: &str) -> bool {
-    let pattern: Vec<&str> = pattern.split('.').collect();
-    let words: Vec<&str> = routing_key.split('.').collect();
-    matches_words(&pattern, &words)
-}
-
-fn matches_words(pattern: &[&str], words: &[&str]) -> bool {
-    match pattern.split_first() {
-        None => words.is_empty(),
-        Some((&"#", rest)) => (0..=words.len()).any(|skipped| matches_words(rest, &words[skipped..])),
-        Some((&first, rest)) => match words.split_first() {
-            Some((&word, others)) => (first == "*" || first == word) && matches_words(rest, others),
-            None => false,
-        },
+    fn matches(pattern: &[&str], words: &[&str]) -> bool {
+        match (pattern, words) {
+            ([], _) => words.is_empty(),
+            (["#", rest @ ..], _) => (0..=words.len()).any(|skipped| matches(rest, &words[skipped..])),
+            ([first, rest @ ..], [word, others @ ..]) => {
+                (*first == "*" || first == word) && matches(rest, others)
+            }
+            (_, []) => false,
+        }
     }
+    let [pattern, words] = [pattern, routing_key].map(|text| text.split('.').collect::<Vec<&str>>());
+    matches(&pattern, &words)
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use bus::topology::{QueueKind, QueueSpec};
 
 use super::{ConnectionId, ConsumerId};
 
-/// A queue's full name.
 pub(crate) type QueueName = Arc<str>;
 
 /// Unix milliseconds.
@@ -22,7 +21,6 @@ pub(crate) struct MessageId(pub(crate) u64);
 /// What a message costs beside its body, roughly: properties, headers, entries in maps.
 const OVERHEAD_BYTES: usize = 512;
 
-/// A message in a queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) message: Message,
@@ -66,15 +64,16 @@ impl Changes {
 }
 
 /// What a full queue does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Overflow {
     /// Refuses new messages.
+    #[default]
     Reject,
     /// Drops its oldest message.
     DropHead,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// Whether its messages survive the process.
     pub(crate) durable: bool,
@@ -88,21 +87,22 @@ pub(crate) struct Queue {
     pub(crate) bindings: Vec<String>,
     /// In turn: the first is served next.
     pub(crate) consumers: VecDeque<ConsumerId>,
-    ready: BTreeMap<MessageId, Entry>,
+    pub(crate) ready: BTreeMap<MessageId, Entry>,
     due: BTreeSet<(Millis, MessageId)>,
     /// Slots reserved for messages that are being committed.
-    reserved: usize,
+    pub(crate) reserved: usize,
 }
 
 impl Queue {
     /// A shared queue. Both of its possible dead-letter exchanges route by the target queue's name.
     pub(crate) fn shared(spec: &QueueSpec) -> Self {
-        let max_length = spec.max_length.map_or(usize::MAX, |length| length as usize);
         Self {
             durable: spec.kind == QueueKind::Work,
+            max_length: spec.max_length as usize,
             ttl: spec.message_ttl,
             dead_letter: spec.dead_letter.as_ref().map(|target| target.routing_key.as_str().into()),
-            ..Self::new(None, spec.event_bindings.clone(), max_length, Overflow::Reject)
+            bindings: spec.event_bindings.clone(),
+            ..Self::default()
         }
     }
 
@@ -112,32 +112,8 @@ impl Queue {
         max_length: u32,
         overflow: Overflow,
     ) -> Self {
-        Self::new(Some(owner), bindings, max_length as usize, overflow)
-    }
-
-    fn new(
-        owner: Option<ConnectionId>,
-        bindings: Vec<String>,
-        max_length: usize,
-        overflow: Overflow,
-    ) -> Self {
-        Self {
-            durable: false,
-            owner,
-            max_length,
-            overflow,
-            ttl: None,
-            dead_letter: None,
-            bindings,
-            consumers: VecDeque::new(),
-            ready: BTreeMap::new(),
-            due: BTreeSet::new(),
-            reserved: 0,
-        }
-    }
-
-    pub(crate) fn ready(&self) -> usize {
-        self.ready.len()
+        let max_length = max_length as usize;
+        Self { owner: Some(owner), bindings, max_length, overflow, ..Self::default() }
     }
 
     /// Whether another message is refused.
@@ -154,14 +130,6 @@ impl Queue {
         Some(now.saturating_add(i64::try_from(stay.as_millis()).unwrap_or(Millis::MAX)))
     }
 
-    pub(crate) fn reserve_slot(&mut self) {
-        self.reserved += 1;
-    }
-
-    pub(crate) fn release_slot(&mut self) {
-        self.reserved -= 1;
-    }
-
     /// Puts a message at the position of its id. Returns the message that was dropped for it, if any.
     pub(crate) fn put(&mut self, id: MessageId, entry: Entry) -> Option<Entry> {
         if let Some(due) = entry.due {
@@ -169,8 +137,8 @@ impl Queue {
         }
         self.ready.insert(id, entry);
         let overflows = self.overflow == Overflow::DropHead && self.ready.len() > self.max_length;
-        let head = overflows.then(|| self.ready.keys().next().copied()).flatten();
-        head.and_then(|head| self.remove(head))
+        let head = self.ready.keys().next().copied().filter(|_| overflows)?;
+        self.remove(head)
     }
 
     pub(crate) fn remove(&mut self, id: MessageId) -> Option<Entry> {

@@ -23,6 +23,12 @@ fn broker() -> Broker {
     broker_with(Limits::default())
 }
 
+fn broker_and_work() -> (Broker, String) {
+    let broker = broker();
+    let work = broker.work();
+    (broker, work)
+}
+
 fn broker_with(limits: Limits) -> Broker {
     let topology = Topology::new("t", RetryDelays(vec![DELAY, DELAY * 5]));
     let queues = Queues::new(&topology, limits);
@@ -86,9 +92,7 @@ impl Broker {
 
     fn expire(&mut self) -> usize {
         let expiry = self.queues.stage_expiry(self.now, usize::MAX, &mut Changes::default());
-        let count = expiry.len();
-        self.queues.commit_expiry(expiry);
-        count
+        self.queues.commit_expiry(expiry)
     }
 
     fn ready(&self, queue: &str) -> usize {
@@ -121,8 +125,8 @@ fn each_target_reaches_its_queues_or_says_that_it_reaches_none() {
         (event("customer.changed"), Ok(vec![])),
     ] {
         let published = broker.publish(target.clone(), message("m"));
-        let names: Vec<String> = broker.queues.ready(true).map(|(name, _)| name.to_string()).collect();
-        let reached: Vec<String> = names.into_iter().filter(|name| !broker.drain(name).is_empty()).collect();
+        let names = broker.queues.ready(true).into_iter().map(|(name, _)| name);
+        let reached: Vec<String> = names.filter(|name| !broker.drain(name).is_empty()).collect();
         assert_eq!(published, expected.clone().map(|_| ()), "{target:?}");
         assert_eq!(reached, expected.unwrap_or_default(), "{target:?}");
     }
@@ -130,8 +134,7 @@ fn each_target_reaches_its_queues_or_says_that_it_reaches_none() {
 
 #[test]
 fn messages_are_delivered_in_the_order_of_publishing_and_come_back_in_place() {
-    let mut broker = broker();
-    let work = broker.work();
+    let (mut broker, work) = broker_and_work();
     broker.send(&work, &["a", "b", "c"]);
     let first = broker.take(&work).unwrap();
     let second = broker.take(&work).unwrap();
@@ -145,8 +148,7 @@ fn messages_are_delivered_in_the_order_of_publishing_and_come_back_in_place() {
 
 #[test]
 fn consumers_of_a_queue_take_turns_within_their_prefetch() {
-    let mut broker = broker();
-    let work = broker.work();
+    let (mut broker, work) = broker_and_work();
     let ada = broker.queues.subscribe(HERE, &work, 2).unwrap();
     let bob = broker.queues.subscribe(THERE, &work, 1).unwrap();
     broker.send(&work, &["a", "b", "c", "d", "e"]);
@@ -164,8 +166,7 @@ fn consumers_of_a_queue_take_turns_within_their_prefetch() {
 
 #[test]
 fn a_closed_connection_gives_back_what_it_holds_and_takes_its_queues_along() {
-    let mut broker = broker();
-    let work = broker.work();
+    let (mut broker, work) = broker_and_work();
     broker.declare_exclusive("mine", &[], 10, Overflow::Reject);
     broker.queues.subscribe(HERE, &work, 10).unwrap();
     broker.send(&work, &["a", "b"]);
@@ -179,8 +180,7 @@ fn a_closed_connection_gives_back_what_it_holds_and_takes_its_queues_along() {
 
 #[test]
 fn a_connection_that_closes_while_its_acknowledgement_is_written_does_not_get_the_message_back() {
-    let mut broker = broker();
-    let work = broker.work();
+    let (mut broker, work) = broker_and_work();
     broker.send(&work, &["a"]);
     let held = broker.take(&work).unwrap();
     let mut changes = Changes::default();
@@ -189,17 +189,16 @@ fn a_connection_that_closes_while_its_acknowledgement_is_written_does_not_get_th
     broker.queues.close_connection(HERE);
     broker.queues.commit_ack(held.tag);
     assert_eq!(broker.ready(&work), 0);
-    assert_eq!(broker.queues.bytes(), 0);
+    assert_eq!(broker.queues.bytes, 0);
 }
 
 #[test]
 fn an_acknowledgement_that_could_not_be_written_delivers_the_message_again() {
-    let mut broker = broker();
-    let work = broker.work();
+    let (mut broker, work) = broker_and_work();
     broker.send(&work, &["a"]);
     let held = broker.take(&work).unwrap();
     broker.queues.stage_ack(held.tag, &mut Changes::default());
-    broker.queues.abort_ack(held.tag);
+    broker.queues.put_back(held.tag);
     assert_eq!(broker.take(&work).unwrap().delivery_count, 1);
 }
 
@@ -224,7 +223,7 @@ fn what_is_staged_is_not_visible_and_an_abort_leaves_nothing() {
     let answers = broker.queues.abort_publication(staged, &error);
     assert_eq!(answers, [Err(error.clone()), Err(PublishError::Unroutable), Err(error), Ok(())]);
     assert_eq!((broker.ready(&work), broker.ready(&events), broker.ready("live")), (0, 0, 0));
-    assert_eq!(broker.queues.bytes(), 0);
+    assert_eq!(broker.queues.bytes, 0);
 }
 
 #[test]
@@ -376,13 +375,12 @@ fn a_crash_leaves_durable_queues_in_order_and_nothing_else() {
     assert_eq!(broker.queues.depth(&requests), Some((0, 0)));
     assert_eq!(broker.queues.depth(&work), Some((2, 0)));
     assert_eq!(broker.drain(&work), ["a", "b"]);
-    assert_eq!(broker.queues.bytes(), 0);
+    assert_eq!(broker.queues.bytes, 0);
 }
 
 #[test]
 fn restored_messages_keep_their_order_and_new_ones_come_after_them() {
-    let mut broker = broker();
-    let work = broker.work();
+    let (mut broker, work) = broker_and_work();
     let stored = |id, queue: &str, due| Stored {
         id: MessageId(id),
         queue: queue.into(),
@@ -398,5 +396,5 @@ fn restored_messages_keep_their_order_and_new_ones_come_after_them() {
     broker.send(&work, &["new"]);
     assert_eq!(broker.take(&work).unwrap().delivery_count, 3);
     assert_eq!(broker.drain(&work), ["6", "7", "new"]);
-    assert_eq!(broker.queues.next_message(), MessageId(11), "ids of unknown queues' messages stay theirs");
+    assert_eq!(broker.queues.last_message, 10, "ids of unknown queues' messages stay theirs");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bus::clock::{Clock, Deadline, SystemClock};
 use bus::events::event_message;
+use bus::heartbeat::Heartbeat;
 use bus::message::Message;
 use bus::rpc_client::{BusRpcClient, request};
 use bus::topology::{RetryDelays, Topology, WorkQueue};
@@ -53,7 +54,8 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     );
 
     let gateway = broker.transport("gateway.test");
-    let rpc_client = BusRpcClient::start(gateway.clone(), clock, host.shutdown.forced().clone());
+    let rpc_client =
+        BusRpcClient::start(gateway.clone(), clock, host.shutdown.forced().clone(), Heartbeat::new());
     let available = async || {
         let deadline = Deadline::after(testkit::WAIT_LIMIT);
         let mugs: Vec<Option<Product>> =

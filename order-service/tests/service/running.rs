@@ -79,7 +79,7 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     let gateway = broker.transport("gateway.test");
     let mut events = EventSubscription::new(gateway.clone());
     assert_eq!(events.next().await, EventSignal::Listening);
-    let rpc_client = BusRpcClient::start(gateway, clock.clone(), others.forced().clone());
+    let rpc_client = BusRpcClient::start(gateway, clock.clone(), others.forced().clone(), Heartbeat::new());
     let commands = Commands::new(rpc_client, WorkQueue::OrderCommands);
     let place = async || {
         let placement = placement("CUST01", &[("MUG", 2)]);

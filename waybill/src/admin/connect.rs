@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use bus::amqp::{AmqpConfig, AmqpTransport};
 use bus::clock::SystemClock;
+use bus::heartbeat::Heartbeat;
 use bus::rpc_client::BusRpcClient;
 use bus::topology::{RetryDelays, Topology};
 use bus::transport::{LinkState, SharedTransport, Transport, TransportError};
@@ -202,7 +203,8 @@ async fn connect_to_broker(url: &Secret, topology: Topology) -> anyhow::Result<A
     let transport: SharedTransport = Arc::new(transport);
     wait_until_connected(&*transport).await?;
     let stop = CancellationToken::new();
-    let services = BusRpcClient::start(Arc::clone(&transport), Arc::new(SystemClock), stop.clone());
+    let services =
+        BusRpcClient::start(Arc::clone(&transport), Arc::new(SystemClock), stop.clone(), Heartbeat::new());
     let service = AdminService::new(Arc::clone(&transport), services, Vec::new());
     let close = Box::pin(async move {
         stop.cancel();

@@ -64,7 +64,7 @@ async fn kill_at(cluster: &Cluster, victim: &Program, failpoint: Failpoint, kill
     victim.sabotage("");
     victim.start().await.unwrap();
     victim.ready().await.unwrap();
-    println!("{} was killed {kills} times {} within {:.0?}", victim.name, failpoint.name(), begun.elapsed());
+    println!("{} was killed {kills} times {} within {:.0?}", victim.name, failpoint, begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +89,7 @@ async fn inventory_is_killed_while_it_releases_holds_without_an_order() {
         })
         .await;
         victim.kill().await.unwrap();
-        victim.sabotage(format!("kill@{}:1", Failpoint::AfterVoidBeforeRelease.name()));
+        victim.sabotage(format!("kill@{}:1", Failpoint::AfterVoidBeforeRelease));
         victim.start().await.unwrap();
         victim.killed_itself().await.unwrap();
         victim.sabotage("");
@@ -107,7 +107,7 @@ async fn inventory_is_killed_while_it_releases_holds_without_an_order() {
 
 /// Has it struck at one of its next passes, once it is started again.
 pub(crate) fn arm(victim: &Program, blow: &str, failpoint: Failpoint) {
-    victim.sabotage(format!("{blow}@{}:{}", failpoint.name(), rand::random_range(1..=PASSES)));
+    victim.sabotage(format!("{blow}@{}:{}", failpoint, rand::random_range(1..=PASSES)));
 }
 
 /// Ends the lease of a dead copy at once, so that many can die. Waiting for it is tested elsewhere.

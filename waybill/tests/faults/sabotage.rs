@@ -73,7 +73,7 @@ async fn sabotaged(words: &str) -> Cluster {
 /// Commands are delivered again, and events wait for the next relay. In between the system works.
 async fn orders_are_killed_after_their_commit(cluster: &Cluster, load: &Load, words: &str) {
     let (victim, progress) = (&cluster.copies_of("order-service")[0], load.progress());
-    let at = Failpoint::AfterCommitBeforeAnswer.name();
+    let at = Failpoint::AfterCommitBeforeAnswer;
     victim.kill().await.unwrap();
     end_leases(cluster).await;
     for _ in 0..scaled(3, 20) {
