@@ -1,11 +1,11 @@
 //! The folder in which `waybill up` keeps its files: its lock, its secrets and its databases.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use service_kit::config::{ConfigErrors, Secret};
 
@@ -22,7 +22,6 @@ pub(crate) struct DataDirArgs {
 }
 
 impl DataDirArgs {
-    /// Returns the folder; adds what is wrong to `errors`.
     pub(crate) fn check(&self, errors: &mut ConfigErrors) -> DataDir {
         if self.data_dir.as_os_str().is_empty() {
             errors.add("DATA_DIR", "empty; give the path of a folder");
@@ -48,36 +47,41 @@ impl DataDir {
         fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(unusable)
     }
 
-    /// Locks the folder, which has to exist, without waiting.
-    ///
-    /// The file stays when the lock is given up: removing it would let two processes lock two files of the same name.
-    pub(crate) fn lock(&self) -> Result<DataDirLock, LockError> {
-        let path = self.0.join("lock");
-        let failed = |source| LockError::Io { path: path.clone(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(LockError::Held { directory: self.0.clone(), pid: pid_in(&mut file) });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+    /// Locks the folder, which has to exist, without waiting; an error names the process that holds the lock.
+    pub(crate) fn lock(&self) -> anyhow::Result<DataDirLock> {
+        if let Some(lock) = self.try_lock()? {
+            return Ok(lock);
         }
-        write_pid(&mut file).map_err(failed)?;
-        Ok(DataDirLock { _file: file })
+        let pid = fs::read_to_string(self.lock_file()).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let holder = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
+        bail!("cannot use DATA_DIR: {} is in use by {holder}", self.0.display())
     }
 
-    /// The folder itself.
+    /// Locks the folder as [`Self::lock`] does; returns none if another process holds the lock.
+    ///
+    /// The file stays when the lock is given up: removing it would let two processes lock two files of the same name.
+    pub(crate) fn try_lock(&self) -> anyhow::Result<Option<DataDirLock>> {
+        let path = self.lock_file();
+        let failed = || format!("{} cannot be locked", path.display());
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.with_context(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).with_context(failed)?;
+        Ok(Some(DataDirLock { _file: file }))
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The embedded broker's file.
     pub(crate) fn broker(&self) -> PathBuf {
         self.0.join("broker.sqlite")
     }
@@ -110,13 +114,21 @@ impl DataDir {
     /// Returns that secret, if there is one.
     pub(crate) fn known_jwt_secret(&self) -> anyhow::Result<Option<Secret>> {
         let path = self.jwt_secret_file();
-        match read_secret(&path) {
-            Ok(secret) => Ok(Some(secret)),
+        let failed = || format!("cannot read {}", path.display());
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(None)
+                return Ok(None);
             }
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => return Err(error).with_context(failed),
+        };
+        let secret = text.trim();
+        if secret.len() < SECRET_DIGITS {
+            let fault =
+                anyhow!("it holds no secret of {SECRET_DIGITS} digits; delete it to have a new one made");
+            return Err(fault).with_context(failed);
         }
+        Ok(Some(Secret::new(secret)))
     }
 }
 
@@ -124,31 +136,6 @@ impl DataDir {
 #[derive(Debug)]
 pub(crate) struct DataDirLock {
     _file: File,
-}
-
-/// Why the folder could not be locked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LockError {
-    #[error("{directory} is in use by {}", .pid.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
-    Held {
-        directory: PathBuf,
-        /// The process that holds the lock, if its file names one.
-        pid: Option<u32>,
-    },
-    #[error("{path} cannot be locked: {source}")]
-    Io { path: PathBuf, source: io::Error },
-}
-
-fn pid_in(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
-}
-
-fn write_pid(file: &mut File) -> io::Result<()> {
-    file.rewind()?;
-    file.set_len(0)?;
-    writeln!(file, "{}", std::process::id())
 }
 
 /// Generates a secret of 256 random bits.
@@ -164,17 +151,6 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     writeln!(file, "{text}")?;
     file.sync_all()?;
     fs::rename(&draft, path)
-}
-
-fn read_secret(path: &Path) -> io::Result<Secret> {
-    let text = fs::read_to_string(path)?;
-    let text = text.trim();
-    if text.len() < SECRET_DIGITS {
-        let problem =
-            format!("it holds no secret of {SECRET_DIGITS} digits; delete it to have a new one made");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
-    }
-    Ok(Secret::new(text))
 }
 
 #[cfg(test)]
@@ -200,6 +176,8 @@ mod tests {
     fn a_folder_that_cannot_be_is_named() {
         let error = DataDir::new("/dev/null/waybill").prepare().unwrap_err();
         assert!(format!("{error:#}").starts_with("cannot use /dev/null/waybill (DATA_DIR): "), "{error:#}");
+        let error = DataDir::new("/nowhere/at/all").lock().unwrap_err();
+        assert!(error.to_string().contains("/nowhere/at/all/lock"), "{error}");
     }
 
     #[test]
@@ -208,16 +186,10 @@ mod tests {
         let data_dir = DataDir::new(folder.path());
         let held = data_dir.lock().unwrap();
         let error = data_dir.lock().unwrap_err();
-        assert!(matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id()));
-        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        assert!(error.to_string().ends_with(&format!("process {}", std::process::id())), "{error}");
+        assert!(data_dir.try_lock().unwrap().is_none());
         drop(held);
         data_dir.lock().unwrap();
-    }
-
-    #[test]
-    fn a_directory_that_does_not_exist_is_an_error_with_its_path() {
-        let error = DataDir::new("/nowhere/at/all").lock().unwrap_err();
-        assert!(error.to_string().contains("/nowhere/at/all/lock"), "{error}");
     }
 
     #[test]
@@ -230,10 +202,6 @@ mod tests {
         assert_eq!(mode(&data_dir.jwt_secret_file()), 0o600);
         assert_eq!(data_dir.jwt_secret().unwrap(), secret);
         assert_eq!(data_dir.known_jwt_secret().unwrap(), Some(secret));
-    }
-
-    #[test]
-    fn two_secrets_differ() {
         assert_ne!(random_secret(), random_secret());
     }
 

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use bus::dead_letters::{DeadLetter, Handled, PEEK_MAX, Selection};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::admin::{AdminAddressArgs, DeadLetterCommand};
+use crate::admin::{AdminAddressArgs, AdminRequest, DeadLetterCommand};
 use crate::output::{OutputArgs, brief, columns, counted, printable};
 
 /// Characters of a reason in a list.
@@ -90,7 +91,6 @@ impl WhichArgs {
     }
 }
 
-/// Runs the command.
 pub(crate) async fn run(args: DeadLettersArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::List { code, common } => {
@@ -107,23 +107,23 @@ pub(crate) async fn run(args: DeadLettersArgs) -> anyhow::Result<ExitCode> {
             Ok(code)
         }
         Command::Replay { which, common } => {
-            change(common, which.selection(), DeadLetterCommand::Replay, "replayed").await
+            change(common, which, DeadLetterCommand::Replay, "replayed").await
         }
         Command::Discard { which, common } => {
-            change(common, which.selection(), DeadLetterCommand::Discard, "discarded").await
+            change(common, which, DeadLetterCommand::Discard, "discarded").await
         }
     }
 }
 
 async fn change(
     common: CommonArgs,
-    selection: Selection,
+    which: WhichArgs,
     command: fn(Selection) -> DeadLetterCommand,
     done: &'static str,
 ) -> anyhow::Result<ExitCode> {
-    let handled = send(&common.address, command(selection.clone())).await?;
-    let missing = missing(&selection, &handled.letters);
-    let change = Change { done, letters: handled.letters, missing, stopped: handled.stopped };
+    let selection = which.selection();
+    let Handled { letters, stopped } = send(&common.address, command(selection.clone())).await?;
+    let change = Change { done, missing: missing(&selection, &letters), letters, stopped };
     common.output.print(&change, changed)?;
     let all_done = change.stopped.is_none() && change.missing.is_empty();
     Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -137,9 +137,7 @@ fn missing(selection: &Selection, letters: &[DeadLetter]) -> Vec<String> {
 
 async fn send(address: &AdminAddressArgs, command: DeadLetterCommand) -> anyhow::Result<Handled> {
     let connection = address.connect().await?;
-    let handled = connection.dead_letters(command).await;
-    connection.close().await;
-    handled
+    connection.run(async |connection| connection.call(AdminRequest::DeadLetters(command)).await).await
 }
 
 /// Dead letters and their counts.
@@ -168,12 +166,12 @@ impl Listing {
             *by_cause.entry((&letter.queue, &letter.code)).or_default() += 1;
             *by_queue.entry(&letter.queue).or_default() += 1;
         }
-        let count = |((queue, code), count): (&(&str, &str), &usize)| Count {
-            queue: (*queue).to_owned(),
-            code: (*code).to_owned(),
-            count: *count,
+        let count = |((queue, code), count): ((&str, &str), usize)| Count {
+            queue: queue.into(),
+            code: code.into(),
+            count,
         };
-        let counts = by_cause.iter().map(count).collect();
+        let counts = by_cause.into_iter().map(count).collect();
         let cut_off = by_queue.values().any(|&count| count >= PEEK_MAX as usize);
         Self { counts, letters, cut_off }
     }
@@ -203,12 +201,10 @@ fn listing(listing: &Listing) -> String {
     if listing.letters.is_empty() {
         return "no dead letters".to_owned();
     }
-    let counts: Vec<Vec<String>> = listing
-        .counts
-        .iter()
-        .map(|count| vec![count.count.to_string(), printable(&count.queue), printable(&count.code)])
-        .collect();
-    let letters: Vec<Vec<String>> = listing.letters.iter().map(row).collect();
+    let count =
+        |Count { queue, code, count }: &Count| vec![count.to_string(), printable(queue), printable(code)];
+    let counts: Vec<_> = listing.counts.iter().map(count).collect();
+    let letters: Vec<_> = listing.letters.iter().map(row).collect();
     let mut text = format!(
         "{}\n\n{}",
         columns(&["COUNT", "QUEUE", "CODE"], &counts),
@@ -261,17 +257,14 @@ fn letter(letter: &DeadLetter) -> String {
 
 /// The body as sent, indented if it is JSON.
 fn body(body: &str) -> String {
-    let json =
-        serde_json::from_str::<serde_json::Value>(body).and_then(|json| serde_json::to_string_pretty(&json));
-    let text = json.unwrap_or_else(|_| body.to_owned());
+    let text = serde_json::from_str::<Value>(body).map_or(body.to_owned(), |json| format!("{json:#}"));
     printable(&text).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 fn changed(change: &Change) -> String {
     let mut lines = vec![format!("{} {}", counted(change.letters.len(), "dead letter"), change.done)];
-    lines.extend(
-        change.letters.iter().map(|letter| format!("  {} ({})", printable(&letter.id), letter.queue)),
-    );
+    let letter = |letter: &DeadLetter| format!("  {} ({})", printable(&letter.id), letter.queue);
+    lines.extend(change.letters.iter().map(letter));
     lines.extend(change.missing.iter().map(|id| format!("there is no dead letter {}", printable(id))));
     lines.extend(change.stopped.iter().map(|reason| format!("stopped: {}", printable(reason))));
     lines.join("\n")
@@ -302,21 +295,15 @@ mod tests {
 
     #[test]
     fn letters_are_counted_by_queue_and_code() {
-        let letters = vec![
-            dead("1", "b", "INTERNAL"),
-            dead("2", "a", "INTERNAL"),
-            dead("3", "b", "INTERNAL"),
-            dead("4", "b", "X"),
-        ];
-        let found = Listing::new(letters);
+        let letters =
+            [("1", "b", "INTERNAL"), ("2", "a", "INTERNAL"), ("3", "b", "INTERNAL"), ("4", "b", "X")];
+        let found = Listing::new(letters.map(|(id, queue, code)| dead(id, queue, code)).into());
         let counts: Vec<_> =
             found.counts.iter().map(|count| (&*count.queue, &*count.code, count.count)).collect();
         assert_eq!(counts, [("a", "INTERNAL", 1), ("b", "INTERNAL", 2), ("b", "X", 1)]);
         let text = listing(&found);
-        assert!(
-            text.starts_with("COUNT  QUEUE  CODE\n1      a      INTERNAL\n2      b      INTERNAL\n"),
-            "{text}"
-        );
+        let expected = "COUNT  QUEUE  CODE\n1      a      INTERNAL\n2      b      INTERNAL\n";
+        assert!(text.starts_with(expected), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
         assert_eq!(listing(&Listing::new(Vec::new())), "no dead letters");
     }
@@ -324,12 +311,8 @@ mod tests {
     #[test]
     fn one_is_shown_with_all_that_came_with_it() {
         let text = shown(&Shown { id: "1".to_owned(), letters: vec![dead("1", "a", "UNDECODABLE")] });
-        for part in [
-            "UNDECODABLE",
-            "0af7651916cd43dd8448eb211c80319c",
-            "x-attempt: 1",
-            "  \"pattern\": \"order.create\"",
-        ] {
+        let trace_id = "0af7651916cd43dd8448eb211c80319c";
+        for part in ["UNDECODABLE", trace_id, "x-attempt: 1", "  \"pattern\": \"order.create\""] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
         let missing = shown(&Shown { id: "2".to_owned(), letters: Vec::new() });

@@ -19,7 +19,6 @@ pub(crate) struct HealthArgs {
     url: String,
 }
 
-/// Runs the command.
 pub(crate) async fn run(args: &HealthArgs) -> anyhow::Result<()> {
     let url = &args.url;
     let response =

@@ -1,60 +1,81 @@
-//! The broker and the databases of a system in one process: its own in DATA_DIR, or those of the URLs given.
+//! The broker and the databases of a system in one process, its own in DATA_DIR or those of the URLs given, and the
+//! services that are started over them.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use bus::clock::Clock;
 use bus::transport::SharedTransport;
 use clap::Args;
 use embedded_broker::{EmbeddedBroker, Storage};
-use service_kit::config::{BusArgs, BusConfig, ConfigErrors, DatabaseArgs, Secret};
+use inventory_service::config::StockArgs;
+use order_service::config::OrderArgs;
+use service_kit::config::{BusArgs, BusConfig, ConfigErrors, DatabaseArgs, Secret, SeedArgs};
 use service_kit::{ServiceContext, broker};
 use store::Database;
 use tokio::sync::Mutex;
 
-use crate::data_dir::{DataDir, DataDirArgs, DataDirLock, LockError};
+use crate::data_dir::{DataDir, DataDirArgs, DataDirLock};
 
 /// How long the start waits for a broker or a database that doesn't answer: long enough for its restart, short enough to
 /// report a mistyped address soon.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Where broker and databases are.
+/// The options of a system in one process, which `up` and the commands that may start services share.
 #[derive(Args, Debug, Clone)]
-pub(crate) struct InfrastructureArgs {
+pub(crate) struct SystemArgs {
     #[command(flatten)]
-    pub(crate) data_dir: DataDirArgs,
+    data_dir: DataDirArgs,
     #[command(flatten)]
-    pub(crate) bus: BusArgs,
+    bus: BusArgs,
     #[command(flatten)]
-    pub(crate) database: DatabaseArgs,
+    database: DatabaseArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
+    #[command(flatten)]
+    stock: StockArgs,
+    #[command(flatten)]
+    orders: OrderArgs,
 }
 
-/// [`InfrastructureArgs`], checked.
 #[derive(Debug, Clone)]
-pub(crate) struct InfrastructureConfig {
+pub(crate) struct SystemConfig {
     pub(crate) data_dir: DataDir,
     /// None: the embedded broker.
     pub(crate) rabbitmq_url: Option<Secret>,
     pub(crate) bus: BusConfig,
     /// None: SQLite.
     pub(crate) database_url: Option<Secret>,
+    orders: order_service::Config,
+    pub(crate) inventory: inventory_service::Config,
+    customers: customer_service::Config,
 }
 
-impl InfrastructureArgs {
-    /// Returns the typed values; adds what is wrong to `errors`.
-    pub(crate) fn check(&self, errors: &mut ConfigErrors) -> InfrastructureConfig {
-        InfrastructureConfig {
+impl SystemArgs {
+    pub(crate) fn check(&self, errors: &mut ConfigErrors) -> SystemConfig {
+        let (bus, seed_demo) = (self.bus.check(errors), self.seed.demo(errors));
+        SystemConfig {
             data_dir: self.data_dir.check(errors),
             rabbitmq_url: self.bus.url(errors),
-            bus: self.bus.check(errors),
             database_url: self.database.url(errors),
+            orders: self.orders.check(&bus, errors),
+            inventory: self.stock.check(&bus, seed_demo, errors),
+            customers: customer_service::Config { prefetch: bus.prefetch, seed_demo },
+            bus,
         }
+    }
+
+    /// Returns the typed values, for a command that takes no other configuration.
+    pub(crate) fn checked(&self) -> Result<SystemConfig, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let config = self.check(&mut errors);
+        errors.finish(config)
     }
 }
 
-impl InfrastructureConfig {
+impl SystemConfig {
     /// Whether any of it is kept in DATA_DIR, which is then this process's alone.
     pub(crate) fn is_kept_in_data_dir(&self) -> bool {
         self.rabbitmq_url.is_none() || self.database_url.is_none()
@@ -66,17 +87,13 @@ impl InfrastructureConfig {
             return Ok(None);
         }
         self.data_dir.prepare()?;
-        match self.data_dir.lock() {
-            Ok(lock) => Ok(Some(lock)),
-            Err(held @ LockError::Held { .. }) => Err(anyhow!(held).context("cannot use DATA_DIR")),
-            Err(error) => Err(error.into()),
-        }
+        self.data_dir.lock().map(Some)
     }
 }
 
 /// The broker and the databases in use.
 pub(crate) struct Infrastructure {
-    config: InfrastructureConfig,
+    config: SystemConfig,
     clock: Arc<dyn Clock>,
     broker: Option<EmbeddedBroker>,
     databases: Mutex<Vec<Database>>,
@@ -84,26 +101,47 @@ pub(crate) struct Infrastructure {
 }
 
 impl Infrastructure {
-    /// Opens the broker, if it is an embedded one; `lock` is [`InfrastructureConfig::lock`]'s.
+    /// Opens the broker, if it is an embedded one; `lock` is [`SystemConfig::lock`]'s.
     pub(crate) async fn open(
-        config: InfrastructureConfig,
+        config: SystemConfig,
         clock: Arc<dyn Clock>,
         lock: Option<DataDirLock>,
     ) -> anyhow::Result<Self> {
-        let broker = match config.rabbitmq_url {
-            Some(_) => None,
-            None => {
-                let (file, topology) = (config.data_dir.broker(), broker::topology(&config.bus));
-                let opened = EmbeddedBroker::open(Storage::File(file.clone()), topology, Arc::clone(&clock));
-                Some(opened.await.with_context(|| format!("cannot open {}", file.display()))?)
-            }
-        };
+        let mut broker = None;
+        if config.rabbitmq_url.is_none() {
+            let (file, topology) = (config.data_dir.broker(), broker::topology(&config.bus));
+            let opened = EmbeddedBroker::open(Storage::File(file.clone()), topology, Arc::clone(&clock));
+            broker = Some(opened.await.with_context(|| format!("cannot open {}", file.display()))?);
+        }
         Ok(Self { config, clock, broker, databases: Mutex::default(), _lock: lock })
     }
 
-    /// Whether the broker is this process's own.
-    pub(crate) fn is_embedded(&self) -> bool {
-        self.broker.is_some()
+    pub(crate) async fn start_orders(&self, context: &ServiceContext) -> anyhow::Result<()> {
+        self.start("order-service", "orders", order_service::start, &self.config.orders, context).await
+    }
+
+    pub(crate) async fn start_inventory(&self, context: &ServiceContext) -> anyhow::Result<()> {
+        let (start, config) = (inventory_service::start, &self.config.inventory);
+        self.start("inventory-service", "inventory", start, config, context).await
+    }
+
+    pub(crate) async fn start_customers(&self, context: &ServiceContext) -> anyhow::Result<()> {
+        let (start, config) = (customer_service::start, &self.config.customers);
+        self.start("customer-service", "customers", start, config, context).await
+    }
+
+    /// Migrates, seeds and starts a service of this process.
+    async fn start<C>(
+        &self,
+        service: &'static str,
+        tables: &str,
+        start: impl AsyncFnOnce(&C, &ServiceContext, SharedTransport, Database) -> anyhow::Result<()>,
+        config: &C,
+        context: &ServiceContext,
+    ) -> anyhow::Result<()> {
+        let transport = self.transport(service, context).await?;
+        let database = self.database(tables).await?;
+        start(config, context, transport, database).await.context(service)
     }
 
     /// Connects one part of this process to the broker.
@@ -140,10 +178,6 @@ impl Infrastructure {
     /// The databases that were opened.
     pub(crate) async fn databases(&self) -> Vec<Database> {
         self.databases.lock().await.clone()
-    }
-
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.clock)
     }
 
     /// Closes broker and databases, which nothing may use any more. Without it they end as in a crash: nothing confirmed

@@ -1,5 +1,6 @@
 //! Standard output: the answer of a command and nothing else, for people or for programs.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use anyhow::Context;
@@ -45,18 +46,16 @@ impl OutputArgs {
 
 /// Rows under headings, each column as wide as its widest cell.
 pub(crate) fn columns(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([headings[column].len()]).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+    let headings: Vec<String> = headings.iter().copied().map(str::to_owned).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&headings).chain(rows).collect();
+    let width = |column: usize| lines.iter().filter_map(|line| Some(line.get(column)?.chars().count())).max();
+    let widths: Vec<usize> = (0..headings.len()).filter_map(width).collect();
+    let line = |cells: &&Vec<String>| {
+        let padded: Vec<_> =
+            cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
         padded.join("  ").trim_end().to_owned()
     };
-    let heading = line(&mut headings.iter().copied());
-    let rows = rows.iter().map(|row| line(&mut row.iter().map(String::as_str)));
-    std::iter::once(heading).chain(rows).collect::<Vec<_>>().join("\n")
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Escapes the control characters of a text from outside, so that it can't move the terminal's cursor. Line breaks stay.
@@ -76,8 +75,8 @@ pub(crate) fn brief(text: &str, max_chars: usize) -> String {
 }
 
 /// `1 order`, `2 orders`.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }
 

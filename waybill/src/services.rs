@@ -1,84 +1,10 @@
-//! The services, side by side in one process over one broker, and the order in which they stop.
+//! The order in which the services of one process stop.
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use clap::Args;
-use inventory_service::config::StockArgs;
-use order_service::config::OrderArgs;
-use service_kit::config::{BusConfig, ConfigErrors, SeedArgs};
 use service_kit::shutdown::GRACE;
-use service_kit::{ExitStatus, Readiness, ServiceContext, Shutdown};
+use service_kit::{ExitStatus, Readiness, Shutdown};
 use tokio::time::Instant;
-
-use crate::infrastructure::Infrastructure;
-
-/// The services' options, without the addresses of broker and databases.
-#[derive(Args, Debug, Clone)]
-pub(crate) struct ServicesArgs {
-    #[command(flatten)]
-    pub(crate) seed: SeedArgs,
-    #[command(flatten)]
-    pub(crate) stock: StockArgs,
-    #[command(flatten)]
-    pub(crate) orders: OrderArgs,
-}
-
-/// [`ServicesArgs`], checked.
-#[derive(Debug, Clone)]
-pub(crate) struct ServicesConfig {
-    pub(crate) orders: order_service::Config,
-    pub(crate) inventory: inventory_service::Config,
-    pub(crate) customers: customer_service::Config,
-}
-
-impl ServicesArgs {
-    /// Returns the typed values; adds what is wrong to `errors`.
-    pub(crate) fn check(&self, bus: &BusConfig, errors: &mut ConfigErrors) -> ServicesConfig {
-        let seed_demo = self.seed.demo(errors);
-        ServicesConfig {
-            orders: self.orders.check(bus, errors),
-            inventory: self.stock.check(bus, seed_demo, errors),
-            customers: customer_service::Config { prefetch: bus.prefetch, seed_demo },
-        }
-    }
-}
-
-/// Migrates, seeds and starts inventory-service.
-pub(crate) async fn start_inventory(
-    config: &ServicesConfig,
-    infrastructure: &Infrastructure,
-    context: &ServiceContext,
-) -> anyhow::Result<()> {
-    let transport = infrastructure.transport("inventory-service", context).await?;
-    let database = infrastructure.database("inventory").await?;
-    let started = inventory_service::start(&config.inventory, context, transport, database).await;
-    started.context("inventory-service")
-}
-
-/// Migrates, seeds and starts customer-service.
-pub(crate) async fn start_customers(
-    config: &ServicesConfig,
-    infrastructure: &Infrastructure,
-    context: &ServiceContext,
-) -> anyhow::Result<()> {
-    let transport = infrastructure.transport("customer-service", context).await?;
-    let database = infrastructure.database("customers").await?;
-    let started = customer_service::start(&config.customers, context, transport, database).await;
-    started.context("customer-service")
-}
-
-/// Migrates and starts order-service.
-pub(crate) async fn start_orders(
-    config: &ServicesConfig,
-    infrastructure: &Infrastructure,
-    context: &ServiceContext,
-) -> anyhow::Result<()> {
-    let transport = infrastructure.transport("order-service", context).await?;
-    let database = infrastructure.database("orders").await?;
-    let started = order_service::start(&config.orders, context, transport, database).await;
-    started.context("order-service")
-}
 
 /// One shutdown for each group of services; a group stops before those that it sends requests to.
 #[derive(Default)]
@@ -157,18 +83,14 @@ mod tests {
     async fn a_group_stops_before_those_that_it_sends_requests_to() {
         let whole = Shutdown::new();
         let groups = StopOrder::new(&whole);
-        let (orders_stopping, stock_stopping) =
-            (groups.orders.stopping().clone(), groups.stock_and_customers.stopping().clone());
-        let stop = groups.orders.stopping().clone();
-        groups.orders.spawn("orders", async move {
-            stop.cancelled().await;
-            assert!(!stock_stopping.is_cancelled(), "stock must outlive orders");
-        });
-        let stop = groups.gateway.stopping().clone();
-        groups.gateway.spawn("gateway", async move {
-            stop.cancelled().await;
-            assert!(!orders_stopping.is_cancelled(), "orders must outlive the gateway");
-        });
+        let in_order = [&groups.gateway, &groups.orders, &groups.stock_and_customers];
+        for pair in in_order.windows(2) {
+            let (stopping, needed) = (pair[0].stopping().clone(), pair[1].stopping().clone());
+            pair[0].spawn("sends requests", async move {
+                stopping.cancelled().await;
+                assert!(!needed.is_cancelled(), "a group must outlive those that send requests to it");
+            });
+        }
         assert_eq!(groups.stop().await, ExitStatus::Finished);
     }
 

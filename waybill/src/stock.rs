@@ -1,4 +1,4 @@
-//! `waybill stock`: books received units in.
+//! `waybill stock`: adds received units to the stock.
 
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
@@ -9,7 +9,8 @@ use schema::limits::validate_text;
 use schema::product::Product;
 use uuid::Uuid;
 
-use crate::admin::{AdminConnection, SystemArgs};
+use crate::admin::{AdminConnection, AdminRequest};
+use crate::infrastructure::SystemArgs;
 use crate::output;
 
 /// Units of one receipt.
@@ -52,7 +53,6 @@ struct ReceiveArgs {
     system: SystemArgs,
 }
 
-/// Runs the command.
 pub(crate) async fn run(args: StockArgs) -> anyhow::Result<()> {
     let StockCommand::Receive(args) = args.command;
     if let Some(fault) = validate_text(&args.reason, REASON_MAX_CHARS, false) {
@@ -64,21 +64,20 @@ pub(crate) async fn run(args: StockArgs) -> anyhow::Result<()> {
         by: args.quantity,
         reason: args.reason,
     };
-    let connection = args.system.check()?.connect().await?;
-    let received = receive(&connection, vec![receipt]).await;
-    connection.close().await;
-    let product = received?.pop().context("inventory-service answered nothing")?;
+    let connection = args.system.checked()?.connect().await?;
+    let mut received = connection.run(async |connection| receive(connection, vec![receipt]).await).await?;
+    let product = received.pop().context("inventory-service answered nothing")?;
     let product = product.into_result().map_err(|error| anyhow!(error.message))?;
     output::print(&format!("{} ({}): {} available", product.id, product.name, product.available_quantity))
 }
 
-/// Books all receipts in; the results have their order.
+/// Adds all receipts to the stock; the results have their order.
 pub(crate) async fn receive(
     connection: &AdminConnection,
     receipts: Vec<Adjust>,
 ) -> anyhow::Result<Vec<DomainResult<Product>>> {
     let count = receipts.len();
-    let products = connection.adjust_stock(receipts).await?;
+    let products: Vec<_> = connection.call(AdminRequest::AdjustStock(receipts)).await?;
     ensure!(products.len() == count, "inventory-service answered {} of {count}", products.len());
     Ok(products)
 }

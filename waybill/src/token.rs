@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use gateway::auth::{Scope, mint};
 use schema::ids::CustomerId;
@@ -52,7 +52,6 @@ Scopes:
   orders:fulfil  change status and tracking
   orders:all     reach beyond one's own orders: for a warehouse or a support team";
 
-/// Runs the command.
 pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<()> {
     let mut errors = ConfigErrors::new();
     let data_dir = args.data_dir.check(&mut errors);
@@ -68,13 +67,13 @@ fn secret(given: Option<&Secret>, data_dir: &DataDir) -> anyhow::Result<Secret> 
     if let Some(secret) = given.filter(|secret| !secret.expose().is_empty()) {
         return Ok(secret.clone());
     }
-    match data_dir.known_jwt_secret()? {
-        Some(secret) => Ok(secret),
-        None => bail!(
+    data_dir.known_jwt_secret()?.with_context(|| {
+        let file = data_dir.jwt_secret_file();
+        format!(
             "no secret to sign with: set JWT_SECRET, or run `waybill up` once, which makes {}",
-            data_dir.jwt_secret_file().display()
-        ),
-    }
+            file.display()
+        )
+    })
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {

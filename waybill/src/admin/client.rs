@@ -1,19 +1,11 @@
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use bus::dead_letters::Handled;
-use schema::customer::Customer;
-use schema::domain_error::DomainResult;
-use schema::inventory_messages::{Adjust, PutProduct, StockAudit, StockAudited};
-use schema::order_messages::{OrderAudit, OrderAudited};
-use schema::product::Product;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::server::{ADMIN_PATH, AdminService, Call};
-use super::{AdminRequest, AdminResponse, BrokerStatus, DatabaseStatus, DeadLetterCommand, QueuesStatus};
+use super::server::AdminService;
+use super::{ADMIN_PATH, AdminRequest, AdminResponse, Call, ProcessAddress};
 use crate::data_dir::DataDir;
 
 /// How long a request may take if the caller names no limit: a batch of records is written to a disk that may be busy.
@@ -28,7 +20,7 @@ pub(crate) struct AdminConnection {
 }
 
 /// What executes the requests.
-pub(super) enum Target {
+enum Target {
     ThisProcess(AdminService),
     RunningProcess(RunningProcess),
 }
@@ -36,19 +28,15 @@ pub(super) enum Target {
 /// Gives up what a connection holds, such as the lock of the files.
 pub(super) type Close = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Takes the value out of the one response that answers the request.
-macro_rules! expect {
-    ($response:expr, $variant:ident) => {
-        match $response {
-            AdminResponse::$variant(value) => Ok(value),
-            other => Err(unexpected(&other)),
-        }
-    };
-}
-
 impl AdminConnection {
-    pub(super) fn new(target: Target, close: Close) -> Self {
-        Self { target, close }
+    pub(super) fn to_service(service: AdminService, close: Close) -> Self {
+        Self { target: Target::ThisProcess(service), close }
+    }
+
+    /// Connects to the process whose address is in DATA_DIR.
+    pub(super) fn to_process(data_dir: &DataDir) -> anyhow::Result<Self> {
+        let target = Target::RunningProcess(RunningProcess::find(data_dir)?);
+        Ok(Self { target, close: Box::pin(std::future::ready(())) })
     }
 
     /// Whether services answer behind the connection, rather than a broker's file alone.
@@ -59,102 +47,44 @@ impl AdminConnection {
         }
     }
 
-    pub(crate) async fn dead_letters(&self, command: DeadLetterCommand) -> anyhow::Result<Handled> {
-        expect!(self.call(AdminRequest::DeadLetters(command), LIMIT).await?, DeadLetters)
+    /// Sends a request, and returns the value of the response that answers it.
+    pub(crate) async fn call<A: 'static>(&self, request: AdminRequest) -> anyhow::Result<A> {
+        self.call_within(request, LIMIT).await
     }
 
-    pub(crate) async fn inspect_broker(&self) -> anyhow::Result<BrokerStatus> {
-        expect!(self.call(AdminRequest::InspectBroker, LIMIT).await?, Broker)
-    }
-
-    pub(crate) async fn inspect_queues(&self) -> anyhow::Result<QueuesStatus> {
-        expect!(self.call(AdminRequest::InspectQueues, LIMIT).await?, Queues)
-    }
-
-    pub(crate) async fn inspect_databases(&self) -> anyhow::Result<Vec<DatabaseStatus>> {
-        expect!(self.call(AdminRequest::InspectDatabases, LIMIT).await?, Databases)
-    }
-
-    pub(crate) async fn ping_customer_service(&self, limit: Duration) -> anyhow::Result<()> {
-        match self.call(AdminRequest::PingCustomerService, limit).await? {
-            AdminResponse::Pong => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    pub(crate) async fn audit_orders(
+    pub(crate) async fn call_within<A: 'static>(
         &self,
-        pages: Vec<OrderAudit>,
+        request: AdminRequest,
         limit: Duration,
-    ) -> anyhow::Result<Vec<OrderAudited>> {
-        expect!(self.call(AdminRequest::AuditOrders(pages), limit).await?, Orders)
-    }
-
-    pub(crate) async fn audit_stock(
-        &self,
-        pages: Vec<StockAudit>,
-        limit: Duration,
-    ) -> anyhow::Result<Vec<StockAudited>> {
-        expect!(self.call(AdminRequest::AuditStock(pages), limit).await?, Stock)
-    }
-
-    pub(crate) async fn adjust_stock(
-        &self,
-        adjustments: Vec<Adjust>,
-    ) -> anyhow::Result<Vec<DomainResult<Product>>> {
-        expect!(self.call(AdminRequest::AdjustStock(adjustments), LIMIT).await?, Products)
-    }
-
-    pub(crate) async fn put_products(
-        &self,
-        products: Vec<PutProduct>,
-    ) -> anyhow::Result<Vec<DomainResult<Product>>> {
-        expect!(self.call(AdminRequest::PutProducts(products), LIMIT).await?, Products)
-    }
-
-    pub(crate) async fn put_customers(
-        &self,
-        customers: Vec<Customer>,
-    ) -> anyhow::Result<Vec<DomainResult<Customer>>> {
-        expect!(self.call(AdminRequest::PutCustomers(customers), LIMIT).await?, Customers)
-    }
-
-    async fn call(&self, request: AdminRequest, limit: Duration) -> anyhow::Result<AdminResponse> {
-        match &self.target {
+    ) -> anyhow::Result<A> {
+        let response = match &self.target {
             // Boxed: requests of every kind make large futures.
-            Target::ThisProcess(service) => Box::pin(service.execute(request, limit)).await,
-            Target::RunningProcess(process) => Box::pin(process.call(&request, limit)).await,
-        }
+            Target::ThisProcess(service) => Box::pin(service.execute(request, limit)).await?,
+            Target::RunningProcess(process) => Box::pin(process.call(&request, limit)).await?,
+        };
+        let value = response.into_value().downcast();
+        Ok(*value.map_err(|_| anyhow!("the response answers another request"))?)
     }
 
-    pub(crate) async fn close(self) {
+    /// Runs `work` over the connection, which is closed then, however the work ended.
+    pub(crate) async fn run<T>(
+        self,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let result = work(&self).await;
         self.close.await;
+        result
     }
-}
-
-fn unexpected(response: &AdminResponse) -> anyhow::Error {
-    anyhow!("the response answers another request: {response:?}")
-}
-
-/// How the running process is reached, from a file in DATA_DIR that its owner alone can read.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ProcessAddress {
-    /// The address of the admin endpoints.
-    pub(super) address: SocketAddr,
-    /// The bearer token that [`ADMIN_PATH`] demands; new with each start.
-    pub(super) secret: String,
 }
 
 /// The process that holds the lock of DATA_DIR, reached over HTTP.
-pub(super) struct RunningProcess {
+struct RunningProcess {
     client: reqwest::Client,
     at: ProcessAddress,
 }
 
 impl RunningProcess {
-    /// Reads the process's address from DATA_DIR.
-    pub(super) fn find(data_dir: &DataDir) -> anyhow::Result<Self> {
+    fn find(data_dir: &DataDir) -> anyhow::Result<Self> {
         let path = data_dir.admin_file();
         let unreadable =
             || format!("another process holds DATA_DIR, and {} doesn't name its address", path.display());

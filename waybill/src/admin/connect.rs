@@ -10,17 +10,16 @@ use bus::topology::{RetryDelays, Topology};
 use bus::transport::{LinkState, SharedTransport, Transport, TransportError};
 use clap::Args;
 use embedded_broker::{EmbeddedBroker, Storage};
-use schema::money::Currency;
 use service_kit::config::{ConfigErrors, Secret};
 use service_kit::{ServiceContext, Shutdown};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{AdminConnection, RunningProcess, Target};
+use super::client::AdminConnection;
 use super::server::AdminService;
-use crate::data_dir::{DataDir, DataDirArgs, DataDirLock, LockError};
-use crate::infrastructure::{Infrastructure, InfrastructureArgs, InfrastructureConfig};
-use crate::services::{ServicesArgs, ServicesConfig, StopOrder, start_customers, start_inventory};
+use crate::data_dir::{DataDir, DataDirArgs};
+use crate::infrastructure::{Infrastructure, SystemConfig};
+use crate::services::StopOrder;
 
 /// How long a broker may take to answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -32,30 +31,18 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where the system is.
 #[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Message bus")]
 pub(crate) struct AdminAddressArgs {
     /// The broker, if it isn't the one in DATA_DIR: amqp://user:password@host:5672/vhost, or amqps://
-    #[arg(
-        long,
-        env = "RABBITMQ_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        help_heading = "Message bus"
-    )]
+    #[arg(long, env = "RABBITMQ_URL", hide_env_values = true, value_name = "URL")]
     rabbitmq_url: Option<Secret>,
     /// Prefix of every exchange and queue
-    #[arg(
-        long,
-        env = "BUS_NAMESPACE",
-        default_value = "waybill",
-        value_name = "NAME",
-        help_heading = "Message bus"
-    )]
+    #[arg(long, env = "BUS_NAMESPACE", default_value = "waybill", value_name = "NAME")]
     bus_namespace: String,
     #[command(flatten)]
     data_dir: DataDirArgs,
 }
 
-/// [`AdminAddressArgs`], checked.
 #[derive(Debug, Clone)]
 pub(crate) struct AdminAddress {
     /// If there is one, the system is behind this broker; else it is in DATA_DIR.
@@ -68,7 +55,6 @@ pub(crate) struct AdminAddress {
 }
 
 impl AdminAddressArgs {
-    /// Returns the typed values; adds what is wrong to `errors`.
     pub(crate) fn check(&self, errors: &mut ConfigErrors) -> AdminAddress {
         AdminAddress {
             rabbitmq_url: errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &["amqp", "amqps"]),
@@ -100,8 +86,8 @@ impl AdminAddress {
              `waybill up`",
             self.data_dir.path().display()
         );
-        let Some(lock) = lock_unless_running(&self.data_dir)? else {
-            return connect_to_process(&self.data_dir);
+        let Some(lock) = self.data_dir.try_lock()? else {
+            return AdminConnection::to_process(&self.data_dir);
         };
         let broker =
             EmbeddedBroker::open(Storage::File(file.clone()), self.topology(), Arc::new(SystemClock))
@@ -112,7 +98,7 @@ impl AdminAddress {
             broker.close().await;
             drop(lock);
         });
-        Ok(AdminConnection::new(Target::ThisProcess(service), close))
+        Ok(AdminConnection::to_service(service, close))
     }
 
     fn topology(&self) -> Topology {
@@ -120,53 +106,23 @@ impl AdminAddress {
     }
 }
 
-/// Which system, with what its services need to be started on its files.
-#[derive(Args, Debug, Clone)]
-pub(crate) struct SystemArgs {
-    #[command(flatten)]
-    infrastructure: InfrastructureArgs,
-    #[command(flatten)]
-    services: ServicesArgs,
-}
-
-/// [`SystemArgs`], checked.
-pub(crate) struct SystemConfig {
-    infrastructure: InfrastructureConfig,
-    services: ServicesConfig,
-}
-
-impl SystemArgs {
-    /// Returns the typed values, or everything that is wrong with them.
-    pub(crate) fn check(&self) -> Result<SystemConfig, ConfigErrors> {
-        let mut errors = ConfigErrors::new();
-        let infrastructure = self.infrastructure.check(&mut errors);
-        let services = self.services.check(&infrastructure.bus, &mut errors);
-        errors.finish(SystemConfig { infrastructure, services })
-    }
-}
-
 impl SystemConfig {
-    pub(crate) fn currency(&self) -> Currency {
-        self.services.inventory.currency
-    }
-
     /// Connects as [`AdminAddress::connect`] does; but if no process runs, it starts inventory-service and
     /// customer-service on the files in DATA_DIR, which it creates if they don't exist.
     pub(crate) async fn connect(self) -> anyhow::Result<AdminConnection> {
-        let Self { infrastructure, services } = self;
-        if let Some(url) = &infrastructure.rabbitmq_url {
-            return connect_to_broker(url, service_kit::broker::topology(&infrastructure.bus)).await;
+        if let Some(url) = &self.rabbitmq_url {
+            return connect_to_broker(url, service_kit::broker::topology(&self.bus)).await;
         }
-        infrastructure.data_dir.prepare()?;
-        let Some(lock) = lock_unless_running(&infrastructure.data_dir)? else {
-            return connect_to_process(&infrastructure.data_dir);
+        self.data_dir.prepare()?;
+        let Some(lock) = self.data_dir.try_lock()? else {
+            return AdminConnection::to_process(&self.data_dir);
         };
-        let infrastructure = Infrastructure::open(infrastructure, Arc::new(SystemClock), Some(lock)).await?;
-        let context = ServiceContext::new(infrastructure.clock(), Shutdown::new(), REQUEST_LIMIT);
+        let infrastructure = Infrastructure::open(self, Arc::new(SystemClock), Some(lock)).await?;
+        let context = ServiceContext::new(Arc::new(SystemClock), Shutdown::new(), REQUEST_LIMIT);
         let stop_order = StopOrder::new(&context.shutdown);
         let service_context = context.with_shutdown(&stop_order.stock_and_customers);
-        start_inventory(&services, &infrastructure, &service_context).await?;
-        start_customers(&services, &infrastructure, &service_context).await?;
+        infrastructure.start_inventory(&service_context).await?;
+        infrastructure.start_customers(&service_context).await?;
         let ready = tokio::time::timeout(START_LIMIT, context.readiness.ready()).await;
         ready.context("the services didn't start in time")?;
         let transport = infrastructure.transport("waybill", &context).await?;
@@ -177,22 +133,8 @@ impl SystemConfig {
             context.shutdown.force();
             infrastructure.close().await;
         });
-        Ok(AdminConnection::new(Target::ThisProcess(service), close))
+        Ok(AdminConnection::to_service(service, close))
     }
-}
-
-/// Locks DATA_DIR; answers none if a running process holds the lock.
-fn lock_unless_running(data_dir: &DataDir) -> anyhow::Result<Option<DataDirLock>> {
-    match data_dir.lock() {
-        Ok(lock) => Ok(Some(lock)),
-        Err(LockError::Held { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn connect_to_process(data_dir: &DataDir) -> anyhow::Result<AdminConnection> {
-    let process = RunningProcess::find(data_dir)?;
-    Ok(AdminConnection::new(Target::RunningProcess(process), Box::pin(std::future::ready(()))))
 }
 
 /// A broker that refuses a declaration is connected to all the same, so that `doctor` can say so.
@@ -210,7 +152,7 @@ async fn connect_to_broker(url: &Secret, topology: Topology) -> anyhow::Result<A
         stop.cancel();
         transport.close().await;
     });
-    Ok(AdminConnection::new(Target::ThisProcess(service), close))
+    Ok(AdminConnection::to_service(service, close))
 }
 
 async fn wait_until_connected(transport: &dyn Transport) -> anyhow::Result<()> {

@@ -9,6 +9,9 @@ mod connect;
 mod inspect;
 mod server;
 
+use std::any::Any;
+use std::net::SocketAddr;
+
 use bus::dead_letters::{Handled, Selection};
 use schema::customer::Customer;
 use schema::domain_error::DomainResult;
@@ -18,9 +21,12 @@ use schema::product::Product;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use client::{AdminConnection, http_client};
-pub(crate) use connect::{AdminAddress, AdminAddressArgs, SystemArgs, SystemConfig};
+pub(crate) use connect::{AdminAddress, AdminAddressArgs};
 pub(crate) use inspect::database_at;
 pub(crate) use server::{AdminEndpoint, AdminService, reachable_address};
+
+/// The path of the admin requests, below the address of the admin endpoints.
+const ADMIN_PATH: &str = "/admin";
 
 /// What an operator's command asks of a system. This list is also all that the running process lets an operator do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +59,22 @@ pub(crate) enum AdminResponse {
     Customers(Vec<DomainResult<Customer>>),
 }
 
+impl AdminResponse {
+    fn into_value(self) -> Box<dyn Any> {
+        match self {
+            Self::DeadLetters(value) => Box::new(value),
+            Self::Broker(value) => Box::new(value),
+            Self::Queues(value) => Box::new(value),
+            Self::Databases(value) => Box::new(value),
+            Self::Pong => Box::new(()),
+            Self::Orders(value) => Box::new(value),
+            Self::Stock(value) => Box::new(value),
+            Self::Products(value) => Box::new(value),
+            Self::Customers(value) => Box::new(value),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum DeadLetterCommand {
@@ -72,12 +94,6 @@ pub(crate) struct BrokerStatus {
     pub(crate) blocked: Option<String>,
     /// Any other error.
     pub(crate) fault: Option<String>,
-}
-
-impl BrokerStatus {
-    pub(crate) fn is_well(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// The queues of the topology, as far as the broker answered.
@@ -140,4 +156,22 @@ pub(crate) struct DatabaseStatus {
 pub(crate) struct TablesStatus {
     pub(crate) of: String,
     pub(crate) pending_migrations: Vec<String>,
+}
+
+/// One request over HTTP.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Call<R> {
+    limit_ms: u64,
+    request: R,
+}
+
+/// How the running process is reached, from a file in DATA_DIR that its owner alone can read.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessAddress {
+    /// The address of the admin endpoints.
+    address: SocketAddr,
+    /// The bearer token that [`ADMIN_PATH`] demands; new with each start.
+    secret: String,
 }

@@ -1,5 +1,5 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -14,32 +14,22 @@ use bus::rpc_client::{RpcClient, request};
 use bus::transport::SharedTransport;
 use schema::customer::Customer;
 use schema::ids::CustomerId;
-use schema::pattern;
+use schema::pattern::{
+    CUSTOMER_GET, CUSTOMER_PUT, INVENTORY_ADJUST, INVENTORY_AUDIT, INVENTORY_PUT, ORDER_AUDIT,
+};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::config::Secret;
 use store::Database;
-use tokio::sync::watch;
 
-use super::client::ProcessAddress;
-use super::{AdminRequest, AdminResponse, DeadLetterCommand, inspect};
+use super::{ADMIN_PATH, AdminRequest, AdminResponse, Call, DeadLetterCommand, ProcessAddress, inspect};
 use crate::data_dir::{self, DataDir};
 
-/// The path of the admin requests, below the address of the admin endpoints.
-pub(super) const ADMIN_PATH: &str = "/admin";
 /// Bytes of one request's body.
 const REQUEST_MAX_BYTES: usize = 4 << 20;
 /// How long a caller may have the process work on one request.
 const LIMIT_MAX: Duration = Duration::from_secs(60);
-
-/// One request over HTTP.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Call<R> {
-    pub(super) limit_ms: u64,
-    pub(super) request: R,
-}
 
 /// Executes admin requests over a broker, the services behind it and their databases.
 pub(crate) struct AdminService {
@@ -84,48 +74,39 @@ impl AdminService {
     }
 
     async fn dispatch(&self, request: AdminRequest, deadline: Deadline) -> anyhow::Result<AdminResponse> {
+        use AdminRequest::{
+            AdjustStock, AuditOrders, AuditStock, DeadLetters, InspectBroker, InspectDatabases,
+            InspectQueues, PingCustomerService, PutCustomers, PutProducts,
+        };
         use AdminResponse as Response;
         Ok(match request {
-            AdminRequest::DeadLetters(command) => Response::DeadLetters(self.dead_letters(command).await?),
-            AdminRequest::InspectBroker => Response::Broker(inspect::broker(&self.transport).await),
-            AdminRequest::InspectQueues => Response::Queues(inspect::queues(&self.transport).await),
-            AdminRequest::InspectDatabases => Response::Databases(match &self.databases {
+            DeadLetters(command) => Response::DeadLetters(self.dead_letters(command).await?),
+            InspectBroker => Response::Broker(inspect::broker(&self.transport).await),
+            InspectQueues => Response::Queues(inspect::queues(&self.transport).await),
+            InspectDatabases => Response::Databases(match &self.databases {
                 Databases::Connected(databases) => inspect::connected_databases(databases).await,
                 Databases::Files(data_dir) => inspect::database_files(data_dir).await,
             }),
-            AdminRequest::PingCustomerService => {
+            PingCustomerService => {
                 let none: [CustomerId; 0] = [];
-                let _: Vec<Option<Customer>> = self.request(pattern::CUSTOMER_GET, &none, deadline).await?;
+                let _: Vec<Option<Customer>> = self.request(CUSTOMER_GET, &none, deadline).await?;
                 Response::Pong
             }
-            AdminRequest::AuditOrders(pages) => {
-                Response::Orders(self.request(pattern::ORDER_AUDIT, &pages, deadline).await?)
-            }
-            AdminRequest::AuditStock(pages) => {
-                Response::Stock(self.request(pattern::INVENTORY_AUDIT, &pages, deadline).await?)
-            }
-            AdminRequest::AdjustStock(adjustments) => {
-                Response::Products(self.request(pattern::INVENTORY_ADJUST, &adjustments, deadline).await?)
-            }
-            AdminRequest::PutProducts(products) => {
-                Response::Products(self.request(pattern::INVENTORY_PUT, &products, deadline).await?)
-            }
-            AdminRequest::PutCustomers(customers) => {
-                Response::Customers(self.request(pattern::CUSTOMER_PUT, &customers, deadline).await?)
-            }
+            AuditOrders(pages) => Response::Orders(self.request(ORDER_AUDIT, &pages, deadline).await?),
+            AuditStock(pages) => Response::Stock(self.request(INVENTORY_AUDIT, &pages, deadline).await?),
+            AdjustStock(by) => Response::Products(self.request(INVENTORY_ADJUST, &by, deadline).await?),
+            PutProducts(all) => Response::Products(self.request(INVENTORY_PUT, &all, deadline).await?),
+            PutCustomers(all) => Response::Customers(self.request(CUSTOMER_PUT, &all, deadline).await?),
         })
     }
 
     async fn dead_letters(&self, command: DeadLetterCommand) -> anyhow::Result<Handled> {
+        use DeadLetterCommand::{Discard, List, Replay};
+        let transport = &self.transport;
         Ok(match command {
-            DeadLetterCommand::List(selection) => {
-                let letters = dead_letters::list(&self.transport, &selection).await?;
-                Handled { letters, stopped: None }
-            }
-            DeadLetterCommand::Replay(selection) => dead_letters::replay(&self.transport, &selection).await?,
-            DeadLetterCommand::Discard(selection) => {
-                dead_letters::discard(&self.transport, &selection).await?
-            }
+            List(which) => Handled { letters: dead_letters::list(transport, &which).await?, stopped: None },
+            Replay(which) => dead_letters::replay(transport, &which).await?,
+            Discard(which) => dead_letters::discard(transport, &which).await?,
         })
     }
 
@@ -142,26 +123,20 @@ impl AdminService {
 
 /// The running process's HTTP endpoint for [`AdminRequest`]s: from this machine alone, with a secret that stands in
 /// DATA_DIR. It refuses every request until [`AdminEndpoint::open`] is called.
+#[derive(Clone)]
 pub(crate) struct AdminEndpoint {
     secret: Secret,
-    service: watch::Sender<Option<Arc<AdminService>>>,
-}
-
-#[derive(Clone)]
-struct Endpoint {
-    secret: Secret,
-    service: watch::Receiver<Option<Arc<AdminService>>>,
+    service: Arc<OnceLock<AdminService>>,
 }
 
 impl AdminEndpoint {
     pub(crate) fn new() -> Self {
-        Self { secret: data_dir::random_secret(), service: watch::Sender::new(None) }
+        Self { secret: data_dir::random_secret(), service: Arc::default() }
     }
 
     /// The endpoint's route, to be added to the process's admin endpoints.
     pub(crate) fn routes(&self) -> Router {
-        let endpoint = Endpoint { secret: self.secret.clone(), service: self.service.subscribe() };
-        let route = post(answer).layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES)).with_state(endpoint);
+        let route = post(answer).layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES)).with_state(self.clone());
         Router::new().route(ADMIN_PATH, route)
     }
 
@@ -172,12 +147,18 @@ impl AdminEndpoint {
         bound: SocketAddr,
         data_dir: &DataDir,
     ) -> anyhow::Result<()> {
-        self.service.send_replace(Some(Arc::new(service)));
-        let at =
-            ProcessAddress { address: reachable_address(bound), secret: self.secret.expose().to_owned() };
-        let path = data_dir.admin_file();
+        self.service.get_or_init(|| service);
+        let (path, secret) = (data_dir.admin_file(), self.secret.expose().to_owned());
+        let at = ProcessAddress { address: reachable_address(bound), secret };
         let text = serde_json::to_string(&at).context("cannot serialise the admin address")?;
         data_dir::write_secret(&path, &text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    async fn execute(&self, call: Call<AdminRequest>) -> anyhow::Result<AdminResponse> {
+        let service = self.service.get().context("the process is still starting")?;
+        let limit = Duration::from_millis(call.limit_ms);
+        ensure!(limit <= LIMIT_MAX, "a request may take {} at most", humantime::format_duration(LIMIT_MAX));
+        service.execute(call.request, limit).await
     }
 }
 
@@ -192,7 +173,7 @@ pub(crate) fn reachable_address(bound: SocketAddr) -> SocketAddr {
 }
 
 async fn answer(
-    State(endpoint): State<Endpoint>,
+    State(endpoint): State<AdminEndpoint>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     Json(call): Json<Call<AdminRequest>>,
@@ -200,18 +181,10 @@ async fn answer(
     if !peer.ip().to_canonical().is_loopback() || !carries(&headers, &endpoint.secret) {
         return error(StatusCode::FORBIDDEN, "not the operator");
     }
-    match execute(&endpoint, call).await {
+    match endpoint.execute(call).await {
         Ok(response) => Json(response).into_response(),
         Err(reason) => error(StatusCode::BAD_GATEWAY, &format!("{reason:#}")),
     }
-}
-
-async fn execute(endpoint: &Endpoint, call: Call<AdminRequest>) -> anyhow::Result<AdminResponse> {
-    let service = endpoint.service.borrow().clone();
-    let service = service.context("the process is still starting")?;
-    let limit = Duration::from_millis(call.limit_ms);
-    ensure!(limit <= LIMIT_MAX, "a request may take {} at most", humantime::format_duration(LIMIT_MAX));
-    service.execute(call.request, limit).await
 }
 
 fn error(status: StatusCode, reason: &str) -> Response {
@@ -237,8 +210,7 @@ mod tests {
     use service_kit::{Liveness, Readiness};
 
     use super::*;
-    use crate::admin::client::{RunningProcess, Target};
-    use crate::admin::{AdminConnection, http_client};
+    use crate::admin::{AdminConnection, QueuesStatus, http_client};
 
     #[tokio::test]
     async fn the_endpoint_executes_requests_that_carry_its_secret() {
@@ -257,10 +229,8 @@ mod tests {
         };
         let secret = endpoint.secret.expose();
         let inspect = r#"{"limitMs":5000,"request":"inspectQueues"}"#;
-        assert_eq!(
-            send(secret, inspect).await,
-            (502, r#"{"error":"the process is still starting"}"#.to_owned())
-        );
+        let starting = r#"{"error":"the process is still starting"}"#.to_owned();
+        assert_eq!(send(secret, inspect).await, (502, starting));
 
         let topology = Topology::new("test", RetryDelays::default());
         let broker = EmbeddedBroker::open(Storage::Memory, topology, Arc::new(SystemClock)).await.unwrap();
@@ -275,12 +245,10 @@ mod tests {
         let (status, body) = send(secret, r#"{"limitMs":3600000,"request":"inspectQueues"}"#).await;
         assert_eq!((status, body.as_str()), (502, r#"{"error":"a request may take 1m at most"}"#));
 
-        let process = RunningProcess::find(&data_dir).unwrap();
-        let connection =
-            AdminConnection::new(Target::RunningProcess(process), Box::pin(std::future::ready(())));
-        let names = connection.inspect_queues().await.unwrap().queues.into_iter().map(|queue| queue.name);
-        assert!(names.into_iter().any(|name| name == "test.order.commands"));
-        let refused = connection.put_products(Vec::new()).await.unwrap_err();
+        let connection = AdminConnection::to_process(&data_dir).unwrap();
+        let seen: QueuesStatus = connection.call(AdminRequest::InspectQueues).await.unwrap();
+        assert!(seen.queues.iter().any(|queue| queue.name == "test.order.commands"));
+        let refused = connection.call::<()>(AdminRequest::PutProducts(Vec::new())).await.unwrap_err();
         assert_eq!(refused.to_string(), "the services are not running");
     }
 }

@@ -117,9 +117,8 @@ impl<'a> Judge<'a> {
                 }
                 ClientOutcome::Unknown => {}
                 ClientOutcome::Error => {
-                    let Some(order) = orders.first() else { continue };
-                    let fault =
-                        format!("a client was answered a definite error, but it exists, {}", order.status);
+                    let Some(OrderFacts { status, .. }) = orders.first() else { continue };
+                    let fault = format!("a client was answered a definite error, but it exists, {status}");
                     self.of_order(I2, id, fault);
                 }
             }
@@ -140,16 +139,15 @@ impl<'a> Judge<'a> {
         for id in strays {
             self.of_order(I5, id, "it has events and does not exist");
         }
-        for answered in &facts.answered_versions {
-            let history = self.histories.get(&answered.order_id).map_or(&[][..], Vec::as_slice);
-            let stored = history.iter().find(|event| event.version == answered.version);
-            if stored.is_none_or(|event| event.status != answered.status) {
+        for &OrderVersion { order_id, version, status } in &facts.answered_versions {
+            let history = self.histories.get(&order_id).map_or(&[][..], Vec::as_slice);
+            let stored = history.iter().find(|event| event.version == version);
+            if stored.is_none_or(|event| event.status != status) {
                 let stored = stored.map_or("missing", |event| event.status.as_str());
                 let fault = format!(
-                    "a client was answered {} for version {}, which is {stored} in its history",
-                    answered.status, answered.version
+                    "a client was answered {status} for version {version}, which is {stored} in its history"
                 );
-                self.of_order(I5, answered.order_id, fault);
+                self.of_order(I5, order_id, fault);
             }
         }
     }
@@ -165,9 +163,6 @@ impl<'a> Judge<'a> {
         }
         let mut counts: BTreeMap<(OrderId, ChangeEffect), Count> = BTreeMap::new();
         for change in &self.facts.changes {
-            for effect in ChangeEffect::ALL {
-                counts.entry((change.order_id, effect)).or_default();
-            }
             let count = counts.entry((change.order_id, change.effect)).or_default();
             match change.outcome {
                 ClientOutcome::Ok => count.done += 1,
@@ -175,10 +170,10 @@ impl<'a> Judge<'a> {
                 ClientOutcome::Error => {}
             }
         }
+        let changed: BTreeSet<OrderId> = self.facts.changes.iter().map(|change| change.order_id).collect();
         for event in &self.facts.events {
-            let effect = ChangeEffect::of_event(event.kind, event.status);
-            if let Some(count) = effect.and_then(|effect| counts.get_mut(&(event.order_id, effect))) {
-                count.stored += 1;
+            if let Some(effect) = effect_of(event).filter(|_| changed.contains(&event.order_id)) {
+                counts.entry((event.order_id, effect)).or_default().stored += 1;
             }
         }
         for ((id, effect), Count { done, unknown, stored }) in counts {
@@ -199,49 +194,36 @@ impl<'a> Judge<'a> {
         if facts.unpublished > 0 {
             self.found.push(Violation::new(I6, format!("{} events are not published", facts.unpublished)));
         }
-        let recorded: Option<BTreeMap<(OrderId, u32), i64>> =
-            facts.recorded_events.as_ref().map(|recorded| {
-                recorded
-                    .events
-                    .iter()
-                    .map(|(order_id, version, position)| ((*order_id, *version), *position))
-                    .collect()
-            });
+        let recorded = facts.recorded_events.as_ref();
+        let positions: Option<BTreeMap<_, _>> = recorded.map(|recorded| {
+            recorded.events.iter().map(|&(id, version, position)| ((id, version), position)).collect()
+        });
         let observed = || facts.events.iter().filter(|event| event.published.is_some());
-        for event in observed() {
-            let (id, version) = (event.order_id, event.version);
-            if event.published != Some(true) || event.position.is_none() {
-                let fault =
-                    format!("version {version} is not published, its position is {:?}", event.position);
-                self.of_order(I6, id, fault);
+        for &EventFacts { order_id, version, position, published, .. } in observed() {
+            if published != Some(true) || position.is_none() {
+                let fault = format!("version {version} is not published, its position is {position:?}");
+                self.of_order(I6, order_id, fault);
             }
-            let delivered = recorded.as_ref().map(|recorded| recorded.get(&(id, version)).copied());
-            if delivered.is_some_and(|delivered| delivered != event.position) {
+            let found = positions.as_ref().map(|positions| positions.get(&(order_id, version)).copied());
+            if let Some(found) = found.filter(|found| *found != position) {
                 let fault = format!(
-                    "version {version} was delivered under position {:?} instead of {:?}",
-                    delivered.flatten(),
-                    event.position
+                    "version {version} was delivered under position {found:?} instead of {position:?}"
                 );
-                self.of_order(I6, id, fault);
+                self.of_order(I6, order_id, fault);
             }
         }
         let mut positions: Vec<i64> = observed().filter_map(|event| event.position).collect();
         positions.sort_unstable();
-        if let Some((found, expected)) =
-            positions.iter().zip(1..).find(|(found, expected)| *found != expected)
-        {
+        if let Some((found, expected)) = positions.iter().zip(1..).find(|(found, next)| *found != next) {
             self.found.push(Violation::new(I6, format!("there is position {found} in place of {expected}")));
         }
-        if let Some(recorded) = facts.recorded_events.as_ref().filter(|recorded| recorded.in_order) {
+        if let Some(recorded) = recorded.filter(|recorded| recorded.in_order) {
             // What is published again after a crash may repeat; it may not skip.
             let mut last = 0;
             for (order_id, version, position) in &recorded.events {
                 if *position > last + 1 {
-                    self.of_order(
-                        I6,
-                        *order_id,
-                        format!("version {version} at position {position} was delivered after {last}"),
-                    );
+                    let place = format!("version {version} at position {position}");
+                    self.of_order(I6, *order_id, format!("{place} was delivered after {last}"));
                 }
                 last = last.max(*position);
             }
@@ -266,19 +248,14 @@ impl<'a> Judge<'a> {
         let is_begin =
             |event: &&EventFacts| event.order_id == order_id && (version == 0 || event.version == version);
         let Some(begin) = events.iter().position(is_begin) else {
-            return broken(format!(
-                "{name} began at version {version} of order {order_id}, which has no event"
-            ));
+            let begin = format!("version {version} of order {order_id}");
+            return broken(format!("{name} began at {begin}, which has no event"));
         };
         let later = &events[begin + usize::from(version > 0)..];
         let expected: Vec<_> = later
             .iter()
             .filter(|event| event.customer_id == subscriber.customer_id)
-            .map(|event| OrderVersion {
-                order_id: event.order_id,
-                version: event.version,
-                status: event.status,
-            })
+            .map(|&&EventFacts { order_id, version, status, .. }| OrderVersion { order_id, version, status })
             .collect();
         let received = &subscriber.received;
         if expected != *received {
@@ -410,18 +387,13 @@ fn step_fault(before: &EventFacts, event: &EventFacts) -> Option<String> {
     }
 }
 
-impl ChangeEffect {
-    const ALL: [Self; 5] =
-        [Self::Cancelled, Self::Shipped, Self::Delivered, Self::DetailsChanged, Self::Deleted];
-
-    fn of_event(kind: EventKind, status: OrderStatus) -> Option<Self> {
-        match (kind, status) {
-            (EventKind::StatusChanged, OrderStatus::Cancelled) => Some(Self::Cancelled),
-            (EventKind::StatusChanged, OrderStatus::Shipped) => Some(Self::Shipped),
-            (EventKind::StatusChanged, OrderStatus::Delivered) => Some(Self::Delivered),
-            (EventKind::DetailsChanged, _) => Some(Self::DetailsChanged),
-            (EventKind::Deleted, _) => Some(Self::Deleted),
-            (EventKind::Created | EventKind::StatusChanged, _) => None,
-        }
+fn effect_of(event: &EventFacts) -> Option<ChangeEffect> {
+    match (event.kind, event.status) {
+        (EventKind::StatusChanged, OrderStatus::Cancelled) => Some(ChangeEffect::Cancelled),
+        (EventKind::StatusChanged, OrderStatus::Shipped) => Some(ChangeEffect::Shipped),
+        (EventKind::StatusChanged, OrderStatus::Delivered) => Some(ChangeEffect::Delivered),
+        (EventKind::DetailsChanged, _) => Some(ChangeEffect::DetailsChanged),
+        (EventKind::Deleted, _) => Some(ChangeEffect::Deleted),
+        (EventKind::Created | EventKind::StatusChanged, _) => None,
     }
 }

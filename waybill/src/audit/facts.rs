@@ -1,6 +1,6 @@
 //! The facts that the judge compares: what services, tables, the broker and clients say of the same orders.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::path::Path;
 
@@ -77,9 +77,11 @@ pub struct EventFacts {
 impl Facts {
     /// Adds an order and its events, as order-service reports them to an audit.
     pub fn add_order(&mut self, order: AuditedOrder) {
-        self.events.extend(order.steps.into_iter().map(|step| EventFacts {
-            order_id: order.order_id,
-            customer_id: order.customer_id.clone(),
+        let AuditedOrder { order_id, customer_id, idempotency_key, status, version, deleted, items, steps } =
+            order;
+        self.events.extend(steps.into_iter().map(|step| EventFacts {
+            order_id,
+            customer_id: customer_id.clone(),
             version: step.version,
             kind: step.kind,
             status: step.status,
@@ -87,15 +89,16 @@ impl Facts {
             position: None,
             published: None,
         }));
+        let fingerprint = None;
         self.orders.push(OrderFacts {
-            order_id: order.order_id,
-            customer_id: order.customer_id,
-            idempotency_key: order.idempotency_key,
-            status: order.status,
-            version: order.version,
-            deleted: order.deleted,
-            fingerprint: None,
-            items: order.items,
+            order_id,
+            customer_id,
+            idempotency_key,
+            status,
+            version,
+            deleted,
+            fingerprint,
+            items,
         });
     }
 }
@@ -201,23 +204,17 @@ pub struct SubscriberRecord {
     pub errors: Vec<String>,
 }
 
-/// The outcomes that a client wrote down, by order.
+/// What a client wrote down of each order: the strongest outcome, and the answered orders that its key does not name.
 #[derive(Debug, Default)]
-pub(super) struct ClientLog {
-    outcomes: HashMap<OrderId, ClientOutcome>,
-    /// The answered orders that are not the order that the key names.
-    misnamed: HashMap<OrderId, Vec<OrderId>>,
-}
+pub(super) struct ClientLog(BTreeMap<OrderId, (ClientOutcome, Vec<OrderId>)>);
 
 /// One attempt to place an order.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
-    #[serde(default)]
     key: Option<String>,
     customer_id: CustomerId,
     outcome: ClientOutcome,
-    #[serde(default)]
     order_id: Option<OrderId>,
 }
 
@@ -244,34 +241,28 @@ impl ClientLog {
     fn add(&mut self, line: Line) {
         let named = line.key.map(|key| OrderId::for_idempotency_key(&line.customer_id, &key));
         let Some(order_id) = named.or(line.order_id) else { return };
-        let strongest = self.outcomes.entry(order_id).or_insert(line.outcome);
+        let (strongest, misnamed) = self.0.entry(order_id).or_insert((line.outcome, Vec::new()));
         *strongest = line.outcome.max(*strongest);
-        if let (ClientOutcome::Ok, Some(answered)) = (line.outcome, line.order_id)
-            && answered != order_id
-        {
-            self.misnamed.entry(order_id).or_default().push(answered);
+        if line.outcome == ClientOutcome::Ok {
+            misnamed.extend(line.order_id.filter(|answered| *answered != order_id));
         }
     }
 
-    /// How many orders it names.
     pub(super) fn len(&self) -> usize {
-        self.outcomes.len()
+        self.0.len()
     }
 
-    /// The orders that it names, sorted.
-    pub(super) fn order_ids(&self) -> Vec<OrderId> {
-        let mut ids: Vec<OrderId> = self.outcomes.keys().copied().collect();
-        ids.sort();
-        ids
+    pub(super) fn order_ids(&self) -> impl Iterator<Item = OrderId> {
+        self.0.keys().copied()
     }
 
     pub(super) fn record(&self, order_id: OrderId) -> Option<PlacementRecord> {
-        let outcome = *self.outcomes.get(&order_id)?;
+        let (outcome, misnamed) = self.0.get(&order_id)?;
         Some(PlacementRecord {
             order_id,
-            outcome,
-            was_unknown: outcome == ClientOutcome::Unknown,
-            answered: self.misnamed.get(&order_id).cloned().unwrap_or_default(),
+            outcome: *outcome,
+            was_unknown: *outcome == ClientOutcome::Unknown,
+            answered: misnamed.clone(),
             fingerprints: BTreeSet::new(),
         })
     }
@@ -300,7 +291,7 @@ mod tests {
         let outcomes = ["a", "b", "c", "d"].map(|key| log.record(named(key)).map(|record| record.outcome));
         use ClientOutcome::{Error, Ok, Unknown};
         assert_eq!(outcomes, [Some(Ok), Some(Unknown), Some(Error), None]);
-        assert_eq!(log.order_ids().len(), 3);
+        assert_eq!(log.len(), 3);
     }
 
     #[test]

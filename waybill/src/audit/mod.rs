@@ -22,7 +22,7 @@ use service_kit::config::ConfigErrors;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::admin::{AdminAddressArgs, AdminConnection};
+use crate::admin::{AdminAddressArgs, AdminConnection, AdminRequest};
 use crate::output::OutputArgs;
 use facts::ClientLog;
 use report::Report;
@@ -76,10 +76,10 @@ pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     let log = args.client_log.as_deref().map(ClientLog::read).transpose()?;
     let logged = log.as_ref().map(ClientLog::len);
     let connection = address.connect().await?;
-    let services = Services { connection: &connection, log: &log.unwrap_or_default() };
-    let audited = audit(&services, patience, logged).await;
-    connection.close().await;
-    let report = audited?;
+    let log = log.unwrap_or_default();
+    let report = connection
+        .run(async |connection| audit(&Services { connection, log: &log }, patience, logged).await)
+        .await?;
     args.output.print(&report, Report::text)?;
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -138,7 +138,7 @@ impl Services<'_> {
     async fn read_all(&self, mut judge: impl FnMut(&Facts)) -> anyhow::Result<()> {
         judge(&self.stock_mismatches().await?);
         let (mut ahead, mut reserved_after, mut more_reserved) = (VecDeque::new(), None, true);
-        let (mut logged, mut after) = (self.log.order_ids().into_iter().peekable(), None);
+        let (mut logged, mut after) = (self.log.order_ids().peekable(), None);
         loop {
             let page = self.orders(after, PAGE).await?;
             after = page.orders.last().map(|order| order.order_id);
@@ -149,11 +149,8 @@ impl Services<'_> {
             let is_within = |id: OrderId| !page.has_more || Some(id) <= after;
             let mut reservations = Vec::new();
             loop {
-                while let Some(next) =
-                    ahead.pop_front_if(|next: &mut AuditedReservation| is_within(next.order_id))
-                {
-                    reservations.push(next);
-                }
+                let within = ahead.partition_point(|next: &AuditedReservation| is_within(next.order_id));
+                reservations.extend(ahead.drain(..within));
                 if !ahead.is_empty() || !more_reserved {
                     break;
                 }
@@ -177,18 +174,17 @@ impl Services<'_> {
         judge(&self.stock_mismatches().await?);
         for ids in order_ids.chunks(CHUNK) {
             let page = |id: &OrderId| OrderAudit { after: before(*id), limit: 1 };
-            let orders = self.connection.audit_orders(ids.iter().map(page).collect(), LIMIT).await?;
+            let orders = AdminRequest::AuditOrders(ids.iter().map(page).collect());
             let page = |id: &OrderId| StockAudit { after: before(*id), limit: 1 };
-            let stock = self.connection.audit_stock(ids.iter().map(page).collect(), LIMIT).await?;
+            let stock = AdminRequest::AuditStock(ids.iter().map(page).collect());
             // If there is no such order, its page begins with the next one.
-            let orders = ids
-                .iter()
-                .zip(orders)
-                .filter_map(|(id, page)| page.orders.into_iter().find(|order| order.order_id == *id));
-            let reservations = ids.iter().zip(stock).filter_map(|(id, page)| {
-                page.reservations.into_iter().find(|reservation| reservation.order_id == *id)
-            });
-            judge(&self.facts(orders.collect(), reservations.collect(), ids.iter().copied()));
+            let orders = ids.iter().zip(self.pages::<OrderAudited>(orders).await?);
+            let orders =
+                orders.filter_map(|(id, page)| page.orders.into_iter().find(|order| order.order_id == *id));
+            let reserved = ids.iter().zip(self.pages::<StockAudited>(stock).await?);
+            let reserved =
+                reserved.filter_map(|(id, page)| page.reservations.into_iter().find(|is| is.order_id == *id));
+            judge(&self.facts(orders.collect(), reserved.collect(), ids.iter().copied()));
         }
         Ok(())
     }
@@ -215,13 +211,17 @@ impl Services<'_> {
     }
 
     async fn orders(&self, after: Option<OrderId>, limit: u32) -> anyhow::Result<OrderAudited> {
-        let pages = self.connection.audit_orders(vec![OrderAudit { after, limit }], LIMIT).await?;
+        let pages = self.pages(AdminRequest::AuditOrders(vec![OrderAudit { after, limit }])).await?;
         pages.into_iter().next().context("order-service answered nothing")
     }
 
     async fn stock(&self, after: Option<OrderId>, limit: u32) -> anyhow::Result<StockAudited> {
-        let pages = self.connection.audit_stock(vec![StockAudit { after, limit }], LIMIT).await?;
+        let pages = self.pages(AdminRequest::AuditStock(vec![StockAudit { after, limit }])).await?;
         pages.into_iter().next().context("inventory-service answered nothing")
+    }
+
+    async fn pages<A: 'static>(&self, request: AdminRequest) -> anyhow::Result<Vec<A>> {
+        self.connection.call_within(request, LIMIT).await
     }
 }
 

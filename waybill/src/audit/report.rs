@@ -42,21 +42,13 @@ impl Invariant {
     ];
 }
 
-impl fmt::Display for Invariant {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{self:?}")
-    }
-}
-
 /// One broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {
     pub invariant: Invariant,
-    /// The order that it is about, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
-    /// The product that it is about, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product_id: Option<ProductId>,
     pub message: String,
@@ -136,12 +128,13 @@ impl Report {
                 0 => "kept".to_owned(),
                 broken => counted(broken, "violation"),
             };
-            vec![promise.invariant.to_string(), promise.claim.to_owned(), kept]
+            vec![format!("{:?}", promise.invariant), promise.claim.to_owned(), kept]
         };
         let rows: Vec<Vec<String>> = self.promises.iter().map(row).collect();
         let logged = self.logged.map(|logged| format!(", {} in the client log", counted(logged, "order")));
-        let line =
-            |violation: &Violation| format!("{}  {}", violation.invariant, printable(&violation.to_string()));
+        let line = |violation: &Violation| {
+            format!("{:?}  {}", violation.invariant, printable(&violation.to_string()))
+        };
         let violations: Vec<String> = self.violations.iter().map(line).collect();
         format!(
             "{} orders and {} reservations read{}\n\n{}\n\n{}",

@@ -74,12 +74,11 @@ fn check_products(facts: &Facts, ledger: &Ledger, found: &mut Vec<Violation>) {
             if movement.order_id.is_none() {
                 received += movement.on_hand_delta;
             }
-            if (on_hand, reserved) != (movement.on_hand_after, movement.reserved_after)
-                || !(0..=on_hand).contains(&reserved)
-            {
+            let &MovementFacts { id: movement, on_hand_after, reserved_after, .. } = movement;
+            if (on_hand, reserved) != (on_hand_after, reserved_after) || !(0..=on_hand).contains(&reserved) {
                 let fault = format!(
-                    "movement {} leads to {on_hand} on hand and {reserved} reserved, and says {} and {}",
-                    movement.id, movement.on_hand_after, movement.reserved_after
+                    "movement {movement} leads to {on_hand} on hand and {reserved} reserved, and says {on_hand_after} \
+                     and {reserved_after}"
                 );
                 found.push(Violation::of_product(id, fault));
             }
@@ -116,6 +115,7 @@ fn check_movements_of_orders(facts: &Facts, ledger: &Ledger, found: &mut Vec<Vio
         holds: i64,
         deductions: i64,
     }
+    let mut violate = |order_id, fault: String| found.push(Violation::of_order(I4, order_id, fault));
     let mut moved: BTreeMap<(OrderId, &ProductId), Moved> = BTreeMap::new();
     for movement in &ledger.movements {
         let Some(order_id) = movement.order_id else { continue };
@@ -126,16 +126,11 @@ fn check_movements_of_orders(facts: &Facts, ledger: &Ledger, found: &mut Vec<Vio
             "reserve" => sums.holds += 1,
             "release" => sums.holds -= 1,
             "deduct" => (sums.holds, sums.deductions) = (sums.holds - 1, sums.deductions + 1),
-            kind => {
-                found.push(Violation::of_order(I4, order_id, format!("it has a movement of kind {kind}")))
-            }
+            kind => violate(order_id, format!("it has a movement of kind {kind}")),
         }
     }
     for order in &facts.orders {
-        let state = match required(order, facts.complete) {
-            Required::Exactly(state) => state,
-            Required::AtMostHeld | Required::Nothing => continue,
-        };
+        let Required::Exactly(state) = required(order, facts.complete) else { continue };
         for (product_id, quantity) in units(&order.items) {
             let expected = match state {
                 ReservationState::Deducted => Moved { on_hand: -quantity, deductions: 1, ..Moved::default() },
@@ -145,14 +140,16 @@ fn check_movements_of_orders(facts: &Facts, ledger: &Ledger, found: &mut Vec<Vio
             if is != expected {
                 let fault =
                     format!("it calls for {expected:?} of {product_id}, but its movements are {is:?}");
-                found.push(Violation::of_order(I4, order.order_id, fault));
+                violate(order.order_id, fault);
             }
         }
     }
     for ((order_id, product_id), moved) in moved {
         if (moved.on_hand, moved.reserved) != (0, 0) {
-            let fault = format!("it calls for nothing of {product_id}, but its movements are {moved:?}");
-            found.push(Violation::of_order(I4, order_id, fault));
+            violate(
+                order_id,
+                format!("it calls for nothing of {product_id}, but its movements are {moved:?}"),
+            );
         }
     }
 }

@@ -6,7 +6,8 @@ use schema::time::Timestamp;
 use serde::Serialize;
 
 use super::probe::{BacklogStatus, ServiceStatus, Snapshot};
-use crate::admin::{DatabaseStatus, QueueRole, QueueStatus};
+use crate::admin::{DatabaseStatus, QueueRole, QueueStatus, TablesStatus};
+use crate::output::counted;
 
 /// How long an event may wait to be published: several times what a relay's takeover takes.
 const OUTBOX_AGE_MAX: Duration = Duration::from_secs(30);
@@ -21,11 +22,8 @@ const CLOCK_APART_MAX_MS: u64 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Finding {
-    /// What it is about.
     pub(super) subject: String,
-    /// What is wrong.
     pub(super) finding: String,
-    /// What to do.
     pub(super) advice: String,
 }
 
@@ -89,11 +87,7 @@ fn queue(queue: &QueueStatus, running: bool) -> Option<Finding> {
             Some(finding(&queue.name, format!("{} messages wait", depth.ready), advice))
         }
         QueueRole::Dead if depth.ready > 0 => {
-            let dead = if depth.ready == 1 {
-                "1 dead letter".to_owned()
-            } else {
-                format!("{} dead letters", depth.ready)
-            };
+            let dead = counted(depth.ready, "dead letter");
             let advice = "`waybill dead-letters list` says why; mend the cause, then replay or discard them";
             Some(finding(&queue.name, dead, advice))
         }
@@ -115,11 +109,9 @@ fn consumer(queue: &str) -> &'static str {
 
 fn service(service: &ServiceStatus) -> Option<Finding> {
     let fault = service.fault.as_ref()?;
-    let advice = format!(
-        "look at its /readyz, which names what is missing, and at its log, or start {}",
-        service.name
-    );
-    Some(finding(&service.name, format!("it does not answer: {fault}"), advice))
+    let name = &service.name;
+    let advice = format!("look at its /readyz, which names what is missing, and at its log, or start {name}");
+    Some(finding(name, format!("it does not answer: {fault}"), advice))
 }
 
 fn database(database: &DatabaseStatus) -> Vec<Finding> {
@@ -134,15 +126,11 @@ fn database(database: &DatabaseStatus) -> Vec<Finding> {
             "start the services, which make their tables, or run `migrations`; or name another database";
         findings.push(finding(name, "it holds no service's tables", advice));
     }
-    for tables in &database.tables {
-        if !tables.pending_migrations.is_empty() {
-            let pending = tables.pending_migrations.join(", ");
-            let advice = format!("start this version's services, or run `migrations {}`", tables.of);
-            findings.push(finding(
-                name,
-                format!("migrations of {} are not applied: {pending}", tables.of),
-                advice,
-            ));
+    for TablesStatus { of, pending_migrations } in &database.tables {
+        if !pending_migrations.is_empty() {
+            let pending = format!("migrations of {of} are not applied: {}", pending_migrations.join(", "));
+            let advice = format!("start this version's services, or run `migrations {of}`");
+            findings.push(finding(name, pending, advice));
         }
     }
     findings.extend(clock(name, database.clock_ahead_ms));
@@ -153,17 +141,15 @@ fn backlog(seen: &BacklogStatus) -> Vec<Finding> {
     let backlog = &seen.backlog;
     let age = |since: Option<Timestamp>| since.map(|since| backlog.now.since(since)).unwrap_or_default();
     let mut findings = Vec::new();
-    let unpublished_for = age(backlog.unpublished_since);
-    if unpublished_for > OUTBOX_AGE_MAX {
-        let waiting =
-            format!("{} events wait to be published, for {}", seen.outbox, whole_seconds(unpublished_for));
+    let waited = age(backlog.unpublished_since);
+    if waited > OUTBOX_AGE_MAX {
+        let waiting = format!("{} events wait to be published, for {}", seen.outbox, whole_seconds(waited));
         let advice = "order-service's log says what its relay fails at; events leave by themselves once that is mended";
         findings.push(finding("outbox", waiting, advice));
     }
-    let pending_for = age(backlog.pending_since);
-    if pending_for > PENDING_AGE_MAX {
-        let waiting =
-            format!("{} orders are PENDING, for up to {}", backlog.pending, whole_seconds(pending_for));
+    let waited = age(backlog.pending_since);
+    if waited > PENDING_AGE_MAX {
+        let waiting = format!("{} orders are PENDING, for up to {}", backlog.pending, whole_seconds(waited));
         let advice =
             "see that inventory-service and customer-service answer; orders are tried again by themselves";
         findings.push(finding("pending orders", waiting, advice));
@@ -176,13 +162,9 @@ fn clock(name: &str, ahead_ms: i64) -> Option<Finding> {
     let apart = ahead_ms.unsigned_abs();
     (apart > CLOCK_APART_MAX_MS).then(|| {
         let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
-        let differ =
-            format!("its clock is {} {side} this machine's", whole_seconds(Duration::from_millis(apart)));
-        finding(
-            name,
-            differ,
-            "keep both machines' clocks by NTP: from 2 s on requests are refused as too late",
-        )
+        let apart = whole_seconds(Duration::from_millis(apart));
+        let advice = "keep both machines' clocks by NTP: from 2 s on requests are refused as too late";
+        finding(name, format!("its clock is {apart} {side} this machine's"), advice)
     })
 }
 
@@ -195,13 +177,21 @@ mod tests {
     use schema::order_messages::Backlog;
 
     use super::*;
-    use crate::admin::{BrokerStatus, QueueDepth, TablesStatus};
+    use crate::admin::{BrokerStatus, QueueDepth};
+
+    fn depth(ready: u64, consumers: u32) -> Option<QueueDepth> {
+        Some(QueueDepth { ready, consumers })
+    }
+
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
 
     fn well() -> Snapshot {
         let queue = |name: &str, role, consumers| QueueStatus {
             name: format!("waybill.{name}"),
             role,
-            depth: Some(QueueDepth { ready: 0, consumers }),
+            depth: depth(0, consumers),
         };
         let service = |name: &str| ServiceStatus { name: name.to_owned(), answered_in_ms: 3, fault: None };
         let now: Timestamp = "2026-11-23T19:10:51.371Z".parse().unwrap();
@@ -243,32 +233,24 @@ mod tests {
         type Harm = fn(&mut Snapshot);
         let cases: [(&str, &str, Harm); 15] = [
             ("topology", "inequivalent arg 'x-max-length' for queue", |seen| {
-                let refused = "queue waybill.order.commands: inequivalent arg 'x-max-length' for queue";
-                seen.broker.refused = Some(refused.to_owned());
+                seen.broker.refused =
+                    text("queue waybill.order.commands: inequivalent arg 'x-max-length' for queue");
             }),
             ("broker", "blocked publishing: low on memory", |seen| {
-                seen.broker.blocked = Some("low on memory".to_owned());
+                seen.broker.blocked = text("low on memory");
             }),
-            ("broker", "no answer", |seen| seen.broker.fault = Some("no answer".to_owned())),
+            ("broker", "no answer", |seen| seen.broker.fault = text("no answer")),
             ("waybill.order.commands", "not there", |seen| seen.queues[1].depth = None),
             ("waybill.customer.requests", "it has no consumers, and 7 wait", |seen| {
-                seen.queues[0].depth = Some(QueueDepth { ready: 7, consumers: 0 });
+                seen.queues[0].depth = depth(7, 0);
             }),
-            ("waybill.order.commands", "it has no consumers", |seen| {
-                seen.queues[1].depth = Some(QueueDepth { ready: 0, consumers: 0 });
-            }),
-            ("waybill.order.commands", "1001 messages wait", |seen| {
-                seen.queues[1].depth = Some(QueueDepth { ready: 1_001, consumers: 1 });
-            }),
-            ("waybill.order.commands.dead", "3 dead letters", |seen| {
-                seen.queues[2].depth = Some(QueueDepth { ready: 3, consumers: 0 });
-            }),
+            ("waybill.order.commands", "it has no consumers", |seen| seen.queues[1].depth = depth(0, 0)),
+            ("waybill.order.commands", "1001 messages wait", |seen| seen.queues[1].depth = depth(1_001, 1)),
+            ("waybill.order.commands.dead", "3 dead letters", |seen| seen.queues[2].depth = depth(3, 0)),
             ("customer-service", "does not answer: no answer in time", |seen| {
-                seen.services.as_mut().unwrap()[1].fault = Some("no answer in time".to_owned());
+                seen.services.as_mut().unwrap()[1].fault = text("no answer in time");
             }),
-            ("DATABASE_URL", "does not answer: refused", |seen| {
-                seen.databases[0].fault = Some("refused".to_owned());
-            }),
+            ("DATABASE_URL", "does not answer: refused", |seen| seen.databases[0].fault = text("refused")),
             ("DATABASE_URL", "no service's tables", |seen| seen.databases[0].tables.clear()),
             ("DATABASE_URL", "migrations of orders are not applied: m0002", |seen| {
                 seen.databases[0].tables[0].pending_migrations.push("m0002".to_owned());
@@ -300,9 +282,7 @@ mod tests {
     fn a_system_that_is_not_running_is_one_finding_and_no_consumer_is_missed() {
         let mut seen = well();
         (seen.services, seen.backlog) = (None, None);
-        for queue in &mut seen.queues {
-            queue.depth = Some(QueueDepth { ready: 0, consumers: 0 });
-        }
+        seen.queues.iter_mut().for_each(|queue| queue.depth = depth(0, 0));
         let subjects: Vec<String> = findings(&seen).into_iter().map(|finding| finding.subject).collect();
         assert_eq!(subjects, ["waybill"]);
     }
@@ -317,7 +297,7 @@ mod tests {
     #[test]
     fn every_refused_queue_is_a_finding_of_its_own() {
         let mut seen = well();
-        seen.broker.refused = Some("queue a: differs; queue b: differs".to_owned());
+        seen.broker.refused = text("queue a: differs; queue b: differs");
         assert_eq!(findings(&seen).len(), 2);
     }
 }

@@ -38,7 +38,6 @@ pub(crate) struct DoctorArgs {
     retry_delays: String,
 }
 
-/// Runs the command.
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut errors = ConfigErrors::new();
     let mut address = args.address.check(&mut errors);
@@ -65,7 +64,8 @@ async fn snapshot(address: AdminAddress) -> anyhow::Result<Snapshot> {
         Err(error) if is_behind_a_broker => return Ok(Snapshot::unreachable(format!("{error:#}"))),
         Err(error) => return Err(error),
     };
-    let probed = tokio::time::timeout(LIMIT, probe(&connection)).await;
-    connection.close().await;
-    probed.context("the probe took too long")?
+    let probed = connection.run(async |connection| {
+        tokio::time::timeout(LIMIT, probe(connection)).await.context("the probe took too long")?
+    });
+    probed.await
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bus::clock::{Clock, SystemClock};
-use schema::inventory_messages::StockAudit;
-use schema::order_messages::{Backlog, OrderAudit};
+use schema::inventory_messages::{StockAudit, StockAudited};
+use schema::order_messages::{Backlog, OrderAudit, OrderAudited};
 use serde::Serialize;
 
-use crate::admin::{AdminConnection, BrokerStatus, DatabaseStatus, QueueStatus};
+use crate::admin::{AdminConnection, AdminRequest, BrokerStatus, DatabaseStatus, QueueStatus, QueuesStatus};
 
 /// How long a service may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -58,24 +58,22 @@ impl Snapshot {
 /// Probes everything behind the connection.
 pub(super) async fn probe(connection: &AdminConnection) -> anyhow::Result<Snapshot> {
     // Queues first: inspecting the broker declares those that are missing.
-    let queues = connection.inspect_queues().await?;
-    let mut snapshot =
-        Snapshot { broker: connection.inspect_broker().await?, queues: queues.queues, ..Snapshot::default() };
-    snapshot.broker.fault = snapshot.broker.fault.or(queues.fault);
+    let QueuesStatus { queues, fault } = connection.call(AdminRequest::InspectQueues).await?;
+    let broker = connection.call(AdminRequest::InspectBroker).await?;
+    let mut snapshot = Snapshot { broker, queues, ..Snapshot::default() };
+    snapshot.broker.fault = snapshot.broker.fault.or(fault);
     if connection.has_services() {
         await_consumers(connection, &mut snapshot.queues).await;
-        let (orders, inventory, customers) = tokio::join!(
+        let audit_stock = AdminRequest::AuditStock(vec![StockAudit { after: None, limit: 1 }]);
+        let ((orders, backlog), (inventory, _), (customers, _)) = tokio::join!(
             order_service(connection),
-            timed(
-                "inventory-service",
-                connection.audit_stock(vec![StockAudit { after: None, limit: 1 }], ANSWER_LIMIT)
-            ),
-            timed("customer-service", connection.ping_customer_service(ANSWER_LIMIT)),
+            timed::<Vec<StockAudited>>("inventory-service", connection, audit_stock),
+            timed::<()>("customer-service", connection, AdminRequest::PingCustomerService),
         );
-        snapshot.backlog = orders.1;
-        snapshot.services = Some(vec![orders.0, inventory.0, customers.0]);
+        snapshot.backlog = backlog;
+        snapshot.services = Some(vec![orders, inventory, customers]);
     }
-    snapshot.databases = connection.inspect_databases().await?;
+    snapshot.databases = connection.call(AdminRequest::InspectDatabases).await?;
     Ok(snapshot)
 }
 
@@ -85,7 +83,7 @@ async fn await_consumers(connection: &AdminConnection, queues: &mut [QueueStatus
         if !queues.iter().any(QueueStatus::lacks_consumers) {
             return;
         }
-        if let Ok(read) = connection.inspect_queues().await {
+        if let Ok(read) = connection.call::<QueuesStatus>(AdminRequest::InspectQueues).await {
             for queue in queues.iter_mut().filter(|queue| queue.lacks_consumers()) {
                 let again = read.queues.iter().find(|again| again.name == queue.name);
                 queue.depth = again.and_then(|again| again.depth).or(queue.depth);
@@ -97,8 +95,8 @@ async fn await_consumers(connection: &AdminConnection, queues: &mut [QueueStatus
 
 async fn order_service(connection: &AdminConnection) -> (ServiceStatus, Option<BacklogStatus>) {
     let asked = SystemClock.now();
-    let asking = connection.audit_orders(vec![OrderAudit { after: None, limit: 1 }], ANSWER_LIMIT);
-    let (service, pages) = timed("order-service", asking).await;
+    let audit = AdminRequest::AuditOrders(vec![OrderAudit { after: None, limit: 1 }]);
+    let (service, pages) = timed::<Vec<OrderAudited>>("order-service", connection, audit).await;
     let midway_ms = (asked.unix_ms() + SystemClock.now().unix_ms()) / 2;
     let page = pages.and_then(|pages| pages.into_iter().next());
     let backlog = page.and_then(|page| {
@@ -109,9 +107,13 @@ async fn order_service(connection: &AdminConnection) -> (ServiceStatus, Option<B
     (service, backlog)
 }
 
-async fn timed<A>(name: &str, asking: impl Future<Output = anyhow::Result<A>>) -> (ServiceStatus, Option<A>) {
+async fn timed<A: 'static>(
+    name: &str,
+    connection: &AdminConnection,
+    request: AdminRequest,
+) -> (ServiceStatus, Option<A>) {
     let began = Instant::now();
-    let answer = asking.await;
+    let answer = connection.call_within(request, ANSWER_LIMIT).await;
     let answered_in_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let fault = answer.as_ref().err().map(|error| format!("{error:#}"));
     (ServiceStatus { name: name.to_owned(), answered_in_ms, fault }, answer.ok())

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::checks::Finding;
 use super::probe::Snapshot;
-use crate::admin::QueueRole;
+use crate::admin::{BrokerStatus, QueueRole};
 use crate::output::{columns, counted, printable};
 
 #[derive(Debug, Serialize)]
@@ -27,7 +27,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 fn seen(snapshot: &Snapshot) -> String {
-    let well = snapshot.broker.is_well();
+    let well = snapshot.broker == BrokerStatus::default();
     let mut rows = vec![row("broker", if well { "connected, topology as declared" } else { "see below" })];
     match &snapshot.services {
         None if snapshot.broker.unreachable.is_some() => {}
@@ -38,11 +38,8 @@ fn seen(snapshot: &Snapshot) -> String {
         })),
     }
     if let Some(seen) = &snapshot.backlog {
-        rows.push(row("outbox", &counted(usize::try_from(seen.outbox).unwrap_or(usize::MAX), "event")));
-        rows.push(row(
-            "pending",
-            &counted(usize::try_from(seen.backlog.pending).unwrap_or(usize::MAX), "order"),
-        ));
+        rows.push(row("outbox", &counted(seen.outbox, "event")));
+        rows.push(row("pending", &counted(seen.backlog.pending, "order")));
     }
     rows.extend(snapshot.databases.iter().map(|database| {
         let tables: Vec<&str> = database.tables.iter().map(|tables| tables.of.as_str()).collect();

@@ -10,12 +10,14 @@ use schema::customer::Customer;
 use schema::domain_error::{DomainError, DomainResult};
 use schema::inventory_messages::{Adjust, PutProduct};
 use schema::money::{Currency, Money};
+use schema::product::Product;
 use serde::Deserialize;
 
-use crate::admin::{AdminConnection, SystemArgs, SystemConfig};
+use crate::admin::{AdminConnection, AdminRequest};
+use crate::infrastructure::{SystemArgs, SystemConfig};
 use crate::output;
 use crate::stock::{delivery_id, receive};
-use table::{Entry, Row, required};
+use table::{Entry, required};
 
 /// Records sent in one request.
 const BATCH: usize = 100;
@@ -60,11 +62,12 @@ enum ImportCommand {
     },
 }
 
-/// Runs the command.
 pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
     match args.command {
-        ImportCommand::Products { file, id, system } => products(&file, id.as_deref(), system.check()?).await,
-        ImportCommand::Customers { file, system } => customers(&file, system.check()?).await,
+        ImportCommand::Products { file, id, system } => {
+            products(&file, id.as_deref(), system.checked()?).await
+        }
+        ImportCommand::Customers { file, system } => customers(&file, system.checked()?).await,
     }
 }
 
@@ -83,26 +86,17 @@ struct ProductRow {
     quantity: Option<String>,
 }
 
-impl Row for ProductRow {
-    type Value = ProductRecord;
-    type Context = Currency;
-    const FIELDS: &'static [&'static str] = &["id", "name", "description", "price", "quantity"];
+impl ProductRow {
+    const FIELDS: [&str; 5] = ["id", "name", "description", "price", "quantity"];
 
-    fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-
-    fn convert(self, currency: &Currency) -> Result<ProductRecord, String> {
+    fn convert(self, currency: Currency) -> Result<ProductRecord, String> {
         let id = required("id", self.id)?.parse().map_err(|fault| format!("id {fault}"))?;
         let price = required("price", self.price)?;
-        let unit_price = Money::from_decimal(&price, *currency)
+        let unit_price = Money::from_decimal(&price, currency)
             .ok_or_else(|| format!("price {price:?} is not an amount in {currency}, such as 14.50"))?;
-        let quantity = match self.quantity {
-            Some(text) => {
-                text.parse().map_err(|_| format!("quantity {text:?} is not a whole number of units"))?
-            }
-            None => 0,
-        };
+        let text = self.quantity.unwrap_or_else(|| "0".to_owned());
+        let quantity =
+            text.parse().map_err(|_| format!("quantity {text:?} is not a whole number of units"))?;
         let name = required("name", self.name)?;
         let description = required("description", self.description)?;
         let product = PutProduct { id, name, description, unit_price };
@@ -114,11 +108,10 @@ impl Row for ProductRow {
 }
 
 async fn products(file: &Path, delivery: Option<&str>, system: SystemConfig) -> anyhow::Result<()> {
-    let entries = table::read::<ProductRow>(file, &system.currency())?;
+    let currency = system.inventory.currency;
+    let entries = table::read(file, &ProductRow::FIELDS, |row: ProductRow| row.convert(currency))?;
     let connection = system.connect().await?;
-    let imported = put_products(&connection, &entries, delivery).await;
-    connection.close().await;
-    let units = imported?;
+    let units = connection.run(async |connection| put_products(connection, &entries, delivery).await).await?;
     output::print(&format!("{} products are in the catalogue; units counted in: {units}", entries.len()))
 }
 
@@ -130,7 +123,7 @@ async fn put_products(
     let mut units = 0;
     for batch in entries.chunks(BATCH) {
         let products = batch.iter().map(|entry| entry.value.product.clone()).collect();
-        accepted(batch, connection.put_products(products).await)?;
+        accepted::<_, Product>(batch, connection.call(AdminRequest::PutProducts(products)).await)?;
 
         let with_stock: Vec<_> = batch.iter().filter(|entry| entry.value.quantity > 0).collect();
         let receipts: Vec<Adjust> = with_stock.iter().map(|entry| receipt(&entry.value, delivery)).collect();
@@ -162,16 +155,10 @@ struct CustomerRow {
     shipping_address: Option<String>,
 }
 
-impl Row for CustomerRow {
-    type Value = Customer;
-    type Context = ();
-    const FIELDS: &'static [&'static str] = &["id", "name", "email", "phone", "shipping_address"];
+impl CustomerRow {
+    const FIELDS: [&str; 5] = ["id", "name", "email", "phone", "shipping_address"];
 
-    fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-
-    fn convert(self, (): &()) -> Result<Customer, String> {
+    fn convert(self) -> Result<Customer, String> {
         let customer = Customer {
             id: required("id", self.id)?.parse().map_err(|fault| format!("id {fault}"))?,
             name: required("name", self.name)?,
@@ -187,20 +174,16 @@ impl Row for CustomerRow {
 }
 
 async fn customers(file: &Path, system: SystemConfig) -> anyhow::Result<()> {
-    let entries = table::read::<CustomerRow>(file, &())?;
-    let connection = system.connect().await?;
-    let imported = put_customers(&connection, &entries).await;
-    connection.close().await;
-    imported?;
+    let entries = table::read(file, &CustomerRow::FIELDS, CustomerRow::convert)?;
+    let put = system.connect().await?.run(async |connection| {
+        for batch in entries.chunks(BATCH) {
+            let customers = batch.iter().map(|entry| entry.value.clone()).collect();
+            accepted::<_, Customer>(batch, connection.call(AdminRequest::PutCustomers(customers)).await)?;
+        }
+        Ok(())
+    });
+    put.await?;
     output::print(&format!("{} customers are in", entries.len()))
-}
-
-async fn put_customers(connection: &AdminConnection, entries: &[Entry<Customer>]) -> anyhow::Result<()> {
-    for batch in entries.chunks(BATCH) {
-        let customers = batch.iter().map(|entry| entry.value.clone()).collect();
-        accepted(batch, connection.put_customers(customers).await)?;
-    }
-    Ok(())
 }
 
 /// Checks that the service accepted every record of a batch; reports a refusal with the line of its record.

@@ -16,21 +16,6 @@ const RECORDS_MAX: usize = 100_000;
 /// Problems that one message lists.
 const PROBLEMS_SHOWN: usize = 50;
 
-/// The fields of a record as a file names them: optional texts, trimmed, none if they are empty.
-pub(super) trait Row: DeserializeOwned {
-    /// The value that a row is checked and converted into.
-    type Value;
-    /// What the conversion depends on.
-    type Context;
-    /// The field names that a row may have, `id` among them. Others count as misspelt.
-    const FIELDS: &'static [&'static str];
-
-    fn id(&self) -> Option<&str>;
-
-    /// Returns the value, or what is wrong with the row.
-    fn convert(self, context: &Self::Context) -> Result<Self::Value, String>;
-}
-
 /// Returns the text of a field that a row has to have.
 pub(super) fn required(field: &str, text: Option<String>) -> Result<String, String> {
     text.ok_or_else(|| format!("{field} is missing"))
@@ -44,7 +29,14 @@ pub(super) struct Entry<T> {
 }
 
 /// Reads every record of a file, or returns everything that is wrong with it.
-pub(super) fn read<R: Row>(path: &Path, context: &R::Context) -> anyhow::Result<Vec<Entry<R::Value>>> {
+///
+/// A row of type `R` has optional texts, trimmed, none if they are empty. `fields` are the names that it may have, `id`
+/// among them; others count as misspelt. `convert` returns the row's value, or what is wrong with the row.
+pub(super) fn read<R: DeserializeOwned, T>(
+    path: &Path,
+    fields: &[&str],
+    convert: impl Fn(R) -> Result<T, String>,
+) -> anyhow::Result<Vec<Entry<T>>> {
     let text = text_of(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut problems = Problems::default();
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
@@ -58,8 +50,10 @@ pub(super) fn read<R: Row>(path: &Path, context: &R::Context) -> anyhow::Result<
         count if count > RECORDS_MAX => problems.add(1, format!("there are more than {RECORDS_MAX} records")),
         _ => {}
     }
-    let entries =
-        if problems.0.is_empty() { convert::<R>(&records, context, &mut problems) } else { Vec::new() };
+    let mut entries = Vec::new();
+    if problems.0.is_empty() {
+        entries = entries_of(&records, fields, convert, &mut problems);
+    }
     ensure!(problems.0.is_empty(), "{}: nothing was imported{problems}", path.display());
     Ok(entries)
 }
@@ -103,8 +97,8 @@ fn csv_records(text: &str, problems: &mut Problems) -> Vec<Record> {
 
 fn csv_problem(error: &csv::Error) -> String {
     match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} fields, but the first line names {expected_len}")
+        csv::ErrorKind::UnequalLengths { expected_len: names, len, .. } => {
+            format!("{len} fields, but the first line names {names}")
         }
         _ => error.to_string(),
     }
@@ -152,31 +146,33 @@ fn json_fields(item: &str) -> Result<(StringRecord, StringRecord), String> {
     Ok((names, texts))
 }
 
-fn convert<R: Row>(
+fn entries_of<R: DeserializeOwned, T>(
     records: &[Record],
-    context: &R::Context,
+    fields: &[&str],
+    convert: impl Fn(R) -> Result<T, String>,
     problems: &mut Problems,
-) -> Vec<Entry<R::Value>> {
+) -> Vec<Entry<T>> {
     let mut lines_by_id = HashMap::new();
     let mut entries = Vec::with_capacity(records.len());
     for Record { line, names, texts } in records {
         let line = *line;
-        for name in names.iter().filter(|name| !R::FIELDS.contains(name)) {
-            problems.add(line, format!("unknown field {name:?}, expected {}", R::FIELDS.join(", ")));
+        for name in names.iter().filter(|name| !fields.contains(name)) {
+            problems.add(line, format!("unknown field {name:?}, expected {}", fields.join(", ")));
         }
-        let row: R = match texts.deserialize(Some(names)) {
+        let row = match texts.deserialize(Some(names)) {
             Ok(row) => row,
             Err(error) => {
                 problems.add(line, error.to_string());
                 continue;
             }
         };
-        if let Some(id) = row.id()
-            && let Some(first) = lines_by_id.insert(id.to_owned(), line)
+        let id = names.iter().zip(texts).find(|(name, text)| *name == "id" && !text.is_empty());
+        if let Some((_, id)) = id
+            && let Some(first) = lines_by_id.insert(id, line)
         {
             problems.add(line, format!("the id {id:?} stands on line {first} already"));
         }
-        match row.convert(context) {
+        match convert(row) {
             Ok(value) => entries.push(Entry { line, value }),
             Err(problem) => problems.add(line, problem),
         }
@@ -230,26 +226,13 @@ mod tests {
         shipping_address: Option<String>,
     }
 
-    impl Row for Tag {
-        type Value = Self;
-        type Context = ();
-        const FIELDS: &'static [&'static str] = &["id", "shipping_address"];
-
-        fn id(&self) -> Option<&str> {
-            self.id.as_deref()
-        }
-
-        fn convert(self, (): &()) -> Result<Self, String> {
-            let id = required("id", self.id)?;
-            Ok(Self { id: Some(id), ..self })
-        }
-    }
-
     fn read_as(name: &str, text: &str) -> anyhow::Result<Vec<Entry<Tag>>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        read::<Tag>(&path, &())
+        read(&path, &["id", "shipping_address"], |tag: Tag| {
+            Ok(Tag { id: Some(required("id", tag.id)?), ..tag })
+        })
     }
 
     fn tag(line: u64, id: &str, address: Option<&str>) -> Entry<Tag> {

@@ -5,8 +5,7 @@ use gateway::auth::AuthConfig;
 use gateway::config::{AuthArgs, HttpArgs};
 use service_kit::config::{AdminArgs, AdminConfig, ConfigErrors, DrainArgs, LogArgs, LogConfig, Secret};
 
-use crate::infrastructure::{InfrastructureArgs, InfrastructureConfig};
-use crate::services::{ServicesArgs, ServicesConfig};
+use crate::infrastructure::{SystemArgs, SystemConfig};
 
 /// The defaults of this command that differ from other processes'.
 pub(crate) const DEFAULTS: &[(&str, &str)] =
@@ -28,9 +27,7 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
-    infrastructure: InfrastructureArgs,
-    #[command(flatten)]
-    services: ServicesArgs,
+    system: SystemArgs,
     #[command(flatten)]
     auth: AuthArgs,
     #[command(flatten)]
@@ -49,12 +46,10 @@ Examples:
   SEED=none waybill up                         an empty system, to be filled with `waybill import`
   RABBITMQ_URL=amqp://... waybill up           over RabbitMQ, with tables in SQLite";
 
-/// [`UpArgs`], checked.
 #[derive(Debug, Clone)]
 pub(crate) struct UpConfig {
     pub(crate) admin: AdminConfig,
-    pub(crate) infrastructure: InfrastructureConfig,
-    pub(crate) services: ServicesConfig,
+    pub(crate) system: SystemConfig,
     pub(crate) gateway: gateway::Config,
     /// Whether the secret of `gateway` is the one in DATA_DIR, generated if there is none.
     pub(crate) makes_secret: bool,
@@ -67,7 +62,7 @@ impl UpArgs {
     pub(crate) fn check(&self) -> Result<UpConfig, ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let admin = self.admin.check(&mut errors);
-        let infrastructure = self.infrastructure.check(&mut errors);
+        let system = self.system.check(&mut errors);
         let makes_secret = self.auth.lacks_secret();
         let auth = if makes_secret {
             AuthConfig::Mock { secret: Secret::new("") }
@@ -75,13 +70,12 @@ impl UpArgs {
             self.auth.check(&mut errors)
         };
         let config = UpConfig {
-            services: self.services.check(&infrastructure.bus, &mut errors),
-            gateway: self.http.check(&admin.host, auth, &infrastructure.bus, &mut errors),
+            gateway: self.http.check(&admin.host, auth, &system.bus, &mut errors),
             makes_secret,
             log: self.log.check(&mut errors),
             drain_delay: self.drain.check(&mut errors),
             admin,
-            infrastructure,
+            system,
         };
         errors.finish(config)
     }

@@ -16,7 +16,7 @@ use service_kit::{ExitStatus, ServiceContext, Shutdown, telemetry};
 use crate::admin::{AdminEndpoint, AdminService, reachable_address};
 use crate::infrastructure::Infrastructure;
 use crate::output;
-use crate::services::{StopOrder, start_customers, start_inventory, start_orders};
+use crate::services::StopOrder;
 use crate::token::{DEMO_CUSTOMER, DEMO_LIFETIME, DEMO_SCOPES};
 
 pub(crate) use config::{DEFAULTS, UpArgs};
@@ -26,65 +26,54 @@ use config::UpConfig;
 /// How long the services may take to be ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs the command.
 pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<ExitStatus> {
     let mut config = args.check()?;
     telemetry::init("waybill", &config.log);
-    let lock = config.infrastructure.lock()?;
+    let lock = config.system.lock()?;
     if config.makes_secret {
-        config.infrastructure.data_dir.prepare()?;
-        let secret = config.infrastructure.data_dir.jwt_secret()?;
+        config.system.data_dir.prepare()?;
+        let secret = config.system.data_dir.jwt_secret()?;
         config.gateway.auth = AuthConfig::Mock { secret };
     }
-    let context = ServiceContext::new(
-        Arc::new(SystemClock),
-        shutdown.clone(),
-        config.infrastructure.bus.request_timeout,
-    );
+    let request_timeout = config.system.bus.request_timeout;
+    let context = ServiceContext::new(Arc::new(SystemClock), shutdown.clone(), request_timeout);
     // Before the admin server listens: without conditions the process would be ready.
     let started = context.readiness.condition("start");
     let endpoint = AdminEndpoint::new();
-    let admin =
-        AdminServer::new(context.readiness.clone(), context.liveness.clone()).merge(endpoint.routes());
-    let admin = admin.start(&config.admin).await?;
+    let admin = AdminServer::new(context.readiness.clone(), context.liveness.clone());
+    let admin = admin.merge(endpoint.routes()).start(&config.admin).await?;
     let infrastructure =
-        Infrastructure::open(config.infrastructure.clone(), Arc::clone(&context.clock), lock).await?;
+        Infrastructure::open(config.system.clone(), Arc::clone(&context.clock), lock).await?;
     let stop_order = StopOrder::new(&shutdown);
 
-    let system = System {
-        config: &config,
-        infrastructure: &infrastructure,
-        stop_order: &stop_order,
-        context: &context,
-        admin: admin.address(),
-    };
+    let system = System { config, infrastructure, stop_order, context, admin: admin.address() };
     let served = system.serve(&endpoint, &started).await;
-    let stopped = stop_order.stop().await;
+    let stopped = system.stop_order.stop().await;
     shutdown.force();
-    infrastructure.close().await;
+    system.infrastructure.close().await;
     served?;
     output::print(farewell(&stopped))?;
     Ok(stopped)
 }
 
-struct System<'a> {
-    config: &'a UpConfig,
-    infrastructure: &'a Infrastructure,
-    stop_order: &'a StopOrder,
-    context: &'a ServiceContext,
+struct System {
+    config: UpConfig,
+    infrastructure: Infrastructure,
+    stop_order: StopOrder,
+    context: ServiceContext,
     /// The address of the admin endpoints.
     admin: SocketAddr,
 }
 
-impl System<'_> {
+impl System {
     /// Starts everything, says so, and serves until the process has drained. Returns at once if the shutdown begins during
     /// the start, whatever the start waits for.
     async fn serve(&self, endpoint: &AdminEndpoint, started: &ReadinessHandle) -> anyhow::Result<()> {
-        let ServiceContext { shutdown, readiness, .. } = self.context;
+        let ServiceContext { shutdown, readiness, .. } = &self.context;
         let starting = shutdown.draining().run_until_cancelled(self.start(endpoint));
         let Some(gateway) = starting.await.transpose()? else { return Ok(()) };
         started.set(true);
-        let welcome = welcome(self.config, gateway, self.admin)?;
+        let welcome = welcome(&self.config, gateway, self.admin)?;
         if let Some(ready) = shutdown.draining().run_until_cancelled(self.ready()).await {
             ready?;
             output::print(&welcome)?;
@@ -102,14 +91,14 @@ impl System<'_> {
         let transport = infrastructure.transport("gateway", &gateway).await?;
         let address = gateway::start(&config.gateway, &gateway, transport).await?;
         let stock_and_customers = context.with_shutdown(&stop_order.stock_and_customers);
-        start_customers(&config.services, infrastructure, &stock_and_customers).await?;
-        start_inventory(&config.services, infrastructure, &stock_and_customers).await?;
-        start_orders(&config.services, infrastructure, &context.with_shutdown(&stop_order.orders)).await?;
-        if infrastructure.is_embedded() {
+        infrastructure.start_customers(&stock_and_customers).await?;
+        infrastructure.start_inventory(&stock_and_customers).await?;
+        infrastructure.start_orders(&context.with_shutdown(&stop_order.orders)).await?;
+        if config.system.rabbitmq_url.is_none() {
             let transport = infrastructure.transport("admin", context).await?;
             let services = context.rpc_client("admin", &transport);
             let service = AdminService::new(transport, services, infrastructure.databases().await);
-            endpoint.open(service, self.admin, &config.infrastructure.data_dir)?;
+            endpoint.open(service, self.admin, &config.system.data_dir)?;
         }
         Ok(address)
     }
@@ -126,11 +115,11 @@ impl System<'_> {
 /// What a new user needs: addresses, a token, an order to place and updates to watch.
 fn welcome(config: &UpConfig, gateway: SocketAddr, admin: SocketAddr) -> anyhow::Result<String> {
     let (gateway, admin) = (reachable_address(gateway), reachable_address(admin));
-    let infrastructure = &config.infrastructure;
-    let broker = infrastructure.rabbitmq_url.as_ref().map_or("the embedded broker", |_| "RabbitMQ");
-    let database = infrastructure.database_url.as_ref().map_or("SQLite", |_| "DATABASE_URL");
-    let files = match infrastructure.is_kept_in_data_dir() {
-        true => format!(", in {}", infrastructure.data_dir.path().display()),
+    let system = &config.system;
+    let broker = system.rabbitmq_url.as_ref().map_or("the embedded broker", |_| "RabbitMQ");
+    let database = system.database_url.as_ref().map_or("SQLite", |_| "DATABASE_URL");
+    let files = match system.is_kept_in_data_dir() {
+        true => format!(", in {}", system.data_dir.path().display()),
         false => String::new(),
     };
     let (token_lines, bearer) = match &config.gateway.auth {

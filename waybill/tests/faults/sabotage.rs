@@ -94,11 +94,12 @@ async fn assert_found(cluster: &Cluster, load: Load, sabotage: &str, invariant: 
     let violations = lasting_violations(cluster, load).await;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for violation in &violations {
-        *counts.entry(violation.invariant.to_string()).or_default() += 1;
+        *counts.entry(format!("{:?}", violation.invariant)).or_default() += 1;
     }
     println!("{sabotage}: violations {counts:?}; {summary}");
     let found: Vec<&Violation> =
         violations.iter().filter(|violation| violation.invariant == invariant).collect();
-    let example = found.first().unwrap_or_else(|| panic!("{invariant} was not found broken: {violations:?}"));
+    let example =
+        found.first().unwrap_or_else(|| panic!("{invariant:?} was not found broken: {violations:?}"));
     println!("such as {example}");
 }

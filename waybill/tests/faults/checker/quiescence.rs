@@ -55,7 +55,7 @@ pub(crate) async fn facts_at_rest(cluster: &Cluster, load: Load, poison: Vec<Str
 }
 
 fn line(violation: &Violation) -> String {
-    format!("{}: {violation}", violation.invariant)
+    format!("{:?}: {violation}", violation.invariant)
 }
 
 /// What is wrong once the system rests, or still wrong after [`REST_LIMIT`].
