@@ -29,15 +29,11 @@ pub(crate) enum Timeout {
 /// Sends one operation's requests to the services.
 #[derive(Clone)]
 pub(crate) struct ServiceClient {
-    rpc: Arc<dyn RpcClient>,
-    timeout: Timeout,
+    pub(crate) rpc: Arc<dyn RpcClient>,
+    pub(crate) timeout: Timeout,
 }
 
 impl ServiceClient {
-    pub(crate) fn new(rpc: Arc<dyn RpcClient>, timeout: Timeout) -> Self {
-        Self { rpc, timeout }
-    }
-
     /// Until when an answer to a request sent now is of use.
     pub(crate) fn deadline(&self) -> Deadline {
         match self.timeout {
@@ -133,7 +129,6 @@ pub(crate) enum PlaceOrderError {
     DeadLettered(Failure),
 }
 
-/// Places orders.
 #[derive(Clone)]
 pub(crate) struct OrderPlacer {
     pub(crate) commands: Arc<dyn SendCommand>,
@@ -186,9 +181,8 @@ impl OrderPlacer {
     }
 }
 
-/// What is known of an order whose command was accepted and not answered.
-///
-/// Only with a key may it have been stored before; a fresh id has nothing to look up.
+/// What is known of an order whose command was accepted and not answered. Only with a key may it have been stored
+/// before; a fresh id has nothing to look up.
 async fn read_back(command: &CreateOrder, client: &ServiceClient) -> PlaceOrderOutcome {
     let order = command.pending_order(0, command.placed_at);
     let pending = PlaceOrderOutcome::Unanswered { order, replayed: None };

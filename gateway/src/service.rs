@@ -4,15 +4,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bus::clock::{Deadline, SystemIds};
-use bus::commands::Commands;
 use bus::events::{EventSignal, EventSubscription};
 use bus::rpc_client::{RequestError, RpcClient, request};
-use bus::topology::WorkQueue;
-use bus::transport::SharedTransport;
+use bus::{commands::Commands, topology::WorkQueue, transport::SharedTransport};
 use futures::stream::{self, Stream};
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET};
 use service_kit::{ServiceContext, config::Secret, health::ReadinessHandle};
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::{AuthConfig, Authenticator, Scope, mint};
 use crate::config::Config;
@@ -29,11 +28,9 @@ const WARM_UP_PAUSE: Duration = Duration::from_millis(100);
 
 /// The token that the playground fills in, in mock mode.
 const PLAYGROUND_CUSTOMER: &str = "CUST01";
-const PLAYGROUND_SCOPES: [Scope; 3] = [Scope::OrdersRead, Scope::OrdersWrite, Scope::OrdersFulfil];
 const PLAYGROUND_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Binds the public port, serves as tasks of the context's shutdown, and returns the address.
-///
 /// The gateway is ready once every service has answered, or a while has passed; the caller adds the broker's condition.
 /// When the shutdown stops it, connections end, sockets are closed with 1001, and running requests are finished.
 pub async fn start(
@@ -61,27 +58,28 @@ pub async fn start(
         subscriptions: SubscriptionSettings::default(),
         update_retries: UpdateRetries::default(),
     });
-    let lifecycle = Lifecycle::new(shutdown.draining().clone(), shutdown.stopping().clone());
+    let (draining, stopping) = (shutdown.draining().clone(), shutdown.stopping().clone());
+    let lifecycle = Lifecycle { draining, closing: stopping.clone(), sockets: TaskTracker::new() };
     let router = GraphqlServer {
         executor: api.clone(),
         authenticator: authenticator.clone(),
         readiness: readiness.clone(),
         liveness: liveness.clone(),
         playground,
-        limits: limits(config),
+        limits: Limits {
+            max_body_bytes: config.max_body_bytes,
+            request_timeout: config.request_timeout + SLACK,
+            ..Limits::default()
+        },
         lifecycle: lifecycle.clone(),
     }
     .router();
 
-    let stopping = shutdown.stopping();
-    let updates = (api.clone(), live_events(transport), context.heartbeat("gateway updates", &[]));
-    let stop = stopping.clone();
-    shutdown.spawn(
-        "gateway updates",
-        async move { updates.0.run_subscription(updates.1, updates.2, stop).await },
-    );
-    let keys = (readiness.condition("signing keys"), stopping.clone());
-    shutdown.spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys.0, keys.1).await });
+    let (updates, stop) = (api.clone(), stopping.clone());
+    let (events, heartbeat) = (live_events(transport), context.heartbeat("gateway updates", &[]));
+    shutdown.spawn("gateway updates", async move { updates.run_subscription(events, heartbeat, stop).await });
+    let keys = readiness.condition("signing keys");
+    shutdown.spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys, stopping).await });
     context.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
     shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
     tracing::info!(%address, "gateway listening");
@@ -93,20 +91,12 @@ fn live_events(transport: SharedTransport) -> impl Stream<Item = EventSignal> + 
     stream::unfold(EventSubscription::new(transport), async |mut events| Some((events.next().await, events)))
 }
 
-fn limits(config: &Config) -> Limits {
-    Limits {
-        max_body_bytes: config.max_body_bytes,
-        request_timeout: config.request_timeout + SLACK,
-        ..Limits::default()
-    }
-}
-
 /// Returns the playground, in mock mode with a token filled in.
 fn playground(auth: &AuthConfig) -> anyhow::Result<Playground> {
     let token = match auth {
         AuthConfig::Jwks { .. } => None,
         AuthConfig::Mock { secret } => {
-            let scopes = PLAYGROUND_SCOPES.into_iter().collect();
+            let scopes = [Scope::OrdersRead, Scope::OrdersWrite, Scope::OrdersFulfil].into_iter().collect();
             let token = mint(secret.expose(), PLAYGROUND_CUSTOMER, scopes, PLAYGROUND_TOKEN_LIFETIME)?;
             Some(Secret::new(token))
         }
@@ -114,8 +104,8 @@ fn playground(auth: &AuthConfig) -> anyhow::Result<Playground> {
     Ok(Playground { token, ..Playground::default() })
 }
 
-/// Makes the gateway ready once every service has answered and subscriptions can begin, or after [`WARM_UP_LIMIT`]: from then on
-/// a service that doesn't answer blanks only its own fields, which is no reason to refuse other requests.
+/// Makes the gateway ready once every service has answered and subscriptions can begin, or after [`WARM_UP_LIMIT`]:
+/// from then on a service that doesn't answer blanks only its own fields, which is no reason to refuse other requests.
 async fn warm_up(api: Api, rpc: Arc<dyn RpcClient>, condition: ReadinessHandle) {
     let deadline = Deadline::after(WARM_UP_LIMIT);
     let answered = async {

@@ -57,10 +57,7 @@ impl Authenticator {
 
     /// Reads the signing keys for the first time if they are in a file; fails if the file can't be read or holds no key.
     pub async fn read_key_file(&self) -> Result<(), AuthConfigError> {
-        match &*self.mode {
-            Mode::Mock { .. } => Ok(()),
-            Mode::Jwks { keys, .. } => keys.read_file().await,
-        }
+        if let Mode::Jwks { keys, .. } = &*self.mode { keys.read_file().await } else { Ok(()) }
     }
 
     /// Keeps reading the signing keys until `stop`. The condition is met once they have been read; in mock mode there is
@@ -72,9 +69,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns the viewer whose token the value of an `Authorization` header carries; none without a header.
-    ///
-    /// In jwks mode an unknown key id may wait for one read of the key set, at most 5 seconds.
+    /// Returns the viewer whose token the value of an `Authorization` header carries; none without a header. In jwks mode
+    /// an unknown key id may wait for one read of the key set, at most 5 seconds.
     pub async fn authenticate(&self, authorization: Option<&str>) -> Result<Option<Viewer>, AuthError> {
         let Some(authorization) = authorization else { return Ok(None) };
         let token = bearer_token(authorization).ok_or(AuthError::BadToken)?;

@@ -65,7 +65,11 @@ impl Jwks {
     pub(super) fn new(source: KeySource) -> Result<Self, AuthConfigError> {
         let source = match source {
             KeySource::File(path) => Source::File(path),
-            KeySource::Url(url) => Source::Url { url: parse_url(url.expose())?, client: client()? },
+            KeySource::Url(url) => {
+                let url = reqwest::Url::parse(url.expose()).ok();
+                let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+                Source::Url { url: url.ok_or(AuthConfigError::Url)?, client: client()? }
+            }
         };
         Ok(Self { source, keys: ArcSwapOption::empty(), last_read: Mutex::new(None) })
     }
@@ -112,11 +116,7 @@ impl Jwks {
             if self.current().is_some() {
                 condition.set(true);
             }
-            let pause = self.pause();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
+            stop.run_until_cancelled(tokio::time::sleep(self.pause())).await;
         }
     }
 
@@ -172,13 +172,6 @@ async fn fetch(client: &reqwest::Client, url: reqwest::Url) -> Result<Vec<u8>, r
         json.extend_from_slice(&chunk);
     }
     Ok(json)
-}
-
-fn parse_url(url: &str) -> Result<reqwest::Url, AuthConfigError> {
-    reqwest::Url::parse(url)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .ok_or(AuthConfigError::Url)
 }
 
 fn client() -> Result<reqwest::Client, reqwest::Error> {

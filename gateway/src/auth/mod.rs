@@ -31,7 +31,6 @@ pub enum AuthConfig {
     },
 }
 
-/// Where a JSON Web Key Set is read from.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// An http or https address, which may carry credentials; redirects are not followed.
@@ -40,7 +39,6 @@ pub enum KeySource {
     File(PathBuf),
 }
 
-/// Why an [`AuthConfig`] can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthConfigError {
     /// An empty secret, issuer or audience would accept what it should refuse.

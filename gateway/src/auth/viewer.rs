@@ -37,11 +37,8 @@ impl Viewer {
 
     /// Whose orders the viewer can see and change.
     pub(crate) fn order_scope(&self) -> OrderScope {
-        if self.can(Scope::OrdersAll) {
-            OrderScope::Any
-        } else {
-            OrderScope::Customer { customer_id: self.customer_id.clone() }
-        }
+        let own = || OrderScope::Customer { customer_id: self.customer_id.clone() };
+        if self.can(Scope::OrdersAll) { OrderScope::Any } else { own() }
     }
 
     /// The customer that an argument names, or else the viewer; FORBIDDEN if the viewer can't see that customer's orders.
@@ -114,8 +111,7 @@ impl FromIterator<Scope> for Scopes {
 /// The set as a `scope` claim.
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.0.iter().map(Scope::to_string).collect();
-        f.write_str(&names.join(" "))
+        f.write_str(&self.0.iter().map(Scope::to_string).collect::<Vec<_>>().join(" "))
     }
 }
 

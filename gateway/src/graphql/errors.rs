@@ -10,8 +10,8 @@ use crate::orders::PlaceOrderError;
 use crate::query::{ErrorCode, GraphqlError, Outcome};
 
 /// What a nullable field that can fail returns: null with an error at the field's own path, and everything around it
-/// kept. In async-graphql 8.0.0-rc.5 a field that returns `Result<Option<T>>` takes its parents down when it fails, nullable
-/// or not, and so does one with a guard.
+/// kept. In async-graphql 8.0.0-rc.5 a field that returns `Result<Option<T>>` takes its parents down when it fails,
+/// nullable or not, and so does one with a guard.
 pub(crate) type Nullable<T> = Option<Result<T, GraphqlError>>;
 
 pub(crate) async fn nullable<T: OutputType>(
@@ -27,8 +27,8 @@ pub(crate) fn query_error(error: &RequestError) -> GraphqlError {
     client_error(code).retryable(error.is_retryable())
 }
 
-/// The error of a failed request that changes something. OVERLOADED and SERVICE_UNAVAILABLE promise that nothing was done. If that isn't certain, the code is
-/// DEADLINE_EXCEEDED, and sending again, which is a change of its own, is not advised.
+/// The error of a failed request that changes something. OVERLOADED and SERVICE_UNAVAILABLE promise that nothing was
+/// done. If that isn't certain, the code is DEADLINE_EXCEEDED, and sending again, a change of its own, is not advised.
 pub(crate) fn mutation_error(error: &RequestError) -> GraphqlError {
     // An undecodable answer comes from a service that has done something.
     let undecodable =
@@ -95,11 +95,9 @@ pub(crate) enum UserErrorCode {
     IdempotencyKeyReused,
 }
 
-impl TryFrom<DomainError> for UserError {
-    type Error = GraphqlError;
-
+impl UserError {
     /// Fails on codes that are not a mutation's.
-    fn try_from(error: DomainError) -> Result<Self, GraphqlError> {
+    fn new(error: DomainError) -> Result<Self, GraphqlError> {
         // The field is the one that the error is about if its service named none.
         let (code, field) = match error.code {
             DomainErrorCode::InvalidInput => (UserErrorCode::InvalidInput, None),
@@ -124,7 +122,7 @@ impl TryFrom<DomainError> for UserError {
 }
 
 pub(crate) fn user_errors(errors: Vec<DomainError>) -> Result<Vec<UserError>, GraphqlError> {
-    errors.into_iter().map(UserError::try_from).collect()
+    errors.into_iter().map(UserError::new).collect()
 }
 
 fn code_of(error: &RequestError) -> ErrorCode {

@@ -11,17 +11,13 @@ use schema::domain_error::DomainResult;
 use schema::ids::{CustomerId, ProductId};
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::order::Order;
-use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef, OrderScope};
+use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef};
 use schema::page::CutPage;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET, ORDER_HISTORY, ORDER_LIST};
 use schema::product::Product;
-use serde::{Serialize, de::DeserializeOwned};
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
-use std::time::Duration;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{collections::HashMap, hash::Hash, mem, task::Poll, time::Duration};
 
 use super::errors::{list_error, query_error};
 use crate::{orders::ServiceClient, query::GraphqlError};
@@ -41,27 +37,8 @@ impl Loaders {
         self.0.loader()
     }
 
-    pub(crate) async fn customer(&self, id: CustomerId) -> Result<Option<Arc<Customer>>, GraphqlError> {
-        Ok(self.0.load_one(id).await?.flatten())
-    }
-
-    pub(crate) async fn product(&self, id: ProductId) -> Result<Option<Arc<Product>>, GraphqlError> {
-        Ok(self.0.load_one(id).await?.flatten())
-    }
-
-    pub(crate) async fn order(&self, order: OrderRef) -> Result<Option<Arc<Order>>, GraphqlError> {
-        Ok(self.0.load_one(order).await?.flatten())
-    }
-
-    pub(crate) async fn orders(&self, list: ListOrders) -> Result<Arc<CutPage<Arc<Order>>>, GraphqlError> {
-        self.0.load_one(list).await?.expect("a loader answers every key")
-    }
-
-    /// An order's changes so far, oldest first.
-    pub(crate) async fn history(&self, order: &Order) -> Result<Arc<Vec<HistoryEntry>>, GraphqlError> {
-        let owner = OrderScope::Customer { customer_id: order.customer_id.clone() };
-        let history = self.0.load_one(HistoryOf(OrderRef { order_id: order.id, owner })).await?;
-        Ok(history.expect("a loader answers every key"))
+    pub(crate) async fn load<K: Key>(&self, key: K) -> Result<K::Answer, GraphqlError> {
+        Ok(self.0.load_one(key).await?.expect("a loader answers every key"))
     }
 
     pub(crate) fn forget(&self) {
@@ -73,99 +50,86 @@ impl Loaders {
     }
 }
 
-impl Loader<CustomerId> for ServiceClient {
-    type Value = Option<Arc<Customer>>;
-    type Error = GraphqlError;
-
-    async fn load(&self, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Self::Value>, GraphqlError> {
-        load_each(self, CUSTOMER_GET, ids, |found: Option<Customer>| found.map(Arc::new)).await
-    }
+/// A key that one service answers by one pattern.
+pub(crate) trait Key: Clone + Eq + Hash + Serialize + Send + Sync + 'static {
+    const PATTERN: &str;
+    type Answer: Clone + DeserializeOwned + Send + Sync + 'static;
 }
 
-impl Loader<ProductId> for ServiceClient {
-    type Value = Option<Arc<Product>>;
-    type Error = GraphqlError;
-
-    async fn load(&self, ids: &[ProductId]) -> Result<HashMap<ProductId, Self::Value>, GraphqlError> {
-        load_each(self, INVENTORY_GET, ids, |found: Option<Product>| found.map(Arc::new)).await
-    }
+impl Key for CustomerId {
+    const PATTERN: &str = CUSTOMER_GET;
+    type Answer = Option<Arc<Customer>>;
 }
 
-impl Loader<OrderRef> for ServiceClient {
-    type Value = Option<Arc<Order>>;
-    type Error = GraphqlError;
+impl Key for ProductId {
+    const PATTERN: &str = INVENTORY_GET;
+    type Answer = Option<Arc<Product>>;
+}
 
-    async fn load(&self, orders: &[OrderRef]) -> Result<HashMap<OrderRef, Self::Value>, GraphqlError> {
-        load_each(self, ORDER_GET, orders, |found: Option<Order>| found.map(Arc::new)).await
-    }
+impl Key for OrderRef {
+    const PATTERN: &str = ORDER_GET;
+    type Answer = Option<Arc<Order>>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
-struct HistoryOf(OrderRef);
+pub(crate) struct HistoryOf(pub(super) OrderRef);
 
-impl Loader<HistoryOf> for ServiceClient {
-    type Value = Arc<Vec<HistoryEntry>>;
-    type Error = GraphqlError;
-
-    async fn load(&self, orders: &[HistoryOf]) -> Result<HashMap<HistoryOf, Self::Value>, GraphqlError> {
-        load_each(self, ORDER_HISTORY, orders, Arc::new).await
-    }
+impl Key for HistoryOf {
+    const PATTERN: &str = ORDER_HISTORY;
+    type Answer = Arc<Vec<HistoryEntry>>;
 }
 
-impl Loader<ListOrders> for ServiceClient {
-    /// A refusal concerns one list alone, a failed request all of them.
-    type Value = Result<Arc<CutPage<Arc<Order>>>, GraphqlError>;
-    type Error = GraphqlError;
+impl Key for ListOrders {
+    const PATTERN: &str = ORDER_LIST;
+    type Answer = OrderList;
+}
 
-    async fn load(&self, lists: &[ListOrders]) -> Result<HashMap<ListOrders, Self::Value>, GraphqlError> {
-        let shared = |page: DomainResult<OrderPage>| match page.into_result() {
-            Ok(OrderPage { orders, has_next_page, has_previous_page }) => {
-                let rows = orders.into_iter().map(Arc::new).collect();
-                Ok(Arc::new(CutPage { rows, has_next_page, has_previous_page }))
-            }
-            Err(error) => Err(list_error(&error)),
+/// A refusal concerns one list alone, a failed request all of them.
+#[derive(Clone, Deserialize)]
+#[serde(from = "DomainResult<OrderPage>")]
+pub(crate) struct OrderList(pub(super) Result<Arc<CutPage<Arc<Order>>>, GraphqlError>);
+
+impl From<DomainResult<OrderPage>> for OrderList {
+    fn from(page: DomainResult<OrderPage>) -> Self {
+        let shared = |OrderPage { orders, has_next_page, has_previous_page }| {
+            let rows = orders.into_iter().map(Arc::new).collect();
+            Arc::new(CutPage { rows, has_next_page, has_previous_page })
         };
-        load_each(self, ORDER_LIST, lists, shared).await
+        Self(page.into_result().map(shared).map_err(|error| list_error(&error)))
     }
 }
 
-/// Sends the keys as one request, and pairs them with their answers.
-async fn load_each<K, A, V>(
-    client: &ServiceClient,
-    pattern: &str,
-    keys: &[K],
-    value: impl Fn(A) -> V,
-) -> Result<HashMap<K, V>, GraphqlError>
-where
-    K: Clone + Eq + Hash + Serialize + Sync,
-    A: DeserializeOwned,
-{
-    let answers = client.call_batch(pattern, keys).await.map_err(|error| query_error(&error))?;
-    Ok(keys.iter().cloned().zip(answers.into_iter().map(value)).collect())
+impl<K: Key> Loader<K> for ServiceClient {
+    type Value = K::Answer;
+    type Error = GraphqlError;
+
+    /// Sends the keys as one request, and pairs them with their answers.
+    async fn load(&self, keys: &[K]) -> Result<HashMap<K, K::Answer>, GraphqlError> {
+        let answers = self.call_batch(K::PATTERN, keys).await.map_err(|error| query_error(&error))?;
+        Ok(keys.iter().cloned().zip(answers).collect())
+    }
 }
 
-/// Alternates between an operation and its loads, in the operation's own task.
-///
-/// The operation runs until every field has requested what it needs; only then do the loads begin, each with all keys
-/// that were requested. So a batch neither waits for a timer nor depends on how threads are scheduled, and a load ends
-/// with its operation and belongs to its trace.
+/// Alternates between an operation and its loads, in the operation's own task. The operation runs until every field has
+/// requested what it needs; only then do the loads begin, each with all requested keys. So a batch neither waits for a
+/// timer nor depends on how threads are scheduled, and a load ends with its operation and belongs to its trace.
 #[derive(Clone, Default)]
 pub(crate) struct BatchScheduler(Arc<Mutex<Vec<FutureObj<'static, ()>>>>);
 
 impl Spawn for BatchScheduler {
     fn spawn_obj(&self, load: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(load);
+        self.loads().push(load);
         Ok(())
     }
 }
 
 impl BatchScheduler {
     /// The operation's results, with its loads run in between.
-    pub(crate) fn drive<S>(self, operation: S) -> impl Stream<Item = S::Item> + Send + 'static
-    where
-        S: Stream + Send + 'static,
-    {
+    pub(crate) fn drive<S: Stream + Send + 'static>(
+        self,
+        operation: S,
+    ) -> impl Stream<Item = S::Item> + Send + 'static {
         let mut operation = Box::pin(operation);
         let mut loads = FuturesUnordered::new();
         stream::poll_fn(move |cx| {
@@ -173,20 +137,17 @@ impl BatchScheduler {
                 if let Poll::Ready(result) = operation.as_mut().poll_next(cx) {
                     return Poll::Ready(result);
                 }
-                loads.extend(self.take());
-                let mut loaded = false;
-                while let Poll::Ready(Some(())) = loads.poll_next_unpin(cx) {
-                    loaded = true;
-                }
-                if !loaded {
+                loads.extend(mem::take(&mut *self.loads()));
+                if !matches!(loads.poll_next_unpin(cx), Poll::Ready(Some(()))) {
                     return Poll::Pending;
                 }
+                while let Poll::Ready(Some(())) = loads.poll_next_unpin(cx) {}
             }
         })
     }
 
-    fn take(&self) -> Vec<FutureObj<'static, ()>> {
-        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn loads(&self) -> MutexGuard<'_, Vec<FutureObj<'static, ()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,11 +2,9 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
-use schema::ids::{CustomerId, ProductId};
-use schema::limits::ORDER_MAX_ITEMS;
-use schema::order as wire;
-use schema::order_messages::{Change, Changes, CreateOrder, Item, OrderCreated};
+use schema::order_messages::{Change, Changes, Item, OrderCreated};
 use schema::pattern::{ORDER_CANCEL, ORDER_DELETE, ORDER_UPDATE};
+use schema::{ids::ProductId, limits::ORDER_MAX_ITEMS, order as wire};
 
 use super::errors::{Nullable, UserError, mutation_error, nullable, place_order_error, user_errors};
 use super::loaders::Loaders;
@@ -33,10 +31,13 @@ impl Mutation {
             let viewer = Viewer::from_context(ctx)?;
             viewer.require(Scope::OrdersWrite)?;
             let placer = ctx.data_unchecked::<OrderPlacer>();
-            let order = match input.command(viewer.customer_id.clone(), placer) {
-                Ok(order) => order,
-                Err(errors) => return CreateOrderPayload::refused(errors).map(Some),
-            };
+            let CreateOrderInput { items, shipping_address, idempotency_key } = input;
+            let (items, mut errors) = read_items(&items);
+            let order = placer.command(viewer.customer_id.clone(), items, shipping_address, idempotency_key);
+            errors.extend(order.validate());
+            if !errors.is_empty() {
+                return CreateOrderPayload::refused(errors).map(Some);
+            }
             let outcome = placer.place(&order, wait, ctx.data_unchecked::<Loaders>().client()).await;
             let has_key = order.idempotency_key.is_some();
             CreateOrderPayload::new(outcome.map_err(|error| place_order_error(&error, has_key))?).map(Some)
@@ -50,15 +51,11 @@ impl Mutation {
     async fn update_order(&self, ctx: &Context<'_>, input: UpdateOrderInput) -> Nullable<UpdateOrderPayload> {
         nullable(async {
             input.check_scopes(Viewer::from_context(ctx)?)?;
-            let UpdateOrderInput { id, expected_version, status, .. } = input;
-            let changes = Changes {
-                status: status.map(Into::into),
-                shipping_address: input.shipping_address,
-                tracking_company: input.tracking_company,
-                tracking_number: input.tracking_number,
-            };
+            let UpdateOrderInput { shipping_address, tracking_company, tracking_number, .. } = input;
+            let status = input.status.map(Into::into);
+            let changes = Changes { status, shipping_address, tracking_company, tracking_number };
             let (order, user_errors) =
-                change_order(ctx, ORDER_UPDATE, &id, expected_version, changes).await?;
+                change_order(ctx, ORDER_UPDATE, &input.id, input.expected_version, changes).await?;
             Ok(Some(UpdateOrderPayload { order: order.map(Order::from), user_errors }))
         })
         .await
@@ -67,9 +64,9 @@ impl Mutation {
     async fn cancel_order(&self, ctx: &Context<'_>, input: CancelOrderInput) -> Nullable<CancelOrderPayload> {
         nullable(async {
             Viewer::from_context(ctx)?.require(Scope::OrdersWrite)?;
-            let CancelOrderInput { id, expected_version: expected } = input;
             let (order, user_errors) =
-                change_order(ctx, ORDER_CANCEL, &id, expected, Changes::default()).await?;
+                change_order(ctx, ORDER_CANCEL, &input.id, input.expected_version, Changes::default())
+                    .await?;
             Ok(Some(CancelOrderPayload { order: order.map(Order::from), user_errors }))
         })
         .await
@@ -78,9 +75,9 @@ impl Mutation {
     async fn delete_order(&self, ctx: &Context<'_>, input: DeleteOrderInput) -> Nullable<DeleteOrderPayload> {
         nullable(async {
             Viewer::from_context(ctx)?.require(Scope::OrdersWrite)?;
-            let DeleteOrderInput { id, expected_version: expected } = input;
             let (order, user_errors) =
-                change_order(ctx, ORDER_DELETE, &id, expected, Changes::default()).await?;
+                change_order(ctx, ORDER_DELETE, &input.id, input.expected_version, Changes::default())
+                    .await?;
             let deleted_order_id = order.map(|order| ID::from(order.id));
             Ok(Some(DeleteOrderPayload { deleted_order_id, user_errors }))
         })
@@ -103,7 +100,7 @@ async fn change_order(
         let field = ["input", "expectedVersion"];
         DomainError::at(DomainErrorCode::InvalidInput, "must not be negative", field)
     });
-    let result = match (order_id, expected_version) {
+    match (order_id, expected_version) {
         (Ok(order_id), Ok(expected_version)) if errors.is_empty() => {
             let request_id = ctx.data_unchecked::<OrderPlacer>().ids.fresh();
             let owner = Viewer::from_context(ctx)?.order_scope();
@@ -111,18 +108,17 @@ async fn change_order(
             let client = ctx.data_unchecked::<Loaders>().client();
             let answer: DomainResult<wire::Order> =
                 client.call(pattern, &change).await.map_err(|error| mutation_error(&error))?;
-            answer.into_result().map_err(|error| vec![error])
+            match answer.into_result() {
+                Ok(order) => return Ok((Some(order), Vec::new())),
+                Err(error) => errors.push(error),
+            }
         }
         (order_id, expected_version) => {
             errors.extend(order_id.err());
             errors.extend(expected_version.err());
-            Err(errors)
         }
-    };
-    match result {
-        Ok(order) => Ok((Some(order), Vec::new())),
-        Err(errors) => Ok((None, user_errors(errors)?)),
     }
+    Ok((None, user_errors(errors)?))
 }
 
 #[derive(InputObject)]
@@ -149,16 +145,6 @@ pub(crate) struct CreateOrderPayload {
     /// Whether the idempotencyKey had been used with this input before; null in an answer given before the order service's.
     replayed: Option<bool>,
     user_errors: Vec<UserError>,
-}
-
-impl CreateOrderInput {
-    /// The command to send, or everything that is wrong with it.
-    fn command(self, customer_id: CustomerId, placer: &OrderPlacer) -> Result<CreateOrder, Vec<DomainError>> {
-        let (items, mut errors) = read_items(&self.items);
-        let order = placer.command(customer_id, items, self.shipping_address, self.idempotency_key);
-        errors.extend(order.validate());
-        if errors.is_empty() { Ok(order) } else { Err(errors) }
-    }
 }
 
 /// The items as far as they can be read. An unreadable product id is an error, and an id that no other item has takes
@@ -191,11 +177,9 @@ impl CreateOrderPayload {
             PlaceOrderOutcome::Unanswered { order, replayed } => (order, replayed),
             PlaceOrderOutcome::Refused(error) => return Self::refused(vec![error]),
             PlaceOrderOutcome::Answered(OrderCreated { order: None, replayed }) => {
-                let deleted = DomainError::at(
-                    DomainErrorCode::OrderNotFound,
-                    "the order of this idempotency key has been deleted",
-                    ["input", "idempotencyKey"],
-                );
+                let message = "the order of this idempotency key has been deleted";
+                let field = ["input", "idempotencyKey"];
+                let deleted = DomainError::at(DomainErrorCode::OrderNotFound, message, field);
                 return Ok(Self { replayed: Some(replayed), ..Self::refused(vec![deleted])? });
             }
         };
@@ -251,11 +235,10 @@ impl UpdateOrderInput {
             || self.tracking_company.is_some()
             || self.tracking_number.is_some();
         let writes = self.status == Some(OrderStatus::Cancelled) || self.shipping_address.is_some();
-        if fulfils {
-            viewer.require(Scope::OrdersFulfil)?;
-        }
-        if writes {
-            viewer.require(Scope::OrdersWrite)?;
+        for (needed, scope) in [(fulfils, Scope::OrdersFulfil), (writes, Scope::OrdersWrite)] {
+            if needed {
+                viewer.require(scope)?;
+            }
         }
         let may_change_something = viewer.can(Scope::OrdersWrite) || viewer.can(Scope::OrdersFulfil);
         let missing =

@@ -2,15 +2,13 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, SimpleObject};
 use schema::cursor::{OrderCursor, UpdateCursor};
-use schema::ids::OrderId;
-use schema::order as wire;
-use schema::order_messages::{HistoryEntry, ListOrders, OrderScope};
-use schema::page::Page;
-use std::sync::Arc;
+use schema::order_messages::{HistoryEntry, ListOrders, OrderRef, OrderScope};
+use schema::{ids::OrderId, order as wire, page::Page};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable};
-use super::loaders::Loaders;
+use super::loaders::{HistoryOf, Loaders};
 use super::page::{Connection, page, page_cost};
 use super::product::Product;
 use super::scalars::{DateTime, Money, int};
@@ -44,7 +42,7 @@ impl Order {
     async fn customer(&self, ctx: &Context<'_>) -> Nullable<Customer> {
         nullable(async {
             let id = self.0.customer_id.clone();
-            let found = ctx.data_unchecked::<Loaders>().customer(id.clone()).await?;
+            let found = ctx.data_unchecked::<Loaders>().load(id.clone()).await?;
             Ok(Some(found.map_or_else(|| Customer::unknown(id), Customer::from)))
         })
         .await
@@ -99,7 +97,9 @@ impl Order {
     /// Every change so far, oldest first.
     async fn history(&self, ctx: &Context<'_>) -> Nullable<Vec<OrderHistoryEntry>> {
         nullable(async {
-            let entries = ctx.data_unchecked::<Loaders>().history(&self.0).await?;
+            let owner = OrderScope::Customer { customer_id: self.0.customer_id.clone() };
+            let history = HistoryOf(OrderRef { order_id: self.0.id, owner });
+            let entries = ctx.data_unchecked::<Loaders>().load(history).await?;
             Ok(Some(entries.iter().map(|entry| OrderHistoryEntry::new(self.0.id, entry)).collect()))
         })
         .await
@@ -156,7 +156,7 @@ impl OrderLineItem {
     async fn product(&self, ctx: &Context<'_>) -> Nullable<Product> {
         nullable(async {
             let product_id = self.line().product_id.clone();
-            Ok(ctx.data_unchecked::<Loaders>().product(product_id).await?.map(Product))
+            Ok(ctx.data_unchecked::<Loaders>().load(product_id).await?.map(Product))
         })
         .await
     }
@@ -253,19 +253,16 @@ pub(crate) async fn list_orders(
     viewer.require(Scope::OrdersRead)?;
     let customer_id = viewer.default_to_caller(customer_id)?;
     let owner = OrderScope::Customer { customer_id };
-    let list = ListOrders { owner, statuses: statuses.map(distinct), page };
+    // However long the argument is, the message names each status once.
+    let statuses = statuses.map(|statuses| {
+        let distinct: BTreeSet<_> = statuses.into_iter().map(wire::OrderStatus::from).collect();
+        distinct.into_iter().collect()
+    });
+    let list = ListOrders { owner, statuses, page };
     list.bounds().map_err(|error| list_error(&error))?;
-    let list = ctx.data_unchecked::<Loaders>().orders(list).await?;
+    let list = ctx.data_unchecked::<Loaders>().load(list).await?.0?;
     let nodes = list.rows.iter().cloned().map(Order).collect();
     Ok(Connection::new(nodes, order_cursor, list.has_next_page, list.has_previous_page))
-}
-
-/// However long the argument is, the message names each status once.
-fn distinct(statuses: Vec<OrderStatus>) -> Vec<wire::OrderStatus> {
-    let mut statuses: Vec<wire::OrderStatus> = statuses.into_iter().map(wire::OrderStatus::from).collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    statuses
 }
 
 fn order_cursor(Order(order): &Order) -> String {

@@ -1,9 +1,7 @@
 use async_graphql::{Context, ID, Object};
-use schema::domain_error::DomainResult;
-use schema::ids::CustomerId;
+use schema::ids::{CustomerId, ProductId};
 use schema::inventory_messages::{ListProducts, ProductPage};
-use schema::order_messages::OrderRef;
-use schema::pattern::INVENTORY_LIST;
+use schema::{domain_error::DomainResult, order_messages::OrderRef, pattern::INVENTORY_LIST};
 
 use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable, query_error};
@@ -43,7 +41,7 @@ impl Query {
             viewer.require(Scope::OrdersRead)?;
             let Ok(order_id) = id.parse() else { return Ok(None) };
             let order = OrderRef { order_id, owner: viewer.order_scope() };
-            Ok(ctx.data_unchecked::<Loaders>().order(order).await?.map(Order))
+            Ok(ctx.data_unchecked::<Loaders>().load(order).await?.map(Order))
         })
         .await
     }
@@ -68,8 +66,8 @@ impl Query {
 
     async fn product(&self, ctx: &Context<'_>, id: ID) -> Nullable<Product> {
         nullable(async {
-            let Ok(id) = id.parse() else { return Ok(None) };
-            Ok(ctx.data_unchecked::<Loaders>().product(id).await?.map(Product))
+            let Ok(id) = id.parse::<ProductId>() else { return Ok(None) };
+            Ok(ctx.data_unchecked::<Loaders>().load(id).await?.map(Product))
         })
         .await
     }
@@ -101,5 +99,5 @@ impl Query {
 }
 
 async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Customer>, GraphqlError> {
-    Ok(ctx.data_unchecked::<Loaders>().customer(id).await?.map(Customer::from))
+    Ok(ctx.data_unchecked::<Loaders>().load(id).await?.map(Customer::from))
 }

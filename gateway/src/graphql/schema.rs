@@ -1,8 +1,6 @@
 use async_graphql::{Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
 use bus::clock::{Clock, Deadline, IdSource};
-use bus::events::EventSignal;
-use bus::heartbeat::Heartbeat;
-use bus::rpc_client::RpcClient;
+use bus::{events::EventSignal, heartbeat::Heartbeat, rpc_client::RpcClient};
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +18,6 @@ const MAX_COMPLEXITY: usize = 20_000;
 
 type OrderSchema = Schema<Query, Mutation, SubscriptionRoot>;
 
-/// What the API is built on.
 pub struct ApiSettings {
     pub rpc: Arc<dyn RpcClient>,
     pub commands: Arc<dyn SendCommand>,
@@ -72,7 +69,7 @@ impl Api {
     }
 
     fn client(&self, timeout: Timeout) -> ServiceClient {
-        ServiceClient::new(Arc::clone(&self.rpc), timeout)
+        ServiceClient { rpc: Arc::clone(&self.rpc), timeout }
     }
 }
 
@@ -100,7 +97,6 @@ impl Executor for Api {
     }
 }
 
-/// The schema in GraphQL's own language.
 pub fn sdl() -> String {
     schema()
         .finish()

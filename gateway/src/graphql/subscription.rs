@@ -6,16 +6,13 @@ use async_graphql::{
     Context, ContextSelectionSet, ID, Object, OutputType, Positioned, ServerError, ServerResult,
     Subscription, Value,
 };
+use bus::backoff::Backoff;
 use futures::stream::{self, Stream};
-use schema::cursor::UpdateCursor;
-use schema::ids::OrderId;
 use schema::order_events::{EventKind, OrderEvent};
-use schema::order_messages::OrderScope;
-use std::borrow::Cow;
-use std::mem;
+use schema::{cursor::UpdateCursor, ids::OrderId, order_messages::OrderScope};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::{borrow::Cow, mem, time::Duration};
 
 use super::errors::{list_error, query_error};
 use super::loaders::Loaders;
@@ -24,7 +21,6 @@ use super::scalars::{DateTime, int};
 use crate::auth::{Scope, Viewer};
 use crate::query::{ErrorCode, GraphqlError};
 use crate::subscriptions::{EventFilter, ReplayError, SubscriptionError, SubscriptionStream, Subscriptions};
-use bus::backoff::Backoff;
 
 pub(crate) struct SubscriptionRoot;
 
@@ -60,9 +56,7 @@ impl SubscriptionRoot {
 /// How often an update's nested fields are resolved again before the operation ends.
 #[derive(Debug, Clone, Copy)]
 pub struct UpdateRetries {
-    /// The pauses in between.
     pub backoff: Backoff,
-    /// How often an update is resolved again.
     pub retries: u32,
 }
 
@@ -114,23 +108,21 @@ fn updates(
 }
 
 fn subscription_error(error: SubscriptionError) -> GraphqlError {
+    let unavailable = |message| ErrorCode::ServiceUnavailable.error(message);
     match error {
-        SubscriptionError::NotReady => {
-            ErrorCode::ServiceUnavailable.error("live updates are not available yet")
-        }
+        SubscriptionError::NotReady => unavailable("live updates are not available yet"),
         SubscriptionError::TooMany => ErrorCode::Overloaded.error("too many subscriptions"),
         SubscriptionError::Reset => {
-            ErrorCode::ServiceUnavailable.error("live updates were interrupted, resume after the last cursor")
+            unavailable("live updates were interrupted, resume after the last cursor")
         }
         SubscriptionError::Replay(ReplayError::Request(error)) => query_error(&error),
         SubscriptionError::Replay(ReplayError::Refused(error)) => list_error(&error),
         SubscriptionError::Replay(ReplayError::NoProgress) => {
-            ErrorCode::ServiceUnavailable.error("earlier updates are not available at the moment")
+            unavailable("earlier updates are not available at the moment")
         }
     }
 }
 
-/// One subscription operation.
 #[derive(Clone)]
 struct Operation {
     loaders: Loaders,
@@ -139,9 +131,8 @@ struct Operation {
     ended: Arc<AtomicBool>,
 }
 
-/// An update whose nested fields are resolved afresh, and again while one of them fails with a retryable error.
-///
-/// An update sent with such a field missing would be lost to a subscriber who resumes from its cursor. So after the last
+/// An update whose nested fields are resolved afresh, and again while one of them fails with a retryable error. An
+/// update sent with such a field missing would be lost to a subscriber who resumes from its cursor. So after the last
 /// retry the operation ends with a retryable error, and the update still follows the last cursor.
 pub(crate) struct UpdateWithRetry<T> {
     update: T,

@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use async_graphql::{Request, Variables};
-use axum::body::Body;
-use axum::extract::Query;
 use axum::http::{HeaderMap, Uri, header};
+use axum::{body::Body, extract::Query};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -4,11 +4,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
-use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State, WebSocketUpgrade};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
+use axum::{body::Body, http::request::Parts};
 use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 

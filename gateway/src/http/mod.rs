@@ -16,10 +16,8 @@ use service_kit::{Liveness, Readiness, health};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use self::{
-    playground::Playground,
-    server::{Lifecycle, serve},
-};
+pub use self::playground::Playground;
+pub use self::server::{Lifecycle, serve};
 use crate::{auth::Authenticator, query::OperationExecutor};
 
 /// What the gateway's public port serves.

@@ -102,9 +102,8 @@ impl Playground {
 pub(super) async fn page(State(page): State<Arc<Page>>) -> Response {
     let mut response = Html(page.html.clone()).into_response();
     let headers = response.headers_mut();
-    if let Ok(policy) = HeaderValue::from_str(&page.policy) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
+    let policy = HeaderValue::from_str(&page.policy).ok();
+    headers.extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -131,9 +130,7 @@ pub const CDN: &str = "https://cdn.jsdelivr.net/npm";
 /// A file of an npm package. Browsers refuse it unless its bytes have this hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Asset {
-    /// The npm package.
     pub package: &'static str,
-    /// The exact version.
     pub version: &'static str,
     /// The file's path inside the package.
     pub path: &'static str,
@@ -144,12 +141,11 @@ pub struct Asset {
 impl Asset {
     /// The file's address below `base`, which has the layout of [`CDN`].
     pub fn url(&self, base: &str) -> String {
-        let base = base.trim_end_matches('/');
-        format!("{base}/{}@{}/{}", self.package, self.version, self.path)
+        let Self { package, version, path, .. } = self;
+        format!("{}/{package}@{version}/{path}", base.trim_end_matches('/'))
     }
 }
 
-/// The page's style sheets.
 pub const STYLES: [Asset; 1] = [Asset {
     package: "graphiql",
     version: "4.1.2",

@@ -116,6 +116,10 @@ pub(super) enum HttpError {
 impl HttpError {
     pub(super) fn respond(self, format: ResponseFormat, trace: &Trace) -> Response {
         let invalid = |status, message: &str| (status, ErrorCode::BadUserInput.error(message), None);
+        let not_allowed = |methods, message| {
+            let error = ErrorCode::BadUserInput.error(message);
+            (StatusCode::METHOD_NOT_ALLOWED, error, Some((header::ALLOW, methods)))
+        };
         let (status, error, header) = match self {
             Self::BadRequest(message) => invalid(StatusCode::BAD_REQUEST, &message),
             Self::NotAcceptable => invalid(
@@ -127,20 +131,11 @@ impl HttpError {
                 ErrorCode::BadUserInput.error("send the request as content-type application/json, in UTF-8"),
                 Some((HeaderName::from_static("accept-post"), "application/json")),
             ),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                ErrorCode::BadUserInput.error("use one of: GET, POST"),
-                Some((header::ALLOW, "GET, POST")),
-            ),
-            Self::MutationByGet => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                ErrorCode::BadUserInput.error("a mutation must be sent by POST"),
-                Some((header::ALLOW, "POST")),
-            ),
+            Self::MethodNotAllowed => not_allowed("GET, POST", "use one of: GET, POST"),
+            Self::MutationByGet => not_allowed("POST", "a mutation must be sent by POST"),
             Self::PayloadTooLarge(limit) => {
-                let error =
-                    ErrorCode::PayloadTooLarge.error(format!("the body is larger than {limit} bytes"));
-                (StatusCode::PAYLOAD_TOO_LARGE, error, None)
+                let message = format!("the body is larger than {limit} bytes");
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge.error(message), None)
             }
             Self::SlowBody => {
                 let error = ErrorCode::DeadlineExceeded.error("the body took too long to arrive");

@@ -2,15 +2,11 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Version, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::{Router, middleware::Next, response::Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use hyper_util::{server::conn::auto, server::graceful::GracefulShutdown, service::TowerToHyperService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,19 +33,12 @@ pub struct Lifecycle {
     pub draining: CancellationToken,
     /// Once cancelled, no connection is accepted, sockets are closed with 1001, and running requests are finished.
     pub closing: CancellationToken,
-    pub(super) sockets: TaskTracker,
-}
-
-impl Lifecycle {
-    pub fn new(draining: CancellationToken, closing: CancellationToken) -> Self {
-        Self { draining, closing, sockets: TaskTracker::new() }
-    }
+    pub(crate) sockets: TaskTracker,
 }
 
 /// Serves connections until `lifecycle.closing`, then lets requests and sockets finish, also requests that a client had
-/// sent, or was about to send over an open connection, before it could know.
-///
-/// The caller bounds how long finishing may take by dropping the future.
+/// sent, or was about to send over an open connection, before it could know. The caller bounds how long finishing may
+/// take by dropping the future.
 pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();

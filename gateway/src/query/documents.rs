@@ -70,28 +70,27 @@ pub(super) fn choose_operation<'a>(
     })
 }
 
-/// Refuses an operation whose request leaves out a variable that the operation requires. async-graphql 8.0.0-rc.5 finds that out field by field, when other fields of the operation may have run.
+/// Refuses an operation whose request leaves out a variable that the operation requires. async-graphql 8.0.0-rc.5 finds
+/// that out field by field, when other fields of the operation may have run.
 pub(super) fn require_variables(
     operation: &OperationDefinition,
     variables: &Variables,
 ) -> Result<(), ServerError> {
     for definition in &operation.variable_definitions {
-        let (position, definition) = (definition.pos, &definition.node);
-        let name = &definition.name.node;
-        let required = !definition.var_type.node.nullable && definition.default_value.is_none();
+        let (name, variable_type) = (&definition.node.name.node, &definition.node.var_type.node);
+        let required = !variable_type.nullable && definition.node.default_value.is_none();
         if required && !variables.contains_key(name) {
-            let message = format!("the variable ${name} of type {} is required", definition.var_type.node);
-            let error = ServerError::from(ErrorCode::GraphqlValidationFailed.error(message));
-            return Err(ServerError { locations: vec![position], ..error });
+            let message = format!("the variable ${name} of type {variable_type} is required");
+            return Err(ErrorCode::GraphqlValidationFailed.error_at(definition.pos, message));
         }
     }
     Ok(())
 }
 
-/// Sets each variable of type `Int` that the request leaves out, and that has no default, to null.
-/// async-graphql weighs a page by its size and, in 8.0.0-rc.5, refuses a document whose size is a variable that was
-/// left out, which clients that can page both ways leave out. Other types keep the difference between absent and null:
-/// it decides whether an argument's default applies, and no argument of type `Int` has a default.
+/// Sets each variable of type `Int` that the request leaves out, and that has no default, to null. async-graphql weighs
+/// a page by its size and, in 8.0.0-rc.5, refuses a document whose size is a variable that was left out, which clients
+/// that can page both ways leave out. Other types keep the difference between absent and null: it decides whether an
+/// argument's default applies, and no argument of type `Int` has a default.
 pub(super) fn set_absent_integers(operation: &OperationDefinition, variables: &mut Variables) {
     for definition in operation.variable_definitions.iter().map(|definition| &definition.node) {
         let variable_type = &definition.var_type.node;

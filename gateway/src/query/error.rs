@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_graphql::{Enum, ErrorExtensionValues, ServerError, Value, resolver_utils::EnumType};
+use async_graphql::{Enum, ErrorExtensionValues, Pos, ServerError, Value, resolver_utils::EnumType};
 
 /// What went wrong, for a client's program to decide by. The names are part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -31,7 +31,6 @@ pub enum ErrorCode {
     DeadlineExceeded,
     /// The gateway failed. The message says nothing; the trace id finds the log.
     InternalServerError,
-    /// The document is not GraphQL.
     GraphqlParseFailed,
     /// The document doesn't fit the schema, or a variable doesn't fit its type.
     GraphqlValidationFailed,
@@ -40,7 +39,6 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Returns the code as clients see it.
     pub fn as_str(self) -> &'static str {
         let item = Self::items().iter().find(|item| item.value == self);
         item.expect("items are all codes").name
@@ -66,6 +64,19 @@ impl ErrorCode {
             outcome: nothing_done.then_some(Outcome::None),
         }
     }
+
+    /// Returns an error with this code about a place in the document.
+    pub(super) fn error_at(self, pos: Pos, message: impl Into<String>) -> ServerError {
+        ServerError { locations: vec![pos], ..self.error(message).into() }
+    }
+}
+
+/// When a client that was refused for load should send its request again.
+pub(crate) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Returns the error of a request that is refused for load.
+pub(crate) fn overloaded(message: &'static str) -> GraphqlError {
+    ErrorCode::Overloaded.error(message).retry_after(OVERLOAD_RETRY_AFTER)
 }
 
 /// What a failed operation may have changed: the `outcome` of an error's extensions.
@@ -79,6 +90,7 @@ pub enum Outcome {
 
 /// An error that may be shown to a client.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct GraphqlError {
     code: ErrorCode,
     message: String,
@@ -89,14 +101,12 @@ pub struct GraphqlError {
 
 impl GraphqlError {
     /// Sets whether sending the same request again can help.
-    #[must_use]
     pub fn retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
         self
     }
 
     /// Sets when to send the same request again, and makes the error retryable.
-    #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retryable = true;
         self.retry_after = Some(wait);
@@ -104,7 +114,6 @@ impl GraphqlError {
     }
 
     /// Sets what the failed operation may have changed.
-    #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = Some(outcome);
         self

@@ -14,10 +14,8 @@ use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::documents::{Documents, choose_operation, require_variables, set_absent_integers};
+use super::error::overloaded;
 use super::{ErrorCode, GraphqlError, Outcome};
-
-/// When a client that was refused for load should send its request again.
-pub(crate) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Executes the operations of one schema. Cheap to clone.
 #[derive(Clone)]
@@ -43,11 +41,8 @@ impl<E: Executor> OperationExecutor<E> {
 
     /// Returns a permit for one more request, which is held until dropped.
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, GraphqlError> {
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
-            ErrorCode::Overloaded
-                .error("the gateway is at its limit of concurrent requests")
-                .retry_after(OVERLOAD_RETRY_AFTER)
-        })
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        permit.map_err(|_| overloaded("the gateway is at its limit of concurrent requests"))
     }
 
     /// Prepares an operation; its error is a request error.
@@ -59,7 +54,8 @@ impl<E: Executor> OperationExecutor<E> {
         let document = self.documents.parse(&request.query).await?;
         let operation = choose_operation(&document, request.operation_name.as_deref())?;
         let kind = operation.ty;
-        trace.record_operation(kind, request.operation_name.as_deref());
+        trace.span.record("graphql.operation.type", kind.to_string());
+        trace.span.record("graphql.operation.name", request.operation_name.as_deref());
         require_variables(operation, &request.variables)?;
         set_absent_integers(operation, &mut request.variables);
         // A copy for each request: async-graphql takes the document by value and removes from it what `@skip` and
@@ -81,8 +77,7 @@ impl<E: Executor> OperationExecutor<E> {
         trace.span.in_scope(|| ExecutionResult::from_response(response, &trace))
     }
 
-    /// Executes an operation as a stream of results, for a subscription one for each event. The stream ends after a
-    /// panic.
+    /// Executes an operation as a stream of results, for a subscription one per event. The stream ends after a panic.
     pub(crate) fn stream(&self, operation: Operation) -> impl Stream<Item = ExecutionResult> + Send + use<E> {
         let Operation { request, trace, .. } = operation;
         let results = self.executor.execute_stream(request, None);
@@ -109,11 +104,10 @@ fn panicked() -> Response {
 
 fn deadline_exceeded(kind: OperationType) -> GraphqlError {
     let error = ErrorCode::DeadlineExceeded.error("the request took too long");
-    match kind {
-        // It was cut off somewhere in the middle.
-        OperationType::Mutation => error.outcome(Outcome::Unknown),
-        OperationType::Query | OperationType::Subscription => error.retryable(true).outcome(Outcome::None),
-    }
+    // A mutation was cut off somewhere in the middle.
+    let is_mutation = kind == OperationType::Mutation;
+    let outcome = if is_mutation { Outcome::Unknown } else { Outcome::None };
+    error.retryable(!is_mutation).outcome(outcome)
 }
 
 /// A result as clients get it: every error has a code and a trace id, and shows no more than a client may know.
@@ -135,10 +129,7 @@ impl ExecutionResult {
             present(error, not_executed);
             trace.mark(error);
         }
-        if not_executed {
-            return Self::RequestError { errors: response.errors };
-        }
-        Self::Executed(response)
+        if not_executed { Self::RequestError { errors: response.errors } } else { Self::Executed(response) }
     }
 
     /// The result of a request that the gateway itself refuses.
@@ -219,12 +210,5 @@ impl Trace {
     /// Names the trace in an error.
     fn mark(&self, error: &mut ServerError) {
         error.extensions.get_or_insert_default().set("traceId", self.id.to_string());
-    }
-
-    fn record_operation(&self, kind: OperationType, name: Option<&str>) {
-        self.span.record("graphql.operation.type", kind.to_string());
-        if let Some(name) = name {
-            self.span.record("graphql.operation.name", name);
-        }
     }
 }

@@ -91,10 +91,9 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Checks what a document selects, with every fragment counted wherever it is spread.
-///
-/// Each fragment is measured once and its size added at each spread, so that measuring takes no longer than reading the
-/// document, however much the document would expand to.
+/// Checks what a document selects, with every fragment counted wherever it is spread. Each fragment is measured once
+/// and its size added at each spread, so that measuring takes no longer than reading the document, however much the
+/// document would expand to.
 pub(super) fn check_shape(document: &ExecutableDocument) -> Result<(), ServerError> {
     let mut measure = Measure { document, fragments: HashMap::new(), level: 0 };
     for (_, operation) in document.operations.iter() {
@@ -108,12 +107,12 @@ pub(super) fn check_shape(document: &ExecutableDocument) -> Result<(), ServerErr
         ];
         if let Some((what, _, limit)) = bounds.iter().find(|(_, size, limit)| size > limit) {
             let message = format!("the operation has more than {limit} {what}");
-            return Err(at(operation.pos, ErrorCode::QueryTooComplex, message));
+            return Err(ErrorCode::QueryTooComplex.error_at(operation.pos, message));
         }
         // GraphQL, section 5.2.3.1. async-graphql would run them side by side.
         if operation.node.ty == OperationType::Subscription && size.own_fields > 1 {
-            let message = "a subscription selects exactly one root field".into();
-            return Err(at(operation.pos, ErrorCode::GraphqlValidationFailed, message));
+            let message = "a subscription selects exactly one root field";
+            return Err(ErrorCode::GraphqlValidationFailed.error_at(operation.pos, message));
         }
     }
     Ok(())
@@ -188,7 +187,7 @@ impl<'a> Measure<'a> {
         if let Some(known) = self.fragments.get(name) {
             return known.ok_or_else(|| {
                 let message = format!("the fragment \"{name}\" spreads itself");
-                at(pos, ErrorCode::GraphqlValidationFailed, message)
+                ErrorCode::GraphqlValidationFailed.error_at(pos, message)
             });
         }
         // A spread of no fragment is left to validation, which names it well.
@@ -200,10 +199,6 @@ impl<'a> Measure<'a> {
         self.fragments.insert(name, Some(size));
         Ok(size)
     }
-}
-
-fn at(pos: Pos, code: ErrorCode, message: String) -> ServerError {
-    ServerError { locations: vec![pos], ..code.error(message).into() }
 }
 
 #[cfg(test)]

@@ -38,11 +38,9 @@ impl GapDetector {
 
     /// Takes the position of an event replayed after [`Self::last`]; returns whether to dispatch it.
     pub(super) fn on_replayed(&mut self, position: i64) -> bool {
-        let new = self.last.is_none_or(|last| position > last);
-        if new {
-            self.last = Some(position);
-        }
-        new
+        let is_new = self.last.is_none_or(|last| position > last);
+        self.last = self.last.max(Some(position));
+        is_new
     }
 
     /// Takes the end of a page replayed after `from`: `next` was scanned, and `head` is the last position there is.

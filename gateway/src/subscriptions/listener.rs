@@ -1,9 +1,8 @@
 use bus::{events::EventSignal, heartbeat::Heartbeat};
 use futures::{Stream, StreamExt};
 use metrics::Gauge;
-use schema::limits::REPLAY_MAX;
-use schema::order_events::OrderEvent;
 use schema::order_messages::{OrderScope, Replay, ReplayFrom};
+use schema::{limits::REPLAY_MAX, order_events::OrderEvent};
 use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;

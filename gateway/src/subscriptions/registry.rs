@@ -95,7 +95,7 @@ impl SubscriptionRegistry {
         state.subscriptions = 0;
         self.update_gauge(&state);
         for slot in std::mem::take(&mut state.by_topic).into_values().flat_map(BTreeMap::into_values) {
-            slot.disconnect(Disconnected::Reset);
+            let _ = slot.disconnected.set(Disconnected::Reset);
         }
     }
 
@@ -140,24 +140,18 @@ impl SubscriptionSlot {
         let offered = self.events.try_send(Arc::clone(event)).is_ok();
         if !offered {
             metrics::counter!("waybill_slow_subscribers_total").increment(1);
-            self.disconnect(Disconnected::After(event.position - 1));
+            // Before the subscription can see that its queue has ended.
+            let _ = self.disconnected.set(Disconnected::After(event.position - 1));
         }
         offered
-    }
-
-    /// Sets the reason before the subscription can see that its queue has ended.
-    fn disconnect(&self, reason: Disconnected) {
-        let _ = self.disconnected.set(reason);
     }
 }
 
 impl Subscription {
     /// Waits for the next event of the topic; fails once the subscription is disconnected and its queue is read.
     pub(super) async fn next(&mut self) -> Result<Arc<OrderEvent>, Disconnected> {
-        match self.events.recv().await {
-            Some(event) => Ok(event),
-            None => Err(self.disconnected.get().copied().unwrap_or(Disconnected::Reset)),
-        }
+        let event = self.events.recv().await;
+        event.ok_or_else(|| self.disconnected.get().copied().unwrap_or(Disconnected::Reset))
     }
 }
 

@@ -43,11 +43,10 @@ impl EventFilter {
     }
 }
 
-/// One subscriber's events: each that passes its filter once, in order.
-///
-/// The stream reads from a subscription that starts no later than what it has passed, and replays otherwise. It
-/// subscribes when replay has reached the head, and replays on until it has met the subscription, so no event is lost
-/// between the two; an event that both bring is taken once.
+/// One subscriber's events: each that passes its filter once, in order. The stream reads from a subscription that
+/// starts no later than what it has passed, and replays otherwise. It subscribes when replay has reached the head, and
+/// replays on until it has met the subscription, so no event is lost between the two; an event that both bring is taken
+/// once.
 pub(crate) struct SubscriptionStream {
     subscriptions: Subscriptions,
     filter: EventFilter,

@@ -106,7 +106,7 @@ async fn a_minted_token_is_its_customers() {
 }
 
 #[tokio::test]
-async fn no_token_is_nobody_and_other_schemes_are_bad() {
+async fn without_a_token_there_is_no_viewer_and_other_schemes_are_bad() {
     let mock = mock();
     assert_eq!(mock.authenticate(None).await, Ok(None));
     let good = mint(SECRET, "CUST01", Scopes::default(), Duration::from_secs(60)).unwrap();

@@ -37,7 +37,7 @@ async fn the_token_comes_in_the_init_payload_or_with_the_upgrade() {
 }
 
 #[tokio::test]
-async fn an_init_without_a_payload_signs_in_as_nobody() {
+async fn an_init_without_a_payload_signs_in_no_viewer() {
     let gateway = TestGateway::start().await;
     let mut socket = gateway.socket().await;
     socket.send(json!({ "type": "connection_init" })).await;

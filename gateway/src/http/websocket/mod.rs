@@ -13,13 +13,12 @@ mod session;
 use std::sync::Arc;
 
 use async_graphql::Executor;
-use axum::extract::WebSocketUpgrade;
 use axum::http::{HeaderMap, header};
-use axum::response::Response;
+use axum::{extract::WebSocketUpgrade, response::Response};
 
 use self::{protocol::CloseCode, session::Session};
 use super::{Shared, response::HttpError};
-use crate::query::{ErrorCode, OVERLOAD_RETRY_AFTER};
+use crate::query::overloaded;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -43,11 +42,8 @@ pub(super) fn accept<E: Executor>(
     mut upgrade: WebSocketUpgrade,
     headers: &HeaderMap,
 ) -> Result<Response, HttpError> {
-    let permit = Arc::clone(&shared.sockets).try_acquire_owned().map_err(|_| {
-        ErrorCode::Overloaded
-            .error("the gateway is at its limit of sockets")
-            .retry_after(OVERLOAD_RETRY_AFTER)
-    })?;
+    let permit = Arc::clone(&shared.sockets).try_acquire_owned();
+    let permit = permit.map_err(|_| overloaded("the gateway is at its limit of sockets"))?;
     let speaks_protocol = upgrade.requested_protocols().any(|protocol| protocol == PROTOCOL);
     let offered = upgrade.requested_protocols().next().cloned();
     if speaks_protocol {

@@ -1,8 +1,7 @@
 //! The operations under way on one socket.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{collections::HashMap, collections::hash_map::Entry};
 
 use async_graphql::{Executor, Request, ServerError, parser::types::OperationType};
 use futures::StreamExt;
@@ -44,11 +43,7 @@ impl Operations {
     /// operation by now. Returns whether the client still waits for the operation's last message.
     fn finish(&self, id: &str, ended: &CancellationToken) -> bool {
         let mut running = self.lock();
-        let still_ours = !ended.is_cancelled();
-        if still_ours {
-            running.remove(id);
-        }
-        still_ours
+        !ended.is_cancelled() && running.remove(id).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
@@ -72,9 +67,7 @@ impl<E: Executor> OperationTask<E> {
     /// use the id at once.
     pub(super) async fn run(self, request: Request) {
         let ended = self.ended.clone();
-        let Some(result) = ended.run_until_cancelled(self.execute(request)).await else {
-            return;
-        };
+        let Some(result) = ended.run_until_cancelled(self.execute(request)).await else { return };
         if !self.operations.finish(&self.id, &self.ended) {
             return;
         }

@@ -96,7 +96,6 @@ pub(super) enum CloseCode {
     BadRequest(&'static str),
     /// An operation before the handshake.
     Unauthorized,
-    /// A token that is not valid.
     Forbidden,
     TokenExpired,
     SubprotocolNotAcceptable,

@@ -15,11 +15,8 @@ const RESULT_MESSAGES: usize = 8;
 /// Handshakes, pongs, refusals and closes that may wait. A client that causes more without reading them is disconnected.
 const CONTROL_MESSAGES: usize = 64;
 
-/// A message of an operation; it is skipped if the client has ended the operation meanwhile.
-struct ResultMessage {
-    text: String,
-    ended: CancellationToken,
-}
+/// A message of an operation, which is skipped if the client has ended the operation meanwhile.
+type ResultMessage = (String, CancellationToken);
 
 /// The two bounded queues in front of a socket: results, which wait for room, and control messages, which go first and
 /// never wait.
@@ -41,17 +38,16 @@ pub(super) struct Writer {
 }
 
 pub(super) fn send_queue(sink: SplitSink<WebSocket, Message>) -> (SendQueue, Writer) {
-    let (results, results_queue) = mpsc::channel(RESULT_MESSAGES);
-    let (control, control_queue) = mpsc::channel(CONTROL_MESSAGES);
-    let writer = Writer { sink, results: results_queue, control: control_queue };
+    let (results, waiting_results) = mpsc::channel(RESULT_MESSAGES);
+    let (control, waiting_control) = mpsc::channel(CONTROL_MESSAGES);
+    let writer = Writer { sink, results: waiting_results, control: waiting_control };
     (SendQueue { results, control }, writer)
 }
 
 impl SendQueue {
     /// Queues an operation's message once there is room; drops it if the socket is gone.
     pub(super) async fn result(&self, text: String, ended: &CancellationToken) {
-        let ended = ended.clone();
-        let _ = self.results.send(ResultMessage { text, ended }).await;
+        let _ = self.results.send((text, ended.clone())).await;
     }
 
     /// Queues a message of the session itself.
@@ -78,11 +74,11 @@ impl Writer {
             let message = tokio::select! {
                 biased;
                 Some(message) = self.control.recv() => message,
-                Some(result) = self.results.recv() => {
-                    if result.ended.is_cancelled() {
+                Some((text, ended)) = self.results.recv() => {
+                    if ended.is_cancelled() {
                         continue;
                     }
-                    Message::text(result.text)
+                    Message::text(text)
                 }
                 else => return,
             };

@@ -58,7 +58,8 @@ pub(super) struct Session<E> {
     authorization: Option<String>,
     operations: Operations,
     tasks: JoinSet<()>,
-    expires_at: Option<Instant>,
+    /// When the viewer's token ends.
+    expires_at: Instant,
     last_received: Instant,
 }
 
@@ -75,7 +76,7 @@ impl<E: Executor> Session<E> {
             authorization,
             operations: Operations::default(),
             tasks: JoinSet::new(),
-            expires_at: None,
+            expires_at: Instant::now() + FAR_FUTURE,
             last_received: Instant::now(),
         }
     }
@@ -101,7 +102,7 @@ impl<E: Executor> Session<E> {
                 message = self.input.next() => self.on_message(message),
                 checked = self.handshake.checked() => self.on_checked(checked),
                 () = sleep_until(init_deadline), if is_awaited => close_with(CloseCode::InitTimeout),
-                () = reached(self.expires_at) => close_with(CloseCode::TokenExpired),
+                () = sleep_until(self.expires_at) => close_with(CloseCode::TokenExpired),
                 _ = pings.tick() => self.ping(limits.dead_after),
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => ControlFlow::Continue(()),
                 _ = &mut self.writer => ControlFlow::Break(CloseReason::ConnectionLost),
@@ -150,10 +151,8 @@ impl<E: Executor> Session<E> {
         if !matches!(self.handshake, Handshake::Awaited) {
             return close_with(CloseCode::TooManyInits);
         }
-        let of_payload = ["authorization", "Authorization"]
-            .into_iter()
-            .find_map(|name| payload.remove(name).filter(|value| !value.is_null()));
-        let authorization = match of_payload {
+        let mut given = |name| payload.remove(name).filter(|value: &Value| !value.is_null());
+        let authorization = match given("authorization").or_else(|| given("Authorization")) {
             Some(Value::String(authorization)) => Some(authorization),
             Some(_) => return close_with(CloseCode::BadRequest("authorization must be a string")),
             None => self.authorization.take(),
@@ -170,17 +169,15 @@ impl<E: Executor> Session<E> {
             Err(AuthError::BadToken) => return close_with(CloseCode::Forbidden),
             Err(AuthError::Unavailable) => return close_with(CloseCode::TryAgainLater),
         };
-        self.expires_at = viewer
-            .as_ref()
-            .map(|viewer| Instant::now() + self.shared.authenticator.time_left(viewer).min(FAR_FUTURE));
+        if let Some(viewer) = &viewer {
+            self.expires_at = Instant::now() + self.shared.authenticator.time_left(viewer).min(FAR_FUTURE);
+        }
         self.handshake = Handshake::Done(viewer);
         self.send(&ServerMessage::ConnectionAck)
     }
 
     fn on_subscribe(&mut self, id: String, request: Request) -> ControlFlow<CloseReason> {
-        let Handshake::Done(viewer) = &self.handshake else {
-            return close_with(CloseCode::Unauthorized);
-        };
+        let Handshake::Done(viewer) = &self.handshake else { return close_with(CloseCode::Unauthorized) };
         let limits = &self.shared.limits;
         let ended = match self.operations.start(&id, limits.max_operations) {
             Ok(ended) => ended,
@@ -251,13 +248,6 @@ fn is_too_big(error: &axum::Error) -> bool {
     std::error::Error::source(error)
         .and_then(|source| source.downcast_ref())
         .is_some_and(|error| matches!(error, Error::Capacity(_)))
-}
-
-async fn reached(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => pending().await,
-    }
 }
 
 async fn stopping(closing: CancellationToken) {
