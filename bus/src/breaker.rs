@@ -39,14 +39,11 @@ impl Breaker {
     /// Whether a request may be sent. While open, admits one request per probe interval.
     pub(crate) fn admits(&self, now: Instant) -> bool {
         let mut state = self.locked();
-        match state.probe_at {
-            None => true,
-            Some(probe_at) if now >= probe_at => {
-                state.probe_at = Some(now + PROBE_AFTER);
-                true
-            }
-            Some(_) => false,
+        let admits = state.probe_at.is_none_or(|probe_at| now >= probe_at);
+        if admits {
+            state.probe_at = state.probe_at.map(|_| now + PROBE_AFTER);
         }
+        admits
     }
 
     /// Records that no reply came in time.

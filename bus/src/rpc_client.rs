@@ -62,7 +62,8 @@ where
 }
 
 /// Why a request has no response. Each error names the pattern, and so the service.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr, thiserror::Error)]
+#[strum(serialize_all = "snake_case")]
 pub enum RequestError {
     /// The request was not sent, or no queue took it.
     #[error("{pattern}: not available: {reason}")]
@@ -88,6 +89,7 @@ pub enum RequestError {
     },
     /// The service replied with a failure.
     #[error("the service answered: {0}")]
+    #[strum(serialize = "fault")]
     Answered(Failure),
 }
 
@@ -261,13 +263,14 @@ impl RpcClient for BusRpcClient {
             _ => {}
         }
         // An error that excludes an effect holds for the last attempt alone.
-        let result = match result {
-            Err(RequestError::Unavailable { .. } | RequestError::Overloaded { .. }) if may_be_handled => {
-                Err(unanswered())
+        let result = result.map_err(|error| match error {
+            RequestError::Unavailable { .. } | RequestError::Overloaded { .. } if may_be_handled => {
+                unanswered()
             }
-            result => result,
-        };
-        metrics::counter!("waybill_requests_total", "pattern" => pattern.to_owned(), "outcome" => outcome(&result))
+            error => error,
+        });
+        let outcome: &str = result.as_ref().map_or_else(Into::into, |_| "ok");
+        metrics::counter!("waybill_requests_total", "pattern" => pattern.to_owned(), "outcome" => outcome)
             .increment(1);
         result
     }
@@ -285,16 +288,6 @@ enum Attempt {
 impl Attempt {
     fn from_reply(reply: Option<Message>) -> Self {
         reply.map_or(Self::Interrupted, Self::Answered)
-    }
-}
-
-fn outcome<T>(result: &Result<T, RequestError>) -> &'static str {
-    match result {
-        Ok(_) => "ok",
-        Err(RequestError::Unavailable { .. }) => "unavailable",
-        Err(RequestError::Overloaded { .. }) => "overloaded",
-        Err(RequestError::DeadlineExceeded { .. }) => "deadline_exceeded",
-        Err(RequestError::Answered(_)) => "fault",
     }
 }
 

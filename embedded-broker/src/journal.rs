@@ -180,16 +180,14 @@ async fn prepare(connection: &mut SqliteConnection, path: &Path) -> Result<(), O
     let failed = |source| open_error(path, source);
     let found = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await;
     match found.map_err(failed)? {
-        0 => create(connection).await.map_err(failed),
+        0 => {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+            sqlx::raw_sql(TABLES).execute(&mut *transaction).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)
+        }
         VERSION => Ok(()),
         found => Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION }),
     }
-}
-
-async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
-    transaction.commit().await
 }
 
 /// Records that a session has begun. If the session before did not end in order, the oldest messages of the consumed

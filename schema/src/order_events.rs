@@ -7,8 +7,9 @@ use crate::order::{Order, OrderStatus};
 use crate::time::Timestamp;
 
 /// What happened to an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(prefix = "order.", serialize_all = "snake_case")]
 pub enum EventKind {
     /// It was stored, in whichever status.
     Created,
@@ -26,12 +27,7 @@ impl EventKind {
 
     /// The pattern, and type, of the event's message.
     pub fn pattern(self) -> &'static str {
-        match self {
-            Self::Created => "order.created",
-            Self::StatusChanged => "order.status_changed",
-            Self::DetailsChanged => "order.details_changed",
-            Self::Deleted => "order.deleted",
-        }
+        self.into()
     }
 
     /// The kind that a pattern names.
@@ -80,6 +76,7 @@ mod tests {
         for kind in EventKind::ALL {
             assert_eq!(EventKind::from_pattern(kind.pattern()), Some(kind));
         }
+        assert_eq!(EventKind::from_pattern("order.status_changed"), Some(EventKind::StatusChanged));
         assert_eq!(EventKind::from_pattern("order.create"), None);
     }
 

@@ -103,9 +103,8 @@ pub async fn a_failure_is_answered_with_its_code(broker: &dyn Broker) {
     let expected = Failure::new(FailureCode::BadRequest, "it is refused");
     assert_eq!(refused, Err(RequestError::Answered(expected)));
     let unhandled = length_of(&rpc_client, "not handled", WAIT_LIMIT).await;
-    let is_unhandled =
-        matches!(&unhandled, Err(RequestError::Answered(failure)) if failure.code == FailureCode::NoHandler);
-    assert!(is_unhandled, "{unhandled:?}");
+    let Err(RequestError::Answered(failure)) = unhandled else { panic!("{unhandled:?}") };
+    assert_eq!(failure.code, FailureCode::NoHandler);
 }
 
 /// The client has an error already, so the request must not take effect later.

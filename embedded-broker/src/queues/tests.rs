@@ -43,6 +43,10 @@ fn expiring(name: &str, ms: u64) -> Message {
     Message { expiration: Some(Duration::from_millis(ms)), ..message(name) }
 }
 
+fn event(key: &str) -> Target {
+    Target::Events { routing_key: key.to_owned() }
+}
+
 fn name(message: &Message) -> String {
     String::from_utf8(message.body.to_vec()).unwrap()
 }
@@ -68,8 +72,8 @@ impl Broker {
         }
     }
 
-    fn publish_event(&mut self, key: &str, name: &str) -> Result<(), PublishError> {
-        self.publish(Target::Events { routing_key: key.to_owned() }, message(name))
+    fn publish_event(&mut self, name: &str) {
+        self.publish(event("order.1"), message(name)).unwrap();
     }
 
     fn take(&mut self, queue: &str) -> Option<Delivery> {
@@ -111,7 +115,6 @@ fn each_target_reaches_its_queues_or_says_that_it_reaches_none() {
     broker.declare_exclusive("mine", &["order.*.created"], 10, Overflow::DropHead);
     let queue = |name: &str| Target::Queue(name.to_owned());
     let letter = |name: &str| Target::DeadLetter(name.to_owned());
-    let event = |key: &str| Target::Events { routing_key: key.to_owned() };
     let (work, dead) = (broker.work(), broker.topology.dead(WORK));
     let events = broker.topology.work(EVENTS);
     for (target, expected) in [
@@ -207,12 +210,11 @@ fn what_is_staged_is_not_visible_and_an_abort_leaves_nothing() {
     let mut broker = broker();
     let (work, events) = (broker.work(), broker.topology.work(EVENTS));
     broker.declare_exclusive("live", &["order.#"], 10, Overflow::DropHead);
-    let event = Target::Events { routing_key: "order.07.created".to_owned() };
     let messages = vec![
         (Target::Queue(work.clone()), message("a")),
         (Target::Queue("unknown".to_owned()), message("b")),
-        (event, message("c")),
-        (Target::Events { routing_key: "unbound".to_owned() }, message("d")),
+        (event("order.07.created"), message("c")),
+        (event("unbound"), message("d")),
     ];
     let mut changes = Changes::default();
     let staged = broker.queues.stage_publication(messages, broker.now, &mut changes);
@@ -231,18 +233,15 @@ fn a_full_queue_refuses_and_an_event_it_refuses_goes_nowhere() {
     let mut broker = broker();
     broker.declare_exclusive("mine", &["order.#"], 2, Overflow::Reject);
     let events = broker.topology.work(EVENTS);
-    broker.publish_event("order.1", "a").unwrap();
+    broker.publish_event("a");
     let mut staging = |name| {
-        let event = Target::Events { routing_key: "order.1".to_owned() };
-        broker.queues.stage_publication(vec![(event, message(name))], broker.now, &mut Changes::default())
+        let messages = vec![(event("order.1"), message(name))];
+        broker.queues.stage_publication(messages, broker.now, &mut Changes::default())
     };
     let second = staging("b");
     let third = staging("c");
-    assert_eq!(
-        broker.queues.commit_publication(third),
-        [Err(PublishError::Nacked)],
-        "the place is kept for b"
-    );
+    let third = broker.queues.commit_publication(third);
+    assert_eq!(third, [Err(PublishError::Nacked)], "the slot is reserved for b");
     assert_eq!(broker.queues.commit_publication(second), [Ok(())]);
     assert_eq!(broker.drain(&events), ["a", "b"]);
 }
@@ -252,7 +251,7 @@ fn a_live_queue_drops_its_oldest_events() {
     let mut broker = broker();
     broker.declare_exclusive("live", &["order.#"], 2, Overflow::DropHead);
     for event in ["a", "b", "c"] {
-        broker.publish_event("order.1", event).unwrap();
+        broker.publish_event(event);
     }
     assert_eq!(broker.drain("live"), ["b", "c"]);
 }
@@ -388,10 +387,8 @@ fn restored_messages_keep_their_order_and_new_ones_come_after_them() {
     };
     assert!(broker.queues.restore(stored(7, &work, None)));
     assert!(broker.queues.restore(stored(5, &work, None)));
-    assert!(
-        broker.queues.restore(stored(6, &format!("{work}.retry.99s"), Some(i64::MAX))),
-        "a delay that is no longer declared"
-    );
+    let undeclared_delay = format!("{work}.retry.99s");
+    assert!(broker.queues.restore(stored(6, &undeclared_delay, Some(i64::MAX))));
     assert!(!broker.queues.restore(stored(9, "t.unknown", None)));
     broker.send(&work, &["new"]);
     assert_eq!(broker.take(&work).unwrap().delivery_count, 3);
