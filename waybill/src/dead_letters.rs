@@ -11,7 +11,6 @@ use serde_json::Value;
 use crate::admin::{AdminAddressArgs, AdminRequest, DeadLetterCommand};
 use crate::output::{OutputArgs, brief, columns, counted, printable};
 
-/// Characters of a reason in a list.
 const REASON_CHARS: usize = 80;
 
 /// Look at messages that were given up on, and send them back or discard them
@@ -140,7 +139,6 @@ async fn send(address: &AdminAddressArgs, command: DeadLetterCommand) -> anyhow:
     connection.run(async |connection| connection.call(AdminRequest::DeadLetters(command)).await).await
 }
 
-/// Dead letters and their counts.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Listing {
@@ -177,7 +175,6 @@ impl Listing {
     }
 }
 
-/// The letters of one id.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
@@ -185,7 +182,6 @@ struct Shown {
     letters: Vec<DeadLetter>,
 }
 
-/// What was replayed or discarded.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Change {

@@ -13,7 +13,6 @@ use crate::admin::{AdminConnection, AdminRequest};
 use crate::infrastructure::SystemArgs;
 use crate::output;
 
-/// Units of one receipt.
 const RECEIPT_MAX: i64 = 1_000_000;
 const REASON_MAX_CHARS: usize = 200;
 /// The namespace of the ids of named receipts.

@@ -83,7 +83,6 @@ pub(crate) async fn database_at(name: &str, url: &Secret) -> DatabaseStatus {
     within_limit(name, inspecting).await
 }
 
-/// The databases that this process is connected to.
 pub(super) async fn connected_databases(databases: &[Database]) -> Vec<DatabaseStatus> {
     let mut found: Vec<DatabaseStatus> = Vec::new();
     for database in databases {

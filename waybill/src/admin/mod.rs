@@ -92,7 +92,6 @@ pub(crate) struct BrokerStatus {
     pub(crate) refused: Option<String>,
     /// Why it accepts no publishing now.
     pub(crate) blocked: Option<String>,
-    /// Any other error.
     pub(crate) fault: Option<String>,
 }
 
@@ -158,7 +157,6 @@ pub(crate) struct TablesStatus {
     pub(crate) pending_migrations: Vec<String>,
 }
 
-/// One request over HTTP.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Call<R> {

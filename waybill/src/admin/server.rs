@@ -38,7 +38,6 @@ pub(crate) struct AdminService {
     databases: Databases,
 }
 
-/// The databases within reach of an [`AdminService`].
 enum Databases {
     Connected(Vec<Database>),
     Files(DataDir),
@@ -63,7 +62,6 @@ impl AdminService {
         self.services.is_some()
     }
 
-    /// Executes one request within `limit`.
     pub(super) async fn execute(
         &self,
         request: AdminRequest,

@@ -160,7 +160,6 @@ pub struct PlacementRecord {
     pub outcome: ClientOutcome,
     /// Whether any attempt had an unknown outcome.
     pub was_unknown: bool,
-    /// The orders that the client was answered.
     pub answered: Vec<OrderId>,
     /// The fingerprints of all inputs that were accepted under this id, if recorded.
     pub fingerprints: BTreeSet<String>,
@@ -208,7 +207,6 @@ pub struct SubscriberRecord {
 #[derive(Debug, Default)]
 pub(super) struct ClientLog(BTreeMap<OrderId, (ClientOutcome, Vec<OrderId>)>);
 
-/// One attempt to place an order.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {

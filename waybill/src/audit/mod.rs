@@ -38,7 +38,6 @@ pub use report::{Invariant, Violation};
 const PAUSE: Duration = Duration::from_millis(500);
 /// Violations that are followed up; further ones are not looked for.
 const SUSPECTED_MAX: usize = 2_000;
-/// How long one page may take.
 const LIMIT: Duration = Duration::from_secs(20);
 const PAGE: u32 = REQUEST_MAX_ITEMS as u32;
 /// Orders that are read again in one request: order-service answers no more pages at once.
@@ -189,7 +188,6 @@ impl Services<'_> {
         Ok(())
     }
 
-    /// How many events are not published yet.
     async fn unpublished(&self) -> anyhow::Result<u64> {
         Ok(self.orders(None, 1).await?.outbox)
     }

@@ -42,7 +42,6 @@ impl Invariant {
     ];
 }
 
-/// One broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {

@@ -18,7 +18,6 @@ const READY_MAX: u64 = 1_000;
 /// How far clocks may be apart: with more, services refuse requests by their `x-deadline`.
 const CLOCK_APART_MAX_MS: u64 = 1_000;
 
-/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Finding {

@@ -15,7 +15,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const CONSUMER_READS: u32 = 10;
 const CONSUMER_PAUSE: Duration = Duration::from_millis(200);
 
-/// What a probe found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Snapshot {
@@ -40,7 +39,6 @@ pub(super) struct ServiceStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BacklogStatus {
-    /// Events not yet published.
     pub(super) outbox: u64,
     pub(super) backlog: Backlog,
     /// Milliseconds that order-service's clock is ahead of this process's, half of the response's journey included.
@@ -55,7 +53,6 @@ impl Snapshot {
     }
 }
 
-/// Probes everything behind the connection.
 pub(super) async fn probe(connection: &AdminConnection) -> anyhow::Result<Snapshot> {
     // Queues first: inspecting the broker declares those that are missing.
     let QueuesStatus { queues, fault } = connection.call(AdminRequest::InspectQueues).await?;

@@ -61,7 +61,6 @@ struct System {
     infrastructure: Infrastructure,
     stop_order: StopOrder,
     context: ServiceContext,
-    /// The address of the admin endpoints.
     admin: SocketAddr,
 }
 
