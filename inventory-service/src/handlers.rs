@@ -7,7 +7,7 @@ use bus::failure::{Failure, FailureCode};
 use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
 use schema::domain_error::DomainResult;
 use schema::ids::ProductId;
-use schema::inventory_messages::{Adjust, ListProducts, PutProduct, Reserve, StockAudit};
+use schema::inventory_messages::{ListProducts, Reserve, StockAudit};
 use schema::limits::{ORDER_MAX_ITEMS, QUANTITY_MAX, REQUEST_MAX_ITEMS};
 use schema::pattern;
 use serde_json::value::RawValue;
@@ -24,10 +24,7 @@ impl RequestHandler for Inventory {
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
         let envelope = &request.envelope;
         match envelope.pattern.as_str() {
-            pattern::INVENTORY_GET => {
-                let ids: Vec<ProductId> = envelope.items(REQUEST_MAX_ITEMS)?;
-                respond(&self.get(&ids).await?)
-            }
+            pattern::INVENTORY_GET => respond(&self.get(&envelope.items(REQUEST_MAX_ITEMS)?).await?),
             pattern::INVENTORY_LIST => {
                 let lists: Vec<ListProducts> = envelope.items(PAGES_MAX)?;
                 let mut pages = Vec::with_capacity(lists.len());
@@ -42,13 +39,11 @@ impl RequestHandler for Inventory {
                 respond(&self.reserve(&reserves).await?)
             }
             pattern::INVENTORY_ADJUST => {
-                let adjusts: Vec<Adjust> = envelope.items(REQUEST_MAX_ITEMS)?;
-                let results = self.adjust(&adjusts).await?;
+                let results = self.adjust(&envelope.items(REQUEST_MAX_ITEMS)?).await?;
                 respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
             }
             pattern::INVENTORY_PUT => {
-                let puts: Vec<PutProduct> = envelope.items(REQUEST_MAX_ITEMS)?;
-                let results = self.put(&puts).await?;
+                let results = self.put(&envelope.items(REQUEST_MAX_ITEMS)?).await?;
                 respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
             }
             pattern::INVENTORY_AUDIT => {

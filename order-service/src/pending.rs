@@ -73,8 +73,10 @@ impl RetryPending {
             return Ok(Retried::Nothing);
         }
         let tried = claimed.len();
-        let (expired, due): (Vec<OrderRow>, Vec<OrderRow>) =
-            claimed.into_iter().partition(|row| self.is_expired(row, now));
+        let (expired, due): (Vec<OrderRow>, Vec<OrderRow>) = claimed.into_iter().partition(|row| {
+            let since = row.pending_since.unwrap_or(row.order.created_at);
+            now.since(since) >= self.context.timeouts.pending_max_age
+        });
         let checks: Vec<Check<'_>> =
             due.iter().map(|row| Check { order: &row.order, attempt: row.attempt }).collect();
         let results = run_checks(&*self.context.rpc, &checks, Deadline::after(timeout)).await;
@@ -121,11 +123,6 @@ impl RetryPending {
             };
             stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
-    }
-
-    fn is_expired(&self, row: &OrderRow, now: Timestamp) -> bool {
-        let since = row.pending_since.unwrap_or(row.order.created_at);
-        now.since(since) >= self.context.timeouts.pending_max_age
     }
 
     /// Decides these orders by the facts, and returns those that stay undecided or could not be saved.

@@ -31,15 +31,7 @@ const FIRST_ATTEMPT: u32 = 1;
 ///
 /// If customer-service or inventory-service does not answer, an order is stored as PENDING. If the own database is
 /// unavailable, the batch is retried in place.
-pub struct PlaceOrders {
-    context: Context,
-}
-
-impl PlaceOrders {
-    pub fn new(context: Context) -> Self {
-        Self { context }
-    }
-}
+pub struct PlaceOrders(pub Context);
 
 #[async_trait]
 impl MessageHandler for PlaceOrders {
@@ -50,7 +42,8 @@ impl MessageHandler for PlaceOrders {
         for command in commands.iter().filter_map(|command| command.as_ref().ok()) {
             open.entry(command.create.order_id).or_insert(command);
         }
-        let placed = Placement::new(&self.context).place(open).await;
+        let deadline = Deadline::after(self.0.timeouts.place_timeout);
+        let placed = Placement { context: &self.0, deadline, placed: HashMap::new() }.place(open).await;
         let disposition = |command: Result<Command<'_>, Disposition>| match command {
             Err(disposition) => disposition,
             Ok(command) => match placed.get(&command.create.order_id) {
@@ -126,11 +119,6 @@ struct Draft<'a> {
 }
 
 impl<'a> Placement<'a> {
-    fn new(context: &'a Context) -> Self {
-        let deadline = Deadline::after(context.timeouts.place_timeout);
-        Self { context, deadline, placed: HashMap::new() }
-    }
-
     /// Returns the committed row of each id, or why there is none. An id that other copies changed in every round is
     /// left out.
     async fn place(

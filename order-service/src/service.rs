@@ -51,9 +51,9 @@ pub async fn start(
     #[cfg(feature = "fault-injection")]
     let context = crate::fault_injection::failpoints(context);
     let database_ready = service_context.readiness.condition("orders database");
-    let requests = Arc::new(OrderRequests::new(context.clone()));
+    let requests = Arc::new(OrderRequests(context.clone()));
     let server = service_context.rpc_server(Service::Order, &transport, requests, config.prefetch);
-    let handler: Arc<dyn MessageHandler> = Arc::new(PlaceOrders::new(context.clone()));
+    let handler: Arc<dyn MessageHandler> = Arc::new(PlaceOrders(context.clone()));
     #[cfg(feature = "fault-injection")]
     let handler = crate::fault_injection::deduplication(handler, &context);
     let consumer = Consumer {

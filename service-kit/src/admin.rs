@@ -16,52 +16,34 @@ use crate::config::AdminConfig;
 use crate::metrics::{self, Metrics};
 use crate::{Liveness, Readiness, health};
 
-/// An admin server that doesn't listen yet.
-pub struct AdminServer {
-    router: Router,
-}
-
 /// A listening admin server; dropping it closes it. It outlives the drain, so that `/readyz` reports it.
 #[derive(Debug)]
 pub struct RunningAdmin {
-    address: SocketAddr,
+    /// The bound address, with the port that the system chose if the configured one is 0.
+    pub address: SocketAddr,
     _task: AbortOnDropHandle<()>,
 }
 
-impl AdminServer {
-    /// Serves `/livez`, `/readyz` and `/metrics`.
-    pub fn new(readiness: Readiness, liveness: Liveness) -> Self {
-        let state = (metrics::install(), readiness.clone(), liveness.clone());
-        Self { router: health::routes(readiness, liveness).route("/metrics", get(render).with_state(state)) }
-    }
-
-    #[must_use]
-    pub fn merge(self, router: Router) -> Self {
-        Self { router: self.router.merge(router) }
-    }
-
-    /// Binds and serves in the background.
-    pub async fn start(self, config: &AdminConfig) -> anyhow::Result<RunningAdmin> {
-        let listener = TcpListener::bind((config.host.as_str(), config.port))
-            .await
-            .with_context(|| format!("cannot listen on {}:{} (ADMIN_PORT)", config.host, config.port))?;
-        let address = listener.local_addr().context("cannot read the address of the admin port")?;
-        let serving = axum::serve(listener, self.router.into_make_service_with_connect_info::<SocketAddr>());
-        let task = tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the admin server ended");
-            }
-        });
-        tracing::info!(%address, "the admin server listens");
-        Ok(RunningAdmin { address, _task: AbortOnDropHandle::new(task) })
-    }
+/// Serves `/livez`, `/readyz` and `/metrics`.
+pub fn routes(readiness: &Readiness, liveness: &Liveness) -> Router {
+    let state = (metrics::install(), readiness.clone(), liveness.clone());
+    health::routes(readiness.clone(), liveness.clone()).route("/metrics", get(render).with_state(state))
 }
 
-impl RunningAdmin {
-    /// The bound address, with the port that the system chose if the configured one is 0.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
+/// Binds, and serves `router` in the background.
+pub async fn start(router: Router, config: &AdminConfig) -> anyhow::Result<RunningAdmin> {
+    let listener = TcpListener::bind((config.host.as_str(), config.port))
+        .await
+        .with_context(|| format!("cannot listen on {}:{} (ADMIN_PORT)", config.host, config.port))?;
+    let address = listener.local_addr().context("cannot read the address of the admin port")?;
+    let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>());
+    let task = tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the admin server ended");
+        }
+    });
+    tracing::info!(%address, "the admin server listens");
+    Ok(RunningAdmin { address, _task: AbortOnDropHandle::new(task) })
 }
 
 async fn render(

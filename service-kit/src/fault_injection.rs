@@ -4,7 +4,6 @@
 //! as `without-outbox` and `kill@after-commit-before-answer:7`, separated by blanks.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -72,7 +71,7 @@ enum Signal {
 pub(crate) fn install() -> Result<(), ConfigErrors> {
     let Some(words) = config::unlisted_variable(VARIABLE) else { return Ok(()) };
     let mut errors = ConfigErrors::new();
-    let faults = words.parse().unwrap_or_else(|problem: String| {
+    let faults = parse(&words).unwrap_or_else(|problem| {
         errors.add(VARIABLE, problem);
         InjectedFaults::default()
     });
@@ -113,24 +112,18 @@ fn raise(signal: rustix::process::Signal) {
     kill_process(getpid(), signal).expect("a process may signal itself");
 }
 
-impl FromStr for InjectedFaults {
-    type Err = String;
-
-    fn from_str(words: &str) -> Result<Self, Self::Err> {
-        let mut faults = Self::default();
-        for word in words.split_whitespace() {
-            match word {
-                "without-outbox" => faults.disabled.push(Safeguard::Outbox),
-                "without-confirms" => faults.disabled.push(Safeguard::Confirms),
-                "without-deduplication" => faults.disabled.push(Safeguard::Deduplication),
-                "without-stock-guard" => faults.disabled.push(Safeguard::Stock),
-                _ => {
-                    faults.triggers.push(trigger(word).ok_or_else(|| format!("{word:?} is no known fault"))?)
-                }
-            }
+fn parse(words: &str) -> Result<InjectedFaults, String> {
+    let mut faults = InjectedFaults::default();
+    for word in words.split_whitespace() {
+        match word {
+            "without-outbox" => faults.disabled.push(Safeguard::Outbox),
+            "without-confirms" => faults.disabled.push(Safeguard::Confirms),
+            "without-deduplication" => faults.disabled.push(Safeguard::Deduplication),
+            "without-stock-guard" => faults.disabled.push(Safeguard::Stock),
+            _ => faults.triggers.push(trigger(word).ok_or_else(|| format!("{word:?} is no known fault"))?),
         }
-        Ok(faults)
     }
+    Ok(faults)
 }
 
 fn trigger(word: &str) -> Option<Trigger> {
@@ -212,8 +205,7 @@ mod tests {
 
     #[test]
     fn words_are_parsed_as_faults() {
-        let faults: InjectedFaults =
-            "without-outbox  kill@after-commit:7 stop@before-reply:1 hang@here:2".parse().unwrap();
+        let faults = parse("without-outbox  kill@after-commit:7 stop@before-reply:1 hang@here:2").unwrap();
         let trigger = |signal, failpoint: &str, hit| Trigger { signal, failpoint: failpoint.to_owned(), hit };
         assert_eq!(faults.disabled, [Safeguard::Outbox]);
         assert_eq!(
@@ -225,7 +217,7 @@ mod tests {
             ]
         );
         for wrong in ["without-luck", "kill@after-commit", "kill@after-commit:often", "push@after-commit:1"] {
-            assert_eq!(wrong.parse::<InjectedFaults>(), Err(format!("{wrong:?} is no known fault")));
+            assert_eq!(parse(wrong), Err(format!("{wrong:?} is no known fault")));
         }
     }
 }

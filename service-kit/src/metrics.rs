@@ -23,9 +23,7 @@ const COUNTS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0,
 
 /// The metrics that this process has recorded.
 #[derive(Clone)]
-pub struct Metrics {
-    handle: Option<PrometheusHandle>,
-}
+pub struct Metrics(Option<PrometheusHandle>);
 
 /// Installs the process's recorder; a later call returns the same one.
 pub fn install() -> Metrics {
@@ -40,7 +38,7 @@ pub fn install() -> Metrics {
         // A recorder that is installed already stays, and /metrics is empty.
         let handle = builder.install_recorder().ok();
         METRICS.iter().for_each(describe);
-        Metrics { handle }
+        Metrics(handle)
     };
     INSTALLED.get_or_init(install).clone()
 }
@@ -55,7 +53,7 @@ fn describe(&(name, kind, description): &Metric) {
 
 impl Metrics {
     pub fn render(&self) -> String {
-        let Some(handle) = &self.handle else { return String::new() };
+        let Some(handle) = &self.0 else { return String::new() };
         // Bounds what histograms buffer between scrapes.
         handle.run_upkeep();
         handle.render()

@@ -9,11 +9,10 @@ use std::time::Duration;
 use bus::clock::SystemClock;
 use bus::transport::SharedTransport;
 
-use crate::admin::AdminServer;
 use crate::broker::{self, START_TIMEOUT};
 use crate::config::{ConfigErrors, ProcessConfig};
 use crate::shutdown::GRACE;
-use crate::{ExitStatus, ServiceContext, Shutdown, telemetry};
+use crate::{ExitStatus, ServiceContext, Shutdown, admin, telemetry};
 
 /// Runs a process that hosts one service: starts logs, the admin server and the broker's connection, calls `start` with
 /// the rest of the configuration, and waits until the process ends.
@@ -31,8 +30,8 @@ pub fn run<C>(
             ServiceContext::new(Arc::new(SystemClock), shutdown.clone(), process.bus.request_timeout);
         // Before the first request: without conditions the process would be ready.
         let started = context.readiness.condition("start");
-        let admin = AdminServer::new(context.readiness.clone(), context.liveness.clone());
-        let _admin = admin.start(&process.admin).await?;
+        let routes = admin::routes(&context.readiness, &context.liveness);
+        let _admin = admin::start(routes, &process.admin).await?;
         let starting = async {
             let (url, bus) = (&process.rabbitmq_url, &process.bus);
             let transport = broker::connect(name, url, bus, START_TIMEOUT, &context).await?;

@@ -6,10 +6,10 @@ use std::io::IsTerminal;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
+use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
+use tracing_serde::fields::AsMap as _;
 use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -68,9 +68,9 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = Fields::default();
-        event.record(&mut line);
-        let mut set = |key: &str, value: String| line.0.insert(key.to_owned(), Value::String(value));
+        let fields = serde_json::to_value(event.field_map()).map_err(|_| fmt::Error)?;
+        let Value::Object(mut line) = fields else { return Err(fmt::Error) };
+        let mut set = |key: &str, value: String| line.insert(key.to_owned(), Value::String(value));
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         set("time", time);
@@ -87,41 +87,6 @@ where
                 set("traceId", trace_id);
             }
         }
-        writeln!(writer, "{}", Value::Object(line.0))
-    }
-}
-
-#[derive(Default)]
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn set(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value);
+        writeln!(writer, "{}", Value::Object(line))
     }
 }

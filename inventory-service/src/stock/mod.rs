@@ -96,17 +96,11 @@ impl UnitOfWork {
         reservation.lines_changed = true;
     }
 
-    /// Releases what an order holds, if anything, and leaves its row in `state`.
-    fn release(&mut self, order_id: OrderId, state: ReservationState) {
-        self.end_hold(order_id, state, MovementKind::Release);
-    }
-
-    /// Deducts what an order holds from the stock on hand.
-    fn deduct(&mut self, order_id: OrderId) {
-        self.end_hold(order_id, ReservationState::Deducted, MovementKind::Deduct);
-    }
-
-    fn end_hold(&mut self, order_id: OrderId, state: ReservationState, kind: MovementKind) {
+    /// Ends what an order holds, if anything, and leaves its row in `state`: deducts it from the stock on hand if that is
+    /// [`ReservationState::Deducted`], and releases it otherwise.
+    fn end_hold(&mut self, order_id: OrderId, state: ReservationState) {
+        let deducted = state == ReservationState::Deducted;
+        let kind = if deducted { MovementKind::Deduct } else { MovementKind::Release };
         let reservation = self.reservation_mut(order_id);
         let held = reservation.state == ReservationState::Held;
         let lines = if held { reservation.lines.clone() } else { Vec::new() };
@@ -114,7 +108,7 @@ impl UnitOfWork {
         reservation.ask_at = None;
         for line in lines {
             let quantity = i64::from(line.quantity);
-            let on_hand_delta = if kind == MovementKind::Deduct { -quantity } else { 0 };
+            let on_hand_delta = if deducted { -quantity } else { 0 };
             self.shift(&line.product_id, kind, Cause::Order(order_id), on_hand_delta, -quantity);
         }
     }

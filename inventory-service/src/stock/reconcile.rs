@@ -111,7 +111,7 @@ impl UnitOfWork {
                 Reconciled::Inconsistent("order-service reported the order before, and now denies it")
             }
             Some(_) => {
-                self.release(order_id, ReservationState::Void);
+                self.end_hold(order_id, ReservationState::Void);
                 Reconciled::Done
             }
             None => Reconciled::Stale,
@@ -128,7 +128,7 @@ impl UnitOfWork {
                 Reconciled::Inconsistent("the order's stock has gone out already")
             }
             Target::Released => {
-                self.release(reported.order_id, ReservationState::Released);
+                self.end_hold(reported.order_id, ReservationState::Released);
                 Reconciled::Done
             }
             Target::Held | Target::Deducted => {
@@ -137,7 +137,7 @@ impl UnitOfWork {
                     return Reconciled::Inconsistent("the order's stock is not held, and not available");
                 }
                 if target == Target::Deducted {
-                    self.deduct(reported.order_id);
+                    self.end_hold(reported.order_id, ReservationState::Deducted);
                 }
                 if held { Reconciled::Done } else { Reconciled::Repaired }
             }
@@ -161,7 +161,7 @@ impl UnitOfWork {
     fn hold_desired(&mut self, reported: &ReportedState) -> bool {
         let Some(desired) = &reported.desired else { return false };
         if self.reservation(reported.order_id).is_some_and(|held| held.state == ReservationState::Held) {
-            self.release(reported.order_id, ReservationState::Void);
+            self.end_hold(reported.order_id, ReservationState::Void);
         }
         let Ok(lines) = self.price(&desired.items) else { return false };
         self.hold(reported.order_id, lines);

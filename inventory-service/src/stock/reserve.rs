@@ -24,7 +24,7 @@ impl UnitOfWork {
     pub fn reserve(&mut self, request: &Reserve) -> Reserved {
         match action(self.reservation(request.order_id), request) {
             Action::Answer(answer) => return answer,
-            Action::Supersede => self.release(request.order_id, ReservationState::Void),
+            Action::Supersede => self.end_hold(request.order_id, ReservationState::Void),
             Action::Decide => {}
         }
         let lines = match self.price(&request.items) {

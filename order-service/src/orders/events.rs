@@ -8,8 +8,7 @@ use bus::message::{Headers, Message, header};
 use bus::trace;
 use schema::ids::OrderId;
 use schema::limits::HISTORY_MAX;
-use schema::order::Order;
-use schema::order_events::{EventKind, OrderEvent};
+use schema::order_events::OrderEvent;
 use schema::order_messages::HistoryEntry;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
@@ -99,7 +98,7 @@ pub(crate) fn event_from_row(row: order_event::Model) -> Result<OrderEvent, Stor
     let position = row.position.ok_or_else(|| StoreError::Data("an event has no position".to_owned()))?;
     Ok(OrderEvent {
         position,
-        kind: parse_kind(row.kind)?,
+        kind: from_json(row.kind.into())?,
         order_id: OrderId(row.order_id),
         customer_id: parse(row.customer_id)?,
         version: to_u32(row.version)?,
@@ -107,11 +106,6 @@ pub(crate) fn event_from_row(row: order_event::Model) -> Result<OrderEvent, Stor
         occurred_at: row.occurred_at.into(),
         order: from_json(row.payload)?,
     })
-}
-
-/// Returns the order as the event left it.
-pub(super) fn order_from_row(row: order_event::Model) -> Result<Order, StoreError> {
-    from_json(row.payload)
 }
 
 /// Returns the changes of these orders, each order's oldest first.
@@ -145,7 +139,7 @@ pub(crate) async fn history(
         .await?;
     for (order_id, kind, version, status, previous_status, occurred_at) in rows {
         entries.entry(order_id).or_default().push(HistoryEntry {
-            kind: parse_kind(kind)?,
+            kind: from_json(kind.into())?,
             version: to_u32(version)?,
             status: parse(status)?,
             previous_status: previous_status.map(parse).transpose()?,
@@ -173,10 +167,6 @@ pub(crate) async fn traceparents(
         .all(connection)
         .await?;
     Ok(found.into_iter().filter_map(|(id, traceparent)| Some((OrderId(id), traceparent?))).collect())
-}
-
-fn parse_kind(text: String) -> Result<EventKind, StoreError> {
-    from_json(text.into())
 }
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> Result<serde_json::Value, StoreError> {

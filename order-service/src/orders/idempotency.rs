@@ -15,7 +15,7 @@ use sea_orm::{
 use store::StoreError;
 use uuid::Uuid;
 
-use super::events::{order_from_row, to_json};
+use super::events::to_json;
 use super::query::from_json;
 use crate::context::Context;
 use crate::tables::{change_answer, order_event};
@@ -45,7 +45,7 @@ pub(crate) async fn stored_response(
         .await?;
     if let Some(event) = event {
         let order_id = OrderId(event.order_id);
-        return Ok(Some(StoredResponse { order_id, result: Ok(order_from_row(event)?) }));
+        return Ok(Some(StoredResponse { order_id, result: Ok(from_json(event.payload)?) }));
     }
     let Some(row) = change_answer::Entity::find_by_id(request_id).one(transaction).await? else {
         return Ok(None);
@@ -68,7 +68,7 @@ async fn order_at_version(
         .one(transaction)
         .await?;
     let missing = || StoreError::Data(format!("order {order_id} has no version {version:?}"));
-    order_from_row(event.ok_or_else(missing)?)
+    from_json(event.ok_or_else(missing)?.payload)
 }
 
 /// Stores the response to a request that changed nothing: the version that the order had, or a refusal.

@@ -23,20 +23,12 @@ use change::Kind;
 const LONG_ANSWERS_MAX: usize = 3;
 
 /// Handles the requests. An order outside of a request's scope is answered like one that does not exist.
-pub struct OrderRequests {
-    context: Context,
-}
-
-impl OrderRequests {
-    pub fn new(context: Context) -> Self {
-        Self { context }
-    }
-}
+pub struct OrderRequests(pub Context);
 
 #[async_trait]
 impl RequestHandler for OrderRequests {
     async fn handle(&self, Request { envelope, .. }: Request) -> Result<Box<RawValue>, Failure> {
-        let context = &self.context;
+        let context = &self.0;
         let changes = || envelope.items(REQUEST_MAX_ITEMS);
         match envelope.pattern.as_str() {
             ORDER_GET => respond(&read::get(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),

@@ -124,7 +124,7 @@ impl OrderService {
     /// Delivers one batch.
     pub(crate) async fn deliver(&self, batch: &[Sent]) -> Vec<Disposition> {
         let works: Vec<Job> = batch.iter().map(|sent| sent.0.clone()).collect();
-        let dispositions = PlaceOrders::new(self.context.clone()).handle(&works).await;
+        let dispositions = PlaceOrders(self.context.clone()).handle(&works).await;
         assert_eq!(dispositions.len(), batch.len());
         dispositions
     }
@@ -255,7 +255,7 @@ pub(crate) async fn request_to<Q: Serialize, R: DeserializeOwned>(
     let body = envelope::write(pattern, items, Some("1"));
     let envelope = Envelope::read(&body).unwrap();
     let request = Request { envelope, deadline: Deadline::after(Duration::from_secs(30)) };
-    let answer = OrderRequests::new(context.clone()).handle(request).await?;
+    let answer = OrderRequests(context.clone()).handle(request).await?;
     Ok(serde_json::from_str(answer.get()).unwrap())
 }
 

@@ -141,10 +141,8 @@ impl ConfigErrors {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name = text.trim();
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
-            self.add(
-                variable,
-                format!("{text:?} is not a name of 1 to 64 letters, digits, '-', '_' and '.'"),
-            );
+            let form = "a name of 1 to 64 letters, digits, '-', '_' and '.'";
+            self.add(variable, format!("{text:?} is not {form}"));
         }
         name.to_owned()
     }

@@ -85,10 +85,6 @@ impl HealthRegistry {
         }
         conditions
     }
-
-    fn missing(&self) -> Vec<String> {
-        self.conditions().into_iter().filter(|(_, met)| !met).map(|(name, _)| name).collect()
-    }
 }
 
 impl Readiness {
@@ -114,7 +110,8 @@ impl Readiness {
 
     pub fn report(&self) -> ReadinessReport {
         let registry = self.registry.borrow();
-        let missing = registry.missing();
+        let missing: Vec<String> =
+            registry.conditions().into_iter().filter(|(_, met)| !met).map(|(name, _)| name).collect();
         ReadinessReport {
             ready: missing.is_empty() && !registry.draining,
             draining: registry.draining,

@@ -203,9 +203,8 @@ mod tests {
     use bus::clock::SystemClock;
     use bus::topology::{RetryDelays, Topology};
     use embedded_broker::{EmbeddedBroker, Storage};
-    use service_kit::admin::AdminServer;
     use service_kit::config::AdminConfig;
-    use service_kit::{Liveness, Readiness};
+    use service_kit::{Liveness, Readiness, admin};
 
     use super::*;
     use crate::admin::{AdminConnection, QueuesStatus, http_client};
@@ -216,11 +215,11 @@ mod tests {
         let data_dir = DataDir::new(folder.path());
         let endpoint = AdminEndpoint::new();
         let config = AdminConfig { host: "127.0.0.1".into(), port: 0 };
-        let admin = AdminServer::new(Readiness::new(), Liveness::new()).merge(endpoint.routes());
-        let admin = admin.start(&config).await.unwrap();
+        let routes = admin::routes(&Readiness::new(), &Liveness::new()).merge(endpoint.routes());
+        let admin = admin::start(routes, &config).await.unwrap();
         let client = http_client(LIMIT_MAX).unwrap();
         let send = async |secret: &str, body: &str| {
-            let request = client.post(format!("http://{}{ADMIN_PATH}", admin.address())).bearer_auth(secret);
+            let request = client.post(format!("http://{}{ADMIN_PATH}", admin.address)).bearer_auth(secret);
             let request = request.header("content-type", "application/json").body(body.to_owned());
             let response = request.send().await.unwrap();
             (response.status().as_u16(), response.text().await.unwrap())
@@ -233,7 +232,7 @@ mod tests {
         let topology = Topology::new("test", RetryDelays::default());
         let broker = EmbeddedBroker::open(Storage::Memory, topology, Arc::new(SystemClock)).await.unwrap();
         let service = AdminService::over_files(broker.transport("test.1"), data_dir.clone());
-        endpoint.open(service, admin.address(), &data_dir).unwrap();
+        endpoint.open(service, admin.address, &data_dir).unwrap();
         let (status, body) = send(secret, inspect).await;
         assert_eq!((status, body.starts_with(r#"{"queues":{"#)), (200, true), "{body}");
         for wrong in ["", &secret[1..], &format!("{secret}0"), &secret.replace(&secret[..1], "x")] {

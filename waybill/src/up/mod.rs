@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use bus::clock::SystemClock;
 use gateway::auth::{AuthConfig, mint};
-use service_kit::admin::AdminServer;
 use service_kit::health::ReadinessHandle;
-use service_kit::{ExitStatus, ServiceContext, Shutdown, telemetry};
+use service_kit::{ExitStatus, ServiceContext, Shutdown, admin, telemetry};
 
 use crate::admin::{AdminEndpoint, AdminService, reachable_address};
 use crate::infrastructure::Infrastructure;
@@ -40,13 +39,13 @@ pub(crate) async fn main(args: UpArgs, shutdown: Shutdown) -> anyhow::Result<Exi
     // Before the admin server listens: without conditions the process would be ready.
     let started = context.readiness.condition("start");
     let endpoint = AdminEndpoint::new();
-    let admin = AdminServer::new(context.readiness.clone(), context.liveness.clone());
-    let admin = admin.merge(endpoint.routes()).start(&config.admin).await?;
+    let routes = admin::routes(&context.readiness, &context.liveness).merge(endpoint.routes());
+    let admin = admin::start(routes, &config.admin).await?;
     let infrastructure =
         Infrastructure::open(config.system.clone(), Arc::clone(&context.clock), lock).await?;
     let stop_order = StopOrder::new(&shutdown);
 
-    let system = System { config, infrastructure, stop_order, context, admin: admin.address() };
+    let system = System { config, infrastructure, stop_order, context, admin: admin.address };
     let served = system.serve(&endpoint, &started).await;
     let stopped = system.stop_order.stop().await;
     shutdown.force();

@@ -122,7 +122,7 @@ impl Simulation {
                 pending_max_age: forever,
             },
         };
-        let requests = Arc::new(OrderRequests::new(context.clone()));
+        let requests = Arc::new(OrderRequests(context.clone()));
         assert!(link.orders.set(Arc::downgrade(&requests)).is_ok(), "set once");
         let topology = Topology::new("simulation", RetryDelays::default());
         let broker = ManualBroker::new(topology.clone(), clock.clone());
@@ -359,7 +359,7 @@ impl System {
         let relay = || Arc::new(order_service::service::relay(context, Arc::clone(&transport)));
         Self {
             live,
-            placing: consumer(WorkQueue::OrderCommands, Arc::new(PlaceOrders::new(context.clone()))),
+            placing: consumer(WorkQueue::OrderCommands, Arc::new(PlaceOrders(context.clone()))),
             following: consumer(WorkQueue::InventoryOrderEvents, Arc::new(link.inventory.clone())),
             pending: Arc::new(RetryPending::new(context.clone())),
             settling: SettleExpiredHolds {
