@@ -11,6 +11,11 @@ use service_kit::config::{ConfigErrors, Secret};
 
 /// Hexadecimal digits of a generated secret: 256 bits.
 const SECRET_DIGITS: usize = 64;
+const LOCK_FILE: &str = "lock";
+/// The file in which the running process names the address of its admin endpoint.
+pub(crate) const ADMIN_FILE: &str = "admin.json";
+/// The file of the secret that tokens are signed with if none is configured.
+pub(crate) const JWT_SECRET_FILE: &str = "jwt-secret";
 
 /// Where the files are.
 #[derive(Args, Debug, Clone)]
@@ -30,9 +35,8 @@ impl DataDirArgs {
     }
 }
 
-/// One folder and the names of the files in it.
 #[derive(Debug, Clone)]
-pub(crate) struct DataDir(PathBuf);
+pub(crate) struct DataDir(pub(crate) PathBuf);
 
 impl DataDir {
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
@@ -52,7 +56,8 @@ impl DataDir {
         if let Some(lock) = self.try_lock()? {
             return Ok(lock);
         }
-        let pid = fs::read_to_string(self.lock_file()).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let pid =
+            fs::read_to_string(self.0.join(LOCK_FILE)).ok().and_then(|text| text.trim().parse::<u32>().ok());
         let holder = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
         bail!("cannot use DATA_DIR: {} is in use by {holder}", self.0.display())
     }
@@ -61,7 +66,7 @@ impl DataDir {
     ///
     /// The file stays when the lock is given up: removing it would let two processes lock two files of the same name.
     pub(crate) fn try_lock(&self) -> anyhow::Result<Option<DataDirLock>> {
-        let path = self.lock_file();
+        let path = self.0.join(LOCK_FILE);
         let failed = || format!("{} cannot be locked", path.display());
         let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let mut file = opened.with_context(failed)?;
@@ -74,46 +79,24 @@ impl DataDir {
         Ok(Some(DataDirLock { _file: file }))
     }
 
-    fn lock_file(&self) -> PathBuf {
-        self.0.join("lock")
+    /// The SQLite file of the broker, or of one service's tables, such as `orders`.
+    pub(crate) fn database(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.sqlite"))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub(crate) fn broker(&self) -> PathBuf {
-        self.0.join("broker.sqlite")
-    }
-
-    /// The SQLite file of one service's tables, such as `orders`.
-    pub(crate) fn database(&self, tables: &str) -> PathBuf {
-        self.0.join(format!("{tables}.sqlite"))
-    }
-
-    /// The file in which the running process names the address of its admin endpoint.
-    pub(crate) fn admin_file(&self) -> PathBuf {
-        self.0.join("admin.json")
-    }
-
-    /// The file of the secret that tokens are signed with if none is configured.
-    pub(crate) fn jwt_secret_file(&self) -> PathBuf {
-        self.0.join("jwt-secret")
-    }
-
-    /// Returns that secret, which the first call generates.
+    /// Returns the secret in [`JWT_SECRET_FILE`], which the first call generates.
     pub(crate) fn jwt_secret(&self) -> anyhow::Result<Secret> {
         if let Some(secret) = self.known_jwt_secret()? {
             return Ok(secret);
         }
-        let (path, secret) = (self.jwt_secret_file(), random_secret());
+        let (path, secret) = (self.0.join(JWT_SECRET_FILE), random_secret());
         write_secret(&path, secret.expose()).with_context(|| format!("cannot use {}", path.display()))?;
         Ok(secret)
     }
 
     /// Returns that secret, if there is one.
     pub(crate) fn known_jwt_secret(&self) -> anyhow::Result<Option<Secret>> {
-        let path = self.jwt_secret_file();
+        let path = self.0.join(JWT_SECRET_FILE);
         let failed = || format!("cannot read {}", path.display());
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -199,7 +182,7 @@ mod tests {
         assert!(data_dir.known_jwt_secret().unwrap().is_none());
         let secret = data_dir.jwt_secret().unwrap();
         assert_eq!(secret.expose().len(), SECRET_DIGITS);
-        assert_eq!(mode(&data_dir.jwt_secret_file()), 0o600);
+        assert_eq!(mode(&folder.path().join(JWT_SECRET_FILE)), 0o600);
         assert_eq!(data_dir.jwt_secret().unwrap(), secret);
         assert_eq!(data_dir.known_jwt_secret().unwrap(), Some(secret));
         assert_ne!(random_secret(), random_secret());
@@ -209,7 +192,7 @@ mod tests {
     fn a_file_that_was_emptied_signs_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = DataDir::new(folder.path());
-        fs::write(data_dir.jwt_secret_file(), "\n").unwrap();
+        fs::write(folder.path().join(JWT_SECRET_FILE), "\n").unwrap();
         let error = data_dir.jwt_secret().unwrap_err();
         assert!(error.to_string().starts_with("cannot read "), "{error:#}");
         assert!(format!("{error:#}").contains("it holds no secret of 64 digits"), "{error:#}");

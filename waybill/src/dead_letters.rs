@@ -11,8 +11,6 @@ use serde_json::Value;
 use crate::admin::{AdminAddressArgs, AdminRequest, DeadLetterCommand};
 use crate::output::{OutputArgs, brief, columns, counted, printable};
 
-const REASON_CHARS: usize = 80;
-
 /// Look at messages that were given up on, and send them back or discard them
 ///
 /// A message that can't be handled, or not after all its retries, stays in its queue's dead-letter queue until an
@@ -164,12 +162,10 @@ impl Listing {
             *by_cause.entry((&letter.queue, &letter.code)).or_default() += 1;
             *by_queue.entry(&letter.queue).or_default() += 1;
         }
-        let count = |((queue, code), count): ((&str, &str), usize)| Count {
-            queue: queue.into(),
-            code: code.into(),
-            count,
-        };
-        let counts = by_cause.into_iter().map(count).collect();
+        let counts = by_cause
+            .into_iter()
+            .map(|((queue, code), count)| Count { queue: queue.into(), code: code.into(), count })
+            .collect();
         let cut_off = by_queue.values().any(|&count| count >= PEEK_MAX as usize);
         Self { counts, letters, cut_off }
     }
@@ -219,7 +215,7 @@ fn row(letter: &DeadLetter) -> Vec<String> {
         printable(&letter.code),
         letter.attempts.to_string(),
         letter.failed_at.map_or_else(unknown, |at| at.to_string()),
-        brief(&letter.message, REASON_CHARS),
+        brief(&letter.message, 80),
     ]
 }
 

@@ -109,7 +109,7 @@ impl Infrastructure {
     ) -> anyhow::Result<Self> {
         let mut broker = None;
         if config.rabbitmq_url.is_none() {
-            let (file, topology) = (config.data_dir.broker(), broker::topology(&config.bus));
+            let (file, topology) = (config.data_dir.database("broker"), broker::topology(&config.bus));
             let opened = EmbeddedBroker::open(Storage::File(file.clone()), topology, Arc::clone(&clock));
             broker = Some(opened.await.with_context(|| format!("cannot open {}", file.display()))?);
         }
@@ -175,7 +175,6 @@ impl Infrastructure {
         Ok(database)
     }
 
-    /// The databases that were opened.
     pub(crate) async fn databases(&self) -> Vec<Database> {
         self.databases.lock().await.clone()
     }
@@ -192,7 +191,6 @@ impl Infrastructure {
     }
 }
 
-/// The URL of a SQLite file.
 pub(crate) fn sqlite_url(file: &Path) -> Secret {
     // A file's name may contain what ends a URL's path or begins an escape.
     let path = file.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");

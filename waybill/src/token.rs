@@ -8,7 +8,7 @@ use gateway::auth::{Scope, mint};
 use schema::ids::CustomerId;
 use service_kit::config::{ConfigErrors, Secret};
 
-use crate::data_dir::{DataDir, DataDirArgs};
+use crate::data_dir::{DataDir, DataDirArgs, JWT_SECRET_FILE};
 use crate::output;
 
 /// The customer of a token if no other is named.
@@ -68,11 +68,8 @@ fn secret(given: Option<&Secret>, data_dir: &DataDir) -> anyhow::Result<Secret> 
         return Ok(secret.clone());
     }
     data_dir.known_jwt_secret()?.with_context(|| {
-        let file = data_dir.jwt_secret_file();
-        format!(
-            "no secret to sign with: set JWT_SECRET, or run `waybill up` once, which makes {}",
-            file.display()
-        )
+        let file = data_dir.0.join(JWT_SECRET_FILE).display().to_string();
+        format!("no secret to sign with: set JWT_SECRET, or run `waybill up` once, which makes {file}")
     })
 }
 

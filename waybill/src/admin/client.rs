@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::server::AdminService;
 use super::{ADMIN_PATH, AdminRequest, AdminResponse, Call, ProcessAddress};
-use crate::data_dir::DataDir;
+use crate::data_dir::{ADMIN_FILE, DataDir};
 
 /// How long a request may take if the caller names no limit: a batch of records is written to a disk that may be busy.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,7 +22,11 @@ pub(crate) struct AdminConnection {
 /// What executes the requests.
 enum Target {
     ThisProcess(AdminService),
-    RunningProcess(RunningProcess),
+    /// The process that holds the lock of DATA_DIR, reached over HTTP.
+    RunningProcess {
+        client: reqwest::Client,
+        at: ProcessAddress,
+    },
 }
 
 /// Gives up what a connection holds, such as the lock of the files.
@@ -35,15 +39,20 @@ impl AdminConnection {
 
     /// Connects to the process whose address is in DATA_DIR.
     pub(super) fn to_process(data_dir: &DataDir) -> anyhow::Result<Self> {
-        let target = Target::RunningProcess(RunningProcess::find(data_dir)?);
+        let path = data_dir.0.join(ADMIN_FILE);
+        let unreadable =
+            || format!("another process holds DATA_DIR, and {} doesn't name its address", path.display());
+        let text = std::fs::read_to_string(&path).with_context(unreadable)?;
+        let at = serde_json::from_str(&text).with_context(unreadable)?;
+        let target = Target::RunningProcess { client: http_client(LIMIT)?, at };
         Ok(Self { target, close: Box::pin(std::future::ready(())) })
     }
 
     /// Whether services answer behind the connection, rather than a broker's file alone.
     pub(crate) fn has_services(&self) -> bool {
         match &self.target {
-            Target::ThisProcess(service) => service.has_services(),
-            Target::RunningProcess(_) => true,
+            Target::ThisProcess(service) => service.services.is_some(),
+            Target::RunningProcess { .. } => true,
         }
     }
 
@@ -60,7 +69,7 @@ impl AdminConnection {
         let response = match &self.target {
             // Boxed: requests of every kind make large futures.
             Target::ThisProcess(service) => Box::pin(service.execute(request, limit)).await?,
-            Target::RunningProcess(process) => Box::pin(process.call(&request, limit)).await?,
+            Target::RunningProcess { client, at } => Box::pin(send(client, at, &request, limit)).await?,
         };
         let value = response.into_value().downcast();
         Ok(*value.map_err(|_| anyhow!("the response answers another request"))?)
@@ -77,42 +86,29 @@ impl AdminConnection {
     }
 }
 
-/// The process that holds the lock of DATA_DIR, reached over HTTP.
-struct RunningProcess {
-    client: reqwest::Client,
-    at: ProcessAddress,
-}
-
-impl RunningProcess {
-    fn find(data_dir: &DataDir) -> anyhow::Result<Self> {
-        let path = data_dir.admin_file();
-        let unreadable =
-            || format!("another process holds DATA_DIR, and {} doesn't name its address", path.display());
-        let text = std::fs::read_to_string(&path).with_context(unreadable)?;
-        let at = serde_json::from_str(&text).with_context(unreadable)?;
-        Ok(Self { client: http_client(LIMIT)?, at })
+async fn send(
+    client: &reqwest::Client,
+    at: &ProcessAddress,
+    request: &AdminRequest,
+    limit: Duration,
+) -> anyhow::Result<AdminResponse> {
+    let no_answer = || format!("no answer from {}", at.address);
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let response = client
+        .post(format!("http://{}{ADMIN_PATH}", at.address))
+        .bearer_auth(&at.secret)
+        .timeout(limit + HTTP_GRACE)
+        .json(&Call { limit_ms, request })
+        .send()
+        .await
+        .with_context(no_answer)?;
+    let status = response.status();
+    let body = response.text().await.with_context(no_answer)?;
+    if status.is_success() {
+        return serde_json::from_str(&body).context("the running process is of another version");
     }
-
-    async fn call(&self, request: &AdminRequest, limit: Duration) -> anyhow::Result<AdminResponse> {
-        let no_answer = || format!("no answer from {}", self.at.address);
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let response = self
-            .client
-            .post(format!("http://{}{ADMIN_PATH}", self.at.address))
-            .bearer_auth(&self.at.secret)
-            .timeout(limit + HTTP_GRACE)
-            .json(&Call { limit_ms, request })
-            .send()
-            .await
-            .with_context(no_answer)?;
-        let status = response.status();
-        let body = response.text().await.with_context(no_answer)?;
-        if status.is_success() {
-            return serde_json::from_str(&body).context("the running process is of another version");
-        }
-        let body: Value = serde_json::from_str(&body).unwrap_or_default();
-        bail!(body["error"].as_str().map_or_else(|| status.to_string(), str::to_owned))
-    }
+    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    bail!(body["error"].as_str().map_or_else(|| status.to_string(), str::to_owned))
 }
 
 /// An HTTP client for processes of this machine or container, whose requests take no longer than `limit`.

@@ -79,12 +79,12 @@ impl AdminAddress {
         if let Some(url) = &self.rabbitmq_url {
             return connect_to_broker(url, self.topology()).await;
         }
-        let file = self.data_dir.broker();
+        let file = self.data_dir.database("broker");
         ensure!(
             file.exists(),
             "there is no system in {}; name its folder by DATA_DIR, or its broker by RABBITMQ_URL, or start one by \
              `waybill up`",
-            self.data_dir.path().display()
+            self.data_dir.0.display()
         );
         let Some(lock) = self.data_dir.try_lock()? else {
             return AdminConnection::to_process(&self.data_dir);

@@ -34,7 +34,7 @@ const LIMIT_MAX: Duration = Duration::from_secs(60);
 /// Executes admin requests over a broker, the services behind it and their databases.
 pub(crate) struct AdminService {
     transport: SharedTransport,
-    services: Option<Arc<dyn RpcClient>>,
+    pub(super) services: Option<Arc<dyn RpcClient>>,
     databases: Databases,
 }
 
@@ -56,10 +56,6 @@ impl AdminService {
     /// Over the files of a system that isn't running.
     pub(super) fn over_files(transport: SharedTransport, data_dir: DataDir) -> Self {
         Self { transport, services: None, databases: Databases::Files(data_dir) }
-    }
-
-    pub(super) fn has_services(&self) -> bool {
-        self.services.is_some()
     }
 
     pub(super) async fn execute(
@@ -146,7 +142,7 @@ impl AdminEndpoint {
         data_dir: &DataDir,
     ) -> anyhow::Result<()> {
         self.service.get_or_init(|| service);
-        let (path, secret) = (data_dir.admin_file(), self.secret.expose().to_owned());
+        let (path, secret) = (data_dir.0.join(data_dir::ADMIN_FILE), self.secret.expose().to_owned());
         let at = ProcessAddress { address: reachable_address(bound), secret };
         let text = serde_json::to_string(&at).context("cannot serialise the admin address")?;
         data_dir::write_secret(&path, &text).with_context(|| format!("cannot write {}", path.display()))

@@ -89,7 +89,6 @@ impl Facts {
             position: None,
             published: None,
         }));
-        let fingerprint = None;
         self.orders.push(OrderFacts {
             order_id,
             customer_id,
@@ -97,7 +96,7 @@ impl Facts {
             status,
             version,
             deleted,
-            fingerprint,
+            fingerprint: None,
             items,
         });
     }
@@ -205,7 +204,7 @@ pub struct SubscriberRecord {
 
 /// What a client wrote down of each order: the strongest outcome, and the answered orders that its key does not name.
 #[derive(Debug, Default)]
-pub(super) struct ClientLog(BTreeMap<OrderId, (ClientOutcome, Vec<OrderId>)>);
+pub(super) struct ClientLog(pub(super) BTreeMap<OrderId, (ClientOutcome, Vec<OrderId>)>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -246,14 +245,6 @@ impl ClientLog {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn order_ids(&self) -> impl Iterator<Item = OrderId> {
-        self.0.keys().copied()
-    }
-
     pub(super) fn record(&self, order_id: OrderId) -> Option<PlacementRecord> {
         let (outcome, misnamed) = self.0.get(&order_id)?;
         Some(PlacementRecord {
@@ -289,7 +280,7 @@ mod tests {
         let outcomes = ["a", "b", "c", "d"].map(|key| log.record(named(key)).map(|record| record.outcome));
         use ClientOutcome::{Error, Ok, Unknown};
         assert_eq!(outcomes, [Some(Ok), Some(Unknown), Some(Error), None]);
-        assert_eq!(log.len(), 3);
+        assert_eq!(log.0.len(), 3);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     let patience = errors.duration("PATIENCE", &args.patience, Duration::ZERO..=Duration::from_secs(3_600));
     let (address, patience) = errors.finish((address, patience))?;
     let log = args.client_log.as_deref().map(ClientLog::read).transpose()?;
-    let logged = log.as_ref().map(ClientLog::len);
+    let logged = log.as_ref().map(|log| log.0.len());
     let connection = address.connect().await?;
     let log = log.unwrap_or_default();
     let report = connection
@@ -137,7 +137,7 @@ impl Services<'_> {
     async fn read_all(&self, mut judge: impl FnMut(&Facts)) -> anyhow::Result<()> {
         judge(&self.stock_mismatches().await?);
         let (mut ahead, mut reserved_after, mut more_reserved) = (VecDeque::new(), None, true);
-        let (mut logged, mut after) = (self.log.order_ids().peekable(), None);
+        let (mut logged, mut after) = (self.log.0.keys().copied().peekable(), None);
         loop {
             let page = self.orders(after, PAGE).await?;
             after = page.orders.last().map(|order| order.order_id);

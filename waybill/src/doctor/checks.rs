@@ -35,8 +35,7 @@ pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings = broker(snapshot);
     let running = snapshot.services.is_some();
     if !running && snapshot.broker.unreachable.is_none() {
-        let advice = "start it with `waybill up`";
-        findings.push(finding("waybill", "it is not running", advice));
+        findings.push(finding("waybill", "it is not running", "start it with `waybill up`"));
     }
     findings.extend(snapshot.databases.iter().flat_map(database));
     findings.extend(snapshot.queues.iter().filter_map(|status| queue(status, running)));

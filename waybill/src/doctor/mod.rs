@@ -2,7 +2,6 @@
 
 mod checks;
 mod probe;
-mod report;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,10 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use bus::topology::RetryDelays;
 use clap::Args;
+use serde::Serialize;
 use service_kit::config::{ConfigErrors, DatabaseArgs};
 
-use crate::admin::{AdminAddress, AdminAddressArgs, database_at};
-use crate::output::OutputArgs;
+use crate::admin::{AdminAddress, AdminAddressArgs, BrokerStatus, QueueRole, database_at};
+use crate::output::{OutputArgs, columns, counted, printable};
+use checks::Finding;
 use probe::{Snapshot, probe};
 
 /// How long the whole probe may take; each of its questions has a shorter limit.
@@ -53,7 +54,7 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     }
     let findings = checks::findings(&snapshot);
     let code = if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    args.output.print(&report::Report { findings, snapshot }, report::text)?;
+    args.output.print(&Report { findings, snapshot }, text)?;
     Ok(code)
 }
 
@@ -68,4 +69,76 @@ async fn snapshot(address: AdminAddress) -> anyhow::Result<Snapshot> {
         tokio::time::timeout(LIMIT, probe(connection)).await.context("the probe took too long")?
     });
     probed.await
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    findings: Vec<Finding>,
+    #[serde(rename = "examined")]
+    snapshot: Snapshot,
+}
+
+fn text(report: &Report) -> String {
+    let mut parts = vec![seen(&report.snapshot)];
+    if !report.snapshot.queues.is_empty() {
+        parts.push(queues(&report.snapshot));
+    }
+    parts.push(match report.findings.len() {
+        0 => "all is well".to_owned(),
+        count => format!("{}:\n{}", counted(count, "finding"), findings(&report.findings)),
+    });
+    parts.join("\n\n")
+}
+
+fn seen(snapshot: &Snapshot) -> String {
+    let well = snapshot.broker == BrokerStatus::default();
+    let mut rows = vec![row("broker", if well { "connected, topology as declared" } else { "see below" })];
+    match &snapshot.services {
+        None if snapshot.broker.unreachable.is_some() => {}
+        None => rows.push(row("services", "not running")),
+        Some(services) => rows.extend(services.iter().map(|service| match &service.fault {
+            None => row(&service.name, &format!("answers within {} ms", service.answered_in_ms.max(1))),
+            Some(_) => row(&service.name, "does not answer"),
+        })),
+    }
+    if let Some(seen) = &snapshot.backlog {
+        rows.push(row("outbox", &counted(seen.outbox, "event")));
+        rows.push(row("pending", &counted(seen.backlog.pending, "order")));
+    }
+    rows.extend(snapshot.databases.iter().map(|database| {
+        let tables: Vec<&str> = database.tables.iter().map(|tables| tables.of.as_str()).collect();
+        match &database.fault {
+            None => row(&database.name, &format!("tables of {}", tables.join(", "))),
+            Some(_) => row(&database.name, "does not answer"),
+        }
+    }));
+    columns(&["CHECKED", "SEEN"], &rows)
+}
+
+fn queues(snapshot: &Snapshot) -> String {
+    let rows: Vec<Vec<String>> = snapshot
+        .queues
+        .iter()
+        .filter_map(|queue| {
+            let depth = queue.depth?;
+            let consumers = match queue.role {
+                QueueRole::Requests | QueueRole::Work => depth.consumers.to_string(),
+                QueueRole::Retry | QueueRole::Dead => "-".to_owned(),
+            };
+            Some(vec![queue.name.clone(), depth.ready.to_string(), consumers])
+        })
+        .collect();
+    columns(&["QUEUE", "READY", "CONSUMERS"], &rows)
+}
+
+fn findings(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|finding| {
+        let (subject, wrong) = (printable(&finding.subject), printable(&finding.finding));
+        format!("  {subject}: {wrong}\n    -> {}", finding.advice)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn row(checked: &str, seen: &str) -> Vec<String> {
+    vec![printable(checked), seen.to_owned()]
 }

@@ -72,10 +72,7 @@ pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
 }
 
 /// A product for the catalogue, and the units that came in with it.
-struct ProductRecord {
-    product: PutProduct,
-    quantity: u32,
-}
+type ProductRecord = (PutProduct, u32);
 
 #[derive(Deserialize)]
 struct ProductRow {
@@ -100,10 +97,7 @@ impl ProductRow {
         let name = required("name", self.name)?;
         let description = required("description", self.description)?;
         let product = PutProduct { id, name, description, unit_price };
-        match product.validate() {
-            Some(error) => Err(error.message),
-            None => Ok(ProductRecord { product, quantity }),
-        }
+        product.validate().map_or(Ok((product, quantity)), |error| Err(error.message))
     }
 }
 
@@ -122,10 +116,11 @@ async fn put_products(
 ) -> anyhow::Result<u64> {
     let mut units = 0;
     for batch in entries.chunks(BATCH) {
-        let products = batch.iter().map(|entry| entry.value.product.clone()).collect();
+        let products = batch.iter().map(|Entry { value: (product, _), .. }| product.clone()).collect();
         accepted::<_, Product>(batch, connection.call(AdminRequest::PutProducts(products)).await)?;
 
-        let with_stock: Vec<_> = batch.iter().filter(|entry| entry.value.quantity > 0).collect();
+        let with_stock: Vec<_> =
+            batch.iter().filter(|Entry { value: (_, quantity), .. }| *quantity > 0).collect();
         let receipts: Vec<Adjust> = with_stock.iter().map(|entry| receipt(&entry.value, delivery)).collect();
         if receipts.is_empty() {
             continue;
@@ -136,12 +131,12 @@ async fn put_products(
     Ok(units)
 }
 
-fn receipt(record: &ProductRecord, delivery: Option<&str>) -> Adjust {
+fn receipt((product, quantity): &ProductRecord, delivery: Option<&str>) -> Adjust {
     let reason = delivery.map_or_else(|| "opening stock".to_owned(), |name| format!("delivery {name}"));
     Adjust {
-        adjustment_id: delivery_id(delivery, &record.product.id),
-        product_id: record.product.id.clone(),
-        by: i64::from(record.quantity),
+        adjustment_id: delivery_id(delivery, &product.id),
+        product_id: product.id.clone(),
+        by: i64::from(*quantity),
         reason,
     }
 }
@@ -166,10 +161,7 @@ impl CustomerRow {
             phone: self.phone,
             shipping_address: required("shipping_address", self.shipping_address)?,
         };
-        match customer.validate() {
-            Some(error) => Err(error.message),
-            None => Ok(customer),
-        }
+        customer.validate().map_or(Ok(customer), |error| Err(error.message))
     }
 }
 

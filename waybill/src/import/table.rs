@@ -50,9 +50,32 @@ pub(super) fn read<R: DeserializeOwned, T>(
         count if count > RECORDS_MAX => problems.add(1, format!("there are more than {RECORDS_MAX} records")),
         _ => {}
     }
-    let mut entries = Vec::new();
-    if problems.0.is_empty() {
-        entries = entries_of(&records, fields, convert, &mut problems);
+    // What is wrong with single records is looked for in a file that is a table.
+    let table = if problems.0.is_empty() { &records[..] } else { &[] };
+    let mut lines_by_id = HashMap::new();
+    let mut entries = Vec::with_capacity(table.len());
+    for Record { line, names, texts } in table {
+        let line = *line;
+        for name in names.iter().filter(|name| !fields.contains(name)) {
+            problems.add(line, format!("unknown field {name:?}, expected {}", fields.join(", ")));
+        }
+        let row = match texts.deserialize(Some(names)) {
+            Ok(row) => row,
+            Err(error) => {
+                problems.add(line, error.to_string());
+                continue;
+            }
+        };
+        let id = names.iter().zip(texts).find(|(name, text)| *name == "id" && !text.is_empty());
+        if let Some((_, id)) = id
+            && let Some(first) = lines_by_id.insert(id, line)
+        {
+            problems.add(line, format!("the id {id:?} stands on line {first} already"));
+        }
+        match convert(row) {
+            Ok(value) => entries.push(Entry { line, value }),
+            Err(problem) => problems.add(line, problem),
+        }
     }
     ensure!(problems.0.is_empty(), "{}: nothing was imported{problems}", path.display());
     Ok(entries)
@@ -144,40 +167,6 @@ fn json_fields(item: &str) -> Result<(StringRecord, StringRecord), String> {
         names.push_field(&name);
     }
     Ok((names, texts))
-}
-
-fn entries_of<R: DeserializeOwned, T>(
-    records: &[Record],
-    fields: &[&str],
-    convert: impl Fn(R) -> Result<T, String>,
-    problems: &mut Problems,
-) -> Vec<Entry<T>> {
-    let mut lines_by_id = HashMap::new();
-    let mut entries = Vec::with_capacity(records.len());
-    for Record { line, names, texts } in records {
-        let line = *line;
-        for name in names.iter().filter(|name| !fields.contains(name)) {
-            problems.add(line, format!("unknown field {name:?}, expected {}", fields.join(", ")));
-        }
-        let row = match texts.deserialize(Some(names)) {
-            Ok(row) => row,
-            Err(error) => {
-                problems.add(line, error.to_string());
-                continue;
-            }
-        };
-        let id = names.iter().zip(texts).find(|(name, text)| *name == "id" && !text.is_empty());
-        if let Some((_, id)) = id
-            && let Some(first) = lines_by_id.insert(id, line)
-        {
-            problems.add(line, format!("the id {id:?} stands on line {first} already"));
-        }
-        match convert(row) {
-            Ok(value) => entries.push(Entry { line, value }),
-            Err(problem) => problems.add(line, problem),
-        }
-    }
-    entries
 }
 
 /// Returns one spelling for `shippingAddress`, `Shipping Address` and `shipping_address`.
