@@ -59,14 +59,7 @@ impl Inventory {
 
 /// Escapes LIKE's wildcards, and the escape character itself.
 fn escape(search: &str) -> String {
-    let mut escaped = String::with_capacity(search.len());
-    for c in search.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
+    search.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }
 
 fn products(rows: Vec<product::Model>) -> Result<Vec<Product>, StoreError> {

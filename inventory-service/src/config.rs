@@ -35,14 +35,10 @@ impl StockArgs {
     /// Returns the service's configuration, and adds what is wrong to `errors`.
     pub fn check(&self, bus: &BusConfig, seed_demo: bool, errors: &mut ConfigErrors) -> Config {
         let currency = errors.parsed("CURRENCY", &self.currency, "a currency, such as USD or EUR");
-        let day = Duration::from_secs(24 * 60 * 60);
+        let hold = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
         Config {
             currency: currency.unwrap_or(Currency::USD),
-            reservation_hold: errors.duration(
-                "RESERVATION_HOLD",
-                &self.reservation_hold,
-                Duration::from_millis(100)..=day,
-            ),
+            reservation_hold: errors.duration("RESERVATION_HOLD", &self.reservation_hold, hold),
             request_timeout: bus.request_timeout,
             prefetch: bus.prefetch,
             seed_demo,

@@ -162,13 +162,7 @@ fn parts(requests: &[Reserve]) -> Vec<&[Reserve]> {
 
 fn count(answers: &[Reserved]) {
     for answer in answers {
-        let outcome = match answer {
-            Reserved::Reserved { .. } => "reserved",
-            Reserved::OutOfStock { .. } => "out_of_stock",
-            Reserved::UnknownProducts { .. } => "unknown_products",
-            Reserved::Closed => "closed",
-            Reserved::Conflict => "conflict",
-        };
+        let outcome: &'static str = answer.into();
         metrics::counter!("waybill_reservations_total", "outcome" => outcome).increment(1);
     }
 }

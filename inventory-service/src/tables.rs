@@ -3,12 +3,12 @@
 use std::fmt::Display;
 
 use schema::ids::{OrderId, ProductId};
-use schema::inventory_messages::ReservationState;
+use schema::inventory_messages::{ReservationState, ReservedItem};
 use schema::money::Money;
 use sea_orm::ActiveValue::{NotSet, Set};
 use store::StoreError;
 
-use crate::stock::{Cause, Line, Movement, Reservation, StockedProduct};
+use crate::stock::{Cause, Movement, Reservation, StockedProduct};
 
 /// `products`: the catalogue, with the stock of each product.
 pub(crate) mod product {
@@ -153,11 +153,11 @@ impl reservation::Model {
 }
 
 impl reservation_line::Model {
-    pub(crate) fn into_line(self) -> Result<Line, StoreError> {
-        Ok(Line {
+    pub(crate) fn into_line(self) -> Result<ReservedItem, StoreError> {
+        Ok(ReservedItem {
             product_id: parse_product_id(self.product_id)?,
             quantity: u32::try_from(self.quantity).map_err(|error| corrupt("a quantity", error))?,
-            product_name: self.product_name,
+            name: self.product_name,
             unit_price: parse_money(self.unit_price, &self.currency)?,
         })
     }
@@ -168,9 +168,7 @@ pub(crate) fn parse_product_id(text: String) -> Result<ProductId, StoreError> {
 }
 
 pub(crate) fn parse_state(text: &str) -> Result<ReservationState, StoreError> {
-    use ReservationState::{Deducted, Held, Released, Void};
-    let state = [Held, Deducted, Released, Void].into_iter().find(|state| state.as_str() == text);
-    state.ok_or_else(|| corrupt("a reservation's state", text))
+    text.parse().map_err(|_| corrupt("a reservation's state", text))
 }
 
 fn parse_money(amount_minor: i64, currency: &str) -> Result<Money, StoreError> {
@@ -221,7 +219,7 @@ pub(crate) fn line_columns(
         order_id: Set(reservation.order_id.0),
         product_id: Set(line.product_id.to_string()),
         quantity: Set(line.quantity.into()),
-        product_name: Set(line.product_name.clone()),
+        product_name: Set(line.name.clone()),
         unit_price: Set(line.unit_price.amount_minor),
         currency: Set(line.unit_price.currency.to_string()),
     })
@@ -235,7 +233,7 @@ pub(crate) fn movement_columns(movement: &Movement) -> stock_movement::ActiveMod
     stock_movement::ActiveModel {
         id: NotSet,
         product_id: Set(movement.product_id.to_string()),
-        kind: Set(movement.kind.as_str().to_owned()),
+        kind: Set(movement.kind.to_string()),
         order_id: Set(order_id),
         adjustment_id: Set(adjustment_id),
         on_hand_delta: Set(movement.on_hand_delta),

@@ -103,16 +103,12 @@ fn with_stock(address: String, reserved: Option<Reserved>) -> CheckResult {
 
 /// Returns one answer for each item, `None` if there is none. If a request fails in a way that a retry would not help,
 /// one item may be the cause: each is then requested alone, so that only the bad one waits.
-async fn call_all<Q, R>(
+async fn call_all<Q: Serialize + Sync, R: DeserializeOwned>(
     client: &dyn RpcClient,
     pattern: &str,
     items: &[Q],
     deadline: Deadline,
-) -> Vec<Option<R>>
-where
-    Q: Serialize + Sync,
-    R: DeserializeOwned,
-{
+) -> Vec<Option<R>> {
     let mut answers = Vec::with_capacity(items.len());
     for items in items.chunks(REQUEST_MAX_ITEMS) {
         match call_once(client, pattern, items, deadline).await {
@@ -129,16 +125,12 @@ where
     answers
 }
 
-async fn call_once<Q, R>(
+async fn call_once<Q: Serialize + Sync, R: DeserializeOwned>(
     client: &dyn RpcClient,
     pattern: &str,
     items: &[Q],
     deadline: Deadline,
-) -> Result<Vec<R>, RequestError>
-where
-    Q: Serialize + Sync,
-    R: DeserializeOwned,
-{
+) -> Result<Vec<R>, RequestError> {
     let unavailable = |reason: String| RequestError::Unavailable { pattern: pattern.to_owned(), reason };
     if deadline.has_passed() {
         return Err(unavailable("the deadline has passed".to_owned()));

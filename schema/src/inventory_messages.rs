@@ -61,8 +61,9 @@ pub struct Reserve {
     pub items: Vec<Item>,
 }
 
-/// What became of a [`Reserve`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of a [`Reserve`]; as a string, the outcome that metrics count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Reserved {
     /// Held, at these names and prices.
@@ -200,8 +201,9 @@ pub struct AuditedReservation {
 }
 
 /// Where an order's stock stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[derive(strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "camelCase")]
 pub enum ReservationState {
     /// Set aside.

@@ -31,7 +31,7 @@ pub struct ServiceContext {
 impl ServiceContext {
     /// A loop may wait for a request for `request_timeout` and is not dead meanwhile.
     pub fn new(clock: Arc<dyn Clock>, shutdown: Shutdown, request_timeout: Duration) -> Self {
-        let liveness = Liveness::with_silence_limit(SILENCE_LIMIT + request_timeout);
+        let liveness = Liveness::new(SILENCE_LIMIT + request_timeout);
         Self { clock, shutdown, readiness: Readiness::new(), liveness }
     }
 

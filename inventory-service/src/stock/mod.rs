@@ -83,7 +83,7 @@ impl UnitOfWork {
     }
 
     /// Holds `lines` for an order that holds nothing.
-    fn hold(&mut self, order_id: OrderId, lines: Vec<Line>) {
+    fn hold(&mut self, order_id: OrderId, lines: Vec<ReservedItem>) {
         for line in &lines {
             let quantity = i64::from(line.quantity);
             self.shift(&line.product_id, MovementKind::Reserve, Cause::Order(order_id), 0, quantity);
@@ -232,30 +232,9 @@ pub struct Reservation {
     pub reported_at: Timestamp,
     /// When to ask order-service about the order; set exactly while stock is held.
     pub ask_at: Option<Timestamp>,
-    /// What is held, or was last.
-    pub lines: Vec<Line>,
+    /// What is held, or was last, with the names and prices when it was reserved.
+    pub lines: Vec<ReservedItem>,
     pub lines_changed: bool,
-}
-
-/// One product of a reservation, with its name and price when it was reserved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub product_id: ProductId,
-    pub quantity: u32,
-    pub product_name: String,
-    pub unit_price: Money,
-}
-
-impl Line {
-    /// Returns the line as the answer to a request to reserve has it.
-    pub fn to_item(&self) -> ReservedItem {
-        ReservedItem {
-            product_id: self.product_id.clone(),
-            quantity: self.quantity,
-            name: self.product_name.clone(),
-            unit_price: self.unit_price,
-        }
-    }
 }
 
 /// One row of the ledger.
@@ -283,7 +262,9 @@ pub enum Cause {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Displayed as the name in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum MovementKind {
     /// Units came in.
     Receive,
@@ -295,17 +276,4 @@ pub enum MovementKind {
     Release,
     /// Units went out with a shipment.
     Deduct,
-}
-
-impl MovementKind {
-    /// The name in the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Receive => "receive",
-            Self::WriteOff => "write_off",
-            Self::Reserve => "reserve",
-            Self::Release => "release",
-            Self::Deduct => "deduct",
-        }
-    }
 }

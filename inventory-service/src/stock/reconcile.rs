@@ -102,19 +102,16 @@ impl UnitOfWork {
     /// Releases what an attempt holds that no order will come of. A later attempt is left alone.
     pub fn void(&mut self, order_id: OrderId, attempt: u32) -> Reconciled {
         match self.reservation(order_id) {
-            Some(reservation)
-                if reservation.state != ReservationState::Held || reservation.attempt > attempt =>
-            {
-                Reconciled::Stale
-            }
-            Some(reservation) if reservation.version > 0 => {
-                Reconciled::Inconsistent("order-service reported the order before, and now denies it")
-            }
-            Some(_) => {
+            Some(held) if held.state == ReservationState::Held && held.attempt <= attempt => {
+                if held.version > 0 {
+                    return Reconciled::Inconsistent(
+                        "order-service reported the order before, and now denies it",
+                    );
+                }
                 self.end_hold(order_id, ReservationState::Void);
                 Reconciled::Done
             }
-            None => Reconciled::Stale,
+            _ => Reconciled::Stale,
         }
     }
 

@@ -4,7 +4,7 @@ use schema::inventory_messages::{ReservationState, Reserve, Reserved, ReservedIt
 use schema::order::Shortfall;
 use schema::order_messages::Item;
 
-use super::{Line, Reservation, UnitOfWork};
+use super::{Reservation, UnitOfWork};
 
 /// What to do about a request to reserve, by the order's row.
 enum Action {
@@ -27,12 +27,11 @@ impl UnitOfWork {
             Action::Supersede => self.end_hold(request.order_id, ReservationState::Void),
             Action::Decide => {}
         }
-        let lines = match self.price(&request.items) {
-            Ok(lines) => lines,
+        let items = match self.price(&request.items) {
+            Ok(items) => items,
             Err(refusal) => return refusal,
         };
-        let items = lines.iter().map(Line::to_item).collect();
-        self.hold(request.order_id, lines);
+        self.hold(request.order_id, items.clone());
         let now = self.now;
         let reservation = self.reservation_mut(request.order_id);
         reservation.fingerprint.clone_from(&request.fingerprint);
@@ -42,7 +41,7 @@ impl UnitOfWork {
     }
 
     /// Returns the priced lines if all of them are available now, the refusal otherwise.
-    pub(super) fn price(&self, items: &[Item]) -> Result<Vec<Line>, Reserved> {
+    pub(super) fn price(&self, items: &[Item]) -> Result<Vec<ReservedItem>, Reserved> {
         let mut lines = Vec::with_capacity(items.len());
         let (mut unknown, mut shortfalls) = (Vec::new(), Vec::new());
         for Item { product_id, quantity } in items {
@@ -57,17 +56,17 @@ impl UnitOfWork {
                     available: product.available(),
                 });
             }
-            lines.push(Line {
+            lines.push(ReservedItem {
                 product_id: product_id.clone(),
                 quantity: *quantity,
-                product_name: product.name.clone(),
+                name: product.name.clone(),
                 unit_price: product.unit_price,
             });
         }
         if !unknown.is_empty() {
             Err(Reserved::UnknownProducts { product_ids: unknown })
         } else if !shortfalls.is_empty() {
-            Err(Reserved::OutOfStock { shortfalls, items: lines.iter().map(Line::to_item).collect() })
+            Err(Reserved::OutOfStock { shortfalls, items: lines })
         } else {
             Ok(lines)
         }
@@ -85,7 +84,7 @@ fn action(reservation: Option<&Reservation>, request: &Reserve) -> Action {
             // In the order of the request, like the first answer; the database has another one.
             let lines = &reservation.lines;
             let line = |item: &Item| lines.iter().find(|line| line.product_id == item.product_id);
-            let items: Vec<ReservedItem> = request.items.iter().filter_map(line).map(Line::to_item).collect();
+            let items: Vec<ReservedItem> = request.items.iter().filter_map(line).cloned().collect();
             Action::Answer(Reserved::Reserved { items })
         }
         (ReservationState::Held, Ordering::Equal) => Action::Answer(Reserved::Conflict),

@@ -202,9 +202,8 @@ mod tests {
     fn every_status_is_asked_for_in_every_status() {
         for from in OrderStatus::ALL {
             for status in OrderStatus::ALL {
-                let changes = Changes { status: Some(status), ..Changes::default() };
                 let tracked = Changes { status: Some(status), ..tracking() };
-                let changes = if (from, status) == (Processing, Shipped) { tracked } else { changes };
+                let changes = if (from, status) == (Processing, Shipped) { tracked } else { to(status) };
                 let expected = match (from, status) {
                     (from, status) if from == status => "NoOp",
                     (Pending | Processing, Cancelled) => "StatusChanged CANCELLED",

@@ -83,19 +83,14 @@ pub fn decide(mut order: Order, facts: &CheckedFacts) -> Order {
 fn price(order: &mut Order, items: &[ReservedItem]) -> bool {
     let by_product: HashMap<&ProductId, &ReservedItem> =
         items.iter().map(|item| (&item.product_id, item)).collect();
-    let priced: Option<Vec<LineItem>> = order
-        .line_items
-        .iter()
-        .map(|line| {
-            let item = by_product.get(&line.product_id)?;
-            Some(LineItem {
-                product_name: Some(item.name.clone()),
-                unit_price: Some(item.unit_price),
-                ..line.clone()
-            })
-        })
-        .collect();
-    let Some(line_items) = priced else { return false };
+    let priced = |line: &LineItem| {
+        let item = by_product.get(&line.product_id)?;
+        let (product_name, unit_price) = (Some(item.name.clone()), Some(item.unit_price));
+        Some(LineItem { product_name, unit_price, ..line.clone() })
+    };
+    let Some(line_items) = order.line_items.iter().map(priced).collect::<Option<Vec<_>>>() else {
+        return false;
+    };
     let Some(total) = total(&line_items) else { return false };
     order.line_items = line_items;
     order.total_amount = Some(total);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use schema::limits::REQUEST_MAX_ITEMS;
+use schema::order::LineItem;
 use schema::order_messages::{AuditedOrder, Item, OrderAudit, OrderAudited};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
@@ -44,6 +45,7 @@ async fn page(context: &Context, request: &OrderAudit) -> Result<OrderAudited, S
     let mut keys: HashMap<Uuid, String> =
         rows.iter().filter_map(|row| Some((row.id, row.idempotency_key.clone()?))).collect();
     let mut steps = history(connection, rows.iter().map(|row| row.id).collect()).await?;
+    let item = |line: LineItem| Item { product_id: line.product_id, quantity: line.quantity };
     let audited = |OrderRow { order, deleted, .. }: OrderRow| AuditedOrder {
         order_id: order.id,
         customer_id: order.customer_id,
@@ -51,11 +53,7 @@ async fn page(context: &Context, request: &OrderAudit) -> Result<OrderAudited, S
         status: order.status,
         version: order.version,
         deleted,
-        items: order
-            .line_items
-            .into_iter()
-            .map(|line| Item { product_id: line.product_id, quantity: line.quantity })
-            .collect(),
+        items: order.line_items.into_iter().map(item).collect(),
         steps: steps.remove(&order.id.0).unwrap_or_default(),
     };
     let orders = with_lines(connection, rows).await?.into_iter().map(audited).collect();

@@ -8,6 +8,7 @@ use sea_orm::DatabaseTransaction;
 use store::failpoint::Failpoint;
 use store::{StoreError, advisory_lock, retrying};
 
+use super::Refusable;
 use crate::context::Context;
 use crate::domain::Decision;
 use crate::domain::change::{cancel, delete, update};
@@ -38,11 +39,7 @@ pub(super) async fn change(
     Ok(results)
 }
 
-async fn change_one(
-    context: &Context,
-    kind: Kind,
-    change: &Change,
-) -> Result<Result<Order, DomainError>, StoreError> {
+async fn change_one(context: &Context, kind: Kind, change: &Change) -> Refusable<Order> {
     let transaction = context.database.begin().await?;
     // Repeats of one request wait for one another, also while there is no order and so no row to lock.
     advisory_lock(&transaction, change.request_id.as_u128()).await?;
@@ -91,7 +88,7 @@ async fn respond_unchanged(
     change: &Change,
     response: Result<Order, DomainError>,
     now: Timestamp,
-) -> Result<Result<Order, DomainError>, StoreError> {
+) -> Refusable<Order> {
     let stored = response.as_ref().map(|order| order.version);
     store_response(&transaction, change.request_id, change.order_id, stored, now).await?;
     transaction.commit().await?;

@@ -9,18 +9,23 @@ mod settle;
 use async_trait::async_trait;
 use bus::failure::Failure;
 use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
+use schema::domain_error::DomainError;
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::pattern::{
     ORDER_AUDIT, ORDER_CANCEL, ORDER_DELETE, ORDER_GET, ORDER_HISTORY, ORDER_LIST, ORDER_REPLAY,
     ORDER_SETTLE, ORDER_UPDATE,
 };
 use serde_json::value::RawValue;
+use store::StoreError;
 
 use crate::context::Context;
 use change::Kind;
 
 /// Items of a request whose answer has hundreds of orders or events for each: together they still fit one message.
 const LONG_ANSWERS_MAX: usize = 3;
+
+/// What a request has as its result, or the refusal that answers it.
+type Refusable<T> = Result<Result<T, DomainError>, StoreError>;
 
 /// Handles the requests. An order outside of a request's scope is answered like one that does not exist.
 pub struct OrderRequests(pub Context);

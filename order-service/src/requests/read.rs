@@ -46,10 +46,8 @@ pub(super) async fn history(
         .into_tuple()
         .all(connection)
         .await?;
-    let mut customers: HashMap<Uuid, CustomerId> = HashMap::new();
-    for (id, customer_id) in rows {
-        customers.insert(id, parse(customer_id)?);
-    }
+    let customers = rows.into_iter().map(|(id, customer_id)| Ok((id, parse(customer_id)?)));
+    let customers: HashMap<Uuid, CustomerId> = customers.collect::<Result<_, StoreError>>()?;
     let in_scope = |asked: &&OrderRef| {
         customers.get(&asked.order_id.0).is_some_and(|customer_id| asked.owner.includes(customer_id))
     };

@@ -13,6 +13,7 @@ use sea_orm::{
 };
 use store::{Database, StoreError};
 
+use super::Refusable;
 use crate::context::Context;
 use crate::orders::{EVENTS, event_from_row, find, parse};
 use crate::tables::order_event;
@@ -39,11 +40,7 @@ pub(super) async fn replay(
 }
 
 /// Returns the position that the replay starts past.
-async fn start(
-    context: &Context,
-    request: &Replay,
-    head: i64,
-) -> Result<Result<i64, DomainError>, StoreError> {
+async fn start(context: &Context, request: &Replay, head: i64) -> Refusable<i64> {
     let start = match &request.after {
         None => return Ok(Ok(head)),
         Some(ReplayFrom::Position(position)) => *position,
@@ -72,7 +69,7 @@ async fn position_of(
     scope: &OrderScope,
     cursor: UpdateCursor,
     head: i64,
-) -> Result<Result<i64, DomainError>, StoreError> {
+) -> Refusable<i64> {
     // Version 0 is the point just before the first event.
     let (version, back) = if cursor.version == 0 { (1, 1) } else { (cursor.version, 0) };
     for _ in 0..ASSIGNMENTS {
@@ -114,7 +111,7 @@ async fn without_event(
     scope: &OrderScope,
     cursor: UpdateCursor,
     head: i64,
-) -> Result<Result<i64, DomainError>, StoreError> {
+) -> Refusable<i64> {
     let row = find(context.database.read(), [cursor.order_id]).await?.remove(&cursor.order_id);
     match row.filter(|row| !row.is_fence()) {
         // Its events will get positions past the head, which was read before the events were looked for.

@@ -43,7 +43,7 @@ async fn a_handler_that_never_returns_is_dead_and_one_that_waits_for_its_databas
     let topology = Topology::new("test", RetryDelays::default());
     let broker = EmbeddedBroker::open(Storage::Memory, topology, clock.clone()).await.unwrap();
     let transport = broker.transport("order-service.test");
-    let (shutdown, liveness) = (Shutdown::new(), Liveness::with_silence_limit(SILENCE));
+    let (shutdown, liveness) = (Shutdown::new(), Liveness::new(SILENCE));
     let database_there = Readiness::new().condition("database");
     database_there.set(true);
     let handlers: [(&str, WorkQueue, Arc<dyn MessageHandler>); 2] = [

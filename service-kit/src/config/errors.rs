@@ -9,11 +9,13 @@ use humantime::format_duration;
 
 use super::Secret;
 
+/// A variable's name, such as `REQUEST_TIMEOUT`.
+type Variable = &'static str;
+
 /// One error in the configuration: the variable, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The variable's name, such as `REQUEST_TIMEOUT`.
-    pub variable: &'static str,
+    pub variable: Variable,
     /// What is wrong and what would be right; never a secret's value.
     pub problem: String,
 }
@@ -45,7 +47,7 @@ impl ConfigErrors {
     }
 
     /// Adds an error that a process found by itself, such as two variables that exclude one another.
-    pub fn add(&mut self, variable: &'static str, problem: impl Into<String>) {
+    pub fn add(&mut self, variable: Variable, problem: impl Into<String>) {
         self.errors.push(ConfigError { variable, problem: problem.into() });
     }
 
@@ -57,7 +59,7 @@ impl ConfigErrors {
     /// The value, or `stand_in` and an error.
     fn or_add<T>(
         &mut self,
-        variable: &'static str,
+        variable: Variable,
         value: Option<T>,
         stand_in: T,
         problem: impl FnOnce() -> String,
@@ -69,12 +71,7 @@ impl ConfigErrors {
     }
 
     /// A duration with its unit, such as `500ms`, `2s` or `5m`, within `range`.
-    pub fn duration(
-        &mut self,
-        variable: &'static str,
-        text: &str,
-        range: RangeInclusive<Duration>,
-    ) -> Duration {
+    pub fn duration(&mut self, variable: Variable, text: &str, range: RangeInclusive<Duration>) -> Duration {
         let duration = humantime::parse_duration(text.trim()).ok().filter(|value| range.contains(value));
         self.or_add(variable, duration, *range.start(), || {
             let (least, most) = (format_duration(*range.start()), format_duration(*range.end()));
@@ -85,7 +82,7 @@ impl ConfigErrors {
     /// One to `most` durations separated by commas, such as `1s,5s,30s`, each within `range`.
     pub fn durations(
         &mut self,
-        variable: &'static str,
+        variable: Variable,
         text: &str,
         range: RangeInclusive<Duration>,
         most: usize,
@@ -99,7 +96,7 @@ impl ConfigErrors {
     }
 
     /// A size in bytes, plain or with a unit, such as `65536`, `512KiB` or `1MiB`, within `range`.
-    pub fn size(&mut self, variable: &'static str, text: &str, range: RangeInclusive<usize>) -> usize {
+    pub fn size(&mut self, variable: Variable, text: &str, range: RangeInclusive<usize>) -> usize {
         let size = text.trim().parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
         self.or_add(variable, size.filter(|size| range.contains(size)), *range.start(), || {
             let (least, most) = (range.start(), range.end());
@@ -108,7 +105,7 @@ impl ConfigErrors {
     }
 
     /// A whole number within `range`.
-    pub fn number<T>(&mut self, variable: &'static str, text: &str, range: RangeInclusive<T>) -> T
+    pub fn number<T>(&mut self, variable: Variable, text: &str, range: RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + Copy + fmt::Display,
     {
@@ -119,14 +116,14 @@ impl ConfigErrors {
     }
 
     /// A TCP port; 0 lets the system choose.
-    pub fn port(&mut self, variable: &'static str, text: &str) -> u16 {
+    pub fn port(&mut self, variable: Variable, text: &str) -> u16 {
         self.or_add(variable, text.trim().parse().ok(), 0, || {
             format!("{text:?} is not a port from 0 to 65535 (0 lets the system choose)")
         })
     }
 
     /// An address or host name to listen on, without a port.
-    pub fn host(&mut self, variable: &'static str, text: &str) -> String {
+    pub fn host(&mut self, variable: Variable, text: &str) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
         let host = text.trim();
         if host.is_empty() || (!host.chars().all(allowed) && host.parse::<Ipv6Addr>().is_err()) {
@@ -137,7 +134,7 @@ impl ConfigErrors {
     }
 
     /// A name of 1 to 64 letters, digits, `-`, `_` and `.`.
-    pub fn name(&mut self, variable: &'static str, text: &str) -> String {
+    pub fn name(&mut self, variable: Variable, text: &str) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name = text.trim();
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
@@ -151,7 +148,7 @@ impl ConfigErrors {
     ///
     /// # Panics
     /// Panics if `choices` is empty.
-    pub fn choice<T: Clone>(&mut self, variable: &'static str, text: &str, choices: &[(&str, T)]) -> T {
+    pub fn choice<T: Clone>(&mut self, variable: Variable, text: &str, choices: &[(&str, T)]) -> T {
         let chosen = choices.iter().find(|(word, _)| *word == text.trim()).map(|(_, value)| value.clone());
         self.or_add(variable, chosen, choices[0].1.clone(), || {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
@@ -160,17 +157,12 @@ impl ConfigErrors {
     }
 
     /// A value of any type that parses; `form` describes what is accepted. `None` stands in for an invalid one.
-    pub fn parsed<T: FromStr>(&mut self, variable: &'static str, text: &str, form: &str) -> Option<T> {
+    pub fn parsed<T: FromStr>(&mut self, variable: Variable, text: &str, form: &str) -> Option<T> {
         self.or_add(variable, text.trim().parse().ok().map(Some), None, || format!("{text:?} is not {form}"))
     }
 
     /// A URL of one of `schemes`, or `None` if it is absent or empty. The error does not contain its value.
-    pub fn url(
-        &mut self,
-        variable: &'static str,
-        value: Option<&Secret>,
-        schemes: &[&str],
-    ) -> Option<Secret> {
+    pub fn url(&mut self, variable: Variable, value: Option<&Secret>, schemes: &[&str]) -> Option<Secret> {
         let url = value.map(|value| value.expose().trim()).filter(|value| !value.is_empty())?;
         if !is_url(url, schemes) {
             self.add(variable, format!("not a URL of the form {}", forms(schemes)));
@@ -179,12 +171,7 @@ impl ConfigErrors {
     }
 
     /// A URL of one of `schemes` that must be given.
-    pub fn required_url(
-        &mut self,
-        variable: &'static str,
-        value: Option<&Secret>,
-        schemes: &[&str],
-    ) -> Secret {
+    pub fn required_url(&mut self, variable: Variable, value: Option<&Secret>, schemes: &[&str]) -> Secret {
         let url = self.url(variable, value, schemes);
         self.or_add(variable, url, Secret::new(""), || {
             format!("not set; give a URL of the form {}", forms(schemes))

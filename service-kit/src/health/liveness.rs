@@ -48,12 +48,8 @@ pub struct LoopReport {
 }
 
 impl Liveness {
-    /// A registry without loops is alive. Loops may be silent for [`SILENCE_LIMIT`].
-    pub fn new() -> Self {
-        Self::with_silence_limit(SILENCE_LIMIT)
-    }
-
-    pub fn with_silence_limit(silence_limit: Duration) -> Self {
+    /// A registry without loops is alive. Loops may be silent for `silence_limit`.
+    pub fn new(silence_limit: Duration) -> Self {
         Self { loops: Arc::default(), silence_limit }
     }
 
@@ -107,12 +103,6 @@ impl Liveness {
     }
 }
 
-impl Default for Liveness {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Watched {
     fn is_alive(&self, silence_limit: Duration) -> bool {
         let Some(last_beat) = self.heartbeat.last_beat() else { return false };
@@ -138,7 +128,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_hangs_is_named_and_one_that_iterates_is_not() {
-        let (liveness, stop) = (Liveness::with_silence_limit(LIMIT), CancellationToken::new());
+        let (liveness, stop) = (Liveness::new(LIMIT), CancellationToken::new());
         let commands = liveness.watch("order commands", &[], &stop);
         let requests = liveness.watch("order requests", &[], &stop);
         requests.while_waiting(tokio::time::sleep(LIMIT)).await;
@@ -151,7 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_does_not_count_while_what_a_loop_needs_is_away() {
-        let (liveness, stop) = (Liveness::with_silence_limit(LIMIT), CancellationToken::new());
+        let (liveness, stop) = (Liveness::new(LIMIT), CancellationToken::new());
         let database = Readiness::new().condition("database");
         let _commands = liveness.watch("order commands", &[&database], &stop);
         tokio::time::sleep(2 * LIMIT).await;
@@ -169,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_loop_that_ended_is_dead_at_once_unless_it_was_stopped() {
-        let (liveness, stop) = (Liveness::with_silence_limit(LIMIT), CancellationToken::new());
+        let (liveness, stop) = (Liveness::new(LIMIT), CancellationToken::new());
         let panicking = liveness.watch("relay", &[], &stop);
         let looping = tokio::spawn(async move {
             panicking.beat();

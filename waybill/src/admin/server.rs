@@ -200,6 +200,7 @@ mod tests {
     use bus::topology::{RetryDelays, Topology};
     use embedded_broker::{EmbeddedBroker, Storage};
     use service_kit::config::AdminConfig;
+    use service_kit::health::SILENCE_LIMIT;
     use service_kit::{Liveness, Readiness, admin};
 
     use super::*;
@@ -211,7 +212,7 @@ mod tests {
         let data_dir = DataDir::new(folder.path());
         let endpoint = AdminEndpoint::new();
         let config = AdminConfig { host: "127.0.0.1".into(), port: 0 };
-        let routes = admin::routes(&Readiness::new(), &Liveness::new()).merge(endpoint.routes());
+        let routes = admin::routes(&Readiness::new(), &Liveness::new(SILENCE_LIMIT)).merge(endpoint.routes());
         let admin = admin::start(routes, &config).await.unwrap();
         let client = http_client(LIMIT_MAX).unwrap();
         let send = async |secret: &str, body: &str| {

@@ -9,7 +9,7 @@ use gateway::{
     http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
 };
 use serde_json::{Value, json};
-use service_kit::{Liveness, Readiness, config::Secret};
+use service_kit::{Liveness, Readiness, config::Secret, health::SILENCE_LIMIT};
 use testkit::{GraphQlClient, GraphQlSocket, WAIT_LIMIT, http_client};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Error;
@@ -40,7 +40,7 @@ impl Default for Options {
             limits: Limits::default(),
             auth: AuthConfig::Mock { secret: Secret::new(SECRET) },
             readiness: Readiness::new(),
-            liveness: Liveness::new(),
+            liveness: Liveness::new(SILENCE_LIMIT),
             playground: Playground::default(),
         }
     }
