@@ -1,7 +1,7 @@
 //! Administers a system: typed requests, answered by the process that runs it, behind its broker, or from its files.
 //!
 //! [`connect`](AdminAddress::connect) finds the system and gives an [`AdminConnection`]. What it asks is executed by an
-//! [`AdminService`](server::AdminService): in this process over the broker or the files, or in the running process,
+//! [`AdminService`]: in this process over the broker or the files, or in the running process,
 //! whose [`AdminEndpoint`] takes the request over HTTP.
 
 mod client;
