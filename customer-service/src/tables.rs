@@ -3,8 +3,8 @@
 use schema::customer::Customer;
 use schema::time::Timestamp;
 use sea_orm::ActiveValue::Set;
-use sea_orm::entity::prelude::*;
 use store::StoreError;
+use store::entity::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "customers")]
@@ -18,9 +18,6 @@ pub(crate) struct Model {
     pub(crate) created_at: DateTimeUtc,
     pub(crate) updated_at: DateTimeUtc,
 }
-
-#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

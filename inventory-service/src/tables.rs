@@ -12,7 +12,7 @@ use crate::stock::{Cause, Movement, Reservation, StockedProduct};
 
 /// `products`: the catalogue, with the stock of each product.
 pub(crate) mod product {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "products")]
@@ -34,15 +34,12 @@ pub(crate) mod product {
         pub(crate) updated_at: DateTimeUtc,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(crate) enum Relation {}
-
     impl ActiveModelBehavior for ActiveModel {}
 }
 
 /// `reservations`: the state of each order's stock.
 pub(crate) mod reservation {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "reservations")]
@@ -60,15 +57,12 @@ pub(crate) mod reservation {
         pub(crate) ask_at: Option<DateTimeUtc>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(crate) enum Relation {}
-
     impl ActiveModelBehavior for ActiveModel {}
 }
 
 /// `reservation_lines`: the products of each reservation, with their prices.
 pub(crate) mod reservation_line {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "reservation_lines")]
@@ -83,15 +77,12 @@ pub(crate) mod reservation_line {
         pub(crate) currency: String,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(crate) enum Relation {}
-
     impl ActiveModelBehavior for ActiveModel {}
 }
 
 /// `stock_movements`: the ledger.
 pub(crate) mod stock_movement {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "stock_movements")]
@@ -109,9 +100,6 @@ pub(crate) mod stock_movement {
         pub(crate) reason: Option<String>,
         pub(crate) created_at: DateTimeUtc,
     }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(crate) enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
 }

@@ -4,7 +4,7 @@
 
 /// `orders`: orders, deleted orders and fences.
 pub mod order {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "orders")]
@@ -41,15 +41,12 @@ pub mod order {
         pub tries: i64,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
     impl ActiveModelBehavior for ActiveModel {}
 }
 
 /// `order_line_items`.
 pub mod line_item {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "order_line_items")]
@@ -66,15 +63,12 @@ pub mod line_item {
         pub unit_price: Option<i64>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
     impl ActiveModelBehavior for ActiveModel {}
 }
 
 /// `order_events`: the history of each order, and the outbox.
 pub mod order_event {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "order_events")]
@@ -101,15 +95,12 @@ pub mod order_event {
         pub published_at: Option<DateTimeUtc>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
     impl ActiveModelBehavior for ActiveModel {}
 }
 
 /// `order_change_answers`: responses to requests for changes that left no event.
 pub mod change_answer {
-    use sea_orm::entity::prelude::*;
+    use store::entity::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "order_change_answers")]
@@ -125,9 +116,6 @@ pub mod change_answer {
         pub refusal: Option<Json>,
         pub answered_at: DateTimeUtc,
     }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
 }

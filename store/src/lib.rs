@@ -4,12 +4,14 @@
 //! row locks add nothing there.
 //!
 //! - [`database`]: connections, transactions, locks and the database's clock.
+//! - [`entity`]: what the services' tables share as sea-orm entities.
 //! - [`error`]: error classes (unavailable, contention, constraint, data), and [`retrying`].
 //! - [`lease`]: lets one copy of a service at a time do a job.
 //! - [`outbox`] and [`relay`]: number committed events and publish them in order.
 //! - [`failpoint`]: places between two effects where a test may stop a process.
 
 pub mod database;
+pub mod entity;
 pub mod error;
 
 pub mod lease;
