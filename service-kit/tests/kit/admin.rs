@@ -21,7 +21,7 @@ fn any_port() -> AdminConfig {
 
 #[tokio::test]
 async fn readyz_lists_unmet_conditions_and_livez_dead_loops() {
-    let (readiness, liveness) = (Readiness::new(), Liveness::new(SILENCE_LIMIT));
+    let (readiness, liveness) = (Readiness::default(), Liveness::new(SILENCE_LIMIT));
     let broker = readiness.condition("broker");
     let commands = liveness.watch("order commands", &[], &CancellationToken::new());
     let admin = admin::start(admin::routes(&readiness, &liveness), &any_port()).await.unwrap();
@@ -54,7 +54,7 @@ async fn metrics_show_recorded_values_and_routes_can_be_added() {
     ::metrics::counter!("kit_test_total").increment(3);
     ::metrics::histogram!("kit_test_seconds").record(0.003);
     let extra = axum::Router::new().route("/extra", axum::routing::get(async || "more"));
-    let routes = admin::routes(&Readiness::new(), &Liveness::new(SILENCE_LIMIT)).merge(extra);
+    let routes = admin::routes(&Readiness::default(), &Liveness::new(SILENCE_LIMIT)).merge(extra);
     let admin = admin::start(routes, &any_port()).await.unwrap();
     let (status, body) = get(admin.address, "/metrics").await;
     assert_eq!(status, 200);
@@ -67,7 +67,7 @@ async fn metrics_show_recorded_values_and_routes_can_be_added() {
 async fn a_taken_port_is_one_clear_message() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = AdminConfig { host: "127.0.0.1".into(), port: taken.local_addr().unwrap().port() };
-    let routes = admin::routes(&Readiness::new(), &Liveness::new(SILENCE_LIMIT));
+    let routes = admin::routes(&Readiness::default(), &Liveness::new(SILENCE_LIMIT));
     let error = admin::start(routes, &config).await.unwrap_err();
     let text = format!("{error:#}");
     assert!(

@@ -35,7 +35,7 @@ fn parse(flags: &[&str]) -> Sample {
 #[test]
 fn defaults_are_the_documented_ones_and_valid() {
     let sample = parse(&["--rabbitmq-url", "amqp://localhost", "--database-url", "sqlite://orders.db"]);
-    let mut errors = ConfigErrors::new();
+    let mut errors = ConfigErrors::default();
     let (admin, bus) = (sample.admin.check(&mut errors), sample.bus.check(&mut errors));
     sample.bus.required_url(&mut errors);
     sample.database.required_url(&mut errors);
@@ -61,7 +61,7 @@ fn the_groups_report_their_errors_together() {
         "--drain-delay=-1s",
     ];
     let sample = parse(&flags);
-    let mut errors = ConfigErrors::new();
+    let mut errors = ConfigErrors::default();
     sample.bus.check(&mut errors);
     sample.bus.required_url(&mut errors);
     sample.database.required_url(&mut errors);

@@ -9,7 +9,7 @@ fn a_process_that_drains_exits_with_0() {
     let code = run_process("sample", async |shutdown| {
         shutdown.spawn("work", std::future::ready(()));
         shutdown.begin();
-        Ok(shutdown.supervise(&Readiness::new(), Duration::ZERO).await)
+        Ok(shutdown.supervise(&Readiness::default(), Duration::ZERO).await)
     });
     assert_eq!(code, ExitCode::SUCCESS);
 }
@@ -18,7 +18,7 @@ fn a_process_that_drains_exits_with_0() {
 fn a_failure_exits_with_1_and_an_invalid_configuration_with_2() {
     assert_eq!(run_process("sample", async |_| anyhow::bail!("cannot reach the broker")), ExitCode::FAILURE);
     let invalid = || -> Result<(), ConfigErrors> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         errors.add("AUTH_MODE", "not set; give mock or jwks");
         errors.finish(())
     };
@@ -33,7 +33,7 @@ fn a_failure_exits_with_1_and_an_invalid_configuration_with_2() {
 fn a_task_that_fails_ends_the_process() {
     let code = run_process("sample", async |shutdown| {
         shutdown.fail("the listener failed");
-        Ok(shutdown.supervise(&Readiness::new(), Duration::ZERO).await)
+        Ok(shutdown.supervise(&Readiness::default(), Duration::ZERO).await)
     });
     assert_eq!(code, ExitCode::FAILURE);
 }

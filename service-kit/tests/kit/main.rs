@@ -5,4 +5,6 @@ mod admin;
 mod arguments;
 mod exit_codes;
 mod metrics;
+mod readiness;
+mod shutdown;
 mod tracing_ids;
