@@ -1,8 +1,10 @@
 //! The transport contract: what a broker does for its clients. Every implementation passes the conformance suite.
 
-use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use crate::message::Message;
@@ -112,7 +114,7 @@ pub struct ExclusiveQueue {
 }
 
 /// A queue's ready messages and consumers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueDepth {
     /// Messages ready to be delivered.
     pub ready: u64,

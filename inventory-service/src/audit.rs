@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use schema::ids::OrderId;
-use schema::inventory_messages::{AuditedReservation, StockAudit, StockAudited, StockMismatch};
+use schema::inventory_messages::{AuditedReservation, StockAudited, StockMismatch};
 use schema::limits::REQUEST_MAX_ITEMS;
-use schema::order_messages::Item;
+use schema::order_messages::{AuditPage, Item};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QueryResult, QuerySelect as _, Statement,
@@ -36,7 +36,7 @@ LIMIT 500";
 
 impl Inventory {
     /// Returns a page of reservations, and on the first page the products whose stock does not add up.
-    pub async fn audit(&self, audit: &StockAudit) -> Result<StockAudited, StoreError> {
+    pub async fn audit(&self, audit: &AuditPage) -> Result<StockAudited, StoreError> {
         let mismatches = if audit.after.is_none() { self.mismatches().await? } else { Vec::new() };
         let limit = (audit.limit as usize).clamp(1, REQUEST_MAX_ITEMS);
         let mut select = reservation::Entity::find().order_by_asc(reservation::Column::OrderId);

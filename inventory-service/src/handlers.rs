@@ -5,10 +5,12 @@ use bus::consumer::{Disposition, Job, MessageHandler};
 use bus::events::read_event;
 use bus::failure::{Failure, FailureCode};
 use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use schema::domain_error::DomainResult;
 use schema::ids::ProductId;
-use schema::inventory_messages::{ListProducts, Reserve, StockAudit};
+use schema::inventory_messages::{ListProducts, Reserve};
 use schema::limits::{ORDER_MAX_ITEMS, QUANTITY_MAX, REQUEST_MAX_ITEMS};
+use schema::order_messages::AuditPage;
 use schema::pattern;
 use serde_json::value::RawValue;
 use store::StoreError;
@@ -27,11 +29,8 @@ impl RequestHandler for Inventory {
             pattern::INVENTORY_GET => respond(&self.get(&envelope.items(REQUEST_MAX_ITEMS)?).await?),
             pattern::INVENTORY_LIST => {
                 let lists: Vec<ListProducts> = envelope.items(PAGES_MAX)?;
-                let mut pages = Vec::with_capacity(lists.len());
-                for list in &lists {
-                    pages.push(DomainResult::from(self.list(list).await?));
-                }
-                respond(&pages)
+                let pages = stream::iter(&lists).then(|list| self.list(list)).map_ok(DomainResult::from);
+                respond(&pages.try_collect::<Vec<_>>().await?)
             }
             pattern::INVENTORY_RESERVE => {
                 let reserves: Vec<Reserve> = envelope.items(REQUEST_MAX_ITEMS)?;
@@ -47,12 +46,9 @@ impl RequestHandler for Inventory {
                 respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
             }
             pattern::INVENTORY_AUDIT => {
-                let audits: Vec<StockAudit> = envelope.items(PAGES_MAX)?;
-                let mut audited = Vec::with_capacity(audits.len());
-                for audit in &audits {
-                    audited.push(self.audit(audit).await?);
-                }
-                respond(&audited)
+                let audits: Vec<AuditPage> = envelope.items(PAGES_MAX)?;
+                let audited = stream::iter(&audits).then(|audit| self.audit(audit));
+                respond(&audited.try_collect::<Vec<_>>().await?)
             }
             other => Err(no_handler(other)),
         }

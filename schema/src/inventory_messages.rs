@@ -145,17 +145,6 @@ impl PutProduct {
     }
 }
 
-/// Asks inventory-service for the facts that an audit compares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StockAudit {
-    /// Reservations of orders with an id greater than this one; from the beginning if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<OrderId>,
-    /// Reservations at the most, up to [`crate::limits::REQUEST_MAX_ITEMS`].
-    pub limit: u32,
-}
-
 /// The facts that an audit compares: every product whose stock is inconsistent, and a page of reservations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -359,14 +359,14 @@ pub enum Settled {
     },
 }
 
-/// Asks order-service for the facts that an audit compares.
+/// Asks order-service, or inventory-service, for the facts that an audit compares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderAudit {
-    /// Orders with an id greater than this one; from the beginning if left out.
+pub struct AuditPage {
+    /// Orders, or reservations of orders, with an id greater than this one; from the beginning if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<OrderId>,
-    /// Orders at the most, up to [`crate::limits::REQUEST_MAX_ITEMS`].
+    /// How many at the most, up to [`crate::limits::REQUEST_MAX_ITEMS`].
     pub limit: u32,
 }
 

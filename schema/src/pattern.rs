@@ -46,7 +46,7 @@ pub const ORDER_HISTORY: &str = "order.history";
 pub const ORDER_REPLAY: &str = "order.replay";
 /// Request, [`crate::order_messages::Settle`]s → [`crate::order_messages::Settled`].
 pub const ORDER_SETTLE: &str = "order.settle";
-/// Request, [`crate::order_messages::OrderAudit`]s → [`crate::order_messages::OrderAudited`].
+/// Request, [`crate::order_messages::AuditPage`]s → [`crate::order_messages::OrderAudited`].
 pub const ORDER_AUDIT: &str = "order.audit";
 
 /// Request, product ids → products or nulls.
@@ -59,7 +59,7 @@ pub const INVENTORY_RESERVE: &str = "inventory.reserve";
 pub const INVENTORY_ADJUST: &str = "inventory.adjust";
 /// Request, [`crate::inventory_messages::PutProduct`]s → products or domain errors.
 pub const INVENTORY_PUT: &str = "inventory.put";
-/// Request, [`crate::inventory_messages::StockAudit`]s → [`crate::inventory_messages::StockAudited`].
+/// Request, [`crate::order_messages::AuditPage`]s → [`crate::inventory_messages::StockAudited`].
 pub const INVENTORY_AUDIT: &str = "inventory.audit";
 
 /// Request, customer ids → customers or nulls.

@@ -21,7 +21,7 @@ async fn the_service_answers_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/customers.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let context = ServiceContext::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
+    let context = ServiceContext::new(Arc::clone(&clock), Shutdown::default(), testkit::WAIT_LIMIT);
     let config = Config { prefetch: 10, seed_demo: true };
     let transport = broker.transport("customer-service.test");
     customer_service::start(&config, &context, transport, database).await.unwrap();

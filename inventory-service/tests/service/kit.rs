@@ -12,11 +12,11 @@ use bus::rpc_server::{Request, RequestHandler};
 use inventory_service::Inventory;
 use inventory_service::stock::HoldTime;
 use schema::ids::{OrderId, ProductId, line_item_id};
-use schema::inventory_messages::{Adjust, PutProduct, Reserve, Reserved, StockAudit, StockAudited};
+use schema::inventory_messages::{Adjust, PutProduct, Reserve, Reserved, StockAudited};
 use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus};
 use schema::order_events::{EventKind, OrderEvent};
-use schema::order_messages::Item;
+use schema::order_messages::{AuditPage, Item};
 use schema::pattern;
 use schema::product::Product;
 use serde::Serialize;
@@ -109,7 +109,7 @@ impl InventoryService {
 
     pub(crate) async fn audit(&self) -> StockAudited {
         let mut audited: Vec<StockAudited> =
-            self.ask(pattern::INVENTORY_AUDIT, &[StockAudit { after: None, limit: 500 }]).await;
+            self.ask(pattern::INVENTORY_AUDIT, &[AuditPage { after: None, limit: 500 }]).await;
         audited.remove(0)
     }
 

@@ -32,7 +32,7 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/inventory.db", folder.path().display());
     let database = Database::connect(&url, Arc::clone(&clock)).await.unwrap();
-    let host = ServiceContext::new(Arc::clone(&clock), Shutdown::new(), testkit::WAIT_LIMIT);
+    let host = ServiceContext::new(Arc::clone(&clock), Shutdown::default(), testkit::WAIT_LIMIT);
     let config = Config {
         currency: Currency::USD,
         reservation_hold: Duration::from_secs(60),

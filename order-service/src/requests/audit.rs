@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::order::LineItem;
-use schema::order_messages::{AuditedOrder, Item, OrderAudit, OrderAudited};
+use schema::order_messages::{AuditPage, AuditedOrder, Item, OrderAudited};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use store::StoreError;
@@ -18,16 +19,12 @@ use crate::tables::order;
 /// Returns a page of orders by id for each request, deleted ones included.
 pub(super) async fn audit(
     context: &Context,
-    requests: Vec<OrderAudit>,
+    requests: Vec<AuditPage>,
 ) -> Result<Vec<OrderAudited>, StoreError> {
-    let mut pages = Vec::with_capacity(requests.len());
-    for request in &requests {
-        pages.push(page(context, request).await?);
-    }
-    Ok(pages)
+    stream::iter(&requests).then(|request| page(context, request)).try_collect().await
 }
 
-async fn page(context: &Context, request: &OrderAudit) -> Result<OrderAudited, StoreError> {
+async fn page(context: &Context, request: &AuditPage) -> Result<OrderAudited, StoreError> {
     let connection = context.database.read();
     let head = EVENTS.assign_positions(&context.database).await?;
     let outbox = unpublished(context).await?;

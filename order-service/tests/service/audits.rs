@@ -1,4 +1,4 @@
-use schema::order_messages::{OrderAudit, OrderAudited};
+use schema::order_messages::{AuditPage, OrderAudited};
 use schema::pattern::ORDER_AUDIT;
 
 use order_service::queue_metrics;
@@ -46,7 +46,7 @@ async fn an_audit_pages_through_every_order_deleted_ones_included(service: Order
     let mut after = None;
     let mut audited = Vec::new();
     loop {
-        let page: OrderAudited = service.ask_one(ORDER_AUDIT, &OrderAudit { after, limit: 1 }).await;
+        let page: OrderAudited = service.ask_one(ORDER_AUDIT, &AuditPage { after, limit: 1 }).await;
         assert_eq!((page.outbox, page.head), (3, 3));
         let backlog = page.backlog.map(|backlog| (backlog.pending, backlog.unpublished_since.is_some()));
         assert_eq!(backlog, after.is_none().then_some((0, true)));

@@ -43,8 +43,8 @@ async fn a_handler_that_never_returns_is_dead_and_one_that_waits_for_its_databas
     let topology = Topology::new("test", RetryDelays::default());
     let broker = EmbeddedBroker::open(Storage::Memory, topology, clock.clone()).await.unwrap();
     let transport = broker.transport("order-service.test");
-    let (shutdown, liveness) = (Shutdown::new(), Liveness::new(SILENCE));
-    let database_there = Readiness::new().condition("database");
+    let (shutdown, liveness) = (Shutdown::default(), Liveness::new(SILENCE));
+    let database_there = Readiness::default().condition("database");
     database_there.set(true);
     let handlers: [(&str, WorkQueue, Arc<dyn MessageHandler>); 2] = [
         ("stuck", WorkQueue::OrderCommands, Arc::new(Stuck)),

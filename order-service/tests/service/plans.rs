@@ -10,7 +10,7 @@ use schema::domain_error::DomainResult;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
 use schema::order_messages::{
-    Changes, ListOrders, OrderAudit, OrderAudited, OrderPage, OrderScope, Replay, ReplayFrom,
+    AuditPage, Changes, ListOrders, OrderAudited, OrderPage, OrderScope, Replay, ReplayFrom,
 };
 use schema::page::Page;
 use schema::pattern::{ORDER_AUDIT, ORDER_LIST};
@@ -83,12 +83,11 @@ async fn ask_for_everything(service: &OrderService) {
     list_everything(service, &placed).await;
     replay_everything(service, placed.id).await;
     let broker = Broker::new(service.clock.clone());
-    let _: OrderAudited = service.ask_one(ORDER_AUDIT, &OrderAudit { after: None, limit: 5 }).await;
+    let _: OrderAudited = service.ask_one(ORDER_AUDIT, &AuditPage { after: None, limit: 5 }).await;
     queue_metrics::record(&service.context).await.unwrap();
     relay(&service.context, broker.transport("order.1")).tick().await.unwrap();
     queue_metrics::record(&service.context).await.unwrap();
-    let _: OrderAudited =
-        service.ask_one(ORDER_AUDIT, &OrderAudit { after: Some(placed.id), limit: 5 }).await;
+    let _: OrderAudited = service.ask_one(ORDER_AUDIT, &AuditPage { after: Some(placed.id), limit: 5 }).await;
     service.cancel(placed.id).await.unwrap();
     service.cancel(placed.id).await.unwrap();
     delete_old_responses(&service.context).await.unwrap();

@@ -58,8 +58,8 @@ async fn the_service_takes_tells_retries_and_ends_with_nothing_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/orders.db", folder.path().display());
     let database = Database::connect(&url, clock.clone()).await.unwrap();
-    let others = Shutdown::new();
-    let host = ServiceContext::new(clock.clone(), Shutdown::new(), testkit::WAIT_LIMIT);
+    let others = Shutdown::default();
+    let host = ServiceContext::new(clock.clone(), Shutdown::default(), testkit::WAIT_LIMIT);
     let backends = Arc::new(Backends::default());
     backends.state().stock.insert("MUG".parse().unwrap(), 10);
     for service in [Name::Customer, Name::Inventory] {

@@ -5,14 +5,14 @@ use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{
     Adjust, AuditedReservation, ListProducts, ProductPage, PutProduct, ReservationState, Reserve, Reserved,
-    ReservedItem, StockAudit, StockAudited, StockMismatch,
+    ReservedItem, StockAudited, StockMismatch,
 };
 use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::request_fingerprint;
 use schema::order_messages::{
-    AuditedOrder, Backlog, Change, Changes, CreateOrder, HistoryEntry, Item, ListOrders, OrderAudit,
+    AuditPage, AuditedOrder, Backlog, Change, Changes, CreateOrder, HistoryEntry, Item, ListOrders,
     OrderAudited, OrderCreated, OrderPage, OrderRef, OrderScope, Replay, ReplayFrom, Replayed, Settle,
     Settled,
 };
@@ -47,7 +47,7 @@ pub(crate) fn check_all() -> Vec<String> {
     sample("order.replay.response", &|name| check(name, &vec![DomainResult::Done(replayed()), refused()]));
     sample("order.settle", &|name| check(name, &vec![Settle { order_id: order_id(), attempt: 1 }]));
     sample("order.settle.response", &|name| check(name, &vec![settled(), Settled::Void]));
-    sample("order.audit", &|name| check(name, &vec![OrderAudit { after: Some(order_id()), limit: 500 }]));
+    sample("order.audit", &|name| check(name, &vec![AuditPage { after: Some(order_id()), limit: 500 }]));
     sample("order.audit.response", &|name| check(name, &vec![order_audited()]));
     for kind in EventKind::ALL {
         sample(kind.pattern(), &|name| check(name, &event(kind)));
@@ -62,7 +62,7 @@ pub(crate) fn check_all() -> Vec<String> {
     sample("inventory.adjust.response", &|name| check(name, &vec![DomainResult::Done(product()), refused()]));
     sample("inventory.put", &|name| check(name, &vec![put_product()]));
     sample("inventory.put.response", &|name| check(name, &vec![DomainResult::Done(product()), refused()]));
-    sample("inventory.audit", &|name| check(name, &vec![StockAudit { after: None, limit: 500 }]));
+    sample("inventory.audit", &|name| check(name, &vec![AuditPage { after: None, limit: 500 }]));
     sample("inventory.audit.response", &|name| check(name, &vec![stock_audited()]));
     sample("customer.get", &|name| check(name, &vec![ada().id]));
     sample("customer.get.response", &|name| check(name, &vec![Some(ada()), None]));

@@ -66,7 +66,7 @@ impl AdminAddressArgs {
 
     /// Connects, for a command that takes no other configuration.
     pub(crate) async fn connect(&self) -> anyhow::Result<AdminConnection> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         let address = self.check(&mut errors);
         errors.finish(address)?.connect().await
     }
@@ -118,7 +118,7 @@ impl SystemConfig {
             return AdminConnection::to_process(&self.data_dir);
         };
         let infrastructure = Infrastructure::open(self, Arc::new(SystemClock), Some(lock)).await?;
-        let context = ServiceContext::new(Arc::new(SystemClock), Shutdown::new(), REQUEST_LIMIT);
+        let context = ServiceContext::new(Arc::new(SystemClock), Shutdown::default(), REQUEST_LIMIT);
         let stop_order = StopOrder::new(&context.shutdown);
         let service_context = context.with_shutdown(&stop_order.stock_and_customers);
         infrastructure.start_inventory(&service_context).await?;

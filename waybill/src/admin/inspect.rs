@@ -9,7 +9,7 @@ use bus::transport::{LinkState, SharedTransport, TransportError};
 use service_kit::config::Secret;
 use store::{Database, StoreError};
 
-use super::{BrokerStatus, DatabaseStatus, QueueDepth, QueueRole, QueueStatus, QueuesStatus, TablesStatus};
+use super::{BrokerStatus, DatabaseStatus, QueueRole, QueueStatus, QueuesStatus, TablesStatus};
 use crate::data_dir::DataDir;
 use crate::infrastructure::sqlite_url;
 
@@ -35,7 +35,6 @@ pub(super) async fn queues(transport: &SharedTransport) -> QueuesStatus {
     for queue in topology.queues() {
         match transport.depth(&queue.name).await {
             Ok(depth) => {
-                let depth = depth.map(|depth| QueueDepth { ready: depth.ready, consumers: depth.consumers });
                 queues.push(QueueStatus { role: role(topology, &queue), name: queue.name, depth });
             }
             Err(error) => {

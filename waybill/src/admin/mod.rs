@@ -13,10 +13,11 @@ use std::any::Any;
 use std::net::SocketAddr;
 
 use bus::dead_letters::{Handled, Selection};
+use bus::transport::QueueDepth;
 use schema::customer::Customer;
 use schema::domain_error::DomainResult;
-use schema::inventory_messages::{Adjust, PutProduct, StockAudit, StockAudited};
-use schema::order_messages::{OrderAudit, OrderAudited};
+use schema::inventory_messages::{Adjust, PutProduct, StockAudited};
+use schema::order_messages::{AuditPage, OrderAudited};
 use schema::product::Product;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +38,8 @@ pub(crate) enum AdminRequest {
     InspectQueues,
     InspectDatabases,
     PingCustomerService,
-    AuditOrders(Vec<OrderAudit>),
-    AuditStock(Vec<StockAudit>),
+    AuditOrders(Vec<AuditPage>),
+    AuditStock(Vec<AuditPage>),
     AdjustStock(Vec<Adjust>),
     PutProducts(Vec<PutProduct>),
     PutCustomers(Vec<Customer>),
@@ -128,13 +129,6 @@ pub(crate) enum QueueRole {
     Work,
     Retry,
     Dead,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct QueueDepth {
-    pub(crate) ready: u64,
-    pub(crate) consumers: u32,
 }
 
 /// A database, under the name that the operator knows it by.

@@ -68,29 +68,35 @@ impl AdminService {
     }
 
     async fn dispatch(&self, request: AdminRequest, deadline: Deadline) -> anyhow::Result<AdminResponse> {
-        use AdminRequest::{
-            AdjustStock, AuditOrders, AuditStock, DeadLetters, InspectBroker, InspectDatabases,
-            InspectQueues, PingCustomerService, PutCustomers, PutProducts,
-        };
-        use AdminResponse as Response;
+        use {AdminRequest as Request, AdminResponse as Response};
         Ok(match request {
-            DeadLetters(command) => Response::DeadLetters(self.dead_letters(command).await?),
-            InspectBroker => Response::Broker(inspect::broker(&self.transport).await),
-            InspectQueues => Response::Queues(inspect::queues(&self.transport).await),
-            InspectDatabases => Response::Databases(match &self.databases {
+            Request::DeadLetters(command) => Response::DeadLetters(self.dead_letters(command).await?),
+            Request::InspectBroker => Response::Broker(inspect::broker(&self.transport).await),
+            Request::InspectQueues => Response::Queues(inspect::queues(&self.transport).await),
+            Request::InspectDatabases => Response::Databases(match &self.databases {
                 Databases::Connected(databases) => inspect::connected_databases(databases).await,
                 Databases::Files(data_dir) => inspect::database_files(data_dir).await,
             }),
-            PingCustomerService => {
+            Request::PingCustomerService => {
                 let none: [CustomerId; 0] = [];
                 let _: Vec<Option<Customer>> = self.request(CUSTOMER_GET, &none, deadline).await?;
                 Response::Pong
             }
-            AuditOrders(pages) => Response::Orders(self.request(ORDER_AUDIT, &pages, deadline).await?),
-            AuditStock(pages) => Response::Stock(self.request(INVENTORY_AUDIT, &pages, deadline).await?),
-            AdjustStock(by) => Response::Products(self.request(INVENTORY_ADJUST, &by, deadline).await?),
-            PutProducts(all) => Response::Products(self.request(INVENTORY_PUT, &all, deadline).await?),
-            PutCustomers(all) => Response::Customers(self.request(CUSTOMER_PUT, &all, deadline).await?),
+            Request::AuditOrders(pages) => {
+                Response::Orders(self.request(ORDER_AUDIT, &pages, deadline).await?)
+            }
+            Request::AuditStock(pages) => {
+                Response::Stock(self.request(INVENTORY_AUDIT, &pages, deadline).await?)
+            }
+            Request::AdjustStock(by) => {
+                Response::Products(self.request(INVENTORY_ADJUST, &by, deadline).await?)
+            }
+            Request::PutProducts(all) => {
+                Response::Products(self.request(INVENTORY_PUT, &all, deadline).await?)
+            }
+            Request::PutCustomers(all) => {
+                Response::Customers(self.request(CUSTOMER_PUT, &all, deadline).await?)
+            }
         })
     }
 
@@ -212,7 +218,8 @@ mod tests {
         let data_dir = DataDir::new(folder.path());
         let endpoint = AdminEndpoint::new();
         let config = AdminConfig { host: "127.0.0.1".into(), port: 0 };
-        let routes = admin::routes(&Readiness::new(), &Liveness::new(SILENCE_LIMIT)).merge(endpoint.routes());
+        let routes =
+            admin::routes(&Readiness::default(), &Liveness::new(SILENCE_LIMIT)).merge(endpoint.routes());
         let admin = admin::start(routes, &config).await.unwrap();
         let client = http_client(LIMIT_MAX).unwrap();
         let send = async |secret: &str, body: &str| {

@@ -15,9 +15,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Args;
 use schema::ids::OrderId;
-use schema::inventory_messages::{AuditedReservation, StockAudit, StockAudited};
+use schema::inventory_messages::{AuditedReservation, StockAudited};
 use schema::limits::REQUEST_MAX_ITEMS;
-use schema::order_messages::{AuditedOrder, OrderAudit, OrderAudited};
+use schema::order_messages::{AuditPage, AuditedOrder, OrderAudited};
 use service_kit::config::ConfigErrors;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -68,7 +68,7 @@ pub(crate) struct AuditArgs {
 }
 
 pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
-    let mut errors = ConfigErrors::new();
+    let mut errors = ConfigErrors::default();
     let address = args.address.check(&mut errors);
     let patience = errors.duration("PATIENCE", &args.patience, Duration::ZERO..=Duration::from_secs(3_600));
     let (address, patience) = errors.finish((address, patience))?;
@@ -172,9 +172,9 @@ impl Services<'_> {
     async fn read_again(&self, order_ids: &[OrderId], mut judge: impl FnMut(&Facts)) -> anyhow::Result<()> {
         judge(&self.stock_mismatches().await?);
         for ids in order_ids.chunks(CHUNK) {
-            let page = |id: &OrderId| OrderAudit { after: before(*id), limit: 1 };
+            let page = |id: &OrderId| AuditPage { after: before(*id), limit: 1 };
             let orders = AdminRequest::AuditOrders(ids.iter().map(page).collect());
-            let page = |id: &OrderId| StockAudit { after: before(*id), limit: 1 };
+            let page = |id: &OrderId| AuditPage { after: before(*id), limit: 1 };
             let stock = AdminRequest::AuditStock(ids.iter().map(page).collect());
             // If there is no such order, its page begins with the next one.
             let orders = ids.iter().zip(self.pages::<OrderAudited>(orders).await?);
@@ -209,12 +209,12 @@ impl Services<'_> {
     }
 
     async fn orders(&self, after: Option<OrderId>, limit: u32) -> anyhow::Result<OrderAudited> {
-        let pages = self.pages(AdminRequest::AuditOrders(vec![OrderAudit { after, limit }])).await?;
+        let pages = self.pages(AdminRequest::AuditOrders(vec![AuditPage { after, limit }])).await?;
         pages.into_iter().next().context("order-service answered nothing")
     }
 
     async fn stock(&self, after: Option<OrderId>, limit: u32) -> anyhow::Result<StockAudited> {
-        let pages = self.pages(AdminRequest::AuditStock(vec![StockAudit { after, limit }])).await?;
+        let pages = self.pages(AdminRequest::AuditStock(vec![AuditPage { after, limit }])).await?;
         pages.into_iter().next().context("inventory-service answered nothing")
     }
 

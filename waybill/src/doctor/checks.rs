@@ -172,10 +172,11 @@ fn whole_seconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bus::transport::QueueDepth;
     use schema::order_messages::Backlog;
 
     use super::*;
-    use crate::admin::{BrokerStatus, QueueDepth};
+    use crate::admin::BrokerStatus;
 
     fn depth(ready: u64, consumers: u32) -> Option<QueueDepth> {
         Some(QueueDepth { ready, consumers })

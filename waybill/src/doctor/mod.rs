@@ -40,7 +40,7 @@ pub(crate) struct DoctorArgs {
 }
 
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    let mut errors = ConfigErrors::new();
+    let mut errors = ConfigErrors::default();
     let mut address = args.address.check(&mut errors);
     let longest = Duration::from_secs(24 * 60 * 60);
     let delays = errors.durations("RETRY_DELAYS", &args.retry_delays, Duration::from_millis(1)..=longest, 10);

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bus::clock::{Clock, SystemClock};
-use schema::inventory_messages::{StockAudit, StockAudited};
-use schema::order_messages::{Backlog, OrderAudit, OrderAudited};
+use schema::inventory_messages::StockAudited;
+use schema::order_messages::{AuditPage, Backlog, OrderAudited};
 use serde::Serialize;
 
 use crate::admin::{AdminConnection, AdminRequest, BrokerStatus, DatabaseStatus, QueueStatus, QueuesStatus};
@@ -61,7 +61,7 @@ pub(super) async fn probe(connection: &AdminConnection) -> anyhow::Result<Snapsh
     snapshot.broker.fault = snapshot.broker.fault.or(fault);
     if connection.has_services() {
         await_consumers(connection, &mut snapshot.queues).await;
-        let audit_stock = AdminRequest::AuditStock(vec![StockAudit { after: None, limit: 1 }]);
+        let audit_stock = AdminRequest::AuditStock(vec![AuditPage { after: None, limit: 1 }]);
         let ((orders, backlog), (inventory, _), (customers, _)) = tokio::join!(
             order_service(connection),
             timed::<Vec<StockAudited>>("inventory-service", connection, audit_stock),
@@ -92,7 +92,7 @@ async fn await_consumers(connection: &AdminConnection, queues: &mut [QueueStatus
 
 async fn order_service(connection: &AdminConnection) -> (ServiceStatus, Option<BacklogStatus>) {
     let asked = SystemClock.now();
-    let audit = AdminRequest::AuditOrders(vec![OrderAudit { after: None, limit: 1 }]);
+    let audit = AdminRequest::AuditOrders(vec![AuditPage { after: None, limit: 1 }]);
     let (service, pages) = timed::<Vec<OrderAudited>>("order-service", connection, audit).await;
     let midway_ms = (asked.unix_ms() + SystemClock.now().unix_ms()) / 2;
     let page = pages.and_then(|pages| pages.into_iter().next());
