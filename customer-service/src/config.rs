@@ -29,7 +29,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9402")];
 impl Arguments {
     /// Returns the configuration of the process, of its database and of the service, or everything that is wrong with it.
     pub fn check(&self) -> Result<(ProcessConfig, (Secret, Config)), ConfigErrors> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         let process = self.process.check(&mut errors);
         let database_url = self.database.required_url(&mut errors);
         let seed_demo = self.seed.demo(&mut errors);

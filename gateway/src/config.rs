@@ -147,7 +147,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9400")];
 impl Arguments {
     /// Returns the configuration of the process and the gateway, or everything that is wrong with it.
     pub fn check(&self) -> Result<(ProcessConfig, Config), ConfigErrors> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         let process = self.process.check(&mut errors);
         let auth = self.auth.check(&mut errors);
         let gateway = self.http.check(&process.admin.host, auth, &process.bus, &mut errors);

@@ -66,7 +66,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9403")];
 impl Arguments {
     /// Returns the configuration of the process, its database and the service, or all errors in it.
     pub fn check(&self) -> Result<(ProcessConfig, (Secret, Config)), ConfigErrors> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         let process = self.process.check(&mut errors);
         let database_url = self.database.required_url(&mut errors);
         let seed_demo = self.seed.demo(&mut errors);

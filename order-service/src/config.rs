@@ -52,7 +52,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[("admin_port", "9401")];
 impl Arguments {
     /// Returns the configuration of the process, its database and the service, or all errors in it.
     pub fn check(&self) -> Result<(ProcessConfig, (Secret, Config)), ConfigErrors> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         let process = self.process.check(&mut errors);
         let database_url = self.database.required_url(&mut errors);
         let service = self.orders.check(&process.bus, &mut errors);

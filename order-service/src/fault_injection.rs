@@ -107,14 +107,14 @@ struct WithoutDeduplication {
 impl MessageHandler for WithoutDeduplication {
     async fn handle(&self, batch: &[Job]) -> Vec<Disposition> {
         let mut batch = batch.to_vec();
-        for work in &mut batch {
-            let Ok(mut placement) = work.envelope.data::<CreateOrder>() else { continue };
+        for job in &mut batch {
+            let Ok(mut placement) = job.envelope.data::<CreateOrder>() else { continue };
             let stored = find(self.context.database.read(), [placement.order_id]).await;
             if stored.is_ok_and(|stored| !stored.is_empty()) {
                 placement.order_id = OrderId(self.context.ids.fresh());
                 // The key would name the first order.
                 placement.idempotency_key = None;
-                work.envelope.data = to_raw_value(&placement).expect("a parsed command serialises");
+                job.envelope.data = to_raw_value(&placement).expect("a parsed command serialises");
             }
         }
         self.orders.handle(&batch).await

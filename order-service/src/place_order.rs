@@ -61,7 +61,7 @@ impl MessageHandler for PlaceOrders {
 
 #[derive(Debug)]
 struct Command<'a> {
-    work: &'a Job,
+    job: &'a Job,
     create: CreateOrder,
     /// Identifies the command, also when it is sent again; the order's id if the sender named none.
     message_id: Uuid,
@@ -69,21 +69,21 @@ struct Command<'a> {
 
 impl<'a> Command<'a> {
     /// Returns the command, or the disposition on a message that is not a valid one.
-    fn read(work: &'a Job) -> Result<Self, Disposition> {
-        if work.envelope.pattern != ORDER_CREATE {
-            return Err(Disposition::Dead(no_handler(&work.envelope.pattern)));
+    fn read(job: &'a Job) -> Result<Self, Disposition> {
+        if job.envelope.pattern != ORDER_CREATE {
+            return Err(Disposition::Dead(no_handler(&job.envelope.pattern)));
         }
-        let create: CreateOrder = work.envelope.data().map_err(Disposition::Dead)?;
+        let create: CreateOrder = job.envelope.data().map_err(Disposition::Dead)?;
         if let Some(refused) = create.validate().into_iter().next() {
-            return Err(done(work, || DomainResult::Refused { refused }));
+            return Err(done(job, || DomainResult::Refused { refused }));
         }
-        let message_id = work.message.message_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
-        Ok(Self { work, message_id: message_id.unwrap_or(create.order_id.0), create })
+        let message_id = job.message.message_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
+        Ok(Self { job, message_id: message_id.unwrap_or(create.order_id.0), create })
     }
 
     /// Answers with the committed row of its id, stored by this command or by another one.
     fn answer(&self, row: &OrderRow) -> Disposition {
-        done(self.work, || match (self.create.check_same_input(&row.order), row.deleted) {
+        done(self.job, || match (self.create.check_same_input(&row.order), row.deleted) {
             (Err(refused), _) => DomainResult::Refused { refused },
             (Ok(()), true) => DomainResult::Done(OrderCreated { order: None, replayed: true }),
             (Ok(()), false) => DomainResult::Done(OrderCreated {
@@ -95,8 +95,8 @@ impl<'a> Command<'a> {
 }
 
 /// The disposition of a handled command; `answer` is made only if the sender waits for one.
-fn done(work: &Job, answer: impl FnOnce() -> DomainResult<OrderCreated>) -> Disposition {
-    if work.message.reply_to.is_none() {
+fn done(job: &Job, answer: impl FnOnce() -> DomainResult<OrderCreated>) -> Disposition {
+    if job.message.reply_to.is_none() {
         return Disposition::Done(None);
     }
     respond(&answer()).map_or_else(Disposition::Dead, |answer| Disposition::Done(Some(answer)))
@@ -202,7 +202,7 @@ impl<'a> Placement<'a> {
             created_by: draft.command.message_id,
             idempotency_key: draft.command.create.idempotency_key.clone(),
             // The order's first event continues the command's trace.
-            traceparent: draft.command.work.message.header_text(header::TRACEPARENT).map(str::to_owned),
+            traceparent: draft.command.job.message.header_text(header::TRACEPARENT).map(str::to_owned),
             event_id: self.context.ids.fresh(),
             over_fence: draft.over_fence,
             now,

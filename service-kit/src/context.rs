@@ -32,7 +32,7 @@ impl ServiceContext {
     /// A loop may wait for a request for `request_timeout` and is not dead meanwhile.
     pub fn new(clock: Arc<dyn Clock>, shutdown: Shutdown, request_timeout: Duration) -> Self {
         let liveness = Liveness::new(SILENCE_LIMIT + request_timeout);
-        Self { clock, shutdown, readiness: Readiness::new(), liveness }
+        Self { clock, shutdown, readiness: Readiness::default(), liveness }
     }
 
     /// The same context for a service that `shutdown` ends.

@@ -70,7 +70,7 @@ enum Signal {
 /// Reads the faults from the environment.
 pub(crate) fn install() -> Result<(), ConfigErrors> {
     let Some(words) = config::unlisted_variable(VARIABLE) else { return Ok(()) };
-    let mut errors = ConfigErrors::new();
+    let mut errors = ConfigErrors::default();
     let faults = parse(&words).unwrap_or_else(|problem| {
         errors.add(VARIABLE, problem);
         InjectedFaults::default()

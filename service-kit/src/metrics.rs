@@ -69,11 +69,7 @@ pub const METRICS: &[Metric] = &[
     ("waybill_broker_connected", Gauge, "1 while connected to the broker, which accepts the topology"),
     ("waybill_broker_connects_total", Counter, "Connections made to the broker; it rises with each loss"),
     ("waybill_broker_consumers", Gauge, "Consumers of the queue in all processes; a lasting 0 is a fault"),
-    (
-        "waybill_broker_ready_messages",
-        Gauge,
-        "Messages waiting in the queue; dead letters if its name ends in .dead",
-    ),
+    ("waybill_broker_ready_messages", Gauge, "Messages waiting in the queue, or dead letters in a .dead"),
     ("waybill_broker_unsettled_messages", Gauge, "Unacknowledged messages in the embedded broker"),
     ("waybill_condition_met", Gauge, "1 while the condition of readiness is met"),
     ("waybill_consumers", Gauge, "Consumers of this process, by queue, or by purpose for its own queues"),
@@ -96,15 +92,7 @@ pub const METRICS: &[Metric] = &[
     ("waybill_reservations_total", Counter, "Reservations of stock, by outcome"),
     ("waybill_settled_total", Counter, "Deliveries acknowledged or rejected, by outcome"),
     ("waybill_slow_subscribers_total", Counter, "Subscribers that fell behind and replay again"),
-    (
-        "waybill_stock_inconsistent_total",
-        Counter,
-        "Orders whose stock contradicts an event; see waybill audit",
-    ),
-    (
-        "waybill_stock_mended_total",
-        Counter,
-        "Orders whose missing hold was taken when an event called for it",
-    ),
+    ("waybill_stock_inconsistent_total", Counter, "Orders whose stock contradicts an event: audit them"),
+    ("waybill_stock_mended_total", Counter, "Orders whose missing hold was taken upon an event"),
     ("waybill_subscribers", Gauge, "Subscribers of this gateway that receive live events"),
 ];

@@ -67,7 +67,7 @@ where
         Err(error) => return report(process, &anyhow::Error::new(error).context("cannot start a runtime")),
     };
     let result = runtime.block_on(async {
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::default();
         shutdown.listen_for_signals()?;
         let main = Box::pin(main(shutdown.clone()));
         let cut_off = async {

@@ -69,7 +69,7 @@ impl SystemArgs {
 
     /// Returns the typed values, for a command that takes no other configuration.
     pub(crate) fn checked(&self) -> Result<SystemConfig, ConfigErrors> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         let config = self.check(&mut errors);
         errors.finish(config)
     }

@@ -81,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_stops_before_those_that_it_sends_requests_to() {
-        let whole = Shutdown::new();
+        let whole = Shutdown::default();
         let groups = StopOrder::new(&whole);
         let in_order = [&groups.gateway, &groups.orders, &groups.stock_and_customers];
         for pair in in_order.windows(2) {
@@ -96,19 +96,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_that_fails_ends_the_whole() {
-        let whole = Shutdown::new();
+        let whole = Shutdown::default();
         let groups = StopOrder::new(&whole);
         groups.orders.fail("the relay is gone");
-        groups.drain(&whole, &Readiness::new(), Duration::ZERO).await;
+        groups.drain(&whole, &Readiness::default(), Duration::ZERO).await;
         assert_eq!(groups.stop().await, ExitStatus::Failed("the relay is gone".into()));
     }
 
     #[tokio::test]
     async fn a_second_signal_cuts_every_group_off() {
-        let whole = Shutdown::new();
+        let whole = Shutdown::default();
         let groups = StopOrder::new(&whole);
         groups.stock_and_customers.spawn("endless", std::future::pending());
-        let readiness = Readiness::new();
+        let readiness = Readiness::default();
         whole.begin();
         let drained = groups.drain(&whole, &readiness, Duration::from_secs(600));
         let ((), ()) = tokio::join!(drained, async { whole.force() });

@@ -53,7 +53,7 @@ Scopes:
   orders:all     reach beyond one's own orders: for a warehouse or a support team";
 
 pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<()> {
-    let mut errors = ConfigErrors::new();
+    let mut errors = ConfigErrors::default();
     let data_dir = args.data_dir.check(&mut errors);
     let data_dir = errors.finish(data_dir)?;
     let secret = secret(args.jwt_secret.as_ref(), &data_dir)?;

@@ -74,7 +74,7 @@ struct UpConfig {
 
 impl UpArgs {
     fn check(&self) -> Result<UpConfig, ConfigErrors> {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         let admin = self.admin.check(&mut errors);
         let system = self.system.check(&mut errors);
         let makes_secret = self.auth.lacks_secret();

@@ -71,7 +71,7 @@ async fn keys_are_read_by_address_and_kept_while_it_is_away() {
 
     provider.publish(&[public(&rsa(), Algorithm::RS256, "one")]);
     let shutdown = CancellationToken::new();
-    let (readiness, keys, stop) = (Readiness::new(), authenticator.clone(), shutdown.clone());
+    let (readiness, keys, stop) = (Readiness::default(), authenticator.clone(), shutdown.clone());
     let condition = readiness.condition("signing keys");
     let refreshing = tokio::spawn(async move { keys.refresh_jwks(&condition, stop).await });
     eventually("the keys are read", async || readiness.report().ready).await;
@@ -132,7 +132,7 @@ async fn a_changed_file_is_read_again() {
         Authenticator::new(jwks_config(KeySource::File(path.clone())), Arc::new(SystemClock)).unwrap();
     let shutdown = CancellationToken::new();
     let (keys, stop) = (authenticator.clone(), shutdown.clone());
-    let condition = Readiness::new().condition("signing keys");
+    let condition = Readiness::default().condition("signing keys");
     tokio::spawn(async move { keys.refresh_jwks(&condition, stop).await });
     assert!(accepts(&authenticator, &bearer(&rsa(), "one")).await);
 

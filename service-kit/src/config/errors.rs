@@ -42,10 +42,6 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl ConfigErrors {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds an error that a process found by itself, such as two variables that exclude one another.
     pub fn add(&mut self, variable: Variable, problem: impl Into<String>) {
         self.errors.push(ConfigError { variable, problem: problem.into() });
@@ -198,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported_at_once_and_by_name() {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         errors.duration("REQUEST_TIMEOUT", "5", Duration::from_millis(1)..=Duration::from_secs(60));
         errors.port("ADMIN_PORT", "70000");
         errors.size("MAX_BODY_BYTES", "1XB", 1..=1 << 30);
@@ -223,7 +219,7 @@ mod tests {
 
     #[test]
     fn valid_values_are_parsed() {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         assert_eq!(errors.duration("A", " 500ms ", ANY), Duration::from_millis(500));
         assert_eq!(errors.duration("A", "0s", ANY), Duration::ZERO);
         assert_eq!(
@@ -245,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_faulty_url_is_reported_without_its_password() {
-        let mut errors = ConfigErrors::new();
+        let mut errors = ConfigErrors::default();
         errors.url("RABBITMQ_URL", Some(&Secret::new("http://user:hunter2@broker")), &["amqp", "amqps"]);
         errors.url("RABBITMQ_URL", Some(&Secret::new("amqp://user:hunter2@broker:port")), &["amqp", "amqps"]);
         let error = errors.finish(()).unwrap_err();

@@ -142,7 +142,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_does_not_count_while_what_a_loop_needs_is_away() {
         let (liveness, stop) = (Liveness::new(LIMIT), CancellationToken::new());
-        let database = Readiness::new().condition("database");
+        let database = Readiness::default().condition("database");
         let _commands = liveness.watch("order commands", &[&database], &stop);
         tokio::time::sleep(2 * LIMIT).await;
         assert!(dead(&liveness).is_empty(), "not there yet");

@@ -39,7 +39,7 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             auth: AuthConfig::Mock { secret: Secret::new(SECRET) },
-            readiness: Readiness::new(),
+            readiness: Readiness::default(),
             liveness: Liveness::new(SILENCE_LIMIT),
             playground: Playground::default(),
         }
