@@ -75,7 +75,7 @@ fn is_fault_injection(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name == "fault_injection.rs")
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

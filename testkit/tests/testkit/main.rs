@@ -5,6 +5,7 @@ mod architecture;
 mod belongings;
 mod eventually;
 mod fault_injection;
+mod imports;
 mod owners;
 mod postgres;
 mod processes;
