@@ -3,17 +3,20 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use inventory_service::config::{Arguments, DEFAULTS};
 use service_kit::broker::START_TIMEOUT;
-use store::Database;
+use service_kit::config::ConfigErrors;
+use store::{Database, StoreError};
 
 fn main() -> ExitCode {
     let arguments: Arguments = service_kit::config::parse(DEFAULTS);
     service_kit::run("inventory-service", arguments.check(), async |context, transport, (url, config)| {
         let database = Database::connect_within(url.expose(), Arc::clone(&context.clock), START_TIMEOUT)
             .await
-            .context("cannot reach the database (DATABASE_URL)")?;
+            .map_err(|error| match error {
+                StoreError::Misconfigured(problem) => ConfigErrors::single("DATABASE_URL", problem).into(),
+                error => anyhow::Error::new(error).context("cannot reach the database (DATABASE_URL)"),
+            })?;
         inventory_service::start(&config, context, transport, database).await
     })
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use schema::ids::{OrderId, ProductId};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, QueryTrait,
+    ColumnTrait as _, ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, QueryTrait,
 };
-use store::{StoreError, for_update};
+use store::{StoreError, Transaction, for_update};
 use uuid::Uuid;
 
 use crate::stock::{Row, UnitOfWork};
@@ -38,7 +38,7 @@ pub(crate) struct LockSet {
 /// one sees the first one's row; if it does not, the primary key stops it.
 pub(crate) async fn load_locked(
     work: &mut UnitOfWork,
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     locks: &LockSet,
 ) -> Result<(), StoreError> {
     let orders: Vec<Uuid> = locks.orders.iter().map(|order| order.0).collect();
@@ -87,7 +87,7 @@ pub(crate) async fn load_locked(
 
 async fn load_reservations(
     work: &mut UnitOfWork,
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     orders: Vec<Uuid>,
 ) -> Result<(), StoreError> {
     if orders.is_empty() {
@@ -117,7 +117,7 @@ async fn load_reservations(
 }
 
 /// Writes what was decided: one update for each product, whatever the number of orders.
-pub(crate) async fn save(work: &UnitOfWork, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+pub(crate) async fn save(work: &UnitOfWork, transaction: &Transaction) -> Result<(), StoreError> {
     for row in work.products.values().filter(|row| row.changed) {
         let columns = product_columns(&row.value);
         if row.stored {
@@ -137,7 +137,7 @@ pub(crate) async fn save(work: &UnitOfWork, transaction: &DatabaseTransaction) -
     Ok(())
 }
 
-async fn save_reservations(work: &UnitOfWork, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+async fn save_reservations(work: &UnitOfWork, transaction: &Transaction) -> Result<(), StoreError> {
     let changed = work.reservations.values().filter(|row| row.changed);
     let (stored, fresh): (Vec<_>, Vec<_>) = changed.partition(|row| row.stored);
     for fresh in fresh.chunks(ROWS_PER_STATEMENT) {

@@ -77,7 +77,9 @@ impl ServiceTables {
             transaction.execute_unprepared(&lock).await?;
         }
         self.up(&transaction, None).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        database.set_probe_table(self.applied);
+        Ok(())
     }
 
     /// Returns the progress of the migrations, and changes nothing.

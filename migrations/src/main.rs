@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bus::clock::SystemClock;
 use clap::{Parser, ValueEnum};
-use store::Database;
+use store::{Database, StoreError};
 
 /// Brings a database's tables up to date
 #[derive(Parser)]
@@ -36,7 +36,10 @@ async fn main() -> ExitCode {
             use std::io::Write as _;
             // A closed standard error leaves no place to report to.
             let _ = writeln!(std::io::stderr(), "migrations: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(StoreError::Misconfigured(_)) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -53,8 +53,8 @@ pub fn topology(config: &BusConfig) -> Topology {
     Topology::new(config.namespace.clone(), RetryDelays(config.retry_delays.clone()))
 }
 
-/// Sets the condition `broker` and the gauges to the state of the connection.
-fn follow(process: &str, transport: &dyn Transport, context: &ServiceContext) {
+/// Sets the condition `broker` and the gauges to the state of the connection. [`connect`] does so itself.
+pub fn follow(process: &str, transport: &dyn Transport, context: &ServiceContext) {
     let (mut link, condition) = (transport.link_state(), context.readiness.condition("broker"));
     let connected = metrics::gauge!("waybill_broker_connected", "process" => process.to_owned());
     let blocked = metrics::gauge!("waybill_broker_blocked", "process" => process.to_owned());

@@ -73,6 +73,11 @@ pub const METRICS: &[Metric] = &[
     ("waybill_broker_unsettled_messages", Gauge, "Unacknowledged messages in the embedded broker"),
     ("waybill_condition_met", Gauge, "1 while the condition of readiness is met"),
     ("waybill_consumers", Gauge, "Consumers of this process, by queue, or by purpose for its own queues"),
+    (
+        "waybill_database_write_failures_total",
+        Counter,
+        "Writes that failed for the database's or its server's state",
+    ),
     ("waybill_dead_letters_total", Counter, "Messages that this process dead-lettered, by queue and code"),
     ("waybill_deliveries_total", Counter, "Messages delivered to this process"),
     ("waybill_events_published_total", Counter, "Order events published and marked so"),

@@ -1,5 +1,6 @@
-//! Connections to PostgreSQL and SQLite, their transactions, locks and clock.
+//! Connecting to PostgreSQL and SQLite; locks and the database's clock.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,14 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
+    Statement, TransactionOptions,
 };
 
 use crate::error::StoreError;
+use crate::health::{Health, WriteFailure};
+use crate::session::{Connection, Transaction};
+use crate::sqlite_file;
 
 /// Connections to PostgreSQL of one service in one process.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -31,8 +35,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a ping may take before a connection of its own is opened.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long opening that connection may take.
+/// How long opening that connection may take, and a write that finds out whether the database takes writes again.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+const READ_ONLY: &str = "the server takes no writes: it is a standby, or default_transaction_read_only is on";
 /// The pauses between attempts to connect at start.
 const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(2) };
 
@@ -40,8 +45,9 @@ const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), limit: D
 #[derive(Clone)]
 pub struct Database {
     /// The one connection that writes, on SQLite; the pool, on PostgreSQL.
-    writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    writer: Connection,
+    reader: Connection,
+    health: Arc<Health>,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,21 +57,14 @@ impl Database {
     /// SQLite file is created; a missing folder is an error.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
-            let writer = sea_orm::Database::connect(sqlite_options(url, 1, false)).await?;
-            let reader = sea_orm::Database::connect(sqlite_options(url, SQLITE_READERS, true)).await?;
-            Ok(Self { writer, reader, clock })
+            connect_sqlite(url, clock).await
         } else {
-            let options = postgres_options(url);
-            let given = options.get_url().parse::<PgConnectOptions>();
-            let given = given.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            match sea_orm::Database::connect(options).await {
-                Ok(pool) => Ok(Self { writer: pool.clone(), reader: pool, clock }),
-                Err(error) => Err(connect_error(error, &given).await),
-            }
+            connect_postgres(url, clock).await
         }
     }
 
-    /// Connects as soon as the database answers, retrying for `limit`. The error is that of the last attempt.
+    /// Connects as soon as the database answers, retrying for `limit`. The error is that of the last attempt. A database
+    /// that can't be used as it is configured is not tried again.
     pub async fn connect_within(
         url: &str,
         clock: Arc<dyn Clock>,
@@ -78,7 +77,8 @@ impl Database {
             let Err(error) = connected else { return connected };
             failures += 1;
             let pause = RECONNECT.pause(failures);
-            if tokio::time::Instant::now() + pause >= deadline {
+            let is_final = matches!(error, StoreError::Misconfigured(_));
+            if is_final || tokio::time::Instant::now() + pause >= deadline {
                 return Err(error);
             }
             tracing::warn!(%error, "cannot connect to the database yet");
@@ -90,29 +90,29 @@ impl Database {
     #[must_use]
     pub fn with_observer(mut self, observer: impl Fn(&Statement) + Clone + Send + Sync + 'static) -> Self {
         let writing = observer.clone();
-        self.writer.set_metric_callback(move |info| writing(info.statement));
-        self.reader.set_metric_callback(move |info| observer(info.statement));
+        self.writer.pool_mut().set_metric_callback(move |info| writing(info.statement));
+        self.reader.pool_mut().set_metric_callback(move |info| observer(info.statement));
         self
     }
 
     /// The connection for reads outside of transactions. On SQLite it refuses to write.
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Connection {
         &self.reader
     }
 
     /// The connection for single statements that write.
-    pub fn write(&self) -> &DatabaseConnection {
+    pub fn write(&self) -> &Connection {
         &self.writer
     }
 
     /// Begins a transaction that may write. Dropped without a commit, it is rolled back. On SQLite the transaction holds
     /// the write lock from here on, so that rows it has read do not change.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(self.writer.begin_with_options(options).await?)
+        Ok(self.writer.begin(options).await?)
     }
 
     pub fn backend(&self) -> DbBackend {
@@ -130,27 +130,135 @@ impl Database {
         Ok(row.try_get::<chrono::DateTime<chrono::Utc>>("", "now")?.into())
     }
 
-    /// Checks that the database answers. If PostgreSQL's pool does not, one connection outside of the pool decides: busy
-    /// connections do not make a database unavailable.
+    /// Names a table with at least one row that nothing else locks, with a column `version`: on PostgreSQL
+    /// [`Database::ping`] writes one of its rows to itself.
+    pub fn set_probe_table(&self, table: &'static str) {
+        self.health.set_probe_table(table);
+    }
+
+    /// Checks that the database answers and takes writes. If PostgreSQL's pool does not answer, one connection outside of
+    /// the pool decides: busy connections do not make a database unavailable. After a write that failed, a probe writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        if self.backend() == DbBackend::Sqlite {
-            return Ok(self.reader.ping().await?);
+        match self.backend() {
+            DbBackend::Postgres => self.ping_postgres().await?,
+            _ => self.reader.pool().ping().await?,
         }
-        if let Ok(Ok(())) = tokio::time::timeout(PING_TIMEOUT, self.reader.ping()).await {
-            return Ok(());
+        match self.write_failure() {
+            Some(WriteFailure { reason, lasts: true, .. }) => self.probe_write(reason).await,
+            _ => Ok(()),
         }
-        let options = self.reader.get_postgres_connection_pool().connect_options();
-        probe(&options).await
+    }
+
+    /// The newest failure of a write in this process for a reason that is not the statement's.
+    pub fn write_failure(&self) -> Option<WriteFailure> {
+        self.health.write_failure()
+    }
+
+    /// The file of a SQLite database.
+    pub fn file(&self) -> Option<&Path> {
+        self.health.file()
+    }
+
+    async fn ping_postgres(&self) -> Result<(), StoreError> {
+        let session =
+            Statement::from_string(self.backend(), "SELECT current_setting('transaction_read_only')");
+        let asked = tokio::time::timeout(PING_TIMEOUT, self.reader.query_one_raw(session)).await;
+        let Ok(Ok(Some(row))) = asked else {
+            let options = self.reader.pool().get_postgres_connection_pool().connect_options();
+            return probe(&options).await;
+        };
+        if row.try_get_by_index::<String>(0)? == "on" {
+            // The server may take writes again while this session stays as it began.
+            self.health.condemn_sessions();
+            return Err(StoreError::Unavailable(READ_ONLY.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Finds out by a write that changes nothing whether writes succeed again after one that failed for `reason`.
+    async fn probe_write(&self, reason: String) -> Result<(), StoreError> {
+        let sql = match (self.backend(), self.health.probe_table()) {
+            (DbBackend::Postgres, None) => return Ok(()),
+            (DbBackend::Postgres, Some(table)) => {
+                let version = format!("(SELECT MIN(version) FROM {table})");
+                format!("UPDATE {table} SET version = version WHERE version = {version}")
+            }
+            // SQLite does not write a row that stays as it is, but always this number in the file's header.
+            _ => "PRAGMA user_version = 0".to_owned(),
+        };
+        let written = tokio::time::timeout(PROBE_TIMEOUT, self.writer.execute_unprepared(&sql)).await;
+        let Ok(written) = written else { return Err(StoreError::Unavailable(reason)) };
+        match written.map_err(StoreError::from) {
+            Ok(_) => {
+                self.health.wrote();
+                Ok(())
+            }
+            // A role that may write the service's rows and not this one says nothing about them.
+            Err(StoreError::Unavailable(refused)) if is_forbidden(&refused) && !is_forbidden(&reason) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Closes the connections, and with them SQLite's write-ahead log.
     pub async fn close(self) {
         for connection in [self.writer, self.reader] {
-            if let Err(error) = connection.close().await {
+            if let Err(error) = connection.pool().clone().close().await {
                 tracing::debug!(%error, "cannot close a database connection");
             }
         }
     }
+}
+
+async fn connect_sqlite(url: &str, clock: Arc<dyn Clock>) -> Result<Database, StoreError> {
+    let file = sqlite_file::file_of_url(url);
+    if let Some(file) = &file {
+        sqlite_file::check_writable(file).map_err(StoreError::Misconfigured)?;
+    }
+    let health = Arc::new(Health::of_file(file));
+    let connect = async |connections, read_only| {
+        let connected = sea_orm::Database::connect(sqlite_options(url, connections, read_only)).await;
+        let pool = connected.map_err(|error| health.failed(error, false))?;
+        Ok::<_, StoreError>(Connection::new(pool, &health, !read_only))
+    };
+    Ok(Database {
+        writer: connect(1, false).await?,
+        reader: connect(SQLITE_READERS, true).await?,
+        health,
+        clock,
+    })
+}
+
+async fn connect_postgres(url: &str, clock: Arc<dyn Clock>) -> Result<Database, StoreError> {
+    let health = Arc::new(Health::default());
+    let options = postgres_options(url, Arc::clone(&health));
+    let given = options.get_url().parse::<PgConnectOptions>();
+    let given = given.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let pool = match sea_orm::Database::connect(options).await {
+        Ok(pool) => pool,
+        Err(error) => return Err(connect_error(error, &given).await),
+    };
+    let reader = Connection::new(pool.clone(), &health, false);
+    check_encoding(&reader).await?;
+    Ok(Database { writer: Connection::new(pool, &health, true), reader, health, clock })
+}
+
+/// Refuses a database that can't hold every text: it would accept an order and fail at its address.
+async fn check_encoding(connection: &Connection) -> Result<(), StoreError> {
+    let encoding = Statement::from_string(DbBackend::Postgres, "SELECT current_setting('server_encoding')");
+    let row = connection.query_one_raw(encoding).await?;
+    let encoding: String = match row {
+        Some(row) => row.try_get_by_index(0)?,
+        None => return Err(StoreError::Data("the database has no encoding".to_owned())),
+    };
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(StoreError::Misconfigured(format!(
+        "the database's encoding is {encoding} and has to be UTF8: make another one with `CREATE DATABASE name \
+         ENCODING 'UTF8' TEMPLATE template0`"
+    )))
 }
 
 /// Makes `select` lock the rows that it finds until the transaction ends. On SQLite the transaction holds the write lock
@@ -173,6 +281,11 @@ pub async fn advisory_lock(transaction: &impl ConnectionTrait, name: u128) -> Re
         transaction.execute_raw(lock).await?;
     }
     Ok(())
+}
+
+/// Whether a reason quotes the SQLSTATE of a missing privilege.
+fn is_forbidden(reason: &str) -> bool {
+    reason.contains("(42501)")
 }
 
 /// Replaces the pool's timeout by the error that one connection meets: the pool retries every error of PostgreSQL
@@ -201,7 +314,7 @@ async fn probe(options: &PgConnectOptions) -> Result<(), StoreError> {
     }
 }
 
-fn postgres_options(given: &str) -> ConnectOptions {
+fn postgres_options(given: &str, health: Arc<Health>) -> ConnectOptions {
     // PostgreSQL names the scheme in two ways; sea-orm knows the short one.
     let url = given.strip_prefix("postgresql://").map(|rest| format!("postgres://{rest}"));
     let mut options = ConnectOptions::new(url.unwrap_or_else(|| given.to_owned()));
@@ -216,8 +329,19 @@ fn postgres_options(given: &str) -> ConnectOptions {
                 ("lock_timeout", &lock_timeout),
                 ("idle_in_transaction_session_timeout", &lock_timeout),
             ])
-        });
+        })
+        .map_sqlx_postgres_pool_opts(move |pool| with_usable_sessions(pool, &health));
     options
+}
+
+/// Replaces pooled sessions that are older than an error that speaks of the session or the server: after a failover a
+/// session stays read-only, and after a change of a table it holds plans of the old one.
+fn with_usable_sessions<DB: sqlx::Database>(pool: PoolOptions<DB>, health: &Arc<Health>) -> PoolOptions<DB> {
+    let health = Arc::clone(health);
+    pool.before_acquire(move |connection, session| {
+        let usable = health.is_usable(session.age) && !connection.is_in_transaction();
+        Box::pin(async move { Ok(usable) })
+    })
 }
 
 fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOptions {

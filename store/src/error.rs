@@ -5,6 +5,7 @@ use std::time::Duration;
 use bus::backoff::Backoff;
 use bus::failure::{Failure, FailureCode};
 use sea_orm::sqlx;
+use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr};
 
 /// How often a transaction that met contention runs before its error is returned.
@@ -23,6 +24,9 @@ pub enum StoreError {
     /// counts as no attempt.
     #[error("another transaction was in the way: {0}")]
     Contention(String),
+    /// The database can't be used as it is configured: trying again does not help.
+    #[error("{0}")]
+    Misconfigured(String),
     #[error("a constraint was violated: {name}")]
     Constraint {
         /// PostgreSQL's name of the constraint; SQLite's message.
@@ -49,14 +53,37 @@ impl From<StoreError> for Failure {
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        match &error {
-            DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
-            DbErr::Conn(RuntimeErr::SqlxError(cause))
-            | DbErr::Exec(RuntimeErr::SqlxError(cause))
-            | DbErr::Query(RuntimeErr::SqlxError(cause)) => from_driver(cause),
-            DbErr::Conn(RuntimeErr::Internal(_)) => Self::Unavailable(error.to_string()),
-            _ => Self::Data(error.to_string()),
+        Self::from(&error)
+    }
+}
+
+impl From<&DbErr> for StoreError {
+    fn from(error: &DbErr) -> Self {
+        match error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(RuntimeErr::Internal(_)) => {
+                Self::Unavailable(error.to_string())
+            }
+            _ => driver_error(error).map_or_else(|| Self::Data(error.to_string()), from_driver),
         }
+    }
+}
+
+/// Whether the error says that the session, or every session of its age, is wrong rather than the statement: another
+/// session may run it.
+pub(crate) fn blames_session(error: &DbErr) -> bool {
+    match driver_error(error) {
+        Some(sqlx::Error::Protocol(_)) => true,
+        Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| is_session_fault(&code)),
+        _ => false,
+    }
+}
+
+fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause)) => Some(cause),
+        _ => None,
     }
 }
 
@@ -81,6 +108,7 @@ fn from_database(error: &dyn sqlx::error::DatabaseError) -> StoreError {
     let class = match code.parse::<i32>() {
         // SQLSTATEs have five characters; SQLite's result codes, even extended, have no more than four.
         Ok(sqlite) if code.len() < 5 => sqlite_class(sqlite),
+        _ if is_servers_fault(error) => Class::Unavailable,
         _ => postgres_class(&code),
     };
     match class {
@@ -93,6 +121,18 @@ fn from_database(error: &dyn sqlx::error::DatabaseError) -> StoreError {
     }
 }
 
+/// Whether an error under a code that is otherwise the data's comes from the server's state.
+fn is_servers_fault(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else { return false };
+    match error.code() {
+        // The limit that is exceeded may be that of transaction ids, which stops all writes.
+        "54000" => error.routine().is_some_and(|routine| routine.starts_with("GetNew")),
+        // This program sends valid UTF-8 alone; a zero byte is the one character that PostgreSQL does not take.
+        "22021" => !error.message().ends_with("0x00"),
+        _ => false,
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     Unavailable,
@@ -102,17 +142,32 @@ enum Class {
 }
 
 /// By PostgreSQL's appendix A, "PostgreSQL Error Codes".
+///
+/// What a statement says is the program's, and only its parameters are the message's: an error about the session, the
+/// server, a schema or a privilege is never the message's fault, and lasts until somebody mends the database.
 fn postgres_class(code: &str) -> Class {
     match code {
         "40001" | "40P01" | "55P03" => Class::Contention,
-        // A missing table or privilege means that the database is not migrated yet: statements do not depend on data.
-        "42501" | "42P01" | "42703" | "25006" | "25P03" => Class::Unavailable,
+        // A text has no place in the database's encoding. Databases that are not UTF-8 are refused at the start.
+        "22P05" => Class::Unavailable,
         _ => match code.get(..2) {
-            Some("08" | "28" | "3D" | "53" | "57" | "58") => Class::Unavailable,
+            Some(
+                "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57" | "58" | "XX",
+            ) => Class::Unavailable,
             Some("23") => Class::Constraint,
             _ => Class::Data,
         },
     }
+}
+
+/// Whether this SQLSTATE speaks of the session: read-only (25006), a plan or a prepared statement that no longer fits
+/// (0A000, 26000, 42P05), a state that it should not be in, or a connection that is ending. SQLite's codes are numbers of
+/// fewer digits.
+fn is_session_fault(code: &str) -> bool {
+    let class = code.get(..2).filter(|_| code.len() == 5);
+    matches!(code, "22P05" | "42P05")
+        || matches!(class, Some("08" | "0A" | "25" | "26"))
+        || (class == Some("57") && code.starts_with("57P"))
 }
 
 /// By SQLite's "Result and Error Codes"; the primary code is the low byte.
@@ -153,9 +208,14 @@ mod tests {
     fn codes_say_whether_to_hold_retry_or_give_up() {
         for (class, postgres, sqlite) in [
             (Class::Contention, &["40P01", "40001", "55P03"][..], &[5, 517][..]),
-            (Class::Unavailable, &["57P01", "08006", "53300", "53100", "42P01"], &[13]),
+            (
+                Class::Unavailable,
+                &["57P01", "57P05", "08006", "53300", "53100", "42P01", "42501"],
+                &[13, 3850],
+            ),
+            (Class::Unavailable, &["25006", "25P03", "0A000", "26000", "42P05", "55000", "22P05"], &[8, 778]),
             (Class::Constraint, &["23505", "23514"], &[2067, 275]),
-            (Class::Data, &["22021"], &[1]),
+            (Class::Data, &["22001", "22003", "22021", "54000"], &[1]),
         ] {
             for code in postgres {
                 assert_eq!(postgres_class(code), class, "{code}");
@@ -163,6 +223,16 @@ mod tests {
             for &code in sqlite {
                 assert_eq!(sqlite_class(code), class, "{code}");
             }
+        }
+    }
+
+    #[test]
+    fn codes_say_whether_another_session_may_help() {
+        for code in ["25006", "0A000", "26000", "42P05", "57P01", "57P03", "08006", "22P05", "25P02"] {
+            assert!(is_session_fault(code), "{code}");
+        }
+        for code in ["57014", "53300", "42P01", "23505", "40001", "22001", "3850", "13"] {
+            assert!(!is_session_fault(code), "{code}");
         }
     }
 

@@ -3,9 +3,11 @@
 //! One code path serves PostgreSQL and SQLite. SQLite has one writer, whose transactions begin with the write lock, so
 //! row locks add nothing there.
 //!
-//! - [`database`]: connections, transactions, locks and the database's clock.
+//! - [`database`]: connecting, locks and the database's clock.
+//! - [`session`]: connections and transactions. [`health`]: what their outcomes say about the database.
 //! - [`entity`]: what the services' tables share as sea-orm entities.
 //! - [`error`]: error classes (unavailable, contention, constraint, data), and [`retrying`].
+//! - [`sqlite_file`]: the names of files in SQLite's errors.
 //! - [`lease`]: lets one copy of a service at a time do a job.
 //! - [`outbox`] and [`relay`]: number committed events and publish them in order.
 //! - [`failpoint`]: places between two effects where a test may stop a process.
@@ -13,6 +15,9 @@
 pub mod database;
 pub mod entity;
 pub mod error;
+pub mod health;
+pub mod session;
+pub mod sqlite_file;
 
 pub mod lease;
 pub mod outbox;
@@ -22,3 +27,5 @@ pub mod failpoint;
 
 pub use database::{Database, advisory_lock, for_update};
 pub use error::{StoreError, retrying};
+pub use health::WriteFailure;
+pub use session::{Connection, Transaction};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use service_kit::config::{ConfigErrors, Secret};
+use store::sqlite_file::check_writable;
 
 /// Hexadecimal digits of a generated secret: 256 bits.
 const SECRET_DIGITS: usize = 64;
@@ -43,12 +44,15 @@ impl DataDir {
         Self(path.into())
     }
 
-    /// Creates the folder, readable by its owner alone, unless it exists, and checks that files can be created in it.
+    /// Creates the folder, readable by its owner alone, unless it exists, and checks that files can be created in it and
+    /// that the broker's can be written.
     pub(crate) fn prepare(&self) -> anyhow::Result<()> {
         let unusable = || format!("cannot use {} (DATA_DIR)", self.0.display());
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).with_context(unusable)?;
         let probe = self.0.join(".writable");
-        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(unusable)
+        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(unusable)?;
+        check_writable(&self.database("broker"))
+            .map_err(|problem| ConfigErrors::single("DATA_DIR", problem).into())
     }
 
     /// Locks the folder, which has to exist, without waiting; an error names the process that holds the lock.

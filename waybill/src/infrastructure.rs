@@ -14,7 +14,7 @@ use inventory_service::config::StockArgs;
 use order_service::config::OrderArgs;
 use service_kit::config::{BusArgs, BusConfig, ConfigErrors, DatabaseArgs, Secret, SeedArgs};
 use service_kit::{ServiceContext, broker};
-use store::Database;
+use store::{Database, StoreError};
 use tokio::sync::Mutex;
 
 use crate::data_dir::{DataDir, DataDirArgs, DataDirLock};
@@ -152,7 +152,9 @@ impl Infrastructure {
     ) -> anyhow::Result<SharedTransport> {
         if let Some(broker) = &self.broker {
             // The embedded broker ends with this process alone, so that there is nothing to wait for.
-            return Ok(broker.transport(&format!("{part}.{:08x}", rand::random::<u32>())));
+            let transport = broker.transport(&format!("{part}.{:08x}", rand::random::<u32>()));
+            broker::follow(part, &*transport, context);
+            return Ok(transport);
         }
         let url = self.config.rabbitmq_url.as_ref().context("there is no broker")?;
         broker::connect(part, url, &self.config.bus, CONNECT_LIMIT, context).await
@@ -160,17 +162,19 @@ impl Infrastructure {
 
     /// Connects to the database of one service's tables.
     pub(crate) async fn database(&self, tables: &str) -> anyhow::Result<Database> {
-        let (url, name) = match &self.config.database_url {
-            Some(url) => (url.clone(), "the database (DATABASE_URL)".to_owned()),
+        let (url, name, variable) = match &self.config.database_url {
+            Some(url) => (url.clone(), "the database (DATABASE_URL)".to_owned(), "DATABASE_URL"),
             None => {
                 let file = self.config.data_dir.database(tables);
-                (sqlite_url(&file), file.display().to_string())
+                (sqlite_url(&file), file.display().to_string(), "DATA_DIR")
             }
         };
         let clock = Arc::clone(&self.clock);
-        let database = Database::connect_within(url.expose(), clock, CONNECT_LIMIT)
-            .await
-            .with_context(|| format!("cannot reach {name}"))?;
+        let connected = Database::connect_within(url.expose(), clock, CONNECT_LIMIT).await;
+        let database = connected.map_err(|error| match error {
+            StoreError::Misconfigured(problem) => ConfigErrors::single(variable, problem).into(),
+            error => anyhow::Error::new(error).context(format!("cannot reach {name}")),
+        })?;
         self.databases.lock().await.push(database.clone());
         Ok(database)
     }

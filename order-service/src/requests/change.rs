@@ -4,9 +4,8 @@ use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::order::Order;
 use schema::order_messages::Change;
 use schema::time::Timestamp;
-use sea_orm::DatabaseTransaction;
 use store::failpoint::Failpoint;
-use store::{StoreError, advisory_lock, retrying};
+use store::{StoreError, Transaction, advisory_lock, retrying};
 
 use super::Refusable;
 use crate::context::Context;
@@ -84,7 +83,7 @@ async fn change_one(context: &Context, kind: Kind, change: &Change) -> Refusable
 
 /// Stores and returns the response to a request that changed nothing.
 async fn respond_unchanged(
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     change: &Change,
     response: Result<Order, DomainError>,
     now: Timestamp,

@@ -42,6 +42,13 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl ConfigErrors {
+    /// The one error of a value that shows to be wrong only when it is used.
+    pub fn single(variable: Variable, problem: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.add(variable, problem);
+        errors
+    }
+
     /// Adds an error that a process found by itself, such as two variables that exclude one another.
     pub fn add(&mut self, variable: Variable, problem: impl Into<String>) {
         self.errors.push(ConfigError { variable, problem: problem.into() });

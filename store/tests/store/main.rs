@@ -4,4 +4,6 @@
 mod connecting;
 mod kit;
 mod leases;
+mod sessions;
 mod transactions;
+mod writes;

@@ -1,6 +1,6 @@
+use sea_orm::ConnectionTrait as _;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
-use store::{Database, StoreError, for_update, retrying};
+use store::{Database, StoreError, Transaction, for_update, retrying};
 
 use crate::kit::{Bank, on_both_databases};
 
@@ -12,7 +12,7 @@ on_both_databases!(
     reading_does_not_write,
 );
 
-async fn lock(transaction: &DatabaseTransaction, account: i32) -> Result<i32, StoreError> {
+async fn lock(transaction: &Transaction, account: i32) -> Result<i32, StoreError> {
     let mut select =
         Query::select().column("balance").from("accounts").and_where(Expr::col("id").eq(account)).take();
     for_update(transaction.get_database_backend(), &mut select);
@@ -20,7 +20,7 @@ async fn lock(transaction: &DatabaseTransaction, account: i32) -> Result<i32, St
     Ok(row.try_get("", "balance")?)
 }
 
-async fn set(transaction: &DatabaseTransaction, account: i32, balance: i32) -> Result<(), StoreError> {
+async fn set(transaction: &Transaction, account: i32, balance: i32) -> Result<(), StoreError> {
     let update = Query::update()
         .table("accounts")
         .value("balance", balance)

@@ -10,6 +10,7 @@ mod rush;
 mod updates;
 
 mod copies;
+mod databases;
 mod interruptions;
 mod survival;
 
