@@ -74,6 +74,8 @@ pub(crate) enum CommitError {
 #[derive(Debug)]
 pub(crate) struct Journal {
     connection: SqliteConnection,
+    /// Names the file in errors.
+    path: PathBuf,
 }
 
 impl Journal {
@@ -90,20 +92,34 @@ impl Journal {
         prepare(&mut connection, shown).await?;
         begin_session(&mut connection, consumed).await.map_err(failed)?;
         let stored = read_all(&mut connection, shown).await?;
-        Ok((Self { connection }, stored))
+        Ok((Self { connection, path: shown.to_owned() }, stored))
     }
 
     /// Writes all changes or none. Once this returns `Ok` they survive a crash.
+    ///
+    /// `BEGIN` and `COMMIT` are statements of this type's own, of which SQLite refuses each that is not one: a `BEGIN` in a
+    /// transaction that was left open, and a `COMMIT` after SQLite has rolled back by itself.
     pub(crate) async fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
         if let Err(error) = self.write(changes).await {
             self.roll_back().await;
-            return Err(CommitError::RolledBack(error.to_string()));
+            return Err(CommitError::RolledBack(self.describe(&error)));
         }
         if let Err(error) = sqlx::query("COMMIT").execute(&mut self.connection).await {
             self.roll_back().await;
-            return Err(CommitError::Uncertain(error.to_string()));
+            return Err(CommitError::Uncertain(self.describe(&error)));
         }
         Ok(())
+    }
+
+    /// Finds out whether the file takes writes, by one that changes nothing. SQLite always writes this number.
+    pub(crate) async fn probe(&mut self) -> Result<(), CommitError> {
+        let write = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {VERSION}")));
+        let written = write.execute(&mut self.connection).await;
+        written.map(drop).map_err(|error| CommitError::RolledBack(self.describe(&error)))
+    }
+
+    fn describe(&self, error: &sqlx::Error) -> String {
+        format!("cannot write {}: {error}", self.path.display())
     }
 
     /// Records that the session ended in order, with no delivery unacknowledged, and closes the file.

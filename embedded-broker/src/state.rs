@@ -65,6 +65,8 @@ pub(crate) struct State {
     /// requeues the delivery, which takes the lock.
     deferred_drops: Vec<Box<dyn Any + Send>>,
     blocked: bool,
+    /// Why the last transaction of the journal failed.
+    journal_fault: Option<String>,
     stopped: bool,
     next_due: Option<Millis>,
     last_connection: u64,
@@ -260,9 +262,23 @@ impl State {
         if std::mem::replace(&mut self.blocked, blocked) != blocked {
             let bytes = self.queues.bytes;
             tracing::warn!(blocked, bytes, "publishing was blocked or unblocked by memory use");
-            for (id, link) in &self.links {
-                link.send_replace(self.link_state(*id));
-            }
+            self.tell_connections();
+        }
+    }
+
+    /// Tells the connections whether the journal can be written. Publishing is tried all the same, and refused message by
+    /// message.
+    pub(crate) fn set_journal_fault(&mut self, fault: Option<String>) {
+        let changed = self.journal_fault.is_some() != fault.is_some();
+        self.journal_fault = fault;
+        if changed {
+            self.tell_connections();
+        }
+    }
+
+    fn tell_connections(&self) {
+        for (id, link) in &self.links {
+            link.send_replace(self.link_state(*id));
         }
     }
 
@@ -271,6 +287,8 @@ impl State {
             LinkState::Down("the broker has stopped".to_owned())
         } else if self.blocked {
             let reason = format!("{} bytes of messages are waiting", self.queues.bytes);
+            LinkState::Blocked { epoch, reason }
+        } else if let Some(reason) = self.journal_fault.clone() {
             LinkState::Blocked { epoch, reason }
         } else {
             LinkState::Up { epoch }

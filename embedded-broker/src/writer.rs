@@ -25,6 +25,9 @@ const EXPIRY_MAX: usize = 1_000;
 /// again at once.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often the journal is probed after a failed transaction, if nothing else is written.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Commits or aborts a staged command, under the lock, and returns its answer.
 type Staged = Box<dyn FnOnce(&mut Queues, Option<&CommitError>) -> Answer + Send>;
 
@@ -40,14 +43,23 @@ pub(crate) async fn run(
     cut_off: CancellationToken,
 ) {
     let mut batch = Vec::new();
+    let mut failed = false;
     loop {
-        tokio::select! {
+        let count = tokio::select! {
             biased;
             () = cut_off.cancelled() => return,
-            count = commands.recv_many(&mut batch, BATCH_MAX) => if count == 0 { break },
+            count = commands.recv_many(&mut batch, BATCH_MAX) => if count == 0 { break } else { count },
             () = stop.cancelled() => break,
-        }
-        if !write(&shared, &mut journal, std::mem::take(&mut batch)).await {
+            () = tokio::time::sleep(PROBE_INTERVAL), if failed => 0,
+        };
+        let outcome = match count {
+            0 => Some(journal.probe().await),
+            _ => write(&shared, &mut journal, std::mem::take(&mut batch)).await,
+        };
+        let Some(outcome) = outcome else { continue };
+        failed = outcome.is_err();
+        shared.with_state(|state| state.set_journal_fault(outcome.err().map(|error| error.to_string())));
+        if failed {
             tokio::time::sleep(FAILURE_PAUSE).await;
         }
     }
@@ -56,8 +68,12 @@ pub(crate) async fn run(
     journal.close().await;
 }
 
-/// Journals one batch and answers its commands. Returns false if the transaction failed.
-async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>) -> bool {
+/// Journals one batch and answers its commands. Returns how the transaction ended; none if there was nothing to write.
+async fn write(
+    shared: &Arc<Shared>,
+    journal: &mut Journal,
+    batch: Vec<Command>,
+) -> Option<Result<(), CommitError>> {
     let now = shared.now();
     let (staged, changes) = shared.with(|queues| {
         let mut changes = Changes::default();
@@ -75,7 +91,7 @@ async fn write(shared: &Arc<Shared>, journal: &mut Journal, batch: Vec<Command>)
     let answers: Vec<Answer> = shared
         .with(|queues| staged.into_iter().map(|staged| staged(queues, outcome.as_ref().err())).collect());
     answers.into_iter().for_each(|answer| answer());
-    outcome.is_ok()
+    (!changes.is_empty()).then_some(outcome)
 }
 
 fn stage(queues: &mut Queues, command: Command, now: Millis, changes: &mut Changes) -> Staged {

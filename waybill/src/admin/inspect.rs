@@ -15,6 +15,8 @@ use crate::infrastructure::sqlite_url;
 
 /// How long all questions to one database may take.
 const DATABASE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a write that failed is reported after later ones have succeeded: on a disk that is nearly full some do.
+const FAILURE_REPORTED: Duration = Duration::from_secs(60);
 
 pub(super) async fn broker(transport: &SharedTransport) -> BrokerStatus {
     let mut broker = BrokerStatus::default();
@@ -107,7 +109,18 @@ async fn within_limit(
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {} s", DATABASE_LIMIT.as_secs()),
     };
-    DatabaseStatus { name: name.to_owned(), fault: Some(fault), tables: Vec::new(), clock_ahead_ms: 0 }
+    let name = name.to_owned();
+    DatabaseStatus { name, fault: Some(fault), write_failure: None, tables: Vec::new(), clock_ahead_ms: 0 }
+}
+
+/// Tells that the database takes no writes, or that one failed not long ago.
+async fn write_failure(database: &Database) -> Option<String> {
+    if let Err(error) = database.ping().await {
+        return Some(format!("it takes no writes: {error}"));
+    }
+    let failure = database.write_failure().filter(|failure| failure.age < FAILURE_REPORTED)?;
+    let seconds = humantime::format_duration(Duration::from_secs(failure.age.as_secs()));
+    Some(format!("a write failed {seconds} ago: {}", failure.reason))
 }
 
 async fn database_status(name: &str, database: &Database) -> Result<DatabaseStatus, StoreError> {
@@ -126,6 +139,7 @@ async fn database_status(name: &str, database: &Database) -> Result<DatabaseStat
     Ok(DatabaseStatus {
         name: name.to_owned(),
         fault: None,
+        write_failure: write_failure(database).await,
         tables: tables.collect(),
         clock_ahead_ms: database_now.unix_ms() - midway_ms,
     })

@@ -138,6 +138,8 @@ pub(crate) struct DatabaseStatus {
     pub(crate) name: String,
     /// Why it doesn't answer.
     pub(crate) fault: Option<String>,
+    /// That it takes no writes, or took one not long ago, and why.
+    pub(crate) write_failure: Option<String>,
     /// The services whose tables it holds.
     pub(crate) tables: Vec<TablesStatus>,
     /// Milliseconds that its clock is ahead of the inspecting process's.

@@ -11,8 +11,8 @@ use crate::output::counted;
 
 /// How long an event may wait to be published: several times what a relay's takeover takes.
 const OUTBOX_AGE_MAX: Duration = Duration::from_secs(30);
-/// How long an order may be PENDING before the operator should know.
-const PENDING_AGE_MAX: Duration = Duration::from_secs(60);
+/// How long an order may be PENDING before the operator should know: longer than a retry and a service's restart take.
+const PENDING_AGE_MAX: Duration = Duration::from_secs(10);
 /// Messages that may wait for a service before the operator should know.
 const READY_MAX: u64 = 1_000;
 /// How far clocks may be apart: with more, services refuse requests by their `x-deadline`.
@@ -57,7 +57,8 @@ fn broker(snapshot: &Snapshot) -> Vec<Finding> {
     });
     let blocked = broker.blocked.iter().map(|reason| {
         let advice =
-            "free memory or disk on the broker (`rabbitmqctl status` names the alarm); it goes on by itself";
+            "free memory or disk on the broker (`rabbitmqctl status` names RabbitMQ's alarm, the reason the embedded \
+             broker's file); it goes on by itself";
         finding("broker", format!("it has blocked publishing: {reason}"), advice)
     });
     let fault = broker
@@ -119,6 +120,11 @@ fn database(database: &DatabaseStatus) -> Vec<Finding> {
         return vec![finding(name, format!("it does not answer: {fault}"), advice)];
     }
     let mut findings = Vec::new();
+    if let Some(failure) = &database.write_failure {
+        let advice = "free space on its disk, give its files to the user that runs waybill, or end what makes its server \
+                      read-only; what was accepted waits, and is done by itself then";
+        findings.push(finding(name, failure, advice));
+    }
     if database.tables.is_empty() {
         let advice =
             "start the services, which make their tables, or run `migrations`; or name another database";
@@ -216,6 +222,7 @@ mod tests {
             databases: vec![DatabaseStatus {
                 name: "DATABASE_URL".to_owned(),
                 fault: None,
+                write_failure: None,
                 tables: vec![TablesStatus { of: "orders".to_owned(), pending_migrations: Vec::new() }],
                 clock_ahead_ms: 12,
             }],
@@ -230,7 +237,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_well_is_found_alone_and_says_what_to_do() {
         type Harm = fn(&mut Snapshot);
-        let cases: [(&str, &str, Harm); 15] = [
+        let cases: [(&str, &str, Harm); 16] = [
             ("topology", "inequivalent arg 'x-max-length' for queue", |seen| {
                 seen.broker.refused =
                     text("queue waybill.order.commands: inequivalent arg 'x-max-length' for queue");
@@ -250,6 +257,9 @@ mod tests {
                 seen.services.as_mut().unwrap()[1].fault = text("no answer in time");
             }),
             ("DATABASE_URL", "does not answer: refused", |seen| seen.databases[0].fault = text("refused")),
+            ("DATABASE_URL", "it takes no writes: no space", |seen| {
+                seen.databases[0].write_failure = text("it takes no writes: no space");
+            }),
             ("DATABASE_URL", "no service's tables", |seen| seen.databases[0].tables.clear()),
             ("DATABASE_URL", "migrations of orders are not applied: m0002", |seen| {
                 seen.databases[0].tables[0].pending_migrations.push("m0002".to_owned());
@@ -261,9 +271,9 @@ mod tests {
                 let backlog = &mut seen.backlog.as_mut().unwrap().backlog;
                 backlog.unpublished_since = Some(backlog.now.minus(Duration::from_secs(300)));
             }),
-            ("pending orders", "1 orders are PENDING, for up to 2m", |seen| {
+            ("pending orders", "1 orders are PENDING, for up to 11s", |seen| {
                 let backlog = &mut seen.backlog.as_mut().unwrap().backlog;
-                backlog.pending_since = Some(backlog.now.minus(Duration::from_secs(120)));
+                backlog.pending_since = Some(backlog.now.minus(Duration::from_secs(11)));
             }),
         ];
         for (subject, part, harm) in cases {

@@ -32,7 +32,7 @@ async fn the_embedded_system_is_killed_under_load() {
 }
 
 /// SQLite finds no fault in any file that the killed process has left.
-async fn assert_files_are_whole(cluster: &Cluster) {
+pub(crate) async fn assert_files_are_whole(cluster: &Cluster) {
     for file in FILES {
         let mut file = open(&cluster.folder().join(file)).await.unwrap();
         let verdict: String =

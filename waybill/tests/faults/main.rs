@@ -15,6 +15,7 @@ mod scale;
 mod broker;
 mod checked;
 mod database;
+mod disk;
 mod embedded;
 mod failpoints;
 mod kills;

@@ -158,9 +158,14 @@ impl Program {
         process.as_ref().with_context(|| format!("{} is not running", self.name))?.signal(signal)
     }
 
+    /// The id of its process.
+    pub(crate) async fn id(&self) -> Result<u32> {
+        Ok(self.process.lock().await.as_ref().context("not running")?.id())
+    }
+
     /// Its resident memory in KiB.
     pub(crate) async fn resident_kib(&self) -> Result<u64> {
-        let id = self.process.lock().await.as_ref().context("not running")?.id();
+        let id = self.id().await?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
