@@ -74,8 +74,12 @@ impl ServiceClient {
 
     /// A client of the same services with less time, if `limit` from now is earlier than the deadline.
     pub(crate) fn with_timeout(&self, limit: Duration) -> Self {
-        let timeout = Timeout::Shared(self.deadline().at_most(limit));
-        Self { rpc: Arc::clone(&self.rpc), timeout }
+        self.until(self.deadline().at_most(limit))
+    }
+
+    /// A client of the same services whose requests share a deadline.
+    pub(crate) fn until(&self, deadline: Deadline) -> Self {
+        Self { rpc: Arc::clone(&self.rpc), timeout: Timeout::Shared(deadline) }
     }
 }
 

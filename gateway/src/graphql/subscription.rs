@@ -19,7 +19,7 @@ use super::loaders::Loaders;
 use super::order::{Order, OrderStatus, OrderUpdateKind};
 use super::scalars::{DateTime, int};
 use crate::auth::{Scope, Viewer};
-use crate::query::{ErrorCode, GraphqlError};
+use crate::query::{ErrorCode, GraphqlError, is_retryable};
 use crate::subscriptions::{EventFilter, ReplayError, SubscriptionError, SubscriptionStream, Subscriptions};
 
 pub(crate) struct SubscriptionRoot;
@@ -174,11 +174,6 @@ fn take_retryable_error(ctx: &ContextSelectionSet<'_>, result: &ServerResult<Val
     let error = errors.iter().chain(result.as_ref().err()).find(|error| is_retryable(error)).cloned()?;
     drop(mem::take(&mut *errors));
     Some(error)
-}
-
-fn is_retryable(error: &ServerError) -> bool {
-    let retryable = error.extensions.as_ref().and_then(|extensions| extensions.get("retryable"));
-    retryable == Some(&Value::Boolean(true))
 }
 
 // An event, which all its subscribers share.

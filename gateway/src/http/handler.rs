@@ -23,6 +23,7 @@ pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, r
     if protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => websocket::accept(shared, upgrade, &parts.headers)
+                .await
                 .unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace)),
             Err(rejection) => rejection.into_response(),
         };

@@ -13,7 +13,7 @@ use async_graphql::Executor;
 use axum::Router;
 use axum::routing::{any, get};
 use service_kit::{Liveness, Readiness, health};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::playground::Playground;
@@ -38,19 +38,24 @@ struct Shared<E> {
     authenticator: Authenticator,
     limits: Limits,
     lifecycle: Lifecycle,
+    readiness: Readiness,
+    /// Until when an upgrade waits for the gateway to be ready for the first time.
+    start_deadline: Instant,
     sockets: Arc<Semaphore>,
 }
 
 impl<E: Executor> GraphqlServer<E> {
     /// Returns the routes: `/graphql`, `/`, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
-        let Limits { max_concurrent_requests, request_timeout, max_sockets, .. } = self.limits;
+        let Limits { max_concurrent_requests, request_timeout, max_sockets, start_wait, .. } = self.limits;
         let shared = Arc::new(Shared {
             executor: OperationExecutor::new(self.executor, max_concurrent_requests, request_timeout),
             sockets: Arc::new(Semaphore::new(max_sockets)),
             authenticator: self.authenticator,
             limits: self.limits,
             lifecycle: self.lifecycle.clone(),
+            readiness: self.readiness.clone(),
+            start_deadline: Instant::now() + start_wait,
         });
         Router::new()
             .route("/graphql", any(handler::graphql::<E>))
@@ -74,6 +79,9 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long a query or mutation may take.
     pub request_timeout: Duration,
+    /// How long after its start a gateway that has not been ready yet keeps sockets waiting before it refuses them. Longer
+    /// than it waits for its services.
+    pub start_wait: Duration,
     /// WebSockets open at once.
     pub max_sockets: usize,
     /// Operations under way on one socket.
@@ -95,6 +103,7 @@ impl Default for Limits {
             max_body_bytes: 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            start_wait: Duration::from_secs(12),
             max_sockets: 10_000,
             max_operations: 100,
             max_outgoing_bytes: 4 * 1024 * 1024,

@@ -71,6 +71,12 @@ impl ErrorCode {
     }
 }
 
+/// Whether sending the same request again can help.
+pub(crate) fn is_retryable(error: &ServerError) -> bool {
+    let retryable = error.extensions.as_ref().and_then(|extensions| extensions.get("retryable"));
+    retryable == Some(&Value::Boolean(true))
+}
+
 /// When a client that was refused for load should send its request again.
 pub(crate) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -7,5 +7,5 @@ mod executor;
 mod limits;
 
 pub use error::{ErrorCode, GraphqlError, Outcome};
-pub(crate) use error::{OVERLOAD_RETRY_AFTER, overloaded};
-pub(crate) use executor::{ExecutionResult, OperationExecutor, Trace, request_errors};
+pub(crate) use error::{OVERLOAD_RETRY_AFTER, is_retryable, overloaded};
+pub(crate) use executor::{ExecutionResult, Operation, OperationExecutor, Trace, request_errors};

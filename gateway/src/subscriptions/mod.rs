@@ -29,6 +29,8 @@ const MAX_SUBSCRIPTIONS: usize = 100_000;
 pub struct SubscriptionSettings {
     /// How often the listener requests the head while no event comes.
     pub head_interval: Duration,
+    /// The pauses between a start that failed for a passing reason and the next, within the client's deadline.
+    pub start_backoff: Backoff,
     /// The pauses between a failed replay and the next.
     pub backoff: Backoff,
     /// Failures in a row before a subscriber's replay ends its operation.
@@ -41,6 +43,7 @@ impl Default for SubscriptionSettings {
     fn default() -> Self {
         Self {
             head_interval: Duration::from_secs(2),
+            start_backoff: Backoff { first: Duration::from_millis(50), limit: Duration::from_millis(500) },
             backoff: Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(5) },
             replay_retries: 8,
             queue_capacity: 64,
@@ -81,6 +84,17 @@ pub(crate) enum SubscriptionError {
     /// Only a cursor tells where to go on.
     #[error("the sequence of order events was reset")]
     Reset,
+}
+
+impl SubscriptionError {
+    /// Whether the same subscription may begin, or go on after its last cursor, later.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotReady | Self::TooMany | Self::Reset | Self::Replay(ReplayError::NoProgress) => true,
+            Self::Replay(ReplayError::Request(error)) => error.is_retryable(),
+            Self::Replay(ReplayError::Refused(_)) => false,
+        }
+    }
 }
 
 /// Why there is no page of past events.

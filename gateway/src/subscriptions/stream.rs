@@ -1,3 +1,4 @@
+use bus::clock::Deadline;
 use schema::ids::{CustomerId, OrderId};
 use schema::order_events::OrderEvent;
 use schema::order_messages::{OrderScope, Replay, ReplayFrom, Replayed};
@@ -58,19 +59,49 @@ pub(crate) struct SubscriptionStream {
 }
 
 impl Subscriptions {
-    /// Subscribes to the events that pass `filter`, from now on or after what a cursor names.
+    /// Subscribes to the events that pass `filter`, from now on or after what a cursor names. A start that fails for a
+    /// passing reason is tried again until the deadline of one of the client's requests: the gateway or a service may be
+    /// starting.
     pub(crate) async fn subscribe(
         &self,
         filter: EventFilter,
         after: Option<String>,
         client: ServiceClient,
     ) -> Result<SubscriptionStream, SubscriptionError> {
+        let deadline = client.deadline();
+        let mut failures = 0;
+        loop {
+            let error = match self.try_subscribe(&filter, after.as_deref(), &client, deadline).await {
+                Err(error) if error.is_retryable() && !deadline.has_passed() => error,
+                started => return started,
+            };
+            failures += 1;
+            tracing::debug!(%error, failures, "subscription not started, retrying");
+            let pause = self.settings.start_backoff.pause(failures);
+            tokio::time::sleep(pause.min(deadline.remaining())).await;
+        }
+    }
+
+    async fn try_subscribe(
+        &self,
+        filter: &EventFilter,
+        after: Option<&str>,
+        client: &ServiceClient,
+        deadline: Deadline,
+    ) -> Result<SubscriptionStream, SubscriptionError> {
         let subscription = self.registry.subscribe(filter.topic())?;
         let passed = subscription.position;
-        let (subscriptions, replayed, subscription) = (self.clone(), VecDeque::new(), Some(subscription));
-        let mut stream = SubscriptionStream { subscriptions, filter, client, passed, replayed, subscription };
+        let mut stream = SubscriptionStream {
+            subscriptions: self.clone(),
+            filter: filter.clone(),
+            client: client.clone(),
+            passed,
+            replayed: VecDeque::new(),
+            subscription: Some(subscription),
+        };
         if let Some(cursor) = after {
-            let page = stream.page_after(ReplayFrom::Cursor(cursor)).await?;
+            let from = filter.replay_after(ReplayFrom::Cursor(cursor.to_owned()));
+            let page = replay(&client.until(deadline), &from).await?;
             stream.passed = i64::MIN;
             stream.take_page(page);
         }

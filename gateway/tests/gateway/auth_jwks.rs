@@ -4,6 +4,7 @@ use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
+use std::time::Duration;
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use bus::clock::SystemClock;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use service_kit::{Readiness, config::Secret};
 use testkit::eventually;
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -146,7 +148,8 @@ async fn a_changed_file_is_read_again() {
 async fn without_keys_the_gateway_is_not_ready_and_asks_to_come_back() {
     let provider = Provider::default();
     let source = KeySource::Url(Secret::new(provider.start().await));
-    let options = Options { auth: jwks_config(source), ..Options::default() };
+    let mut options = Options { auth: jwks_config(source), ..Options::default() };
+    options.limits.start_wait = Duration::from_millis(50);
     let gateway = TestGateway::with(options).await;
     let (status, ready) = answer(gateway.http.get(gateway.url("/readyz"))).await;
     assert_eq!((status, &ready["missing"]), (503, &json!(["signing keys"])));
@@ -157,8 +160,6 @@ async fn without_keys_the_gateway_is_not_ready_and_asks_to_come_back() {
     assert_eq!((status, code(&refused)), (503, "SERVICE_UNAVAILABLE"));
     assert_eq!(gateway.run("{ hello }").await.0, 200);
 
-    let mut socket = gateway.socket().await;
-    let payload = json!({ "authorization": token });
-    socket.send(json!({ "type": "connection_init", "payload": payload })).await;
-    assert_eq!(socket.closed().await, (1013, "try again later".into()));
+    let refused = gateway.try_socket(Some("graphql-transport-ws"), Some(&token)).await;
+    assert!(matches!(refused, Err(Error::Http(response)) if response.status() == 503));
 }

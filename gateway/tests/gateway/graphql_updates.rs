@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::kit::{
     TestApi, WAIT_LIMIT, ada, errors, internal_failure, quick_backoff, refusal, test_api, test_api_with,
-    unavailable, viewer, warehouse,
+    test_api_within, unavailable, viewer, warehouse,
 };
 
 /// An API that receives only the live events that a test publishes.
@@ -51,6 +51,10 @@ fn not_listening(test: TestApi) -> LiveApi {
     let source = stream::poll_fn(move |cx| receiver.poll_recv(cx));
     tokio::spawn(async move { api.run_subscription(source, Heartbeat::new(), running).await });
     LiveApi { test, signals, _running: stop.drop_guard() }
+}
+
+fn after(order_id: OrderId, version: u32) -> String {
+    format!("(after: \"{}\")", UpdateCursor { order_id, version }.encode())
 }
 
 type Updates = BoxStream<'static, Value>;
@@ -221,17 +225,49 @@ async fn what_may_not_be_watched_is_refused() {
 }
 
 #[tokio::test]
-async fn until_the_head_is_known_there_are_no_updates() {
+async fn a_subscription_is_held_until_the_head_is_known() {
     let test = test_api();
     test.services.fail("order.replay", unavailable("order.replay"));
     let live = not_listening(test);
     live.signals.send(EventSignal::Listening).await.unwrap();
-    let extensions = refused(live.watch(ada(), "").await).await;
-    assert_eq!(extensions["code"], "SERVICE_UNAVAILABLE");
-    assert_eq!(extensions["retryable"], true);
+    let id = live.test.placed("CUST01", "PROD01").id;
+    let mut updates = live.watch(ada(), "").await;
+    let mut resumed = live.watch(ada(), &after(id, 1)).await;
     live.test.services.recover();
     live.until_subscriptions_are_available().await;
-    assert!(futures::poll!(live.watch(ada(), "").await.next()).is_pending());
+    live.touch(id);
+    live.publish_after(1).await;
+    assert_eq!(next_version(&mut resumed).await, 2);
+    // This one may begin only after the update: then the next one is its first.
+    live.touch(id);
+    live.publish_after(2).await;
+    assert!(next_version(&mut updates).await >= 2);
+}
+
+#[tokio::test]
+async fn a_subscription_is_held_while_what_it_missed_can_not_be_replayed() {
+    let live = live_api().await;
+    let id = live.test.placed("CUST01", "PROD01").id;
+    live.touch(id);
+    live.test.services.fail_times("order.replay", unavailable("order.replay"), 3);
+    let mut updates = live.watch(ada(), &after(id, 1)).await;
+    assert_eq!(next_version(&mut updates).await, 2);
+}
+
+#[tokio::test]
+async fn a_subscription_that_can_not_begin_within_the_deadline_ends_with_a_retryable_error() {
+    let settings = SubscriptionSettings { head_interval: WAIT_LIMIT, ..SubscriptionSettings::default() };
+    let live = not_listening(test_api_within(Duration::from_millis(50), settings));
+    let refused_for_now = async |arguments: &str| {
+        let extensions = refused(live.watch(ada(), arguments).await).await;
+        assert_eq!(extensions["retryable"], true, "{extensions}");
+    };
+    refused_for_now("").await;
+    live.signals.send(EventSignal::Listening).await.unwrap();
+    live.until_subscriptions_are_available().await;
+    live.test.services.fail("order.replay", unavailable("order.replay"));
+    let id = live.test.placed("CUST01", "PROD01").id;
+    refused_for_now(&after(id, 1)).await;
 }
 
 #[tokio::test]
@@ -374,6 +410,7 @@ async fn a_subscriber_that_can_not_replay_ends_with_an_error_worth_a_retry() {
         head_interval: WAIT_LIMIT,
         backoff: quick_backoff(),
         replay_retries: 2,
+        ..SubscriptionSettings::default()
     })
     .await;
     let mut slow = live.watch(ada(), "").await;

@@ -94,6 +94,42 @@ async fn a_subscription_that_is_refused_by_its_resolver_says_so_and_completes() 
 }
 
 #[tokio::test]
+async fn a_subscription_that_fails_for_a_passing_reason_closes_the_socket_for_its_client_to_resume() {
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
+    socket.subscribe("a", "subscription { away }").await;
+    assert_eq!(socket.ended().await, (Vec::new(), (1013, "try again later".into())));
+
+    let mut socket = gateway.ready_socket().await;
+    socket.subscribe("i", "subscription { interrupted(to: 20) }").await;
+    let received: Vec<Value> = (1..=20).map(|number| next("i", json!({ "interrupted": number }))).collect();
+    assert_eq!(socket.ended().await, (received, (1013, "try again later".into())));
+}
+
+#[tokio::test]
+async fn a_socket_that_its_client_resumes_closes_after_the_results_of_its_queries_and_mutations() {
+    for interrupted in [true, false] {
+        let gateway = TestGateway::start().await;
+        let mut socket = gateway.ready_socket().await;
+        socket.subscribe("t", "subscription { ticks { value } }").await;
+        socket.subscribe("m", "mutation { waits }").await;
+        running(&gateway, 1).await;
+        if interrupted {
+            socket.subscribe("a", "subscription { away }").await;
+        } else {
+            gateway.lifecycle.closing.cancel();
+        }
+        running(&gateway, 0).await;
+        // Its client sends it again over the next connection.
+        socket.subscribe("late", "mutation { bump }").await;
+        gateway.inside.permits.add_permits(1);
+        let close = if interrupted { (1013, "try again later") } else { (1001, "going away") };
+        let received = vec![next("m", json!({ "waits": 1 })), complete("m")];
+        assert_eq!(socket.ended().await, (received, (close.0, close.1.to_owned())));
+    }
+}
+
+#[tokio::test]
 async fn a_failing_event_is_masked_and_the_stream_goes_on() {
     let gateway = TestGateway::start().await;
     let mut socket = gateway.ready_socket().await;

@@ -1,13 +1,25 @@
 //! graphql-transport-ws: the handshake, and each way to be closed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use gateway::auth::{Scopes, mint};
 use serde_json::{Value, json};
 use testkit::{GraphQlSocket, eventually};
 use tokio_tungstenite::tungstenite::{Error, Message, http::StatusCode};
 
-use crate::kit::{SECRET, TestGateway, token};
+use crate::kit::{Options, SECRET, TestGateway, token};
+
+/// The upgrade was answered with 503, and when to try again.
+fn assert_refused(upgrade: Result<GraphQlSocket, Error>) {
+    match upgrade {
+        Err(Error::Http(response)) => {
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()["retry-after"], "1");
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("the socket was accepted"),
+    }
+}
 
 async fn whoami(socket: &mut GraphQlSocket) -> Value {
     socket.subscribe("who", "{ whoami }").await;
@@ -171,16 +183,40 @@ async fn sockets_beyond_the_bound_are_refused_until_one_closes() {
     let gateway = TestGateway::with_limits(|limits| limits.max_sockets = 1).await;
     let mut first = gateway.ready_socket().await;
     let protocol = Some("graphql-transport-ws");
-    match gateway.try_socket(protocol, None).await {
-        Err(Error::Http(response)) => {
-            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(response.headers()["retry-after"], "1");
-        }
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("a second socket was accepted"),
-    }
+    assert_refused(gateway.try_socket(protocol, None).await);
     first.stream.close(None).await.unwrap();
     eventually("there is room again", async || gateway.try_socket(protocol, None).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_socket_waits_while_the_gateway_starts_and_is_accepted_later_whatever_is_away() {
+    let options = Options::default();
+    let broker = options.readiness.condition("broker");
+    let gateway = Arc::new(TestGateway::with(options).await);
+    let opening = tokio::spawn({
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.ready_socket().await }
+    });
+    // It has opened no socket by the time that another request is answered.
+    assert_eq!(gateway.run("{ hello }").await.0, 200);
+    assert!(!opening.is_finished());
+    broker.set(true);
+    assert_eq!(whoami(&mut opening.await.unwrap()).await, Value::Null);
+
+    broker.set_missing("connection reset");
+    let mut socket = gateway.ready_socket().await;
+    assert_eq!(whoami(&mut socket).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_become_ready_refuses_sockets_with_503() {
+    let mut options = Options::default();
+    options.limits.start_wait = Duration::from_millis(50);
+    let _broker = options.readiness.condition("broker");
+    let gateway = TestGateway::with(options).await;
+    for _ in 0..2 {
+        assert_refused(gateway.try_socket(Some("graphql-transport-ws"), None).await);
+    }
 }
 
 #[tokio::test]

@@ -68,6 +68,8 @@ pub struct ReadinessReport {
 struct HealthRegistry {
     checks: Vec<HealthCheck>,
     draining: bool,
+    /// Whether every condition was met at some time.
+    was_ready: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,10 @@ impl HealthRegistry {
             *conditions.entry(check.name.clone()).or_insert(true) &= check.met;
         }
         conditions
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.draining && self.checks.iter().all(|check| check.met)
     }
 }
 
@@ -122,9 +128,14 @@ impl Readiness {
     /// Returns as soon as every condition is met; the caller bounds the wait.
     pub async fn ready(&self) {
         let mut changes = self.registry.subscribe();
-        let ready =
-            |registry: &HealthRegistry| !registry.draining && registry.checks.iter().all(|check| check.met);
-        changes.wait_for(ready).await.expect("this registry holds the sender");
+        changes.wait_for(HealthRegistry::is_ready).await.expect("this registry holds the sender");
+    }
+
+    /// Returns as soon as the process has been ready once, whatever is missing since; the caller bounds the wait.
+    pub async fn started(&self) {
+        let mut changes = self.registry.subscribe();
+        let started = |registry: &HealthRegistry| registry.was_ready || registry.is_ready();
+        changes.wait_for(started).await.expect("this registry holds the sender");
     }
 }
 
@@ -170,6 +181,7 @@ impl ReadinessHandle {
             } else if !registry.draining {
                 tracing::warn!(condition = check.name, %reason, "condition not met");
             }
+            registry.was_ready |= registry.is_ready();
             true
         });
     }

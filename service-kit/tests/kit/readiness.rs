@@ -75,3 +75,16 @@ async fn a_condition_follows_its_probe_and_a_probe_that_hangs_is_not_met() {
     };
     tokio::select! { () = following => unreachable!("it follows for ever"), () = watching => {} }
 }
+
+#[tokio::test]
+async fn a_process_has_started_once_it_was_ready_whatever_goes_away_later() {
+    let readiness = Readiness::default();
+    let (start, broker) = (readiness.condition("start"), readiness.condition("broker"));
+    broker.set(true);
+    let started = async || tokio::time::timeout(Duration::ZERO, readiness.started()).await.is_ok();
+    assert!(!started().await);
+    start.set(true);
+    broker.set_missing("connection reset");
+    assert!(!readiness.report().ready);
+    assert!(started().await);
+}

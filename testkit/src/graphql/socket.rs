@@ -128,10 +128,16 @@ impl GraphQlSocket {
 
     /// Code and reason of the close frame that ends the connection, whatever messages come before it.
     pub async fn closed(&mut self) -> (u16, String) {
+        self.ended().await.1
+    }
+
+    /// The messages that come before the end of the connection, and code and reason of its close frame.
+    pub async fn ended(&mut self) -> (Vec<Value>, (u16, String)) {
+        let mut messages = Vec::new();
         loop {
             match self.receive().await {
-                Received::Message(_) => {}
-                Received::Closed(Some(frame)) => return frame,
+                Received::Message(message) => messages.push(message),
+                Received::Closed(Some(frame)) => return (messages, frame),
                 Received::Closed(None) => panic!("the connection ended without a close frame"),
             }
         }

@@ -15,10 +15,11 @@ use std::sync::Arc;
 use async_graphql::Executor;
 use axum::http::{HeaderMap, header};
 use axum::{extract::WebSocketUpgrade, response::Response};
+use tokio::time::sleep_until;
 
 use self::{protocol::CloseCode, session::Session};
 use super::{Shared, response::HttpError};
-use crate::query::overloaded;
+use crate::query::{ErrorCode, OVERLOAD_RETRY_AFTER, overloaded};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -36,12 +37,13 @@ const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// connection.
 const READ_PAST_LIMIT: usize = 4;
 
-/// Accepts a socket, if there is room for one more.
-pub(super) fn accept<E: Executor>(
+/// Accepts a socket, once the gateway has started and if there is room for one more.
+pub(super) async fn accept<E: Executor>(
     shared: Arc<Shared<E>>,
     mut upgrade: WebSocketUpgrade,
     headers: &HeaderMap,
 ) -> Result<Response, HttpError> {
+    started(&shared).await?;
     let permit = Arc::clone(&shared.sockets).try_acquire_owned();
     let permit = permit.map_err(|_| overloaded("the gateway is at its limit of sockets"))?;
     let speaks_protocol = upgrade.requested_protocols().any(|protocol| protocol == PROTOCOL);
@@ -75,4 +77,19 @@ pub(super) fn accept<E: Executor>(
             }
         })
     }))
+}
+
+/// Waits for the gateway to be ready for the first time. Once it was, sockets are accepted whatever is away: they hold
+/// their subscriptions, whereas clients take a refused upgrade as final.
+async fn started<E: Executor>(shared: &Shared<E>) -> Result<(), HttpError> {
+    tokio::select! {
+        biased;
+        () = shared.readiness.started() => Ok(()),
+        () = shared.lifecycle.closing.cancelled() => Err(not_ready()),
+        () = sleep_until(shared.start_deadline) => Err(not_ready()),
+    }
+}
+
+fn not_ready() -> HttpError {
+    ErrorCode::ServiceUnavailable.error("the gateway is not ready").retry_after(OVERLOAD_RETRY_AFTER).into()
 }

@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{collections::HashMap, collections::hash_map::Entry};
 
-use async_graphql::{Executor, Request, ServerError, parser::types::OperationType};
-use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
+use async_graphql::{Executor, Request, ServerError, Value, parser::types::OperationType};
+use futures::{StreamExt, future::pending};
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
-use super::{protocol::ServerMessage, send_queue::SendQueue};
-use crate::query::{ErrorCode, ExecutionResult, OperationExecutor, Trace, request_errors};
+use super::protocol::{CloseCode, ServerMessage};
+use super::send_queue::SendQueue;
+use crate::query::{
+    ErrorCode, ExecutionResult, Operation, OperationExecutor, Trace, is_retryable, request_errors,
+};
 
 /// Ids in use, each with the token that ends its operation.
 #[derive(Clone, Default)]
@@ -59,59 +62,105 @@ pub(super) struct OperationTask<E> {
     pub(super) send_queue: SendQueue,
     pub(super) operations: Operations,
     pub(super) ended: CancellationToken,
+    /// Cancelled when the socket is about to close: subscriptions end without a message, for the client to resume.
+    pub(super) closing: CancellationToken,
     pub(super) max_message_bytes: usize,
+}
+
+/// Why an operation ends early.
+enum Interruption {
+    /// The operation is refused, or its result is.
+    Refused(Vec<ServerError>),
+    /// A subscription can't begin, or go on, for a reason that passes.
+    SourceLost,
 }
 
 impl<E: Executor> OperationTask<E> {
     /// Runs the operation. The id is free again before the client can read that the operation has ended, since it may
-    /// use the id at once.
-    pub(super) async fn run(self, request: Request) {
+    /// use the id at once. `unfinished` is held as long as the socket should not close. Returns the code to close the
+    /// socket with, if it is to be closed.
+    pub(super) async fn run(self, request: Request, unfinished: TaskTrackerToken) -> Option<CloseCode> {
+        let mut unfinished = Some(unfinished);
         let ended = self.ended.clone();
-        let Some(result) = ended.run_until_cancelled(self.execute(request)).await else { return };
-        if !self.operations.finish(&self.id, &self.ended) {
-            return;
+        let executed = ended.run_until_cancelled(self.execute(request, &mut unfinished)).await;
+        let result = executed?;
+        if let Err(Interruption::SourceLost) = result {
+            // `complete` and `error` would end the operation for good; clients resume what a closed socket cuts off.
+            tracing::info!("subscription interrupted, closing its socket");
+            return Some(CloseCode::TryAgainLater);
         }
-        let id = &self.id;
-        let last = match &result {
-            Ok(()) => ServerMessage::Complete { id },
-            Err(errors) => ServerMessage::Error { id, payload: errors },
-        };
-        // The client can no longer cancel this id, so that the message is due in any case.
-        self.send_queue.result(last.to_json(), &CancellationToken::new()).await;
+        if self.operations.finish(&self.id, &self.ended) {
+            let id = &self.id;
+            let last = match &result {
+                Err(Interruption::Refused(errors)) => ServerMessage::Error { id, payload: errors },
+                Ok(()) | Err(Interruption::SourceLost) => ServerMessage::Complete { id },
+            };
+            // The client can no longer cancel this id, so that the message is due in any case.
+            self.send_queue.result(last.to_json(), &CancellationToken::new()).await;
+        }
+        None
     }
 
-    /// Executes the operation and sends its results; the error is that of an operation that ends by being refused.
-    async fn execute(&self, request: Request) -> Result<(), Vec<ServerError>> {
+    /// Executes the operation and sends its results.
+    async fn execute(
+        &self,
+        request: Request,
+        unfinished: &mut Option<TaskTrackerToken>,
+    ) -> Result<(), Interruption> {
         let trace = Trace::root();
-        let prepared = self.executor.prepare(request, &trace).await;
-        let operation = prepared.map_err(|error| request_errors(error, &trace))?;
+        let refused = |error| Interruption::Refused(request_errors(error, &trace));
+        let operation = self.executor.prepare(request, &trace).await.map_err(refused)?;
         match operation.kind {
             OperationType::Subscription => {
-                let mut results = std::pin::pin!(self.executor.stream(operation));
-                while let Some(result) = results.next().await {
-                    self.send(result, &trace).await?;
+                drop(unfinished.take());
+                tokio::select! {
+                    ended = self.follow(operation, &trace) => ended,
+                    () = self.closing.cancelled() => pending().await,
                 }
-                Ok(())
             }
             OperationType::Query | OperationType::Mutation => {
-                let _permit = self.executor.admit().map_err(|error| request_errors(error, &trace))?;
+                let _permit = self.executor.admit().map_err(|error| refused(error.into()))?;
                 let result = self.executor.execute(operation).await;
                 self.send(result, &trace).await
             }
         }
     }
 
+    /// Sends a subscription's results.
+    async fn follow(&self, operation: Operation, trace: &Trace) -> Result<(), Interruption> {
+        let mut results = std::pin::pin!(self.executor.stream(operation));
+        while let Some(result) = results.next().await {
+            if is_interruption(&result) {
+                return Err(Interruption::SourceLost);
+            }
+            self.send(result, trace).await?;
+        }
+        Ok(())
+    }
+
     /// Sends one result, waiting for room. A request error ends the operation instead.
-    async fn send(&self, result: ExecutionResult, trace: &Trace) -> Result<(), Vec<ServerError>> {
+    async fn send(&self, result: ExecutionResult, trace: &Trace) -> Result<(), Interruption> {
         if let ExecutionResult::RequestError { errors } = result {
-            return Err(errors);
+            return Err(Interruption::Refused(errors));
         }
         let next = ServerMessage::Next { id: &self.id, payload: &result }.to_json();
         if next.len() > self.max_message_bytes {
             let message = format!("the result is larger than {} bytes: select less", self.max_message_bytes);
-            return Err(request_errors(ErrorCode::PayloadTooLarge.error(message), trace));
+            let errors = request_errors(ErrorCode::PayloadTooLarge.error(message), trace);
+            return Err(Interruption::Refused(errors));
         }
         self.send_queue.result(next, &self.ended).await;
         Ok(())
+    }
+}
+
+/// Whether a subscription's result holds nothing but an error that passes: the update that it stands for is lost to a
+/// client that takes it for one.
+fn is_interruption(result: &ExecutionResult) -> bool {
+    match result {
+        ExecutionResult::Executed(response) => {
+            response.data == Value::Null && response.errors.iter().any(is_retryable)
+        }
+        ExecutionResult::RequestError { .. } => false,
     }
 }

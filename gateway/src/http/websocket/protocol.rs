@@ -90,7 +90,8 @@ impl ServerMessage<'_> {
 pub(super) enum CloseCode {
     GoingAway,
     MessageTooBig,
-    /// The keys to check a token with are missing; the same token may be accepted later.
+    /// What the socket or one of its subscriptions needs is away: the keys to check a token with, or the source of
+    /// updates. Of the codes for it, this is one upon which clients connect again (they take 4500 and 1011 as final).
     TryAgainLater,
     /// A message that is not one of the protocol's.
     BadRequest(&'static str),
@@ -106,6 +107,11 @@ pub(super) enum CloseCode {
 }
 
 impl CloseCode {
+    /// Whether clients connect again after this code, and send again what they have under way.
+    pub(super) fn is_resumed(&self) -> bool {
+        matches!(self, Self::GoingAway | Self::TryAgainLater | Self::TokenExpired)
+    }
+
     pub(super) fn frame(&self) -> CloseFrame {
         let (code, reason): (u16, Cow<'_, str>) = match self {
             Self::GoingAway => (1001, "going away".into()),

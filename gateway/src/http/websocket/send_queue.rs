@@ -15,8 +15,9 @@ const RESULT_MESSAGES: usize = 8;
 /// Handshakes, pongs, refusals and closes that may wait. A client that causes more without reading them is disconnected.
 const CONTROL_MESSAGES: usize = 64;
 
-/// A message of an operation, which is skipped if the client has ended the operation meanwhile.
-type ResultMessage = (String, CancellationToken);
+/// A message that keeps its place behind the results before it. It is skipped if the client has ended its operation
+/// meanwhile.
+type ResultMessage = (Message, CancellationToken);
 
 /// The two bounded queues in front of a socket: results, which wait for room, and control messages, which go first and
 /// never wait.
@@ -47,7 +48,7 @@ pub(super) fn send_queue(sink: SplitSink<WebSocket, Message>) -> (SendQueue, Wri
 impl SendQueue {
     /// Queues an operation's message once there is room; drops it if the socket is gone.
     pub(super) async fn result(&self, text: String, ended: &CancellationToken) {
-        let _ = self.results.send((text, ended.clone())).await;
+        let _ = self.results.send((Message::text(text), ended.clone())).await;
     }
 
     /// Queues a message of the session itself.
@@ -60,10 +61,14 @@ impl SendQueue {
         let _ = self.control.try_send(Message::Ping(Default::default()));
     }
 
-    /// Queues the last message of all.
+    /// Queues the last message of all, behind the results if the client resumes after it.
     pub(super) async fn close(&self, code: &CloseCode, within: Duration) {
         let frame = Message::Close(Some(code.frame()));
-        let _ = self.control.send_timeout(frame, within).await;
+        if code.is_resumed() {
+            let _ = self.results.send_timeout((frame, CancellationToken::new()), within).await;
+        } else {
+            let _ = self.control.send_timeout(frame, within).await;
+        }
     }
 }
 
@@ -74,11 +79,11 @@ impl Writer {
             let message = tokio::select! {
                 biased;
                 Some(message) = self.control.recv() => message,
-                Some((text, ended)) = self.results.recv() => {
+                Some((message, ended)) = self.results.recv() => {
                     if ended.is_cancelled() {
                         continue;
                     }
-                    Message::text(text)
+                    message
                 }
                 else => return,
             };

@@ -11,7 +11,7 @@ use rand::RngExt;
 use serde_json::{Map, Value};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::MAX_MESSAGE_BYTES;
 use super::operations::{OperationTask, Operations, StartError};
@@ -57,7 +57,11 @@ pub(super) struct Session<E> {
     /// The upgrade's own `Authorization`, for clients whose `connection_init` has none.
     authorization: Option<String>,
     operations: Operations,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Option<CloseCode>>,
+    /// The queries and mutations under way, and operations of which it is not known yet what they are.
+    requests: TaskTracker,
+    /// Ends the subscriptions.
+    closing: CancellationToken,
     /// When the viewer's token ends.
     expires_at: Instant,
     last_received: Instant,
@@ -76,6 +80,8 @@ impl<E: Executor> Session<E> {
             authorization,
             operations: Operations::default(),
             tasks: JoinSet::new(),
+            requests: TaskTracker::new(),
+            closing: CancellationToken::new(),
             expires_at: Instant::now() + FAR_FUTURE,
             last_received: Instant::now(),
         }
@@ -104,7 +110,9 @@ impl<E: Executor> Session<E> {
                 () = sleep_until(init_deadline), if is_awaited => close_with(CloseCode::InitTimeout),
                 () = sleep_until(self.expires_at) => close_with(CloseCode::TokenExpired),
                 _ = pings.tick() => self.ping(limits.dead_after),
-                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => ControlFlow::Continue(()),
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    ended.ok().flatten().map_or(ControlFlow::Continue(()), close_with)
+                }
                 _ = &mut self.writer => ControlFlow::Break(CloseReason::ConnectionLost),
                 () = &mut stopping => close_with(CloseCode::GoingAway),
             };
@@ -194,9 +202,10 @@ impl<E: Executor> Session<E> {
             send_queue: self.send_queue.clone(),
             operations: self.operations.clone(),
             ended,
+            closing: self.closing.clone(),
             max_message_bytes: limits.max_outgoing_bytes,
         };
-        self.tasks.spawn(task.run(request.data(viewer.clone())));
+        self.tasks.spawn(task.run(request.data(viewer.clone()), self.requests.token()));
         ControlFlow::Continue(())
     }
 
@@ -216,9 +225,35 @@ impl<E: Executor> Session<E> {
 
     /// Ends the operations, writes a close frame, and waits, bounded, for the client's.
     pub(super) async fn close(mut self, code: CloseCode) {
+        if code.is_resumed() {
+            self.finish_requests().await;
+        }
         self.tasks.abort_all();
         self.send_queue.close(&code, CLOSE_TIMEOUT).await;
         self.drain().await;
+    }
+
+    /// Ends subscriptions and lets queries and mutations finish, bounded. Clients send again over their next connection
+    /// what a closed socket cuts off: a mutation would be executed twice. New messages are not handled any more.
+    async fn finish_requests(&mut self) {
+        self.closing.cancel();
+        self.requests.close();
+        let requests = self.requests.clone();
+        let mut finished = std::pin::pin!(tokio::time::timeout(
+            self.shared.limits.request_timeout + CLOSE_TIMEOUT,
+            requests.wait()
+        ));
+        loop {
+            tokio::select! {
+                _ = &mut finished => return,
+                _ = &mut self.writer => return,
+                message = self.input.next() => {
+                    if matches!(message, None | Some(Err(_) | Ok(Message::Close(_)))) {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Reads until the client sends nothing more, bounded. The WebSocket layer writes its own answers while reading.

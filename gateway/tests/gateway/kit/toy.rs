@@ -7,8 +7,9 @@ use std::sync::{
 
 use async_graphql::{Context, EmptyMutation, ID, Object, Schema, Subscription};
 use futures::{Stream, StreamExt, stream};
-use gateway::{auth::Viewer, query::ErrorCode};
-use tokio::sync::broadcast;
+use gateway::auth::Viewer;
+use gateway::query::{ErrorCode, GraphqlError};
+use tokio::sync::{Semaphore, broadcast};
 
 pub(crate) type Toy = Schema<Query, Mutation, Subscriptions>;
 
@@ -19,6 +20,8 @@ pub(crate) struct Inside {
     pub(crate) pulled: AtomicUsize,
     /// How many subscriptions are running.
     pub(crate) running: Arc<AtomicUsize>,
+    /// Lets waiting mutations finish.
+    pub(crate) permits: Semaphore,
 }
 
 pub(crate) fn toy() -> (Toy, Arc<Inside>) {
@@ -26,6 +29,7 @@ pub(crate) fn toy() -> (Toy, Arc<Inside>) {
         ticks: broadcast::channel(64).0,
         pulled: AtomicUsize::new(0),
         running: Arc::default(),
+        permits: Semaphore::new(0),
     });
     let schema = Schema::build(Query, Mutation, Subscriptions)
         .limit_complexity(1000)
@@ -118,6 +122,13 @@ impl Mutation {
         1
     }
 
+    /// Waits for a permit of the test.
+    async fn waits(&self, ctx: &Context<'_>) -> i32 {
+        let inside = ctx.data_unchecked::<Arc<Inside>>();
+        inside.permits.acquire().await.unwrap().forget();
+        1
+    }
+
     async fn never(&self) -> i32 {
         std::future::pending().await
     }
@@ -171,12 +182,26 @@ impl Subscriptions {
         Err::<stream::Empty<i32>, _>(error.into())
     }
 
+    /// Can't begin for a reason that passes.
+    async fn away(&self) -> async_graphql::Result<stream::Empty<i32>> {
+        Err::<stream::Empty<i32>, _>(away().into())
+    }
+
+    /// Numbers up to `to`, then its source is away.
+    async fn interrupted(&self, to: i32) -> impl Stream<Item = Result<i32, async_graphql::Error>> + use<> {
+        stream::iter(1..=to).map(Ok).chain(stream::iter([Err(away().into())]))
+    }
+
     async fn panics(&self) -> impl Stream<Item = i32> + use<> {
         stream::iter(1..3).map(|number| {
             assert!(number < 2, "password=hunter2");
             number
         })
     }
+}
+
+fn away() -> GraphqlError {
+    ErrorCode::ServiceUnavailable.error("order-service is away")
 }
 
 struct Running(Arc<AtomicUsize>);
