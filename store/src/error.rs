@@ -144,7 +144,7 @@ enum Class {
 /// By PostgreSQL's appendix A, "PostgreSQL Error Codes".
 ///
 /// What a statement says is the program's, and only its parameters are the message's: an error about the session, the
-/// server, a schema or a privilege is never the message's fault, and lasts until somebody mends the database.
+/// server, a schema or a privilege is never the message's fault, and lasts until an operator mends the database.
 fn postgres_class(code: &str) -> Class {
     match code {
         "40001" | "40P01" | "55P03" => Class::Contention,

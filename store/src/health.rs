@@ -64,7 +64,12 @@ impl Health {
         if blames_session(&error) {
             self.condemn_sessions();
         }
-        if writes && let StoreError::Unavailable(reason) = StoreError::from(&error) {
+        // A pool whose connections are all busy says nothing about writing; a database that is away fails the ping.
+        let is_busy = matches!(error, DbErr::ConnectionAcquire(_));
+        if writes
+            && !is_busy
+            && let StoreError::Unavailable(reason) = StoreError::from(&error)
+        {
             *lock(&self.write_failure) = Some((reason, Instant::now()));
             self.write_fails.store(true, Ordering::Release);
             metrics::counter!("waybill_database_write_failures_total").increment(1);
@@ -122,9 +127,11 @@ mod tests {
     fn a_write_that_failed_lasts_until_one_succeeds() {
         let health = Health::default();
         assert_eq!(health.write_failure(), None);
-        let error = || DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout);
+        let error = || DbErr::Conn(sea_orm::RuntimeErr::Internal("away".to_owned()));
         health.failed(error(), false);
         assert_eq!(health.write_failure(), None, "a read that fails is no failed write");
+        health.failed(DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout), true);
+        assert_eq!(health.write_failure(), None, "a busy pool is no failed write");
         health.failed(error(), true);
         assert!(health.write_failure().unwrap().lasts);
         health.wrote();

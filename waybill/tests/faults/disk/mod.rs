@@ -27,7 +27,7 @@ async fn the_disk_is_full_for_a_while_under_load() {
     let disk = FaultyDisk::new().unwrap();
     let fill = async |_: &Cluster| disk.fail(DiskFault::Growth, "", 0).map(drop);
     let free = async |_: &Cluster| disk.repair();
-    takes_no_writes_for_a_while("disk-full", &disk, "no space is left", fill, free).await;
+    takes_no_writes_for_a_while("disk-full", &disk, "disk is full", fill, free).await;
     assert!(disk.failures().unwrap() > 0);
 }
 
@@ -42,13 +42,14 @@ async fn files_may_not_be_written_beyond_a_size_for_a_while_under_load() {
         Ok(())
     };
     let soft = Rlimit { current: Some(FILE_SIZE_MAX), maximum: unlimited.maximum };
-    let fill = async |cluster: &Cluster| limit(cluster, soft.clone()).await;
-    let free = async |cluster: &Cluster| limit(cluster, unlimited.clone()).await;
-    takes_no_writes_for_a_while("file-size", &disk, "cannot write", fill, free).await;
+    let fill = async |cluster: &Cluster| limit(cluster, soft).await;
+    let free = async |cluster: &Cluster| limit(cluster, unlimited).await;
+    takes_no_writes_for_a_while("file-size", &disk, "disk I/O error", fill, free).await;
 }
 
 /// Orders are placed before, meanwhile and afterwards. Whatever was answered as accepted is stored in the end, and placing
 /// goes on by itself.
+#[expect(clippy::print_stdout, reason = "what the runs measured")]
 async fn takes_no_writes_for_a_while(
     name: &str,
     disk: &FaultyDisk,
