@@ -1,4 +1,6 @@
-use async_graphql::{Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::{
+    Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder, ValidationMode,
+};
 use bus::clock::{Clock, Deadline, IdSource};
 use bus::{events::EventSignal, heartbeat::Heartbeat, rpc_client::RpcClient};
 use futures::stream::{self, BoxStream, Stream, StreamExt};
@@ -10,6 +12,7 @@ use super::mutation::Mutation;
 use super::query::Query;
 use super::subscription::{SubscriptionRoot, UpdateRetries};
 use crate::orders::{OrderPlacer, SendCommand, ServiceClient, Timeout};
+use crate::query::GraphqlSchema;
 use crate::subscriptions::{SubscriptionSettings, Subscriptions};
 
 /// What one document may cost: a field counts one, and a connection's fields as often as it may have entries. Pages of
@@ -31,7 +34,7 @@ pub struct ApiSettings {
     pub update_retries: UpdateRetries,
 }
 
-/// Executes operations. Cheap to clone.
+/// Executes operations that have been validated and normalized. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     schema: OrderSchema,
@@ -97,6 +100,12 @@ impl Executor for Api {
     }
 }
 
+impl GraphqlSchema for Api {
+    fn sdl(&self) -> String {
+        GraphqlSchema::sdl(&self.schema)
+    }
+}
+
 pub fn sdl() -> String {
     schema()
         .finish()
@@ -104,5 +113,8 @@ pub fn sdl() -> String {
 }
 
 fn schema() -> SchemaBuilder<Query, Mutation, SubscriptionRoot> {
-    Schema::build(Query, Mutation, SubscriptionRoot).limit_complexity(MAX_COMPLEXITY)
+    // `query` has validated documents before they come here.
+    Schema::build(Query, Mutation, SubscriptionRoot)
+        .limit_complexity(MAX_COMPLEXITY)
+        .validation_mode(ValidationMode::Fast)
 }

@@ -1,16 +1,17 @@
 //! Reads a GraphQL request: from a POST's body, of one type only, within a size and a time; from a GET's query string;
 //! from a JSON object, which WebSocket messages carry too.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
-use async_graphql::{Request, Variables};
+use async_graphql::Data;
 use axum::http::{HeaderMap, Uri, header};
 use axum::{body::Body, extract::Query};
 use futures::StreamExt;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::{Limits, response::HttpError};
+use crate::query::{DocumentSource, GraphqlRequest};
 
 /// How much of an oversized body is read and discarded, in multiples of the limit: a client that is still sending when
 /// the connection closes never reads the response.
@@ -30,15 +31,17 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), HttpError> {
     (is_json && is_utf8).then_some(()).ok_or(HttpError::UnsupportedMediaType)
 }
 
-pub(super) async fn read(body: Body, limits: &Limits) -> Result<Request, HttpError> {
+pub(super) async fn read(body: Body, limits: &Limits) -> Result<GraphqlRequest, HttpError> {
     let bytes = tokio::time::timeout(limits.body_timeout, collect(body, limits.max_body_bytes))
         .await
         .map_err(|_| HttpError::SlowBody)??;
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(fields)) => from_json(fields).map_err(bad_request),
-        Ok(Value::Array(_)) => Err(bad_request("batches are not supported: send each operation by itself")),
-        Ok(_) => Err(bad_request("the body must be a JSON object")),
-        Err(_) => Err(bad_request("the body is not JSON")),
+    let Ok(json) = serde_json::from_slice::<&RawValue>(&bytes) else {
+        return Err(bad_request("the body is not JSON"));
+    };
+    match json.get().as_bytes() {
+        [b'{', ..] => from_json(json).map_err(bad_request),
+        [b'[', ..] => Err(bad_request("batches are not supported: send each operation by itself")),
+        _ => Err(bad_request("the body must be a JSON object")),
     }
 }
 
@@ -58,27 +61,29 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, HttpError> {
     if received <= limit { Ok(bytes) } else { Err(HttpError::PayloadTooLarge(limit)) }
 }
 
-pub(super) fn from_query_string(uri: &Uri) -> Result<Request, HttpError> {
+pub(super) fn from_query_string(uri: &Uri) -> Result<GraphqlRequest, HttpError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Parameters {
+    struct QueryString {
         query: Option<String>,
         operation_name: Option<String>,
         variables: Option<String>,
         extensions: Option<String>,
     }
-    let Query(parameters) =
-        Query::<Parameters>::try_from_uri(uri).map_err(|_| bad_request("the query string is malformed"))?;
-    let mut fields = Map::new();
-    for (name, text) in [("query", parameters.query), ("operationName", parameters.operation_name)] {
-        fields.extend(text.map(|text| (name.to_owned(), Value::String(text))));
-    }
-    for (name, json) in [("variables", parameters.variables), ("extensions", parameters.extensions)] {
-        let Some(json) = json.filter(|json| !json.is_empty()) else { continue };
-        let value = serde_json::from_str(&json).map_err(|_| bad_request(format!("{name} must be JSON")))?;
-        fields.insert(name.to_owned(), value);
-    }
-    from_json(fields).map_err(bad_request)
+    let Query(given) =
+        Query::<QueryString>::try_from_uri(uri).map_err(|_| bad_request("the query string is malformed"))?;
+    let json = |name: &str, text: Option<String>| {
+        let text = text.filter(|text| !text.is_empty());
+        let read = text.map(RawValue::from_string).transpose();
+        read.map_err(|_| bad_request(format!("{name} must be JSON")))
+    };
+    let parameters = Parameters {
+        query: given.query,
+        operation_name: given.operation_name,
+        variables: json("variables", given.variables)?,
+        extensions: json("extensions", given.extensions)?,
+    };
+    parameters.into_request().map_err(bad_request)
 }
 
 fn bad_request(message: impl Into<Cow<'static, str>>) -> HttpError {
@@ -87,32 +92,63 @@ fn bad_request(message: impl Into<Cow<'static, str>>) -> HttpError {
 
 /// Reads a request from its JSON object, ignoring fields that the gateway doesn't know. The error tells the client which
 /// field is not what it must be.
-pub(super) fn from_json(mut fields: Map<String, Value>) -> Result<Request, &'static str> {
-    let query = match fields.remove("query") {
-        Some(Value::String(query)) => query,
-        Some(_) => return Err("query must be a string"),
-        None => return Err("query is missing"),
+pub(super) fn from_json(json: &RawValue) -> Result<GraphqlRequest, &'static str> {
+    let fields: HashMap<String, &RawValue> =
+        serde_json::from_str(json.get()).map_err(|_| "the request's fields must have Unicode names")?;
+    let given = |name| fields.get(name).copied().filter(|json| json.get() != "null");
+    let text =
+        |name, error| given(name).map(|json| serde_json::from_str(json.get())).transpose().map_err(|_| error);
+    let parameters = Parameters {
+        query: text("query", "query must be a string")?,
+        operation_name: text("operationName", "operationName must be a string or null")?,
+        variables: given("variables").map(ToOwned::to_owned),
+        extensions: given("extensions").map(ToOwned::to_owned),
     };
-    let mut given = |name| fields.remove(name).filter(|value| !value.is_null());
-    let mut request = Request::new(query);
-    request.operation_name = match given("operationName") {
-        None => None,
-        // Forms send an empty name if they mean none.
-        Some(Value::String(name)) => Some(name).filter(|name| !name.is_empty()),
-        Some(_) => return Err("operationName must be a string or null"),
-    };
-    match given("variables") {
-        None => {}
-        Some(variables @ Value::Object(_)) => request.variables = Variables::from_json(variables),
-        Some(_) => return Err("variables must be an object or null"),
+    if parameters.query.is_none() && fields.contains_key("query") && !parameters.names_persisted_query() {
+        return Err("query must be a string");
     }
-    match given("extensions") {
-        None => {}
-        Some(extensions @ Value::Object(_)) => {
-            request.extensions = serde_json::from_value(extensions)
-                .map_err(|_| "extensions hold a value that GraphQL can't express")?;
+    parameters.into_request()
+}
+
+/// A request's parameters, without those that are null.
+struct Parameters {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<Box<RawValue>>,
+    extensions: Option<Box<RawValue>>,
+}
+
+impl Parameters {
+    fn into_request(self) -> Result<GraphqlRequest, &'static str> {
+        let is_object = |json: &Option<Box<RawValue>>| {
+            json.as_ref().is_none_or(|json| json.get().trim_start().starts_with('{'))
+        };
+        let is_persisted = self.query.is_none() && self.names_persisted_query();
+        let document = match self.query {
+            Some(query) => DocumentSource::Text(query),
+            None if is_persisted => DocumentSource::PersistedQuery,
+            None => return Err("query is missing"),
+        };
+        if !is_object(&self.variables) {
+            return Err("variables must be an object or null");
         }
-        Some(_) => return Err("extensions must be an object or null"),
+        if !is_object(&self.extensions) {
+            return Err("extensions must be an object or null");
+        }
+        Ok(GraphqlRequest {
+            document,
+            // Forms send an empty name if they mean none.
+            operation_name: self.operation_name.filter(|name| !name.is_empty()),
+            variables: self.variables,
+            data: Data::default(),
+        })
     }
-    Ok(request)
+
+    /// Whether the extensions name a document by its hash.
+    fn names_persisted_query(&self) -> bool {
+        let fields =
+            |json: &RawValue| serde_json::from_str::<HashMap<String, Box<RawValue>>>(json.get()).ok();
+        let extensions = self.extensions.as_deref().and_then(fields).unwrap_or_default();
+        extensions.get("persistedQuery").is_some_and(|query| query.get().starts_with('{'))
+    }
 }

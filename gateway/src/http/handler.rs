@@ -59,7 +59,7 @@ async fn execute<E: Executor>(
         if is_post { body::read(body, &shared.limits).await? } else { body::from_query_string(&parts.uri)? };
     let operation = match shared.executor.prepare(request.data(viewer), trace).await {
         Ok(operation) => operation,
-        Err(error) => return Ok(ExecutionResult::request_error(error, trace)),
+        Err(errors) => return Ok(ExecutionResult::request_errors(errors, trace)),
     };
     match operation.kind {
         OperationType::Subscription => {

@@ -9,7 +9,6 @@ mod websocket;
 
 use std::{sync::Arc, time::Duration};
 
-use async_graphql::Executor;
 use axum::Router;
 use axum::routing::{any, get};
 use service_kit::{Liveness, Readiness, health};
@@ -18,7 +17,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::playground::Playground;
 pub use self::server::{Lifecycle, serve};
-use crate::{auth::Authenticator, query::OperationExecutor};
+use crate::auth::Authenticator;
+use crate::query::{GraphqlSchema, OperationExecutor};
 
 /// What the gateway's public port serves.
 pub struct GraphqlServer<E> {
@@ -44,7 +44,7 @@ struct Shared<E> {
     sockets: Arc<Semaphore>,
 }
 
-impl<E: Executor> GraphqlServer<E> {
+impl<E: GraphqlSchema> GraphqlServer<E> {
     /// Returns the routes: `/graphql`, `/`, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
         let Limits { max_concurrent_requests, request_timeout, max_sockets, start_wait, .. } = self.limits;

@@ -1,102 +1,189 @@
-//! Documents: parsed once, checked before they run, kept for the next request with the same text.
+//! Documents: parsed and validated once, kept for the next request with the same text.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{BaseType, DocumentOperations, ExecutableDocument, OperationDefinition};
-use async_graphql::{ServerError, Value, Variables};
+use apollo_compiler::Node;
+use apollo_compiler::ast::Document as SyntaxTree;
+use apollo_compiler::diagnostic::ToCliReport;
+use apollo_compiler::executable::{ExecutableDocument, Operation};
+use apollo_compiler::introspection::check_max_depth;
+use apollo_compiler::validation::{DiagnosticList, Valid};
+use async_graphql::ServerError;
 use moka::future::Cache;
 
 use super::ErrorCode;
-use super::limits::{check_shape, check_tokens};
+use super::limits::{MAX_ERRORS, check_operations, check_tokens};
+use super::normalize::{Conditions, NormalizedOperation, normalize};
+use super::position::Lines;
+use super::rules;
+use super::schema::SchemaTypes;
+use super::values::Variables;
 
-/// Bytes of document text whose parsed form is kept.
-const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+/// Memory of the documents that are kept, estimated.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// What a token's syntax node, its name and its share of the normalized operation take, rounded up.
+const BYTES_PER_TOKEN: usize = 512;
 /// A document that no request has named for this long leaves the cache.
 const CACHE_IDLE: Duration = Duration::from_secs(3600);
 
-/// Parses documents and refuses those beyond the limits. Cheap to clone.
+/// Parses and validates documents, and refuses those beyond the limits. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Documents {
-    parsed: Cache<Arc<str>, Arc<ExecutableDocument>>,
+    schema: Arc<SchemaTypes>,
+    documents: Cache<Arc<str>, Arc<Document>>,
 }
 
 impl Documents {
-    pub(super) fn new() -> Self {
-        let parsed = Cache::builder()
+    pub(super) fn new(schema: SchemaTypes) -> Self {
+        let documents = Cache::builder()
             .max_capacity(CACHE_BYTES)
-            .weigher(|text: &Arc<str>, _| u32::try_from(text.len()).unwrap_or(u32::MAX))
+            .weigher(|_: &Arc<str>, document: &Arc<Document>| document.memory)
             .time_to_idle(CACHE_IDLE)
             .build();
-        Self { parsed }
+        Self { schema: Arc::new(schema), documents }
     }
 
-    /// Returns the parsed form of a document within the limits.
-    pub(super) async fn parse(&self, text: &str) -> Result<Arc<ExecutableDocument>, ServerError> {
-        if let Some(document) = self.parsed.get(text).await {
+    pub(super) fn schema(&self) -> &SchemaTypes {
+        &self.schema
+    }
+
+    /// Returns a document that is valid; its errors are request errors.
+    pub(super) async fn get(&self, text: &str) -> Result<Arc<Document>, Vec<ServerError>> {
+        if let Some(document) = self.documents.get(text).await {
             return Ok(document);
         }
-        check_tokens(text)?;
-        let document = parse_query(text).map_err(|error| ServerError {
-            locations: error.positions().collect(),
-            ..ErrorCode::GraphqlParseFailed.error(error.to_string()).into()
-        })?;
-        check_shape(&document)?;
-        let document = Arc::new(document);
-        self.parsed.insert(text.into(), Arc::clone(&document)).await;
+        let document = Arc::new(Document::parse(&self.schema, text)?);
+        self.documents.insert(text.into(), Arc::clone(&document)).await;
         Ok(document)
     }
 }
 
-/// Returns the operation that a request names, or the only one.
-pub(super) fn choose_operation<'a>(
-    document: &'a ExecutableDocument,
-    name: Option<&str>,
-) -> Result<&'a OperationDefinition, ServerError> {
-    let chosen = match (&document.operations, name) {
-        (DocumentOperations::Single(operation), None) => Some(operation),
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
-            operations.values().next()
+/// A document that is valid.
+pub(super) struct Document {
+    executable: Valid<ExecutableDocument>,
+    operations: Vec<DocumentOperation>,
+    lines: Lines,
+    /// Bytes, estimated.
+    memory: u32,
+}
+
+/// An operation of a document, and its normalized form if it is the same for every request.
+pub(super) struct DocumentOperation {
+    definition: Node<Operation>,
+    normalized: OnceLock<Arc<NormalizedOperation>>,
+}
+
+impl Document {
+    pub(super) fn parse(schema: &SchemaTypes, text: &str) -> Result<Self, Vec<ServerError>> {
+        let tokens = check_tokens(text).map_err(|error| vec![error])?;
+        let lines = Lines::new(text);
+        let tree = SyntaxTree::parse(text, "document.graphql")
+            .map_err(|invalid| errors(&invalid.errors, ErrorCode::GraphqlParseFailed, &lines))
+            .map_err(|mut errors| {
+                // What follows the first is most often a consequence of it.
+                errors.truncate(1);
+                errors
+            })?;
+        if tree.definitions.is_empty() {
+            let error = ErrorCode::GraphqlParseFailed.error_at(lines.pos(None), "the document is empty");
+            return Err(vec![error]);
         }
-        _ => None,
-    };
-    chosen.map(|operation| &operation.node).ok_or_else(|| {
-        let message = match name {
-            Some(_) => "the document has no operation of that name",
-            None => "the document has several operations: operationName must name one",
+        let operations =
+            tree.definitions.iter().filter(|definition| definition.as_operation_definition().is_some());
+        check_operations(operations.count()).map_err(|error| vec![error])?;
+        let executable = match tree.to_executable_validate(schema.get()) {
+            Ok(executable) => executable,
+            Err(invalid) => {
+                let errors = errors(&invalid.errors, ErrorCode::GraphqlValidationFailed, &lines);
+                if !errors.is_empty() {
+                    return Err(errors);
+                }
+                Valid::assume_valid(invalid.partial)
+            }
         };
-        ErrorCode::OperationResolutionFailure.error(message).into()
-    })
+        let mut errors = rules::check(schema, &executable, &lines);
+        if !errors.is_empty() {
+            errors.truncate(MAX_ERRORS);
+            return Err(errors);
+        }
+        let operations = executable.operations.iter().cloned();
+        let operations =
+            operations.map(|definition| DocumentOperation { definition, normalized: OnceLock::new() });
+        // The text stands in the key, the sources and the lines.
+        let memory = u32::try_from(3 * text.len() + BYTES_PER_TOKEN * tokens).unwrap_or(u32::MAX);
+        Ok(Self { operations: operations.collect(), executable, lines, memory })
+    }
+
+    pub(super) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Returns the operation that a request names, or the only one.
+    pub(super) fn choose(&self, name: Option<&str>) -> Result<&DocumentOperation, ServerError> {
+        let chosen = match (name, &*self.operations) {
+            (None, [operation]) => Some(operation),
+            (None, _) => None,
+            (Some(name), operations) => operations
+                .iter()
+                .find(|operation| operation.definition.name.as_ref().is_some_and(|named| named == name)),
+        };
+        chosen.ok_or_else(|| {
+            let message = match name {
+                Some(_) => "the document has no operation of that name",
+                None => "the document has several operations: operationName must name one",
+            };
+            ErrorCode::OperationResolutionFailure.error(message).into()
+        })
+    }
+
+    /// Returns the operation as it is with these variables.
+    pub(super) fn normalize(
+        &self,
+        schema: &SchemaTypes,
+        operation: &DocumentOperation,
+        variables: &Variables,
+    ) -> Result<Arc<NormalizedOperation>, ServerError> {
+        if let Some(normalized) = operation.normalized.get() {
+            return Ok(Arc::clone(normalized));
+        }
+        let definition = &operation.definition;
+        check_max_depth(&self.executable, definition).map_err(|error| {
+            let message = "the operation asks for lists of the schema inside one another more than 2 deep";
+            ErrorCode::QueryTooComplex.error_at(self.lines.pos(error.location()), message)
+        })?;
+        let conditions = Conditions::With(variables);
+        let normalized = Arc::new(normalize(schema, &self.executable, definition, conditions, &self.lines)?);
+        if !normalized.is_conditional {
+            let _ = operation.normalized.set(Arc::clone(&normalized));
+        }
+        Ok(normalized)
+    }
 }
 
-/// Refuses an operation whose request leaves out a variable that the operation requires. async-graphql 8.0.0-rc.5 finds
-/// that out field by field, when other fields of the operation may have run.
-pub(super) fn require_variables(
-    operation: &OperationDefinition,
-    variables: &Variables,
-) -> Result<(), ServerError> {
-    for definition in &operation.variable_definitions {
-        let (name, variable_type) = (&definition.node.name.node, &definition.node.var_type.node);
-        let required = !variable_type.nullable && definition.node.default_value.is_none();
-        if required && !variables.contains_key(name) {
-            let message = format!("the variable ${name} of type {variable_type} is required");
-            return Err(ErrorCode::GraphqlValidationFailed.error_at(definition.pos, message));
-        }
+impl DocumentOperation {
+    pub(super) fn definition(&self) -> &Operation {
+        &self.definition
     }
-    Ok(())
 }
 
-/// Sets each variable of type `Int` that the request leaves out, and that has no default, to null. async-graphql weighs
-/// a page by its size and, in 8.0.0-rc.5, refuses a document whose size is a variable that was left out, which clients
-/// that can page both ways leave out. Other types keep the difference between absent and null: it decides whether an
-/// argument's default applies, and no argument of type `Int` has a default.
-pub(super) fn set_absent_integers(operation: &OperationDefinition, variables: &mut Variables) {
-    for definition in operation.variable_definitions.iter().map(|definition| &definition.node) {
-        let variable_type = &definition.var_type.node;
-        let is_integer = matches!(&variable_type.base, BaseType::Named(name) if name == "Int");
-        if is_integer && variable_type.nullable && definition.default_value.is_none() {
-            variables.entry(definition.name.node.clone()).or_insert(Value::Null);
+/// Returns apollo-compiler's diagnostics in the order of the document.
+fn errors(diagnostics: &DiagnosticList, code: ErrorCode, lines: &Lines) -> Vec<ServerError> {
+    let mut errors = Vec::new();
+    for diagnostic in diagnostics.iter() {
+        let (pos, message) = (lines.pos(diagnostic.error.location()), diagnostic.error.to_string());
+        match diagnostic.error.unstable_error_name() {
+            // It counts fields of one response key twice; `rules` counts them right.
+            Some("SubscriptionUsesMultipleFields") => continue,
+            // Bounds of its own recursion, beyond ours.
+            Some("RecursionError" | "DeeplyNestedType") => {
+                errors.push(ErrorCode::QueryTooComplex.error_at(pos, message));
+            }
+            _ => errors.push(code.error_at(pos, message)),
         }
     }
+    errors.sort_by_key(|error| error.locations.first().copied());
+    errors.dedup_by(|left, right| left.locations == right.locations && left.message == right.message);
+    errors.truncate(MAX_ERRORS);
+    errors
 }

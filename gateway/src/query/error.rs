@@ -36,6 +36,8 @@ pub enum ErrorCode {
     GraphqlValidationFailed,
     /// The request doesn't say which of the document's operations it means.
     OperationResolutionFailure,
+    /// The request names a document by its hash alone: the client has to send the document.
+    PersistedQueryNotSupported,
 }
 
 impl ErrorCode {

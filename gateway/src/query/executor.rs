@@ -1,9 +1,10 @@
-//! Executes operations for both transports: parses and checks them, bounds their number and their time, contains panics,
-//! and gives every error a code and a trace id.
+//! Executes operations for both transports: prepares them, bounds their number and their time, contains panics, and gives
+//! every error a code and a trace id.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use async_graphql::parser::types::{ExecutableDocument, OperationType};
+use apollo_compiler::ast;
+use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response, ServerError, Value};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use opentelemetry::Context;
@@ -13,9 +14,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::documents::{Documents, choose_operation, require_variables, set_absent_integers};
+use super::documents::Documents;
 use super::error::overloaded;
-use super::{ErrorCode, GraphqlError, Outcome};
+use super::prepared::{Substitutes, prepare};
+use super::schema::SchemaTypes;
+use super::variables::coerce;
+use super::{DocumentSource, ErrorCode, GraphqlError, GraphqlRequest, GraphqlSchema, Outcome};
 
 /// Executes the operations of one schema. Cheap to clone.
 #[derive(Clone)]
@@ -26,47 +30,70 @@ pub(crate) struct OperationExecutor<E> {
     timeout: Duration,
 }
 
-/// An operation that may run: parsed and within limits.
+/// An operation that may run: valid, within limits, and with its arguments' values.
 pub(crate) struct Operation {
     pub(crate) kind: OperationType,
     request: Request,
+    substitutes: Substitutes,
     trace: Trace,
 }
 
-impl<E: Executor> OperationExecutor<E> {
+impl<E: GraphqlSchema> OperationExecutor<E> {
     pub(crate) fn new(executor: E, max_concurrent_requests: usize, timeout: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(max_concurrent_requests));
-        Self { executor, documents: Documents::new(), permits, timeout }
+        let schema = SchemaTypes::parse(&executor.sdl()).expect("the SDL of a served schema is valid");
+        Self { executor, documents: Documents::new(schema), permits, timeout }
     }
+}
 
+impl<E: Executor> OperationExecutor<E> {
     /// Returns a permit for one more request, which is held until dropped.
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, GraphqlError> {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         permit.map_err(|_| overloaded("the gateway is at its limit of concurrent requests"))
     }
 
-    /// Prepares an operation; its error is a request error.
+    /// Prepares an operation; its errors are request errors.
     pub(crate) async fn prepare(
         &self,
-        mut request: Request,
+        request: GraphqlRequest,
         trace: &Trace,
-    ) -> Result<Operation, ServerError> {
-        let document = self.documents.parse(&request.query).await?;
-        let operation = choose_operation(&document, request.operation_name.as_deref())?;
-        let kind = operation.ty;
+    ) -> Result<Operation, Vec<ServerError>> {
+        let GraphqlRequest { document, operation_name, variables, data } = request;
+        let text = match document {
+            DocumentSource::Text(text) => text,
+            DocumentSource::PersistedQuery => {
+                // The message by which clients knew this answer before answers had codes.
+                let error = ErrorCode::PersistedQueryNotSupported.error("PersistedQueryNotSupported");
+                return Err(vec![error.into()]);
+            }
+        };
+        let schema = self.documents.schema();
+        let document = self.documents.get(&text).await?;
+        let chosen = document.choose(operation_name.as_deref()).map_err(|error| vec![error])?;
+        let definition = chosen.definition();
+        let kind = match definition.operation_type {
+            ast::OperationType::Query => OperationType::Query,
+            ast::OperationType::Mutation => OperationType::Mutation,
+            ast::OperationType::Subscription => OperationType::Subscription,
+        };
         trace.span.record("graphql.operation.type", kind.to_string());
-        trace.span.record("graphql.operation.name", request.operation_name.as_deref());
-        require_variables(operation, &request.variables)?;
-        set_absent_integers(operation, &mut request.variables);
-        // A copy for each request: async-graphql takes the document by value and removes from it what `@skip` and
-        // `@include` leave out.
-        request.set_parsed_query(ExecutableDocument::clone(&document));
-        Ok(Operation { kind, request, trace: trace.clone() })
+        trace.span.record("graphql.operation.name", operation_name);
+        let variables = coerce(schema, &definition.variables, variables.as_deref(), document.lines())?;
+        let normalized = document.normalize(schema, chosen, &variables).map_err(|error| vec![error])?;
+        let (prepared, substitutes) = prepare(schema, &normalized, kind, &variables);
+        if let Some(error) = substitutes.root_error().filter(|_| kind == OperationType::Subscription) {
+            return Err(vec![error]);
+        }
+        let mut request = Request::new(String::new());
+        request.data = data;
+        request.set_parsed_query(prepared);
+        Ok(Operation { kind, request, substitutes, trace: trace.clone() })
     }
 
     /// Executes a query or mutation to its end or the deadline.
     pub(crate) async fn execute(&self, operation: Operation) -> ExecutionResult {
-        let Operation { kind, request, trace } = operation;
+        let Operation { kind, request, substitutes, trace } = operation;
         let executing = AssertUnwindSafe(self.executor.execute(request)).catch_unwind();
         let executing = tokio::time::timeout(self.timeout, executing).instrument(trace.span.clone());
         let response = match executing.await {
@@ -74,23 +101,24 @@ impl<E: Executor> OperationExecutor<E> {
             Ok(Err(_panic)) => panicked(),
             Err(_elapsed) => Response::from_errors(vec![deadline_exceeded(kind).into()]),
         };
-        trace.span.in_scope(|| ExecutionResult::from_response(response, &trace))
+        trace.span.in_scope(|| ExecutionResult::from_response(response, &substitutes, &trace))
     }
 
     /// Executes an operation as a stream of results, for a subscription one per event. The stream ends after a panic.
     pub(crate) fn stream(&self, operation: Operation) -> impl Stream<Item = ExecutionResult> + Send + use<E> {
-        let Operation { request, trace, .. } = operation;
+        let Operation { request, substitutes, trace, .. } = operation;
         let results = self.executor.execute_stream(request, None);
-        stream::unfold(Some(results), move |results| {
+        stream::unfold(Some((results, substitutes)), move |state| {
             let trace = trace.clone();
             let span = trace.span.clone();
             async move {
-                let mut results = results?;
-                let (response, rest) = match AssertUnwindSafe(results.next()).catch_unwind().await {
-                    Ok(response) => (response?, Some(results)),
-                    Err(_panic) => (panicked(), None),
+                let (mut results, substitutes) = state?;
+                let (response, goes_on) = match AssertUnwindSafe(results.next()).catch_unwind().await {
+                    Ok(response) => (response?, true),
+                    Err(_panic) => (panicked(), false),
                 };
-                Some((ExecutionResult::from_response(response, &trace), rest))
+                let result = ExecutionResult::from_response(response, &substitutes, &trace);
+                Some((result, goes_on.then_some((results, substitutes))))
             }
             .instrument(span)
         })
@@ -121,7 +149,8 @@ pub(crate) enum ExecutionResult {
 }
 
 impl ExecutionResult {
-    fn from_response(mut response: Response, trace: &Trace) -> Self {
+    fn from_response(mut response: Response, substitutes: &Substitutes, trace: &Trace) -> Self {
+        substitutes.apply(&mut response);
         let not_executed = response.data == Value::Null
             && !response.errors.is_empty()
             && response.errors.iter().all(|error| error.path.is_empty());
@@ -134,15 +163,19 @@ impl ExecutionResult {
 
     /// The result of a request that the gateway itself refuses.
     pub(crate) fn request_error(error: impl Into<ServerError>, trace: &Trace) -> Self {
-        Self::RequestError { errors: request_errors(error, trace) }
+        Self::request_errors(vec![error.into()], trace)
+    }
+
+    /// The result of a request that the gateway itself refuses.
+    pub(crate) fn request_errors(errors: Vec<ServerError>, trace: &Trace) -> Self {
+        Self::RequestError { errors: request_errors(errors, trace) }
     }
 }
 
 /// Returns the errors of a request that the gateway itself refuses.
-pub(crate) fn request_errors(error: impl Into<ServerError>, trace: &Trace) -> Vec<ServerError> {
-    let mut error = error.into();
-    trace.mark(&mut error);
-    vec![error]
+pub(crate) fn request_errors(mut errors: Vec<ServerError>, trace: &Trace) -> Vec<ServerError> {
+    errors.iter_mut().for_each(|error| trace.mark(error));
+    errors
 }
 
 /// Gives an error its code; hides one that carries none. An error is shown because of what it is, never because of how
@@ -151,22 +184,14 @@ fn present(error: &mut ServerError, not_executed: bool) {
     if ErrorCode::of(error).is_some() {
         return;
     }
-    // Only by their text can a coercion failure be told from a resolver's error; unlike one that a resolver passes on
-    // with `?`, it has no source.
-    let is_start = |start| error.message.starts_with(start);
-    let is_coercion_failure =
-        error.source.is_none() && ["Failed to parse \"", "Expected input type \""].into_iter().any(is_start);
-    let code = if not_executed {
-        refusal_code(&error.message)
-    } else if is_coercion_failure {
-        ErrorCode::BadUserInput
+    if not_executed {
+        let code = refusal_code(&error.message);
+        error.extensions.get_or_insert_default().set("code", code.as_str());
     } else {
         tracing::error!(error = %error.message, path = ?error.path, "a resolver failed");
         let masked = ServerError::from(ErrorCode::InternalServerError.error("internal error"));
         (error.message, error.source, error.extensions) = (masked.message, None, masked.extensions);
-        return;
-    };
-    error.extensions.get_or_insert_default().set("code", code.as_str());
+    }
 }
 
 /// async-graphql's own refusals have no code. Two are limits, by these texts alone; all others come from validation.

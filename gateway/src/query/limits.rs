@@ -1,36 +1,93 @@
-//! Bounds on a document: on its tokens before it is parsed, on what it selects before it is executed.
-//!
-//! async-graphql bounds complexity and recursion. Its other limits count something else: depth without `__typename`,
-//! aliases over all operations of the document, directives for each field alone. It also resolves each spread anew, so
-//! that its own checks are only safe behind the bound on selections.
+//! Bounds on a document: on its tokens before it is parsed, on what its operation selects while that is normalized.
 
-use std::collections::HashMap;
-
-use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
-use async_graphql::{Pos, ServerError};
+use async_graphql::ServerError;
 
 use super::ErrorCode;
+
+/// Errors of one request; further ones are left out.
+pub(super) const MAX_ERRORS: usize = 20;
 
 /// Lexical tokens, counted before parsing.
 const MAX_TOKENS: usize = 5000;
 /// How deep brackets may nest, counted before parsing: the parser recurses.
 const MAX_NESTING: usize = 64;
-/// How deep fields may nest, fragments resolved. The standard introspection query needs 15.
+/// Operations of a document.
+const MAX_OPERATIONS: usize = 50;
+/// How deep fields may nest. The standard introspection query needs 15.
 const MAX_DEPTH: usize = 20;
-/// Fields of the operation's root type, fragments resolved.
+/// Fields of the operation's root type.
 const MAX_ROOT_FIELDS: usize = 20;
-/// Aliases, fragments resolved.
+/// Fields with an alias.
 const MAX_ALIASES: usize = 50;
-/// Selections, fragments resolved. Fragments that spread fragments double with each level.
+/// Selections that are looked at, before equal ones are merged. Fragments that spread fragments double with each level.
 const MAX_SELECTIONS: usize = 2000;
-/// Directives, fragments resolved.
+/// Directives of these selections.
 const MAX_DIRECTIVES: usize = 50;
-/// How many selection sets may stand inside one another before measuring stops: it recurses along them. async-graphql
-/// bounds the same, fragments counted wherever they are spread.
+/// How many selection sets may stand inside one another, those of fragments counted: normalizing recurses along them.
 const MAX_LEVELS: usize = 32;
 
-/// Counts tokens and nested brackets without parsing.
-pub(super) fn check_tokens(text: &str) -> Result<(), ServerError> {
+/// What an operation selects, counted while it is normalized.
+#[derive(Default)]
+pub(super) struct OperationSize {
+    depth: usize,
+    root_fields: usize,
+    aliases: usize,
+    selections: usize,
+    directives: usize,
+    levels: usize,
+}
+
+/// The bound that an operation exceeds.
+#[derive(Debug, PartialEq)]
+pub(super) struct TooComplex {
+    what: &'static str,
+    limit: usize,
+}
+
+impl TooComplex {
+    pub(super) fn message(&self) -> String {
+        format!("the operation has more than {} {}", self.limit, self.what)
+    }
+}
+
+impl OperationSize {
+    /// Counts a selection, with its directives, that stands this many selection sets deep.
+    pub(super) fn add_selection(&mut self, level: usize, directives: usize) -> Result<(), TooComplex> {
+        self.selections += 1;
+        self.directives += directives;
+        self.add_level(level)
+    }
+
+    /// Counts selection sets that stand inside one another.
+    pub(super) fn add_level(&mut self, level: usize) -> Result<(), TooComplex> {
+        self.levels = self.levels.max(level);
+        self.check()
+    }
+
+    /// Counts a field of the normalized operation, which is this many fields deep: 1 for root fields.
+    pub(super) fn add_field(&mut self, depth: usize, has_alias: bool) -> Result<(), TooComplex> {
+        self.depth = self.depth.max(depth);
+        self.root_fields += usize::from(depth == 1);
+        self.aliases += usize::from(has_alias);
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), TooComplex> {
+        let bounds = [
+            ("nested fields", self.depth, MAX_DEPTH),
+            ("root fields", self.root_fields, MAX_ROOT_FIELDS),
+            ("aliases", self.aliases, MAX_ALIASES),
+            ("selections", self.selections, MAX_SELECTIONS),
+            ("directives", self.directives, MAX_DIRECTIVES),
+            ("nested selection sets", self.levels, MAX_LEVELS),
+        ];
+        let exceeded = bounds.into_iter().find(|(_, size, limit)| size > limit);
+        exceeded.map_or(Ok(()), |(what, _, limit)| Err(TooComplex { what, limit }))
+    }
+}
+
+/// Counts tokens and nested brackets without parsing; returns the number of tokens.
+pub(super) fn check_tokens(text: &str) -> Result<usize, ServerError> {
     let (mut tokens, mut nesting) = (0_usize, 0_usize);
     let mut rest = text.as_bytes();
     while let Some(&byte) = rest.first() {
@@ -65,7 +122,16 @@ pub(super) fn check_tokens(text: &str) -> Result<(), ServerError> {
         }
         rest = &rest[length..];
     }
-    Ok(())
+    Ok(tokens)
+}
+
+/// Bounds the operations of a document: each is validated with all fragments that it spreads.
+pub(super) fn check_operations(operations: usize) -> Result<(), ServerError> {
+    if operations <= MAX_OPERATIONS {
+        return Ok(());
+    }
+    let message = format!("the document has more than {MAX_OPERATIONS} operations");
+    Err(ErrorCode::QueryTooComplex.error(message).into())
 }
 
 /// Returns the length of the string at the start of `text`, quotes included; all of it if the string never ends.
@@ -91,165 +157,33 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Checks what a document selects, with every fragment counted wherever it is spread. Each fragment is measured once
-/// and its size added at each spread, so that measuring takes no longer than reading the document, however much the
-/// document would expand to.
-pub(super) fn check_shape(document: &ExecutableDocument) -> Result<(), ServerError> {
-    let mut measure = Measure { document, fragments: HashMap::new(), level: 0 };
-    for (_, operation) in document.operations.iter() {
-        let size = measure.selection_set(&operation.node.selection_set.node)?;
-        let bounds = [
-            ("nested fields", size.depth, MAX_DEPTH),
-            ("root fields", size.own_fields, MAX_ROOT_FIELDS),
-            ("aliases", size.aliases, MAX_ALIASES),
-            ("selections", size.selections, MAX_SELECTIONS),
-            ("directives", size.directives, MAX_DIRECTIVES),
-        ];
-        if let Some((what, _, limit)) = bounds.iter().find(|(_, size, limit)| size > limit) {
-            let message = format!("the operation has more than {limit} {what}");
-            return Err(ErrorCode::QueryTooComplex.error_at(operation.pos, message));
-        }
-        // GraphQL, section 5.2.3.1. async-graphql would run them side by side.
-        if operation.node.ty == OperationType::Subscription && size.own_fields > 1 {
-            let message = "a subscription selects exactly one root field";
-            return Err(ErrorCode::GraphqlValidationFailed.error_at(operation.pos, message));
-        }
-    }
-    Ok(())
-}
-
-/// The size of a selection set with its fragments resolved. Sums saturate.
-#[derive(Clone, Copy, Default)]
-struct Size {
-    depth: usize,
-    own_fields: usize,
-    aliases: usize,
-    selections: usize,
-    directives: usize,
-}
-
-impl Size {
-    /// Adds what stands inside the same selection set.
-    fn add(&mut self, other: Self) {
-        self.depth = self.depth.max(other.depth);
-        self.own_fields = self.own_fields.saturating_add(other.own_fields);
-        self.aliases = self.aliases.saturating_add(other.aliases);
-        self.selections = self.selections.saturating_add(other.selections);
-        self.directives = self.directives.saturating_add(other.directives);
-    }
-
-    /// Returns the size of a field with this selection set.
-    fn as_field(mut self, aliased: bool) -> Self {
-        self.depth = self.depth.saturating_add(1);
-        self.own_fields = 1;
-        self.aliases = self.aliases.saturating_add(usize::from(aliased));
-        self
-    }
-}
-
-struct Measure<'a> {
-    document: &'a ExecutableDocument,
-    /// None while a fragment is being measured: a spread of it then stands inside itself.
-    fragments: HashMap<&'a str, Option<Size>>,
-    level: usize,
-}
-
-impl<'a> Measure<'a> {
-    fn selection_set(&mut self, set: &'a SelectionSet) -> Result<Size, ServerError> {
-        if self.level > MAX_LEVELS {
-            let message = format!("the operation has more than {MAX_LEVELS} nested selection sets");
-            return Err(ErrorCode::QueryTooComplex.error(message).into());
-        }
-        self.level += 1;
-        let mut size = Size::default();
-        for selection in &set.items {
-            size.add(match &selection.node {
-                Selection::Field(field) => {
-                    let set = &field.node.selection_set.node;
-                    let size = if set.items.is_empty() { Size::default() } else { self.selection_set(set)? };
-                    size.as_field(field.node.alias.is_some())
-                }
-                Selection::InlineFragment(fragment) => {
-                    self.selection_set(&fragment.node.selection_set.node)?
-                }
-                Selection::FragmentSpread(spread) => {
-                    self.fragment(&spread.node.fragment_name.node, selection.pos)?
-                }
-            });
-            size.selections = size.selections.saturating_add(1);
-            size.directives = size.directives.saturating_add(selection.node.directives().len());
-        }
-        self.level -= 1;
-        Ok(size)
-    }
-
-    fn fragment(&mut self, name: &'a str, pos: Pos) -> Result<Size, ServerError> {
-        if let Some(known) = self.fragments.get(name) {
-            return known.ok_or_else(|| {
-                let message = format!("the fragment \"{name}\" spreads itself");
-                ErrorCode::GraphqlValidationFailed.error_at(pos, message)
-            });
-        }
-        // A spread of no fragment is left to validation, which names it well.
-        let Some(fragment) = self.document.fragments.get(name) else {
-            return Ok(Size::default());
-        };
-        self.fragments.insert(name, None);
-        let size = self.selection_set(&fragment.node.selection_set.node)?;
-        self.fragments.insert(name, Some(size));
-        Ok(size)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use async_graphql::parser::parse_query;
-
     use super::*;
-
-    fn code(text: &str) -> Option<ErrorCode> {
-        let document = parse_query(text).expect("the test's document parses");
-        let error = check_shape(&document).err()?;
-        ErrorCode::of(&error)
-    }
-
-    #[test]
-    fn fragments_that_double_at_each_level_and_long_chains_of_fragments_are_refused_quickly() {
-        for (spread, levels) in [("...F ...F", 60), ("...F", 600)] {
-            let spread = |level: usize| spread.replace('F', &format!("F{level}"));
-            let mut text = format!("{{ {} }} fragment F{levels} on Query {{ a }}", spread(0));
-            for level in 0..levels {
-                text += &format!(" fragment F{level} on Query {{ {} }}", spread(level + 1));
-            }
-            assert_eq!(code(&text), Some(ErrorCode::QueryTooComplex), "{levels}");
-        }
-    }
-
-    #[test]
-    fn a_fragment_that_spreads_itself_and_a_subscription_with_two_root_fields_are_invalid() {
-        for text in [
-            "{ ...A } fragment A on Query { ...B } fragment B on Query { a { ...A } }",
-            "subscription { a b }",
-            "subscription { ...F } fragment F on S { a b }",
-        ] {
-            assert_eq!(code(text), Some(ErrorCode::GraphqlValidationFailed), "{text}");
-        }
-    }
 
     #[test]
     fn each_bound_holds_at_its_value_and_not_beyond() {
-        let nested = |fields: &str, count: usize| format!("{{ n {{ {} }} }}", fields.repeat(count));
-        let documents: [(usize, &dyn Fn(usize) -> String); 5] = [
-            (MAX_DEPTH, &|count| format!("{}{}", "{ a ".repeat(count), "}".repeat(count))),
-            (MAX_ROOT_FIELDS, &|count| format!("{{ {} }}", "a ".repeat(count))),
-            (MAX_ALIASES, &|count| nested("x: a ", count)),
-            (MAX_SELECTIONS, &|count| nested("a ", count - 1)),
-            (MAX_DIRECTIVES, &|count| nested("a @include(if: true) ", count)),
+        type Add = fn(&mut OperationSize) -> Result<(), TooComplex>;
+        let count = |times: usize, add: Add| {
+            let mut size = OperationSize::default();
+            (0..times).try_for_each(|_| add(&mut size))
+        };
+        let fields: [(usize, Add); 4] = [
+            (MAX_ROOT_FIELDS, |size| size.add_field(1, false)),
+            (MAX_ALIASES, |size| size.add_field(2, true)),
+            (MAX_SELECTIONS, |size| size.add_selection(1, 0)),
+            (MAX_DIRECTIVES, |size| size.add_selection(1, 1)),
         ];
-        for (limit, document) in documents {
-            assert_eq!(code(&document(limit)), None, "{}", document(limit));
-            assert_eq!(code(&document(limit + 1)), Some(ErrorCode::QueryTooComplex), "{}", document(limit));
+        for (limit, add) in fields {
+            assert_eq!(count(limit, add), Ok(()));
+            assert_eq!(count(limit + 1, add).unwrap_err().limit, limit);
         }
+        let mut size = OperationSize::default();
+        assert_eq!(size.add_field(MAX_DEPTH, false), Ok(()));
+        assert_eq!(size.add_field(MAX_DEPTH + 1, false).unwrap_err().limit, MAX_DEPTH);
+        let mut size = OperationSize::default();
+        assert_eq!(size.add_selection(MAX_LEVELS, 0), Ok(()));
+        assert_eq!(size.add_selection(MAX_LEVELS + 1, 0).unwrap_err().limit, MAX_LEVELS);
     }
 
     fn passes(text: &str) -> bool {

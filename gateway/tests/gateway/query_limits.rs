@@ -27,6 +27,7 @@ async fn documents_beyond_a_limit_are_too_complex() {
         ("repeated fields", format!("{{ node {{ {repeated} }} }}")),
         ("directives", format!("{{ node {{ {directives} }} }}")),
         ("tokens", format!("{{ {long} }}")),
+        ("operations", (0..51).map(|n| format!("query Q{n} {{ hello }} ")).collect()),
         ("complexity", "{ expensive }".to_owned()),
     ] {
         let (status, answer) = gateway.run(&query).await;

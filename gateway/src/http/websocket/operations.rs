@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{collections::HashMap, collections::hash_map::Entry};
 
-use async_graphql::{Executor, Request, ServerError, Value, parser::types::OperationType};
+use async_graphql::{Executor, ServerError, Value, parser::types::OperationType};
 use futures::{StreamExt, future::pending};
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use super::protocol::{CloseCode, ServerMessage};
 use super::send_queue::SendQueue;
 use crate::query::{
-    ErrorCode, ExecutionResult, Operation, OperationExecutor, Trace, is_retryable, request_errors,
+    ErrorCode, ExecutionResult, GraphqlRequest, Operation, OperationExecutor, Trace, is_retryable,
+    request_errors,
 };
 
 /// Ids in use, each with the token that ends its operation.
@@ -79,7 +80,11 @@ impl<E: Executor> OperationTask<E> {
     /// Runs the operation. The id is free again before the client can read that the operation has ended, since it may
     /// use the id at once. `unfinished` is held as long as the socket should not close. Returns the code to close the
     /// socket with, if it is to be closed.
-    pub(super) async fn run(self, request: Request, unfinished: TaskTrackerToken) -> Option<CloseCode> {
+    pub(super) async fn run(
+        self,
+        request: GraphqlRequest,
+        unfinished: TaskTrackerToken,
+    ) -> Option<CloseCode> {
         let mut unfinished = Some(unfinished);
         let ended = self.ended.clone();
         let executed = ended.run_until_cancelled(self.execute(request, &mut unfinished)).await;
@@ -104,11 +109,11 @@ impl<E: Executor> OperationTask<E> {
     /// Executes the operation and sends its results.
     async fn execute(
         &self,
-        request: Request,
+        request: GraphqlRequest,
         unfinished: &mut Option<TaskTrackerToken>,
     ) -> Result<(), Interruption> {
         let trace = Trace::root();
-        let refused = |error| Interruption::Refused(request_errors(error, &trace));
+        let refused = |errors| Interruption::Refused(request_errors(errors, &trace));
         let operation = self.executor.prepare(request, &trace).await.map_err(refused)?;
         match operation.kind {
             OperationType::Subscription => {
@@ -119,7 +124,7 @@ impl<E: Executor> OperationTask<E> {
                 }
             }
             OperationType::Query | OperationType::Mutation => {
-                let _permit = self.executor.admit().map_err(|error| refused(error.into()))?;
+                let _permit = self.executor.admit().map_err(|error| refused(vec![error.into()]))?;
                 let result = self.executor.execute(operation).await;
                 self.send(result, &trace).await
             }
@@ -146,7 +151,7 @@ impl<E: Executor> OperationTask<E> {
         let next = ServerMessage::Next { id: &self.id, payload: &result }.to_json();
         if next.len() > self.max_message_bytes {
             let message = format!("the result is larger than {} bytes: select less", self.max_message_bytes);
-            let errors = request_errors(ErrorCode::PayloadTooLarge.error(message), trace);
+            let errors = request_errors(vec![ErrorCode::PayloadTooLarge.error(message).into()], trace);
             return Err(Interruption::Refused(errors));
         }
         self.send_queue.result(next, &self.ended).await;

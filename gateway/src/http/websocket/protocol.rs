@@ -1,13 +1,14 @@
 //! The protocol's messages and close codes.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
-use async_graphql::{Request, ServerError};
+use async_graphql::ServerError;
 use axum::extract::ws::CloseFrame;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
-use crate::{http::body, query::ExecutionResult};
+use crate::http::body;
+use crate::query::{ExecutionResult, GraphqlRequest};
 
 /// Clients choose ids; longer ones are refused.
 const MAX_ID_BYTES: usize = 256;
@@ -15,41 +16,41 @@ const MAX_ID_BYTES: usize = 256;
 /// A close frame's reason has room for 123 bytes (RFC 6455, section 5.5).
 const MAX_REASON_BYTES: usize = 123;
 
-#[derive(Debug)]
 pub(super) enum ClientMessage {
     ConnectionInit { payload: Map<String, Value> },
     Ping { payload: Option<Map<String, Value>> },
     Pong,
-    Subscribe { id: String, request: Box<Request> },
+    Subscribe { id: String, request: Box<GraphqlRequest> },
     Complete { id: String },
 }
 
 impl ClientMessage {
     /// Reads a message; the error tells the client what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
+        let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(text) else {
             return Err("a message must be a JSON object");
         };
-        let Some(Value::String(kind)) = fields.remove("type") else {
-            return Err("a message must have a type");
-        };
-        let id = match fields.remove("id") {
-            Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => Ok(id),
-            _ => Err("id must be a string of 1 to 256 bytes"),
-        };
-        let payload = match fields.remove("payload") {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Object(payload)) => Ok(Some(payload)),
-            Some(_) => Err("payload must be an object"),
+        let read = |name| fields.get(name).and_then(|json| serde_json::from_str::<String>(json.get()).ok());
+        let kind = read("type").ok_or("a message must have a type")?;
+        let id = read("id").filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
+        let id = id.ok_or("id must be a string of 1 to 256 bytes");
+        let payload = fields.get("payload").filter(|json| json.get() != "null");
+        let object = |json: &&RawValue| {
+            serde_json::from_str::<Map<String, Value>>(json.get()).map_err(|_| "payload must be an object")
         };
         match kind.as_str() {
-            "connection_init" => Ok(Self::ConnectionInit { payload: payload?.unwrap_or_default() }),
-            "ping" => Ok(Self::Ping { payload: payload? }),
-            "pong" => payload.map(|_| Self::Pong),
+            "connection_init" => {
+                Ok(Self::ConnectionInit { payload: payload.map(object).transpose()?.unwrap_or_default() })
+            }
+            "ping" => Ok(Self::Ping { payload: payload.map(object).transpose()? }),
+            "pong" => payload.map(object).transpose().map(|_| Self::Pong),
             "complete" => Ok(Self::Complete { id: id? }),
             "subscribe" => {
                 let id = id?;
-                let payload = payload?.ok_or("a subscribe message must have a payload")?;
+                let payload = payload.ok_or("a subscribe message must have a payload")?;
+                if !payload.get().starts_with('{') {
+                    return Err("payload must be an object");
+                }
                 Ok(Self::Subscribe { id, request: Box::new(body::from_json(payload)?) })
             }
             _ => Err("unknown message type"),

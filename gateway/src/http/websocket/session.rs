@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use async_graphql::{Executor, Request};
+use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
 use futures::future::{BoxFuture, pending};
 use futures::stream::SplitStream;
@@ -19,7 +19,7 @@ use super::protocol::{ClientMessage, CloseCode, ServerMessage};
 use super::send_queue::{SendQueue, send_queue};
 use crate::auth::{AuthError, Viewer};
 use crate::http::Shared;
-use crate::query::{ErrorCode, Trace, request_errors};
+use crate::query::{ErrorCode, GraphqlRequest, Trace, request_errors};
 
 /// Sockets are closed spread over this time when the gateway stops, so that its clients don't all reach the next
 /// gateway at once.
@@ -184,7 +184,7 @@ impl<E: Executor> Session<E> {
         self.send(&ServerMessage::ConnectionAck)
     }
 
-    fn on_subscribe(&mut self, id: String, request: Request) -> ControlFlow<CloseReason> {
+    fn on_subscribe(&mut self, id: String, request: GraphqlRequest) -> ControlFlow<CloseReason> {
         let Handshake::Done(viewer) = &self.handshake else { return close_with(CloseCode::Unauthorized) };
         let limits = &self.shared.limits;
         let ended = match self.operations.start(&id, limits.max_operations) {
@@ -192,7 +192,8 @@ impl<E: Executor> Session<E> {
             Err(StartError::IdInUse) => return close_with(CloseCode::SubscriberExists(id)),
             Err(StartError::TooMany) => {
                 let message = format!("this socket has {} operations under way", limits.max_operations);
-                let errors = request_errors(ErrorCode::RateLimited.error(message), &Trace::root());
+                let errors =
+                    request_errors(vec![ErrorCode::RateLimited.error(message).into()], &Trace::root());
                 return self.send(&ServerMessage::Error { id: &id, payload: &errors });
             }
         };

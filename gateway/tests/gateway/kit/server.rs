@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_graphql::Executor;
 use bus::clock::SystemClock;
 use gateway::{
     auth::{AuthConfig, Authenticator, Scopes, mint},
     http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
+    query::GraphqlSchema,
 };
 use serde_json::{Value, json};
 use service_kit::{Liveness, Readiness, config::Secret, health::SILENCE_LIMIT};
@@ -66,7 +66,11 @@ impl TestGateway {
         Self::serving(schema, inside, options).await
     }
 
-    pub(crate) async fn serving<E: Executor>(executor: E, inside: Arc<Inside>, options: Options) -> Self {
+    pub(crate) async fn serving<E: GraphqlSchema>(
+        executor: E,
+        inside: Arc<Inside>,
+        options: Options,
+    ) -> Self {
         let lifecycle = Lifecycle::default();
         let authenticator = Authenticator::new(options.auth, Arc::new(SystemClock)).unwrap();
         let keys = authenticator.clone();

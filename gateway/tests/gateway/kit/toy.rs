@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use async_graphql::{Context, EmptyMutation, ID, Object, Schema, Subscription};
+use async_graphql::{Context, EmptyMutation, ID, Object, Schema, Subscription, ValidationMode};
 use futures::{Stream, StreamExt, stream};
 use gateway::auth::Viewer;
 use gateway::query::{ErrorCode, GraphqlError};
@@ -33,6 +33,7 @@ pub(crate) fn toy() -> (Toy, Arc<Inside>) {
     });
     let schema = Schema::build(Query, Mutation, Subscriptions)
         .limit_complexity(1000)
+        .validation_mode(ValidationMode::Fast)
         .data(Arc::clone(&inside))
         .finish();
     (schema, inside)
