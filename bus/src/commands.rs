@@ -91,6 +91,19 @@ impl Commands {
         }
     }
 
+    /// Whether no command waits, neither to be delivered nor for its retry. `false` if the broker does not say.
+    pub async fn is_idle(&self) -> bool {
+        let topology = self.rpc_client.transport.topology();
+        let retries = topology.retry_delays.0.iter().map(|&delay| topology.retry(self.queue, delay));
+        for queue in std::iter::once(topology.work(self.queue)).chain(retries) {
+            match self.rpc_client.transport.depth(&queue).await {
+                Ok(depth) if depth.is_none_or(|depth| depth.ready == 0) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
     async fn publish_until_confirmed(
         &self,
         message: Message,

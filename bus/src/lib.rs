@@ -24,6 +24,7 @@ pub mod topology;
 pub mod transport;
 
 mod breaker;
+mod consumer_watch;
 pub mod rpc_client;
 pub mod rpc_server;
 

@@ -1,7 +1,7 @@
 //! The client side of requests: sends a request to a service and waits for the reply, within a deadline.
 
 use async_trait::async_trait;
-use schema::pattern::Service;
+use schema::pattern::{Service, is_read};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::breaker::Breaker;
 use crate::clock::{Clock, Deadline};
+use crate::consumer_watch::ConsumerWatch;
 use crate::envelope;
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
@@ -125,7 +126,13 @@ pub struct BusRpcClient {
     clock: Arc<dyn Clock>,
     pub(crate) pending: PendingReplies,
     reply_queue: watch::Receiver<Option<String>>,
-    breakers: HashMap<Service, Breaker>,
+    services: HashMap<Service, ServiceState>,
+}
+
+/// What the client knows of one service.
+struct ServiceState {
+    breaker: Breaker,
+    consumers: ConsumerWatch,
 }
 
 impl BusRpcClient {
@@ -141,14 +148,14 @@ impl BusRpcClient {
         let consuming = consume_replies(Arc::clone(&transport), pending.clone(), queue_name, heartbeat);
         tokio::spawn(stop.run_until_cancelled_owned(consuming));
         let process = transport.owner().split('.').next().unwrap_or_default().to_owned();
-        let breakers = Service::ALL.into_iter().map(|service| {
+        let services = Service::ALL.into_iter().map(|service| {
             let (service_name, process) = (service.name(), process.clone());
             let open =
                 metrics::gauge!("waybill_breaker_open", "service" => service_name, "process" => process);
-            (service, Breaker::new(open))
+            (service, ServiceState { breaker: Breaker::new(open), consumers: ConsumerWatch::default() })
         });
-        let breakers = breakers.collect();
-        Arc::new(Self { transport, clock, pending, reply_queue, breakers })
+        let services = services.collect();
+        Arc::new(Self { transport, clock, pending, reply_queue, services })
     }
 
     /// Waits for the name of the reply queue, which exists while the process is connected.
@@ -158,7 +165,7 @@ impl BusRpcClient {
         tokio::time::timeout(deadline.remaining(), ready).await.ok()?.ok()?.clone()
     }
 
-    /// Sends the request once and waits for its reply.
+    /// Sends the request once, unless no process consumes the service's requests, and waits for its reply.
     async fn attempt(
         &self,
         pattern: &str,
@@ -171,9 +178,20 @@ impl BusRpcClient {
             .ok_or_else(|| unavailable("no service has this pattern".to_owned()))?;
         let reply_to = self.reply_queue(deadline.at_most(CONNECT_LIMIT)).await;
         let reply_to = reply_to.ok_or_else(|| unavailable("no connection to the broker".to_owned()))?;
+        let queue = self.transport.topology().requests(service);
+        let consumers = &self.services[&service].consumers;
+        let no_consumer = || unavailable("no process of the service consumes its requests".to_owned());
+        tokio::select! {
+            is_absent = consumers.is_absent(&*self.transport, &queue) => {
+                if is_absent {
+                    return Err(no_consumer());
+                }
+            }
+            () = deadline.passed() => {}
+        }
         let pending = self.pending.expect().ok_or_else(|| overloaded("requests in flight".to_owned()))?;
         let message = self.request_message(pattern, data, &pending, reply_to, deadline);
-        let target = Target::Queue(self.transport.topology().requests(service));
+        let target = Target::Queue(queue.clone());
         // The deadline ends the wait below; this later limit only ends the wait for the confirmation.
         let limit = deadline.remaining() + Duration::from_millis(50);
         let publishing = self.transport.publish_one(target, message, limit);
@@ -194,9 +212,18 @@ impl BusRpcClient {
             }
             Err(error) => return Err(unavailable(error.to_string())),
         }
+        // What was sent to a service that has no process any more waits for the next one until its deadline. A read
+        // that is given up does no harm then; of a change the outcome would be unknown.
+        let given_up = async {
+            if !is_read(pattern) {
+                std::future::pending::<()>().await;
+            }
+            consumers.absent(&*self.transport, &queue).await;
+        };
         tokio::select! {
             biased;
             reply = reply => Ok(Attempt::from_reply(reply)),
+            () = given_up => Err(no_consumer()),
             () = deadline.passed() => Err(RequestError::DeadlineExceeded { pattern: pattern.to_owned() }),
         }
     }
@@ -235,8 +262,8 @@ impl RpcClient for BusRpcClient {
             pattern: pattern.to_owned(),
             reason: reason.to_owned(),
         };
-        let breaker = Service::from_pattern(pattern).and_then(|service| self.breakers.get(&service));
-        if breaker.is_some_and(|breaker| !breaker.admits(Instant::now())) {
+        let service = Service::from_pattern(pattern).and_then(|service| self.services.get(&service));
+        if service.is_some_and(|service| !service.breaker.admits(Instant::now())) {
             return Err(unavailable("the service has not answered its last requests"));
         }
         let unanswered = || RequestError::DeadlineExceeded { pattern: pattern.to_owned() };
@@ -257,9 +284,17 @@ impl RpcClient for BusRpcClient {
             }
             tokio::time::sleep(pause).await;
         };
-        match (&result, breaker) {
-            (Ok(_) | Err(RequestError::Answered(_)), Some(breaker)) => breaker.answered(),
-            (Err(RequestError::DeadlineExceeded { .. }), Some(breaker)) => breaker.unanswered(Instant::now()),
+        match (&result, service) {
+            (Ok(_) | Err(RequestError::Answered(_)), Some(service)) => {
+                service.breaker.answered();
+                service.consumers.replied();
+            }
+            // A service without a process is not waited for, and is there at once when it is back: nothing to probe.
+            (Err(RequestError::DeadlineExceeded { .. }), Some(service))
+                if !service.consumers.was_absent() =>
+            {
+                service.breaker.unanswered(Instant::now());
+            }
             _ => {}
         }
         // An error that excludes an effect holds for the last attempt alone.

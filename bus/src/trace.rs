@@ -1,11 +1,11 @@
 //! W3C trace context in message headers, so that one trace follows an order through every process.
 
+use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use opentelemetry::{Context, global};
-use std::collections::HashMap;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::message::{HeaderValue, Headers, Message};
+use crate::message::{HeaderValue, Headers, Message, header};
 
 /// Writes the current span's context into a message's headers.
 pub fn inject(headers: &mut Headers) {
@@ -24,14 +24,17 @@ pub(crate) fn begin_if_none(headers: &mut Headers) {
 
 /// Copies the trace context of a message into the headers of its reply.
 pub(crate) fn copy_to_reply(message: &Message, headers: &mut Headers) {
-    write(&extract(&message.headers), headers);
+    for name in [header::TRACEPARENT, header::TRACESTATE] {
+        if let Some(value) = message.headers.get(name) {
+            headers.insert(name.to_owned(), value.clone());
+        }
+    }
 }
 
 fn write(context: &Context, headers: &mut Headers) {
-    let mut written = HashMap::new();
-    global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut written));
-    let written = written.into_iter().filter(|(_, text)| !text.is_empty());
-    headers.extend(written.map(|(name, text)| (name, HeaderValue::Text(text))));
+    global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(context, &mut TraceHeadersMut(headers));
+    });
 }
 
 /// Returns a span for handling a message, in the message's trace.
@@ -51,21 +54,59 @@ pub(crate) fn consumer_span(operation: &'static str, pattern: &str, message: &Me
 
 /// Returns the trace context of a message; an empty one if it has none.
 fn extract(headers: &Headers) -> Context {
-    let texts = headers.iter().filter_map(|(name, value)| match value {
-        HeaderValue::Text(text) => Some((name.clone(), text.clone())),
-        HeaderValue::Int(_) => None,
-    });
-    let texts: HashMap<String, String> = texts.collect();
-    global::get_text_map_propagator(|propagator| propagator.extract(&texts))
+    global::get_text_map_propagator(|propagator| propagator.extract(&TraceHeaders(headers)))
+}
+
+/// Reads trace headers in place: every message passes here, most of them with other headers too.
+struct TraceHeaders<'a>(&'a Headers);
+
+impl Extractor for TraceHeaders<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        match self.0.get(key)? {
+            HeaderValue::Text(text) => Some(text),
+            HeaderValue::Int(_) => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+}
+
+struct TraceHeadersMut<'a>(&'a mut Headers);
+
+impl Injector for TraceHeadersMut<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if !value.is_empty() {
+            self.0.insert(key.to_owned(), HeaderValue::Text(value));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::header;
     use opentelemetry_sdk::propagation::TraceContextPropagator;
 
     const GIVEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn other_headers_are_neither_read_nor_touched() {
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        let mut message = Message::default();
+        message.set_header(header::TRACEPARENT, GIVEN.into());
+        message.set_header(header::TRACESTATE, "vendor=1".into());
+        message.set_header(header::ATTEMPT, 2.into());
+        let before = message.clone();
+        begin_if_none(&mut message.headers);
+        assert_eq!(message, before);
+        let mut reply = Headers::new();
+        copy_to_reply(&message, &mut reply);
+        let names: Vec<&str> = reply.keys().map(String::as_str).collect();
+        assert_eq!(names, [header::TRACEPARENT, header::TRACESTATE]);
+        let context = extract(&message.headers);
+        assert_eq!(context.span().span_context().trace_id().to_string(), &GIVEN[3..35]);
+    }
 
     #[test]
     fn a_reply_is_in_the_trace_of_its_request_or_in_a_new_one() {

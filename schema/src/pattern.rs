@@ -67,9 +67,33 @@ pub const CUSTOMER_GET: &str = "customer.get";
 /// Request, customers → customers or domain errors.
 pub const CUSTOMER_PUT: &str = "customer.put";
 
+/// Whether a request with this pattern changes nothing. An unknown pattern may change something.
+pub fn is_read(pattern: &str) -> bool {
+    const READS: [&str; 9] = [
+        ORDER_GET,
+        ORDER_LIST,
+        ORDER_HISTORY,
+        ORDER_REPLAY,
+        ORDER_AUDIT,
+        INVENTORY_GET,
+        INVENTORY_LIST,
+        INVENTORY_AUDIT,
+        CUSTOMER_GET,
+    ];
+    READS.contains(&pattern)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_is_no_read() {
+        assert!(is_read(ORDER_GET) && is_read(CUSTOMER_GET));
+        for change in [ORDER_UPDATE, ORDER_SETTLE, INVENTORY_RESERVE, CUSTOMER_PUT, "order.unknown"] {
+            assert!(!is_read(change), "{change}");
+        }
+    }
 
     #[test]
     fn a_pattern_names_its_service() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use bus::amqp::{AmqpConfig, AmqpTransport};
-use bus::topology::{RetryDelays, Topology};
+use bus::topology::{Part, RetryDelays, Topology};
 use bus::transport::{LinkState, SharedTransport, Transport};
 use uuid::Uuid;
 
@@ -18,7 +18,8 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long closing the connection may take; the broker delivers again what is then unacknowledged.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Connects as `<process>.<instance>` and waits, for `timeout` at most, until the topology is declared.
+/// Connects as `<process>.<instance>` and waits, for `timeout` at most, until the process's part of the topology is
+/// declared, or there.
 pub async fn connect(
     process: &str,
     url: &Secret,
@@ -28,7 +29,8 @@ pub async fn connect(
 ) -> anyhow::Result<SharedTransport> {
     let instance = Uuid::new_v4().simple().to_string();
     let owner = format!("{process}.{}", &instance[..8]);
-    let mut amqp = AmqpConfig::new(url.expose(), owner, topology(config));
+    let topology = topology(config).part(Part::of_process(process));
+    let mut amqp = AmqpConfig::new(url.expose(), owner, topology);
     amqp.heartbeat = context.heartbeat(format!("{process} connection"), &[]);
     let transport = AmqpTransport::connect(amqp).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
     follow(process, &transport, context);

@@ -52,6 +52,13 @@ pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
 }
 
+/// Returns the broker's reason if it answered that its user may not do it.
+pub(super) fn forbidden(error: &lapin::Error) -> Option<String> {
+    let ErrorKind::ProtocolError(refusal) = error.kind() else { return None };
+    let is_forbidden = matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED));
+    is_forbidden.then(|| refusal.get_message().to_string())
+}
+
 /// Converts lapin's delivery into one of the contract.
 pub(super) fn delivery(received: lapin::message::Delivery, channel: &Arc<Channel>) -> Delivery {
     let count = properties::delivery_count(&received.properties, received.redelivered);

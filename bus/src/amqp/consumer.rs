@@ -29,9 +29,12 @@ const HEAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A consumer that receives nothing for so long, and has no unacknowledged deliveries, is begun anew: if a quorum queue
 /// is deleted and declared again at once, RabbitMQ 3.10 neither cancels its consumers nor delivers to them. A consumer
-/// with unacknowledged deliveries may have reached its prefetch and goes on waiting. An exclusive queue that receives
-/// nothing for so long is bound again: RabbitMQ does not report that the exchange was deleted and declared again.
+/// with unacknowledged deliveries may have reached its prefetch and goes on waiting.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
+
+/// An exclusive queue that receives nothing for so long is bound again: RabbitMQ does not report that the exchange was
+/// deleted, or deleted and declared again. Together with declaring the exchange this is how long events may stay away.
+const BOUND_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The task that forwards a consumer's deliveries.
 struct Forwarding {
@@ -118,6 +121,8 @@ impl Bindings {
 fn arguments(queue: &ExclusiveQueue) -> FieldTable {
     let overflow = if queue.event_bindings.is_empty() { "reject-publish" } else { "drop-head" };
     let mut arguments = FieldTable::default();
+    // A virtual host may have another default.
+    arguments.insert("x-queue-type".into(), text("classic"));
     arguments.insert("x-max-length".into(), number(u64::from(queue.max_length)));
     arguments.insert("x-overflow".into(), text(overflow));
     arguments
@@ -210,7 +215,7 @@ impl Forwarding {
 
     async fn next_or_bind(&mut self, bindings: &Bindings) -> Result<lapin::message::Delivery, Ended> {
         loop {
-            if let Ok(next) = tokio::time::timeout(RENEWED_AFTER, self.next()).await {
+            if let Ok(next) = tokio::time::timeout(BOUND_AGAIN_AFTER, self.next()).await {
                 return next;
             }
             if let Err(error) = bindings.bind(&self.channel).await {

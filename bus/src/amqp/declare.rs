@@ -3,27 +3,30 @@
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::channel::bounded;
+use super::channel::{bounded, forbidden, is_not_found};
 use super::connection::Connection;
 use super::link_state::LinkTracker;
-use crate::topology::{DELIVERY_LIMIT, QueueKind, QueueSpec, Topology};
+use crate::topology::{Argument, BindingSpec, ExchangeSpec, QueueSpec, Topology};
 use crate::transport::TransportError;
 
 /// How long a refusal is reported again without asking the broker: many consumers declare at once, and each refusal costs
 /// a channel.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// Declares the topology over one connection.
+/// Declares the process's part of the topology over one connection.
 pub(super) struct Declarer {
     connection: Arc<Connection>,
     topology: Arc<Topology>,
     link: Arc<LinkTracker>,
     last: Mutex<Option<Pass>>,
+    /// What this connection's user may not declare, and is there.
+    unconfigurable: std::sync::Mutex<HashSet<String>>,
 }
 
 /// The last declaration of the whole topology.
@@ -35,7 +38,13 @@ struct Pass {
 
 impl Declarer {
     pub(super) fn new(connection: Arc<Connection>, topology: Arc<Topology>, link: Arc<LinkTracker>) -> Self {
-        Self { connection, topology, link, last: Mutex::new(None) }
+        Self {
+            connection,
+            topology,
+            link,
+            last: Mutex::new(None),
+            unconfigurable: std::sync::Mutex::default(),
+        }
     }
 
     /// Declares the whole topology now. One refusal leaves the rest declared; the error names every refusal.
@@ -55,7 +64,7 @@ impl Declarer {
             _ => {}
         }
         let began = Instant::now();
-        let declared = Declaration::new(&self.connection).run(&self.topology).await;
+        let declared = Declaration::new(&self.connection, &self.unconfigurable).run(&self.topology).await;
         let refused = match &declared {
             Ok(()) => None,
             Err(TransportError::Refused(refused)) => Some(refused.clone()),
@@ -81,8 +90,8 @@ impl Declarer {
         let spec = self.topology.queues().into_iter().find(|spec| spec.name == queue);
         let Some(spec) = spec else { return Ok(()) };
         let began = Instant::now();
-        let mut declaration = Declaration::new(&self.connection);
-        declaration.queue(&spec).await?;
+        let mut declaration = Declaration::new(&self.connection, &self.unconfigurable);
+        declaration.declare(Item::Queue(&spec)).await?;
         if declaration.refused.is_empty() {
             return Ok(());
         }
@@ -101,31 +110,70 @@ impl Declarer {
 /// One pass over the topology. A refusal closes the channel that the declaration was sent on, and nothing else.
 struct Declaration<'a> {
     connection: &'a Connection,
+    unconfigurable: &'a std::sync::Mutex<HashSet<String>>,
     channel: Option<Channel>,
     refused: Vec<String>,
 }
 
+/// What is declared, as the reasons for refusals name it.
+#[derive(Clone, Copy, derive_more::Display)]
+enum Item<'a> {
+    #[display("exchange {}", _0.name)]
+    Exchange(&'a ExchangeSpec),
+    #[display("queue {}", _0.name)]
+    Queue(&'a QueueSpec),
+    #[display("binding of {} to {} by {}", _0.queue, _0.exchange, _0.routing_key)]
+    Binding(&'a BindingSpec),
+}
+
+impl Item<'_> {
+    /// Declares it, or with `passive` looks whether it is there. AMQP has no way to look at a binding.
+    async fn declare(self, channel: &Channel, passive: bool) -> lapin::Result<()> {
+        match self {
+            Self::Exchange(exchange) => {
+                let name = exchange.name.as_str().into();
+                let kind = if exchange.kind == "topic" { ExchangeKind::Topic } else { ExchangeKind::Direct };
+                let options =
+                    ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
+                channel.exchange_declare(name, kind, options, FieldTable::default()).await
+            }
+            Self::Queue(queue) => {
+                let options = QueueDeclareOptions { passive, ..QueueDeclareOptions::durable() };
+                channel.queue_declare(queue.name.as_str().into(), options, arguments(queue)).await.map(drop)
+            }
+            Self::Binding(_) if passive => Ok(()),
+            Self::Binding(BindingSpec { queue, exchange, routing_key }) => {
+                let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+                let (queue, exchange) = (queue.as_str().into(), exchange.as_str().into());
+                channel.queue_bind(queue, exchange, routing_key.as_str().into(), options, arguments).await
+            }
+        }
+    }
+}
+
+/// How the broker answered one declaration.
+enum Answer {
+    Accepted,
+    /// The broker's user may not do it.
+    Forbidden(String),
+    NotFound,
+    Refused(String),
+}
+
 impl<'a> Declaration<'a> {
-    fn new(connection: &'a Connection) -> Self {
-        Self { connection, channel: None, refused: Vec::new() }
+    fn new(connection: &'a Connection, unconfigurable: &'a std::sync::Mutex<HashSet<String>>) -> Self {
+        Self { connection, unconfigurable, channel: None, refused: Vec::new() }
     }
 
     async fn run(mut self, topology: &Topology) -> Result<(), TransportError> {
-        let events = topology.events_exchange();
-        let dead_letter = topology.dead_letter_exchange();
-        self.exchange(&events, ExchangeKind::Topic).await?;
-        self.exchange(&dead_letter, ExchangeKind::Direct).await?;
-        let queues = topology.queues();
-        for queue in &queues {
-            self.queue(queue).await?;
+        for exchange in topology.exchanges() {
+            self.declare(Item::Exchange(&exchange)).await?;
         }
-        for queue in &queues {
-            for key in &queue.event_bindings {
-                self.binding(&queue.name, &events, key).await?;
-            }
-            if let Some(target) = queue.dead_letter.as_ref().filter(|target| target.exchange == dead_letter) {
-                self.binding(&target.routing_key, &dead_letter, &target.routing_key).await?;
-            }
+        for queue in topology.queues() {
+            self.declare(Item::Queue(&queue)).await?;
+        }
+        for binding in topology.bindings() {
+            self.declare(Item::Binding(&binding)).await?;
         }
         if let Some(channel) = self.channel {
             bounded(channel.close(200, "OK".into())).await?;
@@ -133,72 +181,80 @@ impl<'a> Declaration<'a> {
         if self.refused.is_empty() { Ok(()) } else { Err(TransportError::Refused(self.refused.join("; "))) }
     }
 
-    async fn exchange(&mut self, name: &str, kind: ExchangeKind) -> Result<(), TransportError> {
-        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        let what = format!("exchange {name}");
-        self.step(what, async |channel| {
-            channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
-        })
-        .await
+    /// Declares what the user may declare, and looks whether the rest is there, for a user without the right to configure
+    /// it: an administrator has to make it then, and its arguments stay unknown here.
+    async fn declare(&mut self, item: Item<'_>) -> Result<(), TransportError> {
+        // Asked first if declaring was refused before: each refusal costs a channel.
+        if self.is_unconfigurable(item) && matches!(self.call(item, true).await?, Answer::Accepted) {
+            return Ok(());
+        }
+        let reason = match self.call(item, false).await? {
+            Answer::Accepted => {
+                self.unconfigurables().remove(&item.to_string());
+                return Ok(());
+            }
+            Answer::Forbidden(reason) => match self.call(item, true).await? {
+                Answer::Accepted => {
+                    if self.unconfigurables().insert(item.to_string()) {
+                        tracing::info!(%item, %reason, "an administrator has to declare what this user may not");
+                    }
+                    return Ok(());
+                }
+                Answer::NotFound => format!("it does not exist, and this user may not declare it: {reason}"),
+                Answer::Forbidden(reason) | Answer::Refused(reason) => reason,
+            },
+            // The queue or the exchange of a binding, which is named already.
+            Answer::NotFound => return Ok(()),
+            Answer::Refused(reason) => reason,
+        };
+        self.refused.push(format!("{item}: {reason}"));
+        Ok(())
     }
 
-    async fn queue(&mut self, queue: &QueueSpec) -> Result<(), TransportError> {
-        let (name, options) = (queue.name.as_str(), QueueDeclareOptions::durable());
-        let what = format!("queue {name}");
-        self.step(what, async |channel| {
-            channel.queue_declare(name.into(), options, arguments(queue)).await.map(drop)
-        })
-        .await
+    fn is_unconfigurable(&self, item: Item<'_>) -> bool {
+        let unconfigurables = self.unconfigurables();
+        !unconfigurables.is_empty() && unconfigurables.contains(&item.to_string())
     }
 
-    async fn binding(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), TransportError> {
-        let what = format!("binding of {queue} to {exchange} by {key}");
-        self.step(what, async |channel| {
-            let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-            channel.queue_bind(queue.into(), exchange.into(), key.into(), options, arguments).await
-        })
-        .await
+    fn unconfigurables(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.unconfigurable.lock().expect("nothing panics while it holds this lock")
     }
 
-    async fn step(
-        &mut self,
-        what: String,
-        call: impl AsyncFnOnce(&Channel) -> lapin::Result<()>,
-    ) -> Result<(), TransportError> {
+    async fn call(&mut self, item: Item<'_>, passive: bool) -> Result<Answer, TransportError> {
         let channel = match self.channel.take() {
             Some(channel) => channel,
             None => self.connection.channel().await?,
         };
-        match bounded(call(&channel)).await {
-            Ok(()) => self.channel = Some(channel),
-            Err(TransportError::Refused(text)) => self.refused.push(format!("{what}: {text}")),
-            Err(error) => return Err(error),
+        let answer = bounded(async {
+            match item.declare(&channel, passive).await {
+                Ok(()) => Ok(Answer::Accepted),
+                Err(error) if is_not_found(&error) => Ok(Answer::NotFound),
+                Err(error) => match forbidden(&error) {
+                    Some(reason) => Ok(Answer::Forbidden(reason)),
+                    None => Err(error),
+                },
+            }
+        });
+        match answer.await {
+            Ok(Answer::Accepted) => {
+                self.channel = Some(channel);
+                Ok(Answer::Accepted)
+            }
+            Ok(answer) => Ok(answer),
+            Err(TransportError::Refused(reason)) => Ok(Answer::Refused(reason)),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 }
 
-/// Uses only arguments that RabbitMQ 3.10 to 4.3 treat alike, and leaves none to a default that differs among them.
 fn arguments(queue: &QueueSpec) -> FieldTable {
     let mut arguments = FieldTable::default();
-    let mut set = |name: &str, value| {
+    for (name, value) in queue.arguments() {
+        let value = match value {
+            Argument::Text(value) => text(&value),
+            Argument::Number(value) => number(value),
+        };
         arguments.insert(ShortString::from(name), value);
-    };
-    set("x-overflow", text("reject-publish"));
-    set("x-max-length", number(u64::from(queue.max_length)));
-    if let Some(ttl) = queue.message_ttl {
-        set("x-message-ttl", number(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)));
-    }
-    if queue.kind == QueueKind::Work {
-        set("x-queue-type", text("quorum"));
-        set("x-delivery-limit", number(u64::from(DELIVERY_LIMIT)));
-    }
-    if let Some(target) = &queue.dead_letter {
-        set("x-dead-letter-exchange", text(&target.exchange));
-        set("x-dead-letter-routing-key", text(&target.routing_key));
-        if queue.kind == QueueKind::Work {
-            set("x-dead-letter-strategy", text("at-least-once"));
-        }
     }
     arguments
 }

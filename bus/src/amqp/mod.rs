@@ -74,6 +74,12 @@ impl AmqpConfig {
 #[error("not an AMQP URL (amqp://user:password@host:port/vhost): {0}")]
 pub struct InvalidUrl(String);
 
+/// Returns the virtual host that the URL names.
+pub fn virtual_host(url: &str) -> Result<String, InvalidUrl> {
+    let uri: AMQPUri = url.parse().map_err(InvalidUrl)?;
+    Ok(uri.vhost)
+}
+
 /// A transport over RabbitMQ that reconnects whenever its connections are lost. Dropped, it disconnects.
 pub struct AmqpTransport {
     owner: String,

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::channel::forbidden;
 use super::connection::Connection;
 use super::declare::Declarer;
 use crate::transport::PublishError;
@@ -201,6 +202,10 @@ impl Pipeline {
             if let Ok(Confirmation::Ack(returned) | Confirmation::Nack(returned)) = confirmation {
                 self.returned.extend(returned.take());
             }
+        }
+        let forbidden = done.iter().find_map(|(_, confirmation)| forbidden(confirmation.as_ref().err()?));
+        if let Some(reason) = forbidden {
+            tracing::error!(%reason, "this user of the broker may not publish");
         }
         for (job, confirmation) in done {
             let published = match confirmation {

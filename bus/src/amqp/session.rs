@@ -2,18 +2,18 @@
 //! the next one after it is lost.
 
 use futures::StreamExt as _;
-use lapin::Event;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
+use lapin::{Channel, Event};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::channel::{bounded, delivery, is_not_found, transport_error};
+use super::channel::{bounded, delivery, is_not_found};
 use super::connection::Connection;
 use super::declare::Declarer;
 use super::link_state::LinkTracker;
@@ -27,6 +27,8 @@ use crate::transport::{Deliveries, ExclusiveQueue, PeekedMessages, QueueDepth, T
 /// The pauses between attempts to connect. The limit is how long a caller may have to wait once a broker that was away
 /// is back.
 const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(2) };
+/// How the broker's refusal begins if a queue or exchange does not exist.
+const NOT_FOUND: &str = "NOT_FOUND";
 /// How often a refused declaration is tried again, and the connections are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
@@ -38,6 +40,8 @@ pub(super) struct Session {
     pub(super) declarer: Arc<Declarer>,
     pub(super) confirmed: Publisher,
     pub(super) unconfirmed: Publisher,
+    /// The channel that depths are asked on.
+    depths: Mutex<Option<Channel>>,
     link: Arc<LinkTracker>,
     pipelines: TaskTracker,
     lost: CancellationToken,
@@ -64,7 +68,9 @@ impl Session {
         let unconfirmed = publisher(Confirms::None);
         pipelines.close();
         let link = Arc::clone(link);
-        let session = Self { publishing, consuming, declarer, confirmed, unconfirmed, link, pipelines, lost };
+        let depths = Mutex::default();
+        let session =
+            Self { publishing, consuming, declarer, confirmed, unconfirmed, depths, link, pipelines, lost };
         match session.declarer.declare().await {
             Ok(()) | Err(TransportError::Refused(_)) => Ok(session),
             Err(error) => {
@@ -105,14 +111,20 @@ impl Session {
         queue: &ExclusiveQueue,
     ) -> Result<Deliveries, TransportError> {
         let (connection, lost) = (&self.consuming, &self.lost);
-        let outcome = consumer::exclusive(connection, &self.declarer, lost, name, exchange, queue).await;
+        let consume = || consumer::exclusive(connection, &self.declarer, lost, name, exchange, queue);
+        let mut outcome = consume().await;
+        // The exchange that it is bound to may have been deleted.
+        if let Err(TransportError::Refused(refusal)) = &outcome
+            && refusal.starts_with(NOT_FOUND)
+        {
+            let healed = self.declarer.declare_after(Instant::now()).await;
+            tracing::debug!(%refusal, ?healed, "the topology was declared after an exclusive queue was refused");
+            if healed.is_ok() {
+                outcome = consume().await;
+            }
+        }
         // Its name differs each time, so the link state tracks the purpose.
         self.record(queue.purpose, &outcome);
-        if let Err(TransportError::Refused(_)) = &outcome {
-            // The exchange that it is bound to may have been deleted.
-            let healed = self.declarer.declare_after(Instant::now()).await;
-            tracing::debug!(?healed, "the topology was declared after an exclusive queue was refused");
-        }
         outcome
     }
 
@@ -146,8 +158,13 @@ impl Session {
         Ok(peeked)
     }
 
+    /// Asks on a channel that is kept: clients ask before they send to a service that has been silent.
     pub(super) async fn depth(&self, queue: &str) -> Result<Option<QueueDepth>, TransportError> {
-        let channel = self.consuming.channel().await?;
+        let mut kept = self.depths.lock().await;
+        let channel = match kept.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => channel,
+            None => self.consuming.channel().await?,
+        };
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declaring = channel.queue_declare(queue.into(), options, FieldTable::default());
         let declared = bounded(async {
@@ -156,11 +173,13 @@ impl Session {
                 answer => answer.map(Some),
             }
         });
+        // The broker has closed the channel on which it did not find the queue.
         let Some(declared) = declared.await? else { return Ok(None) };
-        let depth =
-            QueueDepth { ready: u64::from(declared.message_count()), consumers: declared.consumer_count() };
-        channel.close(200, "OK".into()).await.map_err(|error| transport_error(&error))?;
-        Ok(Some(depth))
+        *kept = Some(channel);
+        Ok(Some(QueueDepth {
+            ready: u64::from(declared.message_count()),
+            consumers: declared.consumer_count(),
+        }))
     }
 
     /// Declares a refused queue of the topology, which may have been deleted, again. Returns whether to try again.

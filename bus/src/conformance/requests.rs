@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use schema::pattern::{ORDER_GET, Service};
+use schema::pattern::{ORDER_CANCEL, ORDER_GET, Service};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,14 +110,69 @@ pub async fn a_failure_is_answered_with_its_code(broker: &dyn Broker) {
 /// The client has an error already, so the request must not take effect later.
 pub async fn a_request_that_is_not_received_in_time_is_never_handled(broker: &dyn Broker) {
     let (rpc_client, _stop) = rpc_client(broker).await;
+    // A process that can take no more than one request, and is busy with it.
+    let busy = broker.transport("order-service.1").await;
+    let mut requests = consume(&busy, &busy.topology().requests(Service::Order), 1).await;
+    let (unanswered, held) = tokio::join!(length_of(&rpc_client, "held", SHORT), next(&mut requests));
+    assert_eq!(unanswered, Err(RequestError::DeadlineExceeded { pattern: ORDER_GET.to_owned() }));
     let unanswered = length_of(&rpc_client, "too late", SHORT).await;
     assert_eq!(unanswered, Err(RequestError::DeadlineExceeded { pattern: ORDER_GET.to_owned() }));
+    held.ack().await;
+    drop(requests);
+    busy.close().await;
 
     let transport = broker.transport("order-service.1").await;
     let measurer = Arc::<Measurer>::default();
     let _serving = serve(&transport, Arc::<Measurer>::clone(&measurer));
     assert_eq!(length_of(&rpc_client, "in time", WAIT_LIMIT).await, Ok(7));
     assert_eq!(*measurer.texts.lock().unwrap(), ["in time"]);
+}
+
+/// Long before its deadline, and is answered as soon as there is one.
+pub async fn a_request_fails_at_once_while_no_process_consumes_it(broker: &dyn Broker) {
+    let (rpc_client, _stop) = rpc_client(broker).await;
+    let server = broker.transport("order-service.1").await;
+    for round in 0..2 {
+        let refused = length_of(&rpc_client, "nothing", WAIT_LIMIT * 2);
+        let refused = in_time("the refusal", refused).await.unwrap_err();
+        assert!(matches!(refused, RequestError::Unavailable { .. }), "{refused}");
+        assert!(refused.nothing_was_done());
+        let serving = serve(&server, Arc::<Measurer>::default());
+        let hello = async || length_of(&rpc_client, "hello", WAIT_LIMIT).await;
+        assert_eq!(eventually("it is answered", hello).await, 5, "round {round}");
+        drop(serving);
+        let queue = server.topology().requests(Service::Order);
+        eventually("the process is gone", async || {
+            server.depth(&queue).await.unwrap().unwrap().consumers == 0
+        })
+        .await;
+    }
+}
+
+/// A read is given up; a change waits for the next process, since its outcome would be unknown.
+pub async fn a_sent_read_fails_at_once_if_its_process_goes_and_a_change_waits(broker: &dyn Broker) {
+    let (rpc_client, _stop) = rpc_client(broker).await;
+    let dying = broker.transport("order-service.1").await;
+    let queue = dying.topology().requests(Service::Order);
+    let mut requests = consume(&dying, &queue, 10).await;
+    let read = in_time("the read to fail", length_of(&rpc_client, "read", WAIT_LIMIT * 2));
+    let change = request::<_, usize>(&*rpc_client, ORDER_CANCEL, "change", Deadline::after(WAIT_LIMIT * 2));
+    let mut change = std::pin::pin!(change);
+    let going = async {
+        let received = [next(&mut requests).await, next(&mut requests).await];
+        drop((received, requests));
+        dying.close().await;
+    };
+    tokio::select! {
+        ((), read) = async { tokio::join!(going, read) } => {
+            let error = read.unwrap_err();
+            assert!(matches!(error, RequestError::Unavailable { .. }), "{error}");
+        }
+        change = &mut change => panic!("{change:?}"),
+    }
+    let another = broker.transport("order-service.2").await;
+    let _serving = serve(&another, Arc::<Measurer>::default());
+    assert_eq!(change.await, Ok("change".len()));
 }
 
 /// The client ignores it.
@@ -158,7 +213,8 @@ pub async fn the_requests_of_a_lost_server_go_to_another(broker: &dyn Broker) {
         let another = broker.transport("order-service.2").await;
         (serve(&another, Arc::<Measurer>::default()), another)
     };
-    let (answer, _alive) = tokio::join!(length_of(&rpc_client, "hello", WAIT_LIMIT), failing_over);
+    let hello = request(&*rpc_client, ORDER_CANCEL, "hello", Deadline::after(WAIT_LIMIT));
+    let (answer, _alive) = tokio::join!(hello, failing_over);
     assert_eq!(answer, Ok(5));
 }
 

@@ -1,6 +1,7 @@
 //! Declaring the topology over queues and exchanges that the broker has already.
 
 use bus::clock::{Deadline, SystemClock};
+use bus::events::{EventSignal, EventSubscription, event_message};
 use bus::heartbeat::Heartbeat;
 use bus::message::Message;
 use bus::rpc_client::{BusRpcClient, RequestError, request};
@@ -8,8 +9,10 @@ use bus::topology::WorkQueue;
 use bus::transport::{LinkState, PublishError, Target, Transport as _};
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use schema::order_events::OrderEvent;
 use schema::pattern::{ORDER_GET, Service};
 use std::sync::Arc;
+use std::time::Duration;
 use testkit::{WAIT_LIMIT, eventually};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +41,11 @@ async fn queues_have_the_arguments_of_the_contract() {
     let _transport = rabbit.connected("order-service.1").await;
     let channel = rabbit.foreign_channel().await;
     let namespace = &rabbit.topology.namespace;
-    let requests = [("x-max-length", AMQPValue::LongInt(10_000)), ("x-overflow", text("reject-publish"))];
+    let requests = [
+        ("x-queue-type", text("classic")),
+        ("x-max-length", AMQPValue::LongInt(10_000)),
+        ("x-overflow", text("reject-publish")),
+    ];
     let work = [
         ("x-queue-type", text("quorum")),
         ("x-delivery-limit", AMQPValue::LongInt(100_000)),
@@ -196,6 +203,41 @@ async fn a_deleted_exchange_makes_the_outcome_of_one_message_unknown_and_no_more
     for expected in ["before", "after"] {
         let delivery = next(&mut deliveries).await;
         assert_eq!(delivery.message.message_id.as_deref(), Some(expected));
+    }
+}
+
+/// RabbitMQ does not report to the consumers of bound queues that the exchange was deleted.
+#[tokio::test]
+async fn events_come_back_soon_after_their_exchange_was_deleted_or_replaced() {
+    // Generous; a quarter of what it takes to be noticed by what is noticed anyway.
+    const SOON: Duration = Duration::from_secs(2);
+    let rabbit = Rabbit::shared().await;
+    let subscriber = rabbit.connected("gateway.1").await;
+    let publisher = rabbit.connected("order-service.1").await;
+    let channel = rabbit.foreign_channel().await;
+    let exchange = publisher.topology().events_exchange();
+    let mut events = EventSubscription::new(Arc::new(subscriber));
+    assert_eq!(events.next().await, EventSignal::Listening);
+    let sample = include_str!("../../../schema/messages/order.created.json");
+    let event: OrderEvent = serde_json::from_str(sample).unwrap();
+    for is_replaced in [false, true] {
+        channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+        if is_replaced {
+            publisher.declare().await.unwrap();
+        }
+        let received = async {
+            loop {
+                match tokio::time::timeout(Duration::from_millis(100), events.next()).await {
+                    Ok(EventSignal::Event(_)) => return,
+                    Ok(_) => {}
+                    Err(_) => {
+                        let message = event_message(uuid::Uuid::now_v7(), &event, None);
+                        drop(publisher.publish(vec![message], WAIT_LIMIT).await);
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(SOON, received).await.expect("events come back");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The transport over RabbitMQ, against real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod administered;
 mod blocked;
 mod broker_dead_letters;
 mod conformance;

@@ -9,3 +9,4 @@ mod audit;
 mod configuration;
 mod doctor;
 mod judge;
+mod traces;
