@@ -3,7 +3,8 @@
 //! - [`http`] serves GraphQL over HTTP and WebSocket, over any schema; [`auth`] checks tokens.
 //! - [`query`] parses, bounds and executes documents.
 //! - [`graphql`] is the schema: types and resolvers over the wire's orders, products and customers.
-//! - [`orders`] places orders and sends requests to the services; [`subscriptions`] brings subscribers every update once.
+//! - [`orders`] places orders and sends requests to the services, [`orders::unseen`] places those again that the broker
+//!   lost; [`subscriptions`] brings subscribers every update once.
 //! - [`service`] runs all of it.
 
 pub mod auth;

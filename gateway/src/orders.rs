@@ -1,5 +1,7 @@
 //! What the gateway does with orders, whatever the API in front: requests to the services, and placing an order.
 
+pub mod unseen;
+
 use async_trait::async_trait;
 use bus::clock::{Clock, Deadline, IdSource};
 use bus::commands::{Accepted, Command, Commands};
@@ -13,6 +15,8 @@ use schema::order_messages::{CreateOrder, Item, OrderCreated, OrderRef, OrderSco
 use schema::pattern::{ORDER_CREATE, ORDER_GET};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
+
+use self::unseen::UnseenOrders;
 
 /// How long reading the stored order back may hold up an answer that could be given without it.
 const READ_BACK_LIMIT: Duration = Duration::from_millis(500);
@@ -93,6 +97,9 @@ pub trait SendCommand: Send + Sync + 'static {
         deadline: Deadline,
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError>;
+
+    /// Whether no command waits to be handled. `false` if that is not known.
+    async fn is_idle(&self) -> bool;
 }
 
 #[async_trait]
@@ -104,6 +111,10 @@ impl SendCommand for Commands {
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError> {
         Self::send(self, command, deadline, wait).await
+    }
+
+    async fn is_idle(&self) -> bool {
+        Self::is_idle(self).await
     }
 }
 
@@ -140,6 +151,7 @@ pub(crate) struct OrderPlacer {
     pub(crate) ids: Arc<dyn IdSource>,
     /// How long to wait for order-service's answer.
     pub(crate) wait: Duration,
+    pub(crate) unseen: UnseenOrders,
 }
 
 impl OrderPlacer {
@@ -173,7 +185,12 @@ impl OrderPlacer {
             return Err(PlaceOrderError::TooLate);
         }
         let wait = wait.then(|| self.wait.min(deadline.remaining()));
-        if let Accepted::Answered(answer) = self.commands.send(&command, deadline, wait).await? {
+        let unseen = self.unseen.watch(order, message_id);
+        let sent = self.commands.send(&command, deadline, wait).await;
+        if !matches!(sent, Ok(Accepted::Unanswered)) {
+            unseen.release();
+        }
+        if let Accepted::Answered(answer) = sent? {
             let answer = answer.map_err(PlaceOrderError::DeadLettered)?;
             match serde_json::from_str(answer.get()) {
                 Ok(DomainResult::Done(created)) => return Ok(PlaceOrderOutcome::Answered(created)),
@@ -181,7 +198,11 @@ impl OrderPlacer {
                 Err(error) => tracing::error!(%error, "undecodable answer to order.create"),
             }
         }
-        Ok(read_back(order, client).await)
+        let outcome = read_back(order, client).await;
+        if matches!(&outcome, PlaceOrderOutcome::Unanswered { order, .. } if order.version > 0) {
+            self.unseen.seen(order.order_id);
+        }
+        Ok(outcome)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::auth::{AuthConfig, Authenticator, Scope, mint};
 use crate::config::Config;
 use crate::graphql::{Api, ApiSettings, UpdateRetries};
 use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
+use crate::orders::unseen::UnseenOrderSettings;
 use crate::subscriptions::SubscriptionSettings;
 
 /// How long an operation may take beyond the deadline of its requests: checking, resolving, writing the response.
@@ -55,6 +56,7 @@ pub async fn start(
         ids: Arc::new(SystemIds),
         request_timeout: config.request_timeout,
         create_order_wait: config.create_order_wait,
+        unseen_orders: UnseenOrderSettings::default(),
         subscriptions: SubscriptionSettings::default(),
         update_retries: UpdateRetries::default(),
     });
@@ -78,6 +80,9 @@ pub async fn start(
     let (updates, stop) = (api.clone(), stopping.clone());
     let (events, heartbeat) = (live_events(transport), context.heartbeat("gateway updates", &[]));
     shutdown.spawn("gateway updates", async move { updates.run_subscription(events, heartbeat, stop).await });
+    let (orders, stop) = (api.clone(), stopping.clone());
+    let heartbeat = context.heartbeat("gateway unseen orders", &[]);
+    shutdown.spawn("gateway unseen orders", async move { orders.run_unseen_orders(heartbeat, stop).await });
     let keys = readiness.condition("signing keys");
     shutdown.spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys, stopping).await });
     context.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));

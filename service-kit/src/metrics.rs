@@ -86,6 +86,11 @@ pub const METRICS: &[Metric] = &[
     ("waybill_hub_lag_events", Gauge, "Order events that this gateway has still to send to its subscribers"),
     ("waybill_late_replies_total", Counter, "Replies that came after their request had ended"),
     ("waybill_loop_silent_seconds", Gauge, "Time since the last heartbeat of a loop; -1 if it has ended"),
+    (
+        "waybill_orders_placed_again_total",
+        Counter,
+        "Accepted orders that the broker lost, by what became of them; a rise is a fault of the broker's settings",
+    ),
     ("waybill_orders_placed_total", Counter, "Orders created, by their first status"),
     ("waybill_outbox_events", Gauge, "Committed events that are not published yet; 100000 is a maximum"),
     ("waybill_outbox_oldest_seconds", Gauge, "How long the oldest unpublished event has waited"),
@@ -100,4 +105,6 @@ pub const METRICS: &[Metric] = &[
     ("waybill_stock_inconsistent_total", Counter, "Orders whose stock contradicts an event: audit them"),
     ("waybill_stock_mended_total", Counter, "Orders whose missing hold was taken upon an event"),
     ("waybill_subscribers", Gauge, "Subscribers of this gateway that receive live events"),
+    ("waybill_unseen_orders", Gauge, "Accepted orders of which this gateway has seen no answer and no event"),
+    ("waybill_unwatched_orders_total", Counter, "Accepted orders that this gateway had no room to remember"),
 ];

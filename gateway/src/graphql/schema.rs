@@ -11,6 +11,7 @@ use super::loaders::{BatchScheduler, Loaders};
 use super::mutation::Mutation;
 use super::query::Query;
 use super::subscription::{SubscriptionRoot, UpdateRetries};
+use crate::orders::unseen::{UnseenOrderSettings, UnseenOrders};
 use crate::orders::{OrderPlacer, SendCommand, ServiceClient, Timeout};
 use crate::query::GraphqlSchema;
 use crate::subscriptions::{SubscriptionSettings, Subscriptions};
@@ -30,6 +31,7 @@ pub struct ApiSettings {
     pub request_timeout: Duration,
     /// How long `createOrder` waits for the outcome.
     pub create_order_wait: Duration,
+    pub unseen_orders: UnseenOrderSettings,
     pub subscriptions: SubscriptionSettings,
     pub update_retries: UpdateRetries,
 }
@@ -39,21 +41,26 @@ pub struct ApiSettings {
 pub struct Api {
     schema: OrderSchema,
     rpc: Arc<dyn RpcClient>,
+    commands: Arc<dyn SendCommand>,
+    unseen_orders: UnseenOrders,
     subscriptions: Subscriptions,
     request_timeout: Duration,
 }
 
 impl Api {
     pub fn new(settings: ApiSettings) -> Self {
+        let unseen_orders = UnseenOrders::new(settings.unseen_orders);
         let placer = OrderPlacer {
-            commands: settings.commands,
+            commands: Arc::clone(&settings.commands),
             clock: settings.clock,
             ids: settings.ids,
             wait: settings.create_order_wait,
+            unseen: unseen_orders.clone(),
         };
         let subscriptions = Subscriptions::new(settings.subscriptions);
         let schema = schema().data(placer).data(subscriptions.clone()).data(settings.update_retries).finish();
-        Self { schema, rpc: settings.rpc, subscriptions, request_timeout: settings.request_timeout }
+        let ApiSettings { rpc, commands, request_timeout, .. } = settings;
+        Self { schema, rpc, commands, unseen_orders, subscriptions, request_timeout }
     }
 
     /// Receives live events and dispatches them to subscribers, until `stop`.
@@ -64,7 +71,18 @@ impl Api {
         stop: CancellationToken,
     ) {
         let client = self.client(Timeout::Each(self.request_timeout));
+        let source = source.inspect(|signal| {
+            if let EventSignal::Event(event) = signal {
+                self.unseen_orders.seen(event.order_id);
+            }
+        });
         self.subscriptions.run(source, client, heartbeat, stop).await;
+    }
+
+    /// Looks after accepted orders until order-service is known to have them, until `stop`.
+    pub async fn run_unseen_orders(&self, heartbeat: Heartbeat, stop: CancellationToken) {
+        let client = self.client(Timeout::Each(self.request_timeout));
+        self.unseen_orders.run(client, Arc::clone(&self.commands), heartbeat, stop).await;
     }
 
     pub fn subscriptions_are_available(&self) -> bool {

@@ -25,6 +25,7 @@ mod query_mutations;
 mod query_requests;
 mod query_rules;
 mod query_values;
+mod unseen_orders;
 mod websocket;
 mod websocket_flow;
 mod websocket_handshake;

@@ -15,6 +15,7 @@ use futures::stream::BoxStream;
 use gateway::auth::{Scopes, Viewer};
 use gateway::graphql::{Api, ApiSettings, UpdateRetries};
 use gateway::orders::SendCommand;
+use gateway::orders::unseen::UnseenOrderSettings;
 use gateway::subscriptions::SubscriptionSettings;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::order::Order;
@@ -24,6 +25,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +52,12 @@ pub(crate) struct Services {
     pub(crate) data: Mutex<ServiceData>,
     pub(crate) command_outcome: Mutex<CommandOutcome>,
     pub(crate) placements: Mutex<Vec<CreateOrder>>,
+    /// The message ids of the commands.
+    pub(crate) message_ids: Mutex<Vec<uuid::Uuid>>,
+    /// Whether commands wait, as the broker says.
+    pub(crate) commands_wait: AtomicBool,
+    /// How often it was asked.
+    pub(crate) asked_for_idle: AtomicUsize,
     requests: Mutex<Vec<(String, Value)>>,
     /// By pattern: the error, and how many requests still get it (all, if there is no number).
     failing: Mutex<HashMap<String, (RequestError, Option<u32>)>>,
@@ -141,6 +149,7 @@ impl SendCommand for Services {
     ) -> Result<Accepted, PublishError> {
         assert_eq!(command.pattern, ORDER_CREATE);
         self.placements.lock().unwrap().push(command.data.clone());
+        self.message_ids.lock().unwrap().push(command.message_id);
         let command_outcome = self.command_outcome.lock().unwrap().clone();
         let answer = match &command_outcome {
             CommandOutcome::Unsent(error) => return Err(error.clone()),
@@ -156,6 +165,11 @@ impl SendCommand for Services {
             (CommandOutcome::Answered, Some(_)) => Ok(Accepted::Answered(Ok(raw(&answer)))),
             _ => Ok(Accepted::Unanswered),
         }
+    }
+
+    async fn is_idle(&self) -> bool {
+        self.asked_for_idle.fetch_add(1, Ordering::SeqCst);
+        !self.commands_wait.load(Ordering::SeqCst)
     }
 }
 
@@ -181,10 +195,23 @@ pub(crate) fn test_api_with(subscriptions: SubscriptionSettings) -> TestApi {
 }
 
 pub(crate) fn test_api_within(request_timeout: Duration, subscriptions: SubscriptionSettings) -> TestApi {
+    let patience = Duration::from_millis(50);
+    let unseen = UnseenOrderSettings { patience, interval: patience / 5, ..UnseenOrderSettings::default() };
+    test_api_of(request_timeout, subscriptions, unseen)
+}
+
+pub(crate) fn test_api_of(
+    request_timeout: Duration,
+    subscriptions: SubscriptionSettings,
+    unseen_orders: UnseenOrderSettings,
+) -> TestApi {
     let services = Arc::new(Services {
         data: Mutex::new(ServiceData::stocked()),
         command_outcome: Mutex::new(CommandOutcome::Answered),
         placements: Mutex::default(),
+        message_ids: Mutex::default(),
+        commands_wait: AtomicBool::new(false),
+        asked_for_idle: AtomicUsize::new(0),
         requests: Mutex::default(),
         failing: Mutex::default(),
         refusing: Mutex::default(),
@@ -196,6 +223,7 @@ pub(crate) fn test_api_within(request_timeout: Duration, subscriptions: Subscrip
         ids: Arc::new(SystemIds),
         request_timeout,
         create_order_wait: Duration::from_secs(2),
+        unseen_orders,
         subscriptions,
         update_retries: UpdateRetries { backoff: quick_backoff(), retries: 3 },
     });

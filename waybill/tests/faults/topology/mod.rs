@@ -2,6 +2,7 @@
 
 mod cancelled;
 mod missed;
+mod policies;
 mod refused;
 
 use std::time::Duration;
