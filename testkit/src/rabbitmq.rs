@@ -28,6 +28,8 @@ pub struct RabbitMq {
     guard: Guard,
     scripts: &'static Path,
     port: u16,
+    /// Of the management API, if it is enabled.
+    management_port: Option<u16>,
     environment: Environment,
     broker: Mutex<Option<Pid>>,
 }
@@ -35,6 +37,16 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Starts a node and waits until it speaks AMQP, which takes some five seconds.
     pub async fn start() -> Result<Self> {
+        // No plugins: they cost memory and start-up time.
+        Self::start_with(None).await
+    }
+
+    /// As [`RabbitMq::start`], with the management plugin.
+    pub async fn start_with_management() -> Result<Self> {
+        Self::start_with(Some(free_port())).await
+    }
+
+    async fn start_with(management_port: Option<u16>) -> Result<Self> {
         let scripts = SCRIPT_FOLDERS
             .iter()
             .map(Path::new)
@@ -44,11 +56,12 @@ impl RabbitMq {
         let port = free_port();
         let epmd_port = free_port();
         let environment = environment(guard.folder(), epmd_port)?;
-        // No plugins: they cost memory and start-up time.
-        std::fs::write(guard.folder().join("enabled_plugins"), "[].")?;
-        std::fs::write(guard.folder().join("rabbitmq.conf"), configuration(port))?;
+        let plugins = if management_port.is_some() { "[rabbitmq_management]." } else { "[]." };
+        std::fs::write(guard.folder().join("enabled_plugins"), plugins)?;
+        std::fs::write(guard.folder().join("rabbitmq.conf"), configuration(port, management_port))?;
 
-        let rabbit = Self { guard, scripts, port, environment, broker: Mutex::new(None) };
+        let broker = Mutex::new(None);
+        let rabbit = Self { guard, scripts, port, management_port, environment, broker };
         rabbit.start_epmd(epmd_port).await?;
         rabbit.start_broker().await?;
         Ok(rabbit)
@@ -58,6 +71,12 @@ impl RabbitMq {
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// The management API, with the default user, if it is enabled.
+    #[must_use]
+    pub fn management_url(&self) -> Option<String> {
+        self.management_port.map(|port| format!("http://guest:guest@127.0.0.1:{port}"))
     }
 
     /// The AMQP port, the same across restarts.
@@ -127,7 +146,9 @@ impl RabbitMq {
         let script = self.scripts.join("rabbitmq-server").display().to_string();
         let pid = self.guard.start(BROKER, &self.environment, &[script, "-noinput".to_owned()]).await?;
         *self.broker.lock().expect("no holder of the lock panics") = Some(pid);
-        self.until(BROKER, pid, async || speaks_amqp(self.port).await.unwrap_or(false)).await
+        self.until(BROKER, pid, async || speaks_amqp(self.port).await.unwrap_or(false)).await?;
+        let Some(port) = self.management_port else { return Ok(()) };
+        self.until(BROKER, pid, async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await
     }
 
     async fn until(&self, name: &str, pid: Pid, mut ready: impl AsyncFnMut() -> bool) -> Result<()> {
@@ -180,10 +201,14 @@ fn environment(folder: &Path, epmd_port: u16) -> Result<Environment> {
 }
 
 /// Quorum queues keep up to one write-ahead log in memory, 512 MB by default.
-fn configuration(port: u16) -> String {
+fn configuration(port: u16, management_port: Option<u16>) -> String {
+    let management = management_port.map_or_else(String::new, |port| {
+        format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n")
+    });
     format!(
         "listeners.tcp.1 = 127.0.0.1:{port}\n\
-         raft.wal_max_size_bytes = 33554432\n"
+         raft.wal_max_size_bytes = 33554432\n\
+         {management}"
     )
 }
 

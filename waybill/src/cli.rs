@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use service_kit::config::with_defaults;
 use service_kit::runtime::report;
 
-use crate::{audit, dead_letters, doctor, health, import, stock, token, up};
+use crate::{audit, dead_letters, doctor, health, import, stock, token, topology, up};
 
 const NAME: &str = "waybill";
 
@@ -42,6 +42,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Doctor(doctor::DoctorArgs),
     Audit(audit::AuditArgs),
+    Topology(topology::TopologyArgs),
     Health(health::HealthArgs),
 }
 
@@ -57,6 +58,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::DeadLetters(args) => run_command("waybill dead-letters", dead_letters::run(args)),
         Command::Doctor(args) => run_command("waybill doctor", doctor::run(args)),
         Command::Audit(args) => run_command("waybill audit", audit::run(args)),
+        Command::Topology(args) => {
+            ended("waybill topology", topology::run(&args).map(|()| ExitCode::SUCCESS))
+        }
         Command::Health(args) => brief("waybill health", health::run(&args)),
     }
 }

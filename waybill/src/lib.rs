@@ -16,6 +16,7 @@ mod dead_letters;
 mod doctor;
 mod import;
 mod stock;
+mod topology;
 
 mod health;
 mod token;

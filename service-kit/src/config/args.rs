@@ -72,11 +72,11 @@ pub struct BusConfig {
 impl BusArgs {
     pub fn check(&self, errors: &mut ConfigErrors) -> BusConfig {
         let least = Duration::from_millis(1);
-        let (minutes, day) = (Duration::from_secs(5 * 60), Duration::from_secs(24 * 60 * 60));
+        let minutes = Duration::from_secs(5 * 60);
         BusConfig {
             namespace: errors.name("BUS_NAMESPACE", &self.bus_namespace),
             request_timeout: errors.duration("REQUEST_TIMEOUT", &self.request_timeout, least..=minutes),
-            retry_delays: errors.durations("RETRY_DELAYS", &self.retry_delays, least..=day, 10),
+            retry_delays: errors.retry_delays(&self.retry_delays),
             prefetch: errors.number("PREFETCH", &self.prefetch, 1..=10_000),
         }
     }

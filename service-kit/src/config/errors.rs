@@ -98,6 +98,12 @@ impl ConfigErrors {
         parts.into_iter().map(|part| self.duration(variable, part, range.clone())).collect()
     }
 
+    /// RETRY_DELAYS: one to ten durations from 1 ms to a day.
+    pub fn retry_delays(&mut self, text: &str) -> Vec<Duration> {
+        let day = Duration::from_secs(24 * 60 * 60);
+        self.durations("RETRY_DELAYS", text, Duration::from_millis(1)..=day, 10)
+    }
+
     /// A size in bytes, plain or with a unit, such as `65536`, `512KiB` or `1MiB`, within `range`.
     pub fn size(&mut self, variable: Variable, text: &str, range: RangeInclusive<usize>) -> usize {
         let size = text.trim().parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());

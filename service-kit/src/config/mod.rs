@@ -41,6 +41,7 @@ pub const VARIABLES: &[&str] = &[
     "PENDING_MAX_AGE",
     "PORT",
     "PREFETCH",
+    "RABBITMQ_MANAGEMENT_URL",
     "RABBITMQ_URL",
     "REQUEST_TIMEOUT",
     "RESERVATION_HOLD",

@@ -101,7 +101,7 @@ impl AdminAddress {
         Ok(AdminConnection::to_service(service, close))
     }
 
-    fn topology(&self) -> Topology {
+    pub(crate) fn topology(&self) -> Topology {
         Topology::new(self.namespace.clone(), self.retry_delays.clone())
     }
 }

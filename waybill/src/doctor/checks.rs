@@ -5,6 +5,7 @@ use std::time::Duration;
 use schema::time::Timestamp;
 use serde::Serialize;
 
+use super::management::ManagementStatus;
 use super::probe::{BacklogStatus, ServiceStatus, Snapshot};
 use crate::admin::{DatabaseStatus, QueueRole, QueueStatus, TablesStatus};
 use crate::output::counted;
@@ -39,7 +40,11 @@ pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     }
     findings.extend(snapshot.databases.iter().flat_map(database));
     findings.extend(snapshot.queues.iter().filter_map(|status| queue(status, running)));
-    findings.extend(snapshot.services.iter().flatten().filter_map(service));
+    findings.extend(snapshot.management.iter().flat_map(management));
+    // While the broker takes no message, no service can be asked.
+    if snapshot.broker.blocked.is_none() {
+        findings.extend(snapshot.services.iter().flatten().filter_map(service));
+    }
     findings.extend(snapshot.backlog.iter().flat_map(backlog));
     findings
 }
@@ -66,6 +71,30 @@ fn broker(snapshot: &Snapshot) -> Vec<Finding> {
         .iter()
         .map(|fault| finding("broker", fault, "see the broker's log, and that it is not overloaded"));
     unreachable.chain(refused).chain(blocked).chain(fault).collect()
+}
+
+fn management(management: &ManagementStatus) -> Vec<Finding> {
+    let fault = management.fault.iter().map(|fault| {
+        let advice =
+            "see that the plugin rabbitmq_management is enabled, and that RABBITMQ_MANAGEMENT_URL is right";
+        finding("management API", fault, advice)
+    });
+    let deviations = management.deviations.iter().map(|deviation| {
+        let (subject, advice) = match &deviation.policy {
+            Some(policy) => (
+                format!("policy {policy}"),
+                "accepted orders and events can be lost: let the policy match other queues \
+                 (`rabbitmqctl list_policies`, `list_operator_policies`)",
+            ),
+            None => (
+                "topology".to_owned(),
+                "declare it as `waybill topology --output json` says; a queue is drained and deleted before that",
+            ),
+        };
+        let what = format!("{}: {}", deviation.queues.join(", "), deviation.what);
+        finding(&subject, what, advice)
+    });
+    fault.chain(deviations).collect()
 }
 
 fn queue(queue: &QueueStatus, running: bool) -> Option<Finding> {
@@ -181,6 +210,7 @@ mod tests {
     use bus::transport::QueueDepth;
     use schema::order_messages::Backlog;
 
+    use super::super::management::Deviation;
     use super::*;
     use crate::admin::BrokerStatus;
 
@@ -202,6 +232,7 @@ mod tests {
         let now: Timestamp = "2026-11-23T19:10:51.371Z".parse().unwrap();
         Snapshot {
             broker: BrokerStatus::default(),
+            management: Some(ManagementStatus::default()),
             queues: vec![
                 queue("customer.requests", QueueRole::Requests, 1),
                 queue("order.commands", QueueRole::Work, 2),
@@ -237,7 +268,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_well_is_found_alone_and_says_what_to_do() {
         type Harm = fn(&mut Snapshot);
-        let cases: [(&str, &str, Harm); 16] = [
+        let cases: [(&str, &str, Harm); 19] = [
             ("topology", "inequivalent arg 'x-max-length' for queue", |seen| {
                 seen.broker.refused =
                     text("queue waybill.order.commands: inequivalent arg 'x-max-length' for queue");
@@ -246,6 +277,22 @@ mod tests {
                 seen.broker.blocked = text("low on memory");
             }),
             ("broker", "no answer", |seen| seen.broker.fault = text("no answer")),
+            ("broker", "blocked publishing: low on memory", |seen| {
+                seen.broker.blocked = text("low on memory");
+                for service in seen.services.iter_mut().flatten() {
+                    service.fault = text("no answer in time");
+                }
+            }),
+            ("management API", "no answer", |seen| {
+                seen.management.as_mut().unwrap().fault = text("no answer");
+            }),
+            ("policy x", "waybill.order.commands: messages expire after 3000 ms", |seen| {
+                seen.management.as_mut().unwrap().deviations.push(Deviation {
+                    policy: text("x"),
+                    what: "messages expire after 3000 ms".to_owned(),
+                    queues: vec!["waybill.order.commands".to_owned()],
+                });
+            }),
             ("waybill.order.commands", "not there", |seen| seen.queues[1].depth = None),
             ("waybill.customer.requests", "it has no consumers, and 7 wait", |seen| {
                 seen.queues[0].depth = depth(7, 0);

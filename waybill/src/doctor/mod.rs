@@ -1,20 +1,22 @@
 //! `waybill doctor`: whether all is well, and what to do if it isn't.
 
 mod checks;
+mod management;
 mod probe;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use bus::topology::RetryDelays;
 use clap::Args;
 use serde::Serialize;
-use service_kit::config::{ConfigErrors, DatabaseArgs};
+use service_kit::config::{ConfigErrors, DatabaseArgs, Secret};
 
 use crate::admin::{AdminAddress, AdminAddressArgs, BrokerStatus, QueueRole, database_at};
 use crate::output::{OutputArgs, columns, counted, printable};
 use checks::Finding;
+use management::{ManagementStatus, management};
 use probe::{Snapshot, probe};
 
 /// How long the whole probe may take; each of its questions has a shorter limit.
@@ -22,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Check that all is well, and say what to do if it isn't
 ///
-/// Looks at the broker, its queues with their arguments and consumers, what waits in them, dead letters, whether the
-/// services answer, the databases with their migrations, events that wait to be published, orders that stay PENDING, and
+/// Looks at the broker, its queues with their arguments and consumers, and with RABBITMQ_MANAGEMENT_URL at policies that
+/// make them lose messages; what waits in them, dead letters, whether the services answer, the databases with their migrations, events that wait to be published, orders that stay PENDING, and
 /// clocks. Exits with 1 if it has findings.
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
@@ -37,18 +39,24 @@ pub(crate) struct DoctorArgs {
     #[arg(long, env = "RETRY_DELAYS", default_value = "1s,5s,30s,2m", value_name = "DURATIONS")]
     #[arg(help_heading = "Message bus")]
     retry_delays: String,
+    /// The broker's management API, which tells policies: http://user:password@host:15672, or https://
+    #[arg(long, env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(help_heading = "Message bus")]
+    rabbitmq_management_url: Option<Secret>,
 }
 
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut errors = ConfigErrors::default();
     let mut address = args.address.check(&mut errors);
-    let longest = Duration::from_secs(24 * 60 * 60);
-    let delays = errors.durations("RETRY_DELAYS", &args.retry_delays, Duration::from_millis(1)..=longest, 10);
-    address.retry_delays = RetryDelays(delays);
+    address.retry_delays = RetryDelays(errors.retry_delays(&args.retry_delays));
     let database_url = args.database.url(&mut errors);
-    let (address, database_url) = errors.finish((address, database_url))?;
+    let management_url = args.rabbitmq_management_url.as_ref();
+    let management_url = errors.url("RABBITMQ_MANAGEMENT_URL", management_url, &["http", "https"]);
+    let (address, database_url, management_url) = errors.finish((address, database_url, management_url))?;
 
+    let managed = managed(&address, management_url.as_ref()).await?;
     let mut snapshot = snapshot(address).await?;
+    snapshot.management = managed;
     if let Some(url) = &database_url {
         snapshot.databases.push(database_at("DATABASE_URL", url).await);
     }
@@ -56,6 +64,14 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let code = if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     args.output.print(&Report { findings, snapshot }, text)?;
     Ok(code)
+}
+
+/// What the management API says of the broker that the address names, if both are given.
+async fn managed(address: &AdminAddress, url: Option<&Secret>) -> anyhow::Result<Option<ManagementStatus>> {
+    let (Some(broker), Some(url)) = (&address.rabbitmq_url, url) else { return Ok(None) };
+    let virtual_host =
+        bus::amqp::virtual_host(broker.expose()).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
+    Ok(Some(management(url, &virtual_host, &address.topology()).await))
 }
 
 async fn snapshot(address: AdminAddress) -> anyhow::Result<Snapshot> {
@@ -93,6 +109,14 @@ fn text(report: &Report) -> String {
 fn seen(snapshot: &Snapshot) -> String {
     let well = snapshot.broker == BrokerStatus::default();
     let mut rows = vec![row("broker", if well { "connected, topology as declared" } else { "see below" })];
+    rows.extend(snapshot.management.iter().map(|management| {
+        let seen = match (&management.fault, management.deviations.len()) {
+            (Some(_), _) => "does not answer",
+            (None, 0) => "policies, arguments and bindings as declared",
+            (None, _) => "see below",
+        };
+        row("broker's settings", seen)
+    }));
     match &snapshot.services {
         None if snapshot.broker.unreachable.is_some() => {}
         None => rows.push(row("services", "not running")),

@@ -7,6 +7,7 @@ use schema::inventory_messages::StockAudited;
 use schema::order_messages::{AuditPage, Backlog, OrderAudited};
 use serde::Serialize;
 
+use super::management::ManagementStatus;
 use crate::admin::{AdminConnection, AdminRequest, BrokerStatus, DatabaseStatus, QueueStatus, QueuesStatus};
 
 /// How long a service may take to answer.
@@ -20,6 +21,8 @@ const CONSUMER_PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Snapshot {
     pub(super) broker: BrokerStatus,
     pub(super) queues: Vec<QueueStatus>,
+    /// None if the management API is not asked.
+    pub(super) management: Option<ManagementStatus>,
     /// None if the system isn't running.
     pub(super) services: Option<Vec<ServiceStatus>>,
     /// What order-service says about its outbox and its pending orders.
@@ -68,7 +71,13 @@ pub(super) async fn probe(connection: &AdminConnection) -> anyhow::Result<Snapsh
             timed::<()>("customer-service", connection, AdminRequest::PingCustomerService),
         );
         snapshot.backlog = backlog;
-        snapshot.services = Some(vec![orders, inventory, customers]);
+        let services = vec![orders, inventory, customers];
+        // The broker tells a client of an alarm only once it publishes.
+        if services.iter().any(|service| service.fault.is_some()) {
+            let again: BrokerStatus = connection.call(AdminRequest::InspectBroker).await?;
+            snapshot.broker.blocked = snapshot.broker.blocked.or(again.blocked);
+        }
+        snapshot.services = Some(services);
     }
     snapshot.databases = connection.call(AdminRequest::InspectDatabases).await?;
     Ok(snapshot)

@@ -1,4 +1,4 @@
-use testkit::{Finished, RabbitMq, postgres_database, unique};
+use testkit::{Finished, RabbitMq, eventually, postgres_database, unique};
 
 use crate::kit::Operator;
 
@@ -75,4 +75,65 @@ async fn a_running_system_is_well_and_a_stopped_one_is_not_running() {
     let stopped = operator.runs(&DOCTOR).await;
     let expected = vec![("waybill".to_owned(), "it is not running".to_owned())];
     assert_eq!((stopped.code, findings(&stopped)), (1, expected), "{stopped:?}");
+}
+
+#[tokio::test]
+async fn the_management_api_tells_of_policies_and_missing_bindings_and_an_alarm_is_one_finding() {
+    let rabbit = RabbitMq::start_with_management().await.unwrap();
+    let (url, namespace) = (rabbit.url(), unique("operator"));
+    let folder = tempfile::tempdir().unwrap();
+    let management = rabbit.management_url().unwrap();
+    let operator = Operator::of_broker(&url, &namespace).with("RABBITMQ_MANAGEMENT_URL", &management);
+    let _system = operator.with("DATA_DIR", &folder.path().display().to_string()).starts_system().await;
+    let well = operator.runs(&["doctor"]).await;
+    assert_eq!(well.code, 0, "{well:?}");
+    assert!(well.stdout.contains("policies, arguments and bindings as declared"), "{well:?}");
+
+    rabbit
+        .ctl(&["set_policy", "short", ".*", r#"{"message-ttl":3000}"#, "--apply-to", "queues"])
+        .await
+        .unwrap();
+    let commands = format!("{namespace}.order.commands");
+    eventually("the policy is named", async || {
+        let found = findings(&operator.runs(&DOCTOR).await);
+        let named = found.iter().any(|(subject, finding)| {
+            subject == "policy short"
+                && finding.contains(&commands)
+                && finding.contains("expire after 3000 ms")
+        });
+        if named { Ok(()) } else { Err(found) }
+    })
+    .await;
+    rabbit.ctl(&["clear_policy", "short"]).await.unwrap();
+    // The plugin gathers what it says every few seconds.
+    eventually("nothing is found any more", async || {
+        let found = findings(&operator.runs(&DOCTOR).await);
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    })
+    .await;
+
+    let (exchange, queue) = (format!("{namespace}.events"), format!("{namespace}.inventory.order-events"));
+    let unbound = format!(
+        "rabbit_binding:remove({{binding, rabbit_misc:r(<<\"/\">>, exchange, <<\"{exchange}\">>), <<\"order.#\">>, \
+         rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>), []}}, <<\"tests\">>)."
+    );
+    rabbit.ctl(&["eval", &unbound]).await.unwrap();
+    let found = findings(&operator.runs(&DOCTOR).await);
+    let expected = format!("{queue}: it is not bound to {exchange} by order.#");
+    assert!(found.contains(&("topology".to_owned(), expected)), "{found:?}");
+
+    let wrong = operator.with("RABBITMQ_MANAGEMENT_URL", &management.replace("guest:guest", "guest:wrong"));
+    let found = findings(&wrong.runs(&DOCTOR).await);
+    assert!(
+        found.iter().any(|(subject, finding)| subject == "management API" && finding.contains("401")),
+        "{found:?}"
+    );
+    assert!(!format!("{found:?}").contains("wrong"), "{found:?}");
+
+    rabbit.ctl(&["set_vm_memory_high_watermark", "0.00001"]).await.unwrap();
+    let ran = operator.runs(&DOCTOR).await;
+    let found = findings(&ran);
+    let [(subject, finding)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((subject.as_str(), ran.code), ("broker", 1));
+    assert!(finding.contains("blocked publishing"), "{finding}");
 }

@@ -19,6 +19,7 @@ mod bad_requests;
 mod bad_tokens;
 
 mod commands;
+mod least_privilege;
 mod starting;
 
 mod playground;

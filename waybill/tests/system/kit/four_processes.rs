@@ -12,6 +12,8 @@ const PROGRAMS: [&str; 4] = ["gateway", "order-service", "customer-service", "in
 /// The system in four processes, with a namespace and a database of its own.
 pub(crate) struct FourProcesses {
     rabbitmq_url: String,
+    /// Whether each process is a user of its own, called as the process is and with its name as the password.
+    has_users: bool,
     database_url: String,
     namespace: String,
     gateway_port: u16,
@@ -24,12 +26,19 @@ impl FourProcesses {
     pub(crate) async fn new() -> Self {
         Self {
             rabbitmq_url: rabbitmq_url().await,
+            has_users: false,
             database_url: postgres_database().await,
             namespace: unique("system"),
             gateway_port: free_port(),
             admin_ports: PROGRAMS.iter().map(|program| (*program, free_port())).collect(),
             running: BTreeMap::new(),
         }
+    }
+
+    /// A system that has never run, over this broker. Each process connects as a user of its own, called as the process is,
+    /// with the same word as password; the operator's commands as `operator`.
+    pub(crate) async fn with_users(rabbitmq_url: String) -> Self {
+        Self { rabbitmq_url, has_users: true, ..Self::new().await }
     }
 
     /// Starts all processes at once; returns when each is ready.
@@ -88,7 +97,7 @@ impl FourProcesses {
 
     /// `waybill` with these arguments, over the same broker.
     pub(crate) fn waybill(&self, arguments: &[&str]) -> Program {
-        self.over_broker(waybill(arguments))
+        self.over_broker("operator", waybill(arguments))
     }
 
     /// inventory-service's tables.
@@ -102,7 +111,8 @@ impl FourProcesses {
     }
 
     fn program(&self, name: &str) -> Program {
-        let program = self.over_broker(program(name)).with("ADMIN_PORT", self.admin_ports[name].to_string());
+        let program =
+            self.over_broker(name, program(name)).with("ADMIN_PORT", self.admin_ports[name].to_string());
         if name == "gateway" {
             return program
                 .with("PORT", self.gateway_port.to_string())
@@ -112,7 +122,11 @@ impl FourProcesses {
         program.with("DATABASE_URL", &self.database_url)
     }
 
-    fn over_broker(&self, program: Program) -> Program {
-        program.with("RABBITMQ_URL", &self.rabbitmq_url).with("BUS_NAMESPACE", &self.namespace)
+    fn over_broker(&self, user: &str, program: Program) -> Program {
+        let url = match self.has_users {
+            true => self.rabbitmq_url.replace("guest:guest", &format!("{user}:{user}")),
+            false => self.rabbitmq_url.clone(),
+        };
+        program.with("RABBITMQ_URL", url).with("BUS_NAMESPACE", &self.namespace)
     }
 }
