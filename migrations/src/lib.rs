@@ -14,6 +14,7 @@ mod inventory {
 mod orders {
     pub(crate) mod m0001_orders;
     pub(crate) mod m0002_change_answers;
+    pub(crate) mod m0003_order_filters;
 }
 
 use std::pin::Pin;
@@ -41,6 +42,7 @@ pub const ORDERS: ServiceTables = ServiceTables {
     migrations: &[
         Migration("0001_orders", |manager| Box::pin(orders::m0001_orders::up(manager))),
         Migration("0002_change_answers", |manager| Box::pin(orders::m0002_change_answers::up(manager))),
+        Migration("0003_order_filters", |manager| Box::pin(orders::m0003_order_filters::up(manager))),
     ],
 };
 

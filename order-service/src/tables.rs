@@ -66,6 +66,25 @@ pub mod line_item {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// `order_products`: what lists by product read, one row for each line item of a readable order. Triggers write it.
+pub mod order_product {
+    use store::entity::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "order_products")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub order_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub product_id: String,
+        pub customer_id: String,
+        pub status: String,
+        pub created_at: DateTimeUtc,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// `order_events`: the history of each order, and the outbox.
 pub mod order_event {
     use store::entity::*;

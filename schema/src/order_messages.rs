@@ -8,7 +8,7 @@ use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use crate::limits::{
     IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_ITEMS, QUANTITY_MAX, SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS,
-    validate_text,
+    first_text_error, validate_text,
 };
 use crate::order::{LineItem, Order, OrderStatus};
 use crate::order_events::{EventKind, OrderEvent};
@@ -187,23 +187,79 @@ pub struct OrderRef {
 
 /// Asks for a page of orders, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ListOrders {
     /// Whose.
     pub owner: OrderScope,
-    /// Only in these; an empty list matches nothing, none at all matches everything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub statuses: Option<Vec<OrderStatus>>,
-    /// Which page, by [`crate::cursor::OrderCursor`]s.
+    /// Which of them.
+    #[serde(flatten)]
+    pub filter: OrderFilter,
+    /// Which page, by [`crate::cursor::OrderCursor`]s. A cursor is a place among all orders: it holds in any list whose
+    /// scope includes its order's customer, whatever the filter.
     #[serde(default)]
     pub page: Page,
 }
 
+/// Narrows a list of orders: an order is listed if everything that is given holds for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderFilter {
+    /// In one of these; an empty list matches nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<Vec<OrderStatus>>,
+    /// With a line item of this product. Not together with a tracking number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<ProductId>,
+    /// Under exactly this tracking number, whoever carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking_number: Option<String>,
+    /// Placed at this time or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed_from: Option<Timestamp>,
+    /// Placed before this time; nothing matches if that is no later than `placed_from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed_before: Option<Timestamp>,
+}
+
 impl ListOrders {
-    /// Reads what to list; CURSOR_INVALID for a cursor of orders beyond the scope.
+    /// Reads what to list. Fails with CURSOR_INVALID for a cursor of orders beyond the scope, and with INVALID_INPUT for
+    /// a filter that is out of bounds or that no index answers.
     pub fn bounds(&self) -> Result<PageBounds<OrderCursor>, DomainError> {
+        self.filter.validate()?;
         self.page.bounds(|text| {
             OrderCursor::decode(text).ok().filter(|cursor| self.owner.includes(&cursor.customer_id))
         })
+    }
+}
+
+impl OrderFilter {
+    fn validate(&self) -> Result<(), DomainError> {
+        let number = self.tracking_number.as_deref();
+        if let Some(error) =
+            first_text_error(number.map(|text| (text, TRACKING_MAX_CHARS, false, "trackingNumber")))
+        {
+            return Err(error);
+        }
+        if self.product_id.is_some() && self.tracking_number.is_some() {
+            let message = "give productId or trackingNumber, not both";
+            return Err(DomainError::at(DomainErrorCode::InvalidInput, message, ["trackingNumber"]));
+        }
+        Ok(())
+    }
+
+    /// Whether the order passes, by the rule that lists keep to.
+    pub fn includes(&self, order: &Order) -> bool {
+        self.statuses.as_ref().is_none_or(|statuses| statuses.contains(&order.status))
+            && self
+                .product_id
+                .as_ref()
+                .is_none_or(|id| order.line_items.iter().any(|line| line.product_id == *id))
+            && self
+                .tracking_number
+                .as_ref()
+                .is_none_or(|number| order.tracking_number.as_ref() == Some(number))
+            && self.placed_from.is_none_or(|from| order.created_at >= from)
+            && self.placed_before.is_none_or(|before| order.created_at < before)
     }
 }
 

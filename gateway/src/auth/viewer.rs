@@ -41,8 +41,25 @@ impl Viewer {
         if self.can(Scope::OrdersAll) { OrderScope::Any } else { own() }
     }
 
+    /// Whose orders the arguments name: all customers', the named customer's, or else the viewer's own; FORBIDDEN if the
+    /// viewer can't see them.
+    pub(crate) fn named_scope(
+        &self,
+        customer_id: Option<&str>,
+        all_customers: bool,
+    ) -> Result<OrderScope, GraphqlError> {
+        if !all_customers {
+            return Ok(OrderScope::Customer { customer_id: self.default_to_caller(customer_id)? });
+        }
+        self.require(Scope::OrdersAll)?;
+        match customer_id {
+            Some(_) => Err(ErrorCode::BadUserInput.error("give customerId or allCustomers, not both")),
+            None => Ok(OrderScope::Any),
+        }
+    }
+
     /// The customer that an argument names, or else the viewer; FORBIDDEN if the viewer can't see that customer's orders.
-    pub(crate) fn default_to_caller(&self, named: Option<&str>) -> Result<CustomerId, GraphqlError> {
+    fn default_to_caller(&self, named: Option<&str>) -> Result<CustomerId, GraphqlError> {
         let Some(named) = named else { return Ok(self.customer_id.clone()) };
         if named != self.customer_id.as_str() {
             self.require(Scope::OrdersAll)?;

@@ -2,7 +2,7 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, SimpleObject};
 use schema::cursor::{OrderCursor, UpdateCursor};
-use schema::order_messages::{HistoryEntry, ListOrders, OrderRef, OrderScope};
+use schema::order_messages::{HistoryEntry, ListOrders, OrderFilter, OrderRef, OrderScope};
 use schema::{ids::OrderId, order as wire, page::Page};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -242,27 +242,24 @@ impl OrderHistoryEntry {
     }
 }
 
-/// A page of the orders of the named customer, or of the caller's own.
+/// A page of the orders in this scope, which the caller has.
 pub(crate) async fn list_orders(
     ctx: &Context<'_>,
-    customer_id: Option<&str>,
+    owner: OrderScope,
+    filter: OrderFilter,
     page: Page,
-    statuses: Option<Vec<OrderStatus>>,
 ) -> Result<Connection<Order>, GraphqlError> {
-    let viewer = Viewer::from_context(ctx)?;
-    viewer.require(Scope::OrdersRead)?;
-    let customer_id = viewer.default_to_caller(customer_id)?;
-    let owner = OrderScope::Customer { customer_id };
-    // However long the argument is, the message names each status once.
-    let statuses = statuses.map(|statuses| {
-        let distinct: BTreeSet<_> = statuses.into_iter().map(wire::OrderStatus::from).collect();
-        distinct.into_iter().collect()
-    });
-    let list = ListOrders { owner, statuses, page };
+    let list = ListOrders { owner, filter, page };
     list.bounds().map_err(|error| list_error(&error))?;
     let list = ctx.data_unchecked::<Loaders>().load(list).await?.0?;
     let nodes = list.rows.iter().cloned().map(Order).collect();
     Ok(Connection::new(nodes, order_cursor, list.has_next_page, list.has_previous_page))
+}
+
+/// The statuses of an argument as a message names them: each once, however long the argument is.
+pub(crate) fn distinct(statuses: Vec<OrderStatus>) -> Vec<wire::OrderStatus> {
+    let distinct: BTreeSet<_> = statuses.into_iter().map(wire::OrderStatus::from).collect();
+    distinct.into_iter().collect()
 }
 
 fn order_cursor(Order(order): &Order) -> String {
@@ -282,7 +279,13 @@ impl Customer {
         before: Option<String>,
         statuses: Option<Vec<OrderStatus>>,
     ) -> Nullable<Connection<Order>> {
-        let page = page(first, after, last, before);
-        Some(list_orders(ctx, Some(self.id.as_str()), page, statuses).await)
+        let listed = async {
+            let viewer = Viewer::from_context(ctx)?;
+            viewer.require(Scope::OrdersRead)?;
+            let owner = viewer.named_scope(Some(self.id.as_str()), false)?;
+            let filter = OrderFilter { statuses: statuses.map(distinct), ..OrderFilter::default() };
+            list_orders(ctx, owner, filter, page(first, after, last, before)).await
+        };
+        Some(listed.await)
     }
 }

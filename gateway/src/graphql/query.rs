@@ -1,16 +1,18 @@
 use async_graphql::{Context, ID, Object};
 use schema::ids::{CustomerId, ProductId};
 use schema::inventory_messages::{ListProducts, ProductPage};
-use schema::{domain_error::DomainResult, order_messages::OrderRef, pattern::INVENTORY_LIST};
+use schema::order_messages::{OrderFilter, OrderRef};
+use schema::{domain_error::DomainResult, pattern::INVENTORY_LIST};
 
 use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable, query_error};
 use super::loaders::Loaders;
-use super::order::{Order, OrderStatus, list_orders};
+use super::order::{Order, OrderStatus, distinct, list_orders};
 use super::page::{Connection, page, page_cost};
 use super::product::Product;
+use super::scalars::DateTime;
 use crate::auth::{Scope, Viewer};
-use crate::query::GraphqlError;
+use crate::query::{ErrorCode, GraphqlError};
 
 pub(crate) struct Query;
 
@@ -46,22 +48,41 @@ impl Query {
         .await
     }
 
-    /// Orders, newest first: one's own, or with orders:all those of customerId. Relay connection: first or last (not both),
-    /// 1 to 100, 20 if neither is given. statuses narrows; an empty list matches nothing.
+    /// Orders, newest first: one's own, or with orders:all those of customerId or of all customers (not both). Relay connection:
+    /// first or last (not both), 1 to 100, 20 if neither is given. statuses, productId, trackingNumber and the times of placing
+    /// (from inclusive, before exclusive) narrow; an empty list of statuses matches nothing.
     #[expect(clippy::too_many_arguments, reason = "the arguments of the contract")]
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn orders(
         &self,
         ctx: &Context<'_>,
         customer_id: Option<ID>,
+        #[graphql(default = false)] all_customers: bool,
         first: Option<i32>,
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
         statuses: Option<Vec<OrderStatus>>,
+        product_id: Option<ID>,
+        tracking_number: Option<String>,
+        placed_from: Option<DateTime>,
+        placed_before: Option<DateTime>,
     ) -> Nullable<Connection<Order>> {
-        let customer_id = customer_id.as_ref().map(|id| id.as_str());
-        Some(list_orders(ctx, customer_id, page(first, after, last, before), statuses).await)
+        nullable(async {
+            let viewer = Viewer::from_context(ctx)?;
+            viewer.require(Scope::OrdersRead)?;
+            let customer_id = customer_id.as_ref().map(|id| id.as_str());
+            let owner = viewer.named_scope(customer_id, all_customers)?;
+            let filter = OrderFilter {
+                statuses: statuses.map(distinct),
+                product_id: product_id.map(|id| product_id_argument(&id)).transpose()?,
+                tracking_number,
+                placed_from: placed_from.map(|DateTime(time)| time),
+                placed_before: placed_before.map(|DateTime(time)| time),
+            };
+            list_orders(ctx, owner, filter, page(first, after, last, before)).await.map(Some)
+        })
+        .await
     }
 
     async fn product(&self, ctx: &Context<'_>, id: ID) -> Nullable<Product> {
@@ -96,6 +117,10 @@ impl Query {
         })
         .await
     }
+}
+
+fn product_id_argument(id: &ID) -> Result<ProductId, GraphqlError> {
+    id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("productId {error}")))
 }
 
 async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Customer>, GraphqlError> {

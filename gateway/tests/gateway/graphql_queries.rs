@@ -115,6 +115,64 @@ async fn orders_are_paged_both_ways_newest_first() {
 }
 
 #[tokio::test]
+async fn what_narrows_a_list_is_requested_as_it_is_given() {
+    let test = test_api();
+    let placed =
+        [test.placed("CUST01", "PROD01"), test.placed("CUST02", "PROD02"), test.placed("CUST01", "PROD02")];
+    test.services
+        .data
+        .lock()
+        .unwrap()
+        .change(placed[2].id, |order| order.tracking_number = Some("PP 1".into()));
+    let query = "query($product: ID, $number: String, $from: DateTime, $before: DateTime) {
+        orders(allCustomers: true, statuses: [PROCESSING, PROCESSING], productId: $product, trackingNumber: $number,
+            placedFrom: $from, placedBefore: $before, first: 5) { nodes { id } } }";
+    let (first, second) = (placed[0].created_at.to_string(), placed[1].created_at.to_string());
+    for (variables, expected) in [
+        (json!({}), vec![2, 1, 0]),
+        (json!({"product": "PROD02"}), vec![2, 1]),
+        (json!({"product": "PROD02", "before": null, "from": second}), vec![2, 1]),
+        (json!({"number": "PP 1"}), vec![2]),
+        (json!({"from": first, "before": second}), vec![0]),
+        (json!({"from": second, "before": first}), vec![]),
+    ] {
+        let response = test.run_with(crate::kit::warehouse(), query, variables.clone()).await;
+        let expected: Vec<Value> =
+            expected.iter().map(|&at: &usize| json!({"id": placed[at].id.to_string()})).collect();
+        assert_eq!(response, json!({"data": {"orders": {"nodes": expected}}}), "{variables}");
+    }
+    test.services.requests();
+    let variables = json!({"product": "PROD02", "from": "2026-11-23T20:10:51.371999+01:00"});
+    test.run_with(crate::kit::warehouse(), query, variables).await;
+    let request = json!([{"owner": "any", "statuses": ["PROCESSING"], "productId": "PROD02",
+        "placedFrom": "2026-11-23T19:10:51.371Z", "page": {"first": 5}}]);
+    assert_eq!(test.services.requests_for("order.list"), [request]);
+}
+
+#[tokio::test]
+async fn a_filter_that_no_index_answers_or_that_is_out_of_bounds_is_refused_before_any_request() {
+    let test = test_api();
+    let long = format!("trackingNumber: \"{}\"", "9".repeat(101));
+    for (filter, message) in [
+        (r#"productId: "PROD01", trackingNumber: "PP 1""#, "give productId or trackingNumber, not both"),
+        (r#"productId: """#, "productId must have 1 to 64 characters and no control characters"),
+        (r#"trackingNumber: " ""#, "trackingNumber must not be empty"),
+        (r#"trackingNumber: "a\u0000""#, "trackingNumber must not contain control characters"),
+        (&long, "trackingNumber must have at most 100 characters"),
+    ] {
+        let response = test.run(ada(), &format!("{{ orders({filter}) {{ nodes {{ id }} }} }}")).await;
+        assert_eq!(errors(&response), [("BAD_USER_INPUT".into(), "orders".into())], "{filter}");
+        assert_eq!(response["errors"][0]["message"], message, "{filter}");
+    }
+    for time in ["yesterday", "2026-11-23", "2026-11-23T19:10:51", "", "2026-02-30T00:00:00Z"] {
+        let response =
+            test.run(ada(), &format!("{{ orders(placedFrom: \"{time}\") {{ nodes {{ id }} }} }}")).await;
+        assert_eq!(errors(&response).len(), 1, "{time}: {response}");
+    }
+    assert!(test.services.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_page_has_one_end_and_1_to_100_entries() {
     let test = test_api();
     for arguments in [

@@ -105,6 +105,30 @@ async fn another_customers_orders_need_orders_all() {
 }
 
 #[tokio::test]
+async fn the_orders_of_all_customers_need_orders_all() {
+    let test = test_api();
+    let first = test.placed("CUST01", "PROD01").id.to_string();
+    let second = test.placed("CUST02", "PROD01").id.to_string();
+    let all = "{ orders(allCustomers: true) { nodes { id } } }";
+    assert_eq!(errors(&test.run(None, all).await), error("UNAUTHENTICATED", "orders"));
+    assert_eq!(errors(&test.run(ada(), all).await), error("FORBIDDEN", "orders"));
+    let unread = viewer("WAREHOUSE", "orders:fulfil orders:all");
+    assert_eq!(errors(&test.run(unread, all).await), error("FORBIDDEN", "orders"));
+    let of_both = r#"{ orders(allCustomers: true, customerId: "CUST01") { nodes { id } } }"#;
+    assert_eq!(errors(&test.run(ada(), of_both).await), error("FORBIDDEN", "orders"));
+    assert_eq!(errors(&test.run(warehouse(), of_both).await), error("BAD_USER_INPUT", "orders"));
+    assert!(test.services.requests().is_empty());
+
+    let seen = json!({"data": {"orders": {"nodes": [{"id": second}, {"id": first}]}}});
+    assert_eq!(test.run(warehouse(), all).await, seen);
+    assert_eq!(owners(&test.services.requests_for("order.list")), [json!("any")]);
+    for own in ["{ orders { nodes { id } } }", "{ orders(allCustomers: false) { nodes { id } } }"] {
+        let seen = test.run(warehouse(), own).await;
+        assert_eq!(seen, json!({"data": {"orders": {"nodes": []}}}), "without allCustomers: one's own");
+    }
+}
+
+#[tokio::test]
 async fn a_customer_is_oneself_or_anybody_with_orders_all() {
     let test = test_api();
     let query = |id: &str| format!("{{ customer(id: \"{id}\") {{ name phone shippingAddress }} }}");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bus::clock::SystemClock;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use store::{Database, StoreError};
 
 async fn connect(url: &str) -> Database {
@@ -60,4 +61,85 @@ async fn how_far_postgres_has_come_is_reported() {
 async fn how_far_sqlite_has_come_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     progress_is_reported(&format!("sqlite://{}/all.db", folder.path().display())).await;
+}
+
+/// Takes the migration away, with what it made: the tables of the release before it.
+const BEFORE_ORDER_FILTERS: &str = "
+    DROP TABLE order_products;
+    DROP INDEX orders_tracked;
+    DROP INDEX orders_of_customer_tracked;
+    DROP INDEX orders_by_age;
+    CREATE INDEX orders_newest ON orders (created_at, id) WHERE deleted_at IS NULL AND NOT fenced;
+    DELETE FROM order_migrations WHERE version = '0003_order_filters';";
+const POSTGRES_TRIGGERS: &str = "
+    DROP FUNCTION order_products_insert() CASCADE;
+    DROP FUNCTION order_products_update() CASCADE";
+const SQLITE_TRIGGERS: &str = "
+    DROP TRIGGER order_products_insert;
+    DROP TRIGGER order_products_update;
+    DROP TRIGGER order_products_delete";
+
+/// An order as the release before inserts it, with a line item of each product.
+async fn insert_order(database: &Database, order: u8, status: &str, hidden: &str, products: &[&str]) {
+    let id = |number: u8| match database.backend() {
+        DbBackend::Sqlite => format!("x'{number:032x}'"),
+        _ => format!("'{number:032x}'"),
+    };
+    let (order_id, fenced) = (id(order), hidden == "fenced");
+    let deleted_at = if hidden == "deleted" { "CURRENT_TIMESTAMP" } else { "NULL" };
+    let version = u8::from(!fenced);
+    let mut sql = format!(
+        "INSERT INTO orders (id, customer_id, status, version, fingerprint, attempt, created_by, created_at, updated_at, \
+         deleted_at, fenced, next_try_at, tries) VALUES ({order_id}, 'CUST01', '{status}', {version}, '', 1, {order_id}, \
+         CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, {deleted_at}, {fenced}, CURRENT_TIMESTAMP, 0);"
+    );
+    for (position, product) in products.iter().enumerate() {
+        let line = id(order * 10 + position as u8);
+        sql += &format!(
+            "INSERT INTO order_line_items (id, order_id, position, product_id, quantity) \
+             VALUES ({line}, {order_id}, {position}, '{product}', 1);"
+        );
+    }
+    database.write().execute_unprepared(&sql).await.unwrap();
+}
+
+/// Product and status of each row, sorted.
+async fn rows_by_product(database: &Database) -> Vec<String> {
+    let sql = "SELECT product_id || ' ' || status AS shown FROM order_products ORDER BY product_id, status";
+    let rows = database.read().query_all_raw(Statement::from_string(database.backend(), sql)).await.unwrap();
+    rows.iter().map(|row| row.try_get("", "shown").unwrap()).collect()
+}
+
+/// A rolling restart: orders from before the migration, and changes by copies that don't know of it.
+async fn the_release_before_writes_rows_by_product(url: &str) {
+    let database = connect(url).await;
+    migrations::ORDERS.migrate(&database).await.unwrap();
+    let triggers = if database.backend() == DbBackend::Sqlite { SQLITE_TRIGGERS } else { POSTGRES_TRIGGERS };
+    database.write().execute_unprepared(&format!("{triggers};{BEFORE_ORDER_FILTERS}")).await.unwrap();
+    assert_eq!(migrations::ORDERS.progress(&database).await.unwrap().pending, ["0003_order_filters"]);
+    insert_order(&database, 1, "PENDING", "", &["A", "B"]).await;
+    insert_order(&database, 2, "CANCELLED", "deleted", &["A"]).await;
+    insert_order(&database, 3, "PENDING", "fenced", &[]).await;
+
+    migrations::ORDERS.migrate(&database).await.unwrap();
+    assert_eq!(rows_by_product(&database).await, ["A PENDING", "B PENDING"]);
+    insert_order(&database, 4, "PROCESSING", "", &["A", "C"]).await;
+    assert_eq!(rows_by_product(&database).await, ["A PENDING", "A PROCESSING", "B PENDING", "C PROCESSING"]);
+    let ships = "UPDATE orders SET status = 'SHIPPED', version = 2 WHERE status = 'PROCESSING'";
+    database.write().execute_unprepared(ships).await.unwrap();
+    assert_eq!(rows_by_product(&database).await, ["A PENDING", "A SHIPPED", "B PENDING", "C SHIPPED"]);
+    let deletes = "UPDATE orders SET deleted_at = CURRENT_TIMESTAMP WHERE status = 'PENDING' AND NOT fenced";
+    database.write().execute_unprepared(deletes).await.unwrap();
+    assert_eq!(rows_by_product(&database).await, ["A SHIPPED", "C SHIPPED"]);
+}
+
+#[tokio::test]
+async fn the_release_before_keeps_rows_by_product_on_postgres() {
+    the_release_before_writes_rows_by_product(&testkit::postgres_database().await).await;
+}
+
+#[tokio::test]
+async fn the_release_before_keeps_rows_by_product_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    the_release_before_writes_rows_by_product(&format!("sqlite://{}/all.db", folder.path().display())).await;
 }

@@ -3,6 +3,7 @@
 mod events;
 mod idempotency;
 mod insert;
+mod page;
 mod query;
 mod update;
 
@@ -10,5 +11,6 @@ pub(crate) use events::{EVENTS, NewEvent, OrderEvents, event_from_row, history, 
 pub use idempotency::delete_old_responses;
 pub(crate) use idempotency::{keep_cleaning_up, store_response, stored_response};
 pub(crate) use insert::{NewOrder, insert};
+pub(crate) use page::page_rows;
 pub(crate) use query::{OrderRow, find, lock, parse, readable, with_lines};
 pub(crate) use update::{update, update_all};

@@ -1,18 +1,14 @@
 //! `order.get`, `order.list` and `order.history`. Lists are pages by keyset, newest first: stable while orders are added.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use schema::cursor::OrderCursor;
 use schema::domain_error::DomainResult;
 use schema::ids::CustomerId;
-use schema::order::{Order, OrderStatus};
-use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef, OrderScope};
+use schema::order::Order;
+use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef};
 use schema::page::PageBounds;
-use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
-use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, Order as Direction, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Select,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 use store::StoreError;
 use uuid::Uuid;
 
@@ -81,56 +77,9 @@ async fn page(
     bounds: &PageBounds<OrderCursor>,
 ) -> Result<OrderPage, StoreError> {
     let connection = context.database.read();
-    let mut rows = Vec::new();
-    // One bounded read of an index for each status: however rare a status is, no other orders are scanned for it.
-    for select in by_status(request.statuses.as_deref(), &select(request, bounds)) {
-        rows.extend(select.all(connection).await?);
-    }
-    rows.sort_by_key(|row| (row.created_at, row.id));
-    if bounds.reads_forwards() {
-        rows.reverse();
-    }
-    rows.truncate(usize::try_from(bounds.limit()).expect("a page is bounded"));
+    let rows = orders::page_rows(connection, request, bounds).await?;
     let page = bounds.cut(rows);
     let orders: Vec<Order> =
         with_lines(connection, page.rows).await?.into_iter().map(|row| row.order).collect();
     Ok(OrderPage { orders, has_next_page: page.has_next_page, has_previous_page: page.has_previous_page })
-}
-
-fn select(request: &ListOrders, bounds: &PageBounds<OrderCursor>) -> Select<order::Entity> {
-    let direction = if bounds.reads_forwards() { Direction::Desc } else { Direction::Asc };
-    let mut select = order::Entity::find()
-        .filter(readable())
-        .order_by(order::Column::CreatedAt, direction.clone())
-        .order_by(order::Column::Id, direction)
-        .limit(bounds.limit());
-    if let OrderScope::Customer { customer_id } = &request.owner {
-        select = select.filter(order::Column::CustomerId.eq(customer_id.as_str()));
-    }
-    let key = || {
-        Expr::tuple([
-            Expr::col((order::Entity, order::Column::CreatedAt)),
-            Expr::col((order::Entity, order::Column::Id)),
-        ])
-    };
-    if let Some(after) = &bounds.after {
-        select = select.filter(key().lt(cursor_key(after)));
-    }
-    if let Some(before) = &bounds.before {
-        select = select.filter(key().gt(cursor_key(before)));
-    }
-    select
-}
-
-fn cursor_key(cursor: &OrderCursor) -> SimpleExpr {
-    Expr::tuple([Expr::val(cursor.created_at.to_utc()), Expr::val(cursor.order_id.0)])
-}
-
-fn by_status(statuses: Option<&[OrderStatus]>, select: &Select<order::Entity>) -> Vec<Select<order::Entity>> {
-    let distinct: HashSet<OrderStatus> = statuses.unwrap_or(&OrderStatus::ALL).iter().copied().collect();
-    if distinct.len() == OrderStatus::ALL.len() {
-        return vec![select.clone()];
-    }
-    let with_status = |status: OrderStatus| select.clone().filter(order::Column::Status.eq(status.as_str()));
-    distinct.into_iter().map(with_status).collect()
 }

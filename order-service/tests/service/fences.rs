@@ -1,7 +1,7 @@
 use schema::domain_error::DomainResult;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
-use schema::order_messages::{ListOrders, OrderPage, OrderScope, Settled};
+use schema::order_messages::{ListOrders, OrderFilter, OrderPage, OrderScope, Settled};
 use schema::page::Page;
 use schema::pattern::ORDER_LIST;
 use std::sync::Arc;
@@ -45,7 +45,8 @@ async fn a_fence_is_no_order_to_anybody(service: OrderService) {
     assert_eq!(service.get(id).await, None);
     assert_eq!(service.history(id).await, []);
     assert!(service.cancel(id).await.is_err());
-    let question = ListOrders { owner: OrderScope::Any, statuses: None, page: Page::default() };
+    let question =
+        ListOrders { owner: OrderScope::Any, filter: OrderFilter::default(), page: Page::default() };
     let page: DomainResult<OrderPage> = service.ask_one(ORDER_LIST, &question).await;
     assert_eq!(page.into_result().unwrap().orders, []);
     assert_eq!(service.retry().await, order_service::pending::Retried::Nothing);

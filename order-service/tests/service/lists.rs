@@ -2,7 +2,7 @@ use schema::cursor::OrderCursor;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::ids::OrderId;
 use schema::order::{Order, OrderStatus};
-use schema::order_messages::{CreateOrder, ListOrders, OrderPage, OrderScope};
+use schema::order_messages::{CreateOrder, ListOrders, OrderFilter, OrderPage, OrderScope};
 use schema::page::Page;
 use schema::pattern::ORDER_LIST;
 use std::time::Duration;
@@ -23,7 +23,11 @@ async fn list(service: &OrderService, question: ListOrders) -> Result<OrderPage,
 }
 
 async fn page(service: &OrderService, page: Page) -> OrderPage {
-    list(service, ListOrders { owner: owner("CUST01"), statuses: None, page }).await.unwrap()
+    list(service, ListOrders { owner: owner("CUST01"), filter: OrderFilter::default(), page }).await.unwrap()
+}
+
+fn in_any_of(statuses: Vec<OrderStatus>) -> OrderFilter {
+    OrderFilter { statuses: Some(statuses), ..OrderFilter::default() }
 }
 
 fn cursor(order: &Order) -> String {
@@ -85,7 +89,7 @@ async fn statuses_narrow_a_page(service: OrderService) {
     }
     service.place(placement("CUST01", &[("RARE", 9)])).await.unwrap();
     let in_statuses = async |statuses: Vec<OrderStatus>, page: Page, owner: OrderScope| {
-        list(&service, ListOrders { owner, statuses: Some(statuses), page }).await.unwrap()
+        list(&service, ListOrders { owner, filter: in_any_of(statuses), page }).await.unwrap()
     };
     use OrderStatus::{Cancelled, Processing};
     let cancelled = in_statuses(vec![Cancelled], Page::default(), owner("CUST01")).await;
@@ -134,7 +138,8 @@ async fn a_page_out_of_bounds_or_with_a_strange_cursor_is_refused(service: Order
         (Page { after: Some("nonsense".to_owned()), ..Page::default() }, DomainErrorCode::CursorInvalid),
         (Page { before: Some(cursor(&theirs)), ..Page::default() }, DomainErrorCode::CursorInvalid),
     ] {
-        let question = ListOrders { owner: owner("CUST01"), statuses: None, page: page.clone() };
+        let question =
+            ListOrders { owner: owner("CUST01"), filter: OrderFilter::default(), page: page.clone() };
         assert_eq!(list(&service, question).await.unwrap_err().code, code, "{page:?}");
     }
 }

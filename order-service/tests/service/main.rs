@@ -9,6 +9,8 @@ mod audits;
 mod changes;
 mod crashes;
 mod fences;
+mod filters;
+mod list_plans;
 mod lists;
 mod liveness;
 mod pending;

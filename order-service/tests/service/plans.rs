@@ -10,7 +10,7 @@ use schema::domain_error::DomainResult;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
 use schema::order_messages::{
-    AuditPage, Changes, ListOrders, OrderAudited, OrderPage, OrderScope, Replay, ReplayFrom,
+    AuditPage, Changes, ListOrders, OrderAudited, OrderFilter, OrderPage, OrderScope, Replay, ReplayFrom,
 };
 use schema::page::Page;
 use schema::pattern::{ORDER_AUDIT, ORDER_LIST};
@@ -60,7 +60,8 @@ async fn everything_that_is_asked_of_a_full_database_uses_an_index() {
     assert!(asked.len() > 60, "{} statements", asked.len());
     for statement in asked {
         let plan = explain(&service, &statement).await;
-        for table in ["orders", "order_line_items", "order_events", "order_change_answers"] {
+        for table in ["orders", "order_line_items", "order_products", "order_events", "order_change_answers"]
+        {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{}\n{plan}", statement.sql);
         }
         let sorts_much = plan.contains("Sort") && statement.sql.contains("LIMIT");
@@ -108,12 +109,16 @@ async fn list_everything(service: &OrderService, order: &schema::order::Order) {
         for statuses in [None, rare.clone()] {
             for page in pages.clone() {
                 let reach = if page == Page::default() { owner.clone() } else { OrderScope::Any };
-                let question = ListOrders { owner: reach, statuses: statuses.clone(), page };
+                let question = ListOrders { owner: reach, filter: filter(statuses.clone()), page };
                 let page: DomainResult<OrderPage> = service.ask_one(ORDER_LIST, &question).await;
                 page.into_result().unwrap();
             }
         }
     }
+}
+
+fn filter(statuses: Option<Vec<OrderStatus>>) -> OrderFilter {
+    OrderFilter { statuses, ..OrderFilter::default() }
 }
 
 async fn replay_everything(service: &OrderService, order_id: OrderId) {

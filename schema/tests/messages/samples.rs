@@ -13,8 +13,8 @@ use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::request_fingerprint;
 use schema::order_messages::{
     AuditPage, AuditedOrder, Backlog, Change, Changes, CreateOrder, HistoryEntry, Item, ListOrders,
-    OrderAudited, OrderCreated, OrderPage, OrderRef, OrderScope, Replay, ReplayFrom, Replayed, Settle,
-    Settled,
+    OrderAudited, OrderCreated, OrderFilter, OrderPage, OrderRef, OrderScope, Replay, ReplayFrom, Replayed,
+    Settle, Settled,
 };
 use schema::page::Page;
 use schema::product::Product;
@@ -35,7 +35,7 @@ pub(crate) fn check_all() -> Vec<String> {
     sample("order.create.refused", &|name| check(name, &refused::<OrderCreated>()));
     sample("order.get", &|name| check(name, &vec![order_ref(OrderScope::Any), order_ref(own())]));
     sample("order.get.response", &|name| check(name, &vec![Some(order()), Some(rejected()), None]));
-    sample("order.list", &|name| check(name, &vec![list_orders()]));
+    sample("order.list", &|name| check(name, &list_orders()));
     sample("order.list.response", &|name| check(name, &vec![DomainResult::Done(order_page())]));
     sample("order.update", &|name| check(name, &vec![change(shipment())]));
     sample("order.update.response", &|name| check(name, &vec![DomainResult::Done(order()), refused()]));
@@ -166,9 +166,20 @@ fn order_ref(owner: OrderScope) -> OrderRef {
     OrderRef { order_id: order_id(), owner }
 }
 
-fn list_orders() -> ListOrders {
+fn list_orders() -> Vec<ListOrders> {
     let page = Page { first: Some(20), after: Some("bzEK".to_owned()), ..Page::default() };
-    ListOrders { owner: own(), statuses: Some(vec![OrderStatus::Processing]), page }
+    let of_product = OrderFilter {
+        statuses: Some(vec![OrderStatus::Processing]),
+        product_id: Some(mug()),
+        placed_from: Some(at("2026-11-23T00:00:00.000Z")),
+        placed_before: Some(at("2026-11-24T00:00:00.000Z")),
+        ..OrderFilter::default()
+    };
+    let tracked = OrderFilter { tracking_number: Some("PP 1".to_owned()), ..OrderFilter::default() };
+    vec![
+        ListOrders { owner: own(), filter: of_product, page },
+        ListOrders { owner: OrderScope::Any, filter: tracked, page: Page::default() },
+    ]
 }
 
 fn order_page() -> OrderPage {

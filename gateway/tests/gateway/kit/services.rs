@@ -182,12 +182,11 @@ impl ServiceData {
         let bounds = question.bounds().unwrap();
         let place = |cursor: &Option<OrderCursor>| cursor.as_ref().map(|c| (c.created_at, c.order_id));
         let (after, before) = (place(&bounds.after), place(&bounds.before));
-        let statuses = question.statuses.as_ref();
         let mut rows: Vec<Order> = self
             .orders
             .values()
             .filter(|order| question.owner.includes(&order.customer_id))
-            .filter(|order| statuses.is_none_or(|statuses| statuses.contains(&order.status)))
+            .filter(|order| question.filter.includes(order))
             .filter(|order| after.is_none_or(|after| (order.created_at, order.id) < after))
             .filter(|order| before.is_none_or(|before| (order.created_at, order.id) > before))
             .cloned()
