@@ -9,7 +9,7 @@ use async_graphql::{
 use bus::backoff::Backoff;
 use futures::stream::{self, Stream};
 use schema::order_events::{EventKind, OrderEvent};
-use schema::{cursor::UpdateCursor, ids::OrderId, order_messages::OrderScope};
+use schema::{cursor::UpdateCursor, ids::OrderId};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::{borrow::Cow, mem, time::Duration};
@@ -26,7 +26,7 @@ pub(crate) struct SubscriptionRoot;
 
 #[Subscription(name = "Subscription")]
 impl SubscriptionRoot {
-    /// Updates to one's own orders, to those of customerId (orders:all), or to one order, in order, without gaps or repeats.
+    /// Updates to one's own orders, to those of customerId or of all customers (orders:all), or to one order, in order, without gaps or repeats.
     /// Starts at now; with `after` (the cursor of an order or of an earlier update) it first replays what came since.
     /// An orderId that doesn't exist yet is fine: its updates come when it does.
     async fn order_updated(
@@ -34,12 +34,13 @@ impl SubscriptionRoot {
         ctx: &Context<'_>,
         order_id: Option<ID>,
         customer_id: Option<ID>,
+        #[graphql(default = false)] all_customers: bool,
         after: Option<String>,
     ) -> Result<impl Stream<Item = Result<UpdateWithRetry<OrderUpdate>, GraphqlError>> + use<>, GraphqlError>
     {
         let viewer = Viewer::from_context(ctx)?;
         viewer.require(Scope::OrdersRead)?;
-        let filter = filter(viewer, order_id.as_ref(), customer_id.as_ref())?;
+        let filter = filter(viewer, order_id.as_ref(), customer_id.as_ref(), all_customers)?;
         // Whether the viewer may use the cursor, order-service decides.
         if let Some(Err(error)) = after.as_deref().map(UpdateCursor::decode) {
             return Err(ErrorCode::CursorInvalid.error(error.to_string()));
@@ -68,22 +69,20 @@ impl Default for UpdateRetries {
     }
 }
 
-/// The events that the arguments name: of the viewer's own orders, of the named customer's, or of one order.
+/// The events that the arguments name: of one order, or of the viewer's own orders, the named customer's or all
+/// customers'.
 fn filter(
     viewer: &Viewer,
     order_id: Option<&ID>,
     customer_id: Option<&ID>,
+    all_customers: bool,
 ) -> Result<EventFilter, GraphqlError> {
-    let customer_id = customer_id.map(|id| viewer.default_to_caller(Some(id.as_str()))).transpose()?;
-    let Some(order_id) = order_id else {
-        return Ok(EventFilter::Customer(customer_id.unwrap_or_else(|| viewer.customer_id.clone())));
-    };
+    let named = viewer.named_scope(customer_id.map(|id| id.as_str()), all_customers)?;
+    let Some(order_id) = order_id else { return Ok(EventFilter::Orders(named)) };
     let order_id: OrderId =
         order_id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("orderId is {error}")))?;
-    let scope = match customer_id {
-        Some(customer_id) => OrderScope::Customer { customer_id },
-        None => viewer.order_scope(),
-    };
+    // An order by its id alone may be any within reach.
+    let scope = if customer_id.is_some() { named } else { viewer.order_scope() };
     Ok(EventFilter::Order(order_id, scope))
 }
 

@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 
 use super::SubscriptionError;
 
-/// What events are dispatched by: a customer's orders, or one order.
+/// What events are dispatched by: everything, a customer's orders, or one order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Topic {
+    All,
     Customer(CustomerId),
     Order(OrderId),
 }
@@ -72,7 +73,8 @@ impl SubscriptionRegistry {
     pub(super) fn dispatch(&self, event: &Arc<OrderEvent>) {
         let mut state = self.state();
         state.position = Some(event.position);
-        for topic in [Topic::Customer(event.customer_id.clone()), Topic::Order(event.order_id)] {
+        let topics = [Topic::All, Topic::Customer(event.customer_id.clone()), Topic::Order(event.order_id)];
+        for topic in topics {
             if let Some(slots) = state.by_topic.get_mut(&topic) {
                 let before = slots.len();
                 slots.retain(|_, slot| slot.offer(event));
@@ -195,7 +197,7 @@ mod tests {
     }
 
     fn registry() -> Arc<SubscriptionRegistry> {
-        let registry = Arc::new(SubscriptionRegistry::new(2, 2));
+        let registry = Arc::new(SubscriptionRegistry::new(2, 3));
         registry.advance(10);
         registry
     }
@@ -209,10 +211,13 @@ mod tests {
         let registry = registry();
         let mut ada = registry.subscribe(topic("ADA")).unwrap();
         let mut bob = registry.subscribe(topic("BOB")).unwrap();
+        let mut warehouse = registry.subscribe(Topic::All).unwrap();
         registry.dispatch(&event(11, "BOB"));
         registry.dispatch(&event(12, "ADA"));
         assert_eq!(bob.next().await.unwrap().position, 11);
         assert_eq!(ada.next().await.unwrap().position, 12);
+        assert_eq!(warehouse.next().await.unwrap().position, 11);
+        assert_eq!(warehouse.next().await.unwrap().position, 12);
         assert_eq!(registry.position(), Some(12));
     }
 
@@ -233,6 +238,7 @@ mod tests {
         let registry = registry();
         let ada = registry.subscribe(topic("ADA")).unwrap();
         let _slow = registry.subscribe(topic("BOB")).unwrap();
+        let _slow_too = registry.subscribe(Topic::All).unwrap();
         assert!(matches!(registry.subscribe(topic("ADA")), Err(SubscriptionError::TooMany)));
         drop(ada);
         let _third = registry.subscribe(topic("ADA")).unwrap();

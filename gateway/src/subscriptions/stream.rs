@@ -1,5 +1,5 @@
 use bus::clock::Deadline;
-use schema::ids::{CustomerId, OrderId};
+use schema::ids::OrderId;
 use schema::order_events::OrderEvent;
 use schema::order_messages::{OrderScope, Replay, ReplayFrom, Replayed};
 use std::{collections::VecDeque, sync::Arc};
@@ -14,8 +14,8 @@ const REPLAY_PAGE: u32 = 50;
 /// Which events a subscriber wants, all of them within its scope.
 #[derive(Debug, Clone)]
 pub(crate) enum EventFilter {
-    /// A customer's orders.
-    Customer(CustomerId),
+    /// All orders of the scope.
+    Orders(OrderScope),
     /// One order, if it is within the scope; it need not exist yet.
     Order(OrderId, OrderScope),
 }
@@ -23,14 +23,15 @@ pub(crate) enum EventFilter {
 impl EventFilter {
     fn topic(&self) -> Topic {
         match self {
-            Self::Customer(customer_id) => Topic::Customer(customer_id.clone()),
+            Self::Orders(OrderScope::Any) => Topic::All,
+            Self::Orders(OrderScope::Customer { customer_id }) => Topic::Customer(customer_id.clone()),
             Self::Order(order_id, _) => Topic::Order(*order_id),
         }
     }
 
     fn replay_after(&self, after: ReplayFrom) -> Replay {
         let (owner, order_id) = match self {
-            Self::Customer(customer_id) => (OrderScope::Customer { customer_id: customer_id.clone() }, None),
+            Self::Orders(scope) => (scope.clone(), None),
             Self::Order(order_id, scope) => (scope.clone(), Some(*order_id)),
         };
         Replay { owner, order_id, after: Some(after), limit: REPLAY_PAGE }
@@ -38,7 +39,7 @@ impl EventFilter {
 
     fn includes(&self, event: &OrderEvent) -> bool {
         match self {
-            Self::Customer(customer_id) => event.customer_id == *customer_id,
+            Self::Orders(scope) => scope.includes(&event.customer_id),
             Self::Order(order_id, scope) => event.order_id == *order_id && scope.includes(&event.customer_id),
         }
     }

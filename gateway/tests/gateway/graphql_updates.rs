@@ -206,12 +206,79 @@ async fn a_subscriber_sees_only_what_it_may_and_wants() {
 }
 
 #[tokio::test]
+async fn a_warehouse_sees_the_updates_of_all_customers_in_order_and_resumes_anywhere_among_them() {
+    let live = live_api().await;
+    let mut all = live.watch(warehouse(), "(allCustomers: true)").await;
+    let mut own = live.watch(warehouse(), "(allCustomers: false)").await;
+    let customers = ["CUST01", "CUST02", "STRANGER"];
+    let orders = customers.map(|customer| live.test.placed(customer, "PROD01").id);
+    for index in [2, 0, 1, 1, 2] {
+        live.touch(orders[index]);
+    }
+    live.publish_after(0).await;
+    let expected: Vec<(String, i64)> = [(0, 1), (1, 1), (2, 1), (2, 2), (0, 2), (1, 2), (1, 3), (2, 3)]
+        .map(|(index, version)| (orders[index].to_string(), version))
+        .into();
+    let mut cursors = Vec::new();
+    for expected in &expected {
+        let update = next(&mut all).await["data"]["orderUpdated"].clone();
+        let seen = (update["orderId"].as_str().unwrap().to_owned(), update["version"].as_i64().unwrap());
+        assert_eq!(seen, *expected);
+        cursors.push(update["cursor"].as_str().unwrap().to_owned());
+    }
+    for updates in [&mut all, &mut own] {
+        assert!(futures::poll!(updates.next()).is_pending());
+    }
+    for (seen, cursor) in cursors.iter().enumerate() {
+        let mut resumed =
+            live.watch(warehouse(), &format!("(allCustomers: true, after: \"{cursor}\")")).await;
+        for (order_id, version) in &expected[seen + 1..] {
+            let update = next(&mut resumed).await["data"]["orderUpdated"].clone();
+            assert_eq!((&update["orderId"], &update["version"]), (&json!(order_id), &json!(version)));
+        }
+        assert!(futures::poll!(resumed.next()).is_pending());
+    }
+    let mut one = live.watch(warehouse(), &format!("(allCustomers: true, orderId: \"{}\")", orders[1])).await;
+    let before = live.head();
+    live.touch(orders[0]);
+    live.touch(orders[1]);
+    live.publish_after(before).await;
+    assert_eq!(versions(&mut all, 2).await, [3, 4]);
+    assert_eq!(versions(&mut one, 1).await, [4]);
+    assert!(futures::poll!(one.next()).is_pending());
+}
+
+#[tokio::test]
+async fn a_warehouse_that_reads_slowly_misses_nothing_of_any_customer() {
+    let live = live_api().await;
+    let mut all = live.watch(warehouse(), "(allCustomers: true)").await;
+    let orders = ["CUST01", "CUST02"].map(|customer| live.test.placed(customer, "PROD01").id);
+    // Far more than the subscription's queue holds.
+    for _ in 0..300 {
+        for order in orders {
+            live.touch(order);
+        }
+    }
+    live.publish_after(0).await;
+    let expected: Vec<i64> = (1..=301).flat_map(|version| [version, version]).collect();
+    assert_eq!(versions(&mut all, 602).await, expected);
+    let before = live.head();
+    live.touch(orders[0]);
+    live.publish_after(before).await;
+    assert_eq!(next_version(&mut all).await, 302);
+    assert!(futures::poll!(all.next()).is_pending());
+}
+
+#[tokio::test]
 async fn what_may_not_be_watched_is_refused() {
     let live = live_api().await;
     let cases = [
         (None, "", "UNAUTHENTICATED"),
         (viewer("CUST01", "orders:write"), "", "FORBIDDEN"),
         (ada(), "(customerId: \"CUST02\")", "FORBIDDEN"),
+        (ada(), "(allCustomers: true)", "FORBIDDEN"),
+        (viewer("WAREHOUSE", "orders:all"), "(allCustomers: true)", "FORBIDDEN"),
+        (warehouse(), "(allCustomers: true, customerId: \"CUST01\")", "BAD_USER_INPUT"),
         (ada(), "(orderId: \"no id\")", "BAD_USER_INPUT"),
         (warehouse(), "(customerId: \"\")", "BAD_USER_INPUT"),
         (ada(), "(after: \"\")", "CURSOR_INVALID"),
