@@ -39,7 +39,7 @@ struct Tab {
     variables: Option<&'static str>,
 }
 
-const TABS: [Tab; 3] = [
+const TABS: [Tab; 5] = [
     Tab {
         query: include_str!("playground/examples/create-order.graphql"),
         variables: Some(include_str!("playground/examples/create-order.json")),
@@ -49,6 +49,11 @@ const TABS: [Tab; 3] = [
         query: include_str!("playground/examples/my-orders.graphql"),
         variables: Some(include_str!("playground/examples/my-orders.json")),
     },
+    Tab {
+        query: include_str!("playground/examples/orders-to-ship.graphql"),
+        variables: Some(include_str!("playground/examples/orders-to-ship.json")),
+    },
+    Tab { query: include_str!("playground/examples/watch-all-orders.graphql"), variables: None },
 ];
 
 /// A page ready to be sent, with the policy that admits its own parts alone.

@@ -53,8 +53,12 @@ fn the_page_has_example_tabs_and_a_token_only_where_there_is_one() {
     let without = settings(&page.html);
     assert_eq!(without["token"], Value::Null);
     let tabs = without["tabs"].as_array().unwrap();
-    for (tab, start) in tabs.iter().zip(["mutation", "subscription", "query"]) {
-        assert!(tab["query"].as_str().unwrap().starts_with(start));
+    let begins =
+        ["mutation ", "subscription ", "query ", "query OrdersToShip", "subscription WatchAllOrders"];
+    assert_eq!(tabs.len(), begins.len());
+    for (tab, begin) in tabs.iter().zip(begins) {
+        let mut lines = tab["query"].as_str().unwrap().lines();
+        assert!(lines.find(|line| !line.starts_with('#')).unwrap().starts_with(begin), "{begin}");
     }
     let variables: Value = serde_json::from_str(tabs[0]["variables"].as_str().unwrap()).unwrap();
     assert_eq!(variables["input"]["items"][1]["productId"], "PROD02");
