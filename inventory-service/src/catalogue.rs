@@ -34,7 +34,7 @@ impl Inventory {
             Ok(bounds) => bounds,
             Err(error) => return Ok(Err(error)),
         };
-        let mut select = product::Entity::find();
+        let mut select = product::Entity::find().filter(product::Column::Withdrawn.eq(false));
         if let Some(search) = &list.search {
             let pattern = format!("%{}%", escape(&search.trim().to_lowercase()));
             let pattern = LikeExpr::new(pattern).escape('\\');
@@ -54,6 +54,19 @@ impl Inventory {
             has_next_page: page.has_next_page,
             has_previous_page: page.has_previous_page,
         }))
+    }
+
+    /// Returns a currency of the catalogue's prices that is not the service's own, if there is one: no order could be
+    /// totalled in both.
+    pub async fn other_currency(&self) -> Result<Option<String>, StoreError> {
+        let other = product::Entity::find()
+            .select_only()
+            .column(product::Column::Currency)
+            .filter(product::Column::Currency.ne(self.currency.code()))
+            .limit(1)
+            .into_tuple()
+            .one(self.database.read());
+        Ok(other.await?)
     }
 }
 

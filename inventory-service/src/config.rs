@@ -34,7 +34,11 @@ pub struct StockArgs {
 impl StockArgs {
     /// Returns the service's configuration, and adds what is wrong to `errors`.
     pub fn check(&self, bus: &BusConfig, seed_demo: bool, errors: &mut ConfigErrors) -> Config {
-        let currency = errors.parsed("CURRENCY", &self.currency, "a currency, such as USD or EUR");
+        let currency = self.currency.trim().parse().ok().filter(|currency: &Currency| currency.is_listed());
+        if currency.is_none() {
+            let problem = format!("{:?} is not a currency of ISO 4217, such as USD or EUR", self.currency);
+            errors.add("CURRENCY", problem);
+        }
         let hold = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
         Config {
             currency: currency.unwrap_or(Currency::USD),

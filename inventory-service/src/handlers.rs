@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use schema::domain_error::DomainResult;
 use schema::ids::ProductId;
 use schema::inventory_messages::{ListProducts, Reserve};
-use schema::limits::{ORDER_MAX_ITEMS, QUANTITY_MAX, REQUEST_MAX_ITEMS};
+use schema::limits::{AUDIT_PAGES_MAX, ORDER_MAX_ITEMS, PRODUCT_LISTS_MAX, QUANTITY_MAX, REQUEST_MAX_ITEMS};
 use schema::order_messages::AuditPage;
 use schema::pattern;
 use serde_json::value::RawValue;
@@ -18,9 +18,6 @@ use store::StoreError;
 use crate::inventory::Inventory;
 use crate::stock::ReportedState;
 
-/// Pages of one list or audit request.
-const PAGES_MAX: usize = 10;
-
 #[async_trait]
 impl RequestHandler for Inventory {
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
@@ -28,7 +25,7 @@ impl RequestHandler for Inventory {
         match envelope.pattern.as_str() {
             pattern::INVENTORY_GET => respond(&self.get(&envelope.items(REQUEST_MAX_ITEMS)?).await?),
             pattern::INVENTORY_LIST => {
-                let lists: Vec<ListProducts> = envelope.items(PAGES_MAX)?;
+                let lists: Vec<ListProducts> = envelope.items(PRODUCT_LISTS_MAX)?;
                 let pages = stream::iter(&lists).then(|list| self.list(list)).map_ok(DomainResult::from);
                 respond(&pages.try_collect::<Vec<_>>().await?)
             }
@@ -45,8 +42,12 @@ impl RequestHandler for Inventory {
                 let results = self.put(&envelope.items(REQUEST_MAX_ITEMS)?).await?;
                 respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
             }
+            pattern::INVENTORY_WITHDRAW => {
+                let results = self.withdraw(&envelope.items(REQUEST_MAX_ITEMS)?).await?;
+                respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
+            }
             pattern::INVENTORY_AUDIT => {
-                let audits: Vec<AuditPage> = envelope.items(PAGES_MAX)?;
+                let audits: Vec<AuditPage> = envelope.items(AUDIT_PAGES_MAX)?;
                 let audited = stream::iter(&audits).then(|audit| self.audit(audit));
                 respond(&audited.try_collect::<Vec<_>>().await?)
             }

@@ -1,8 +1,8 @@
 //! The operations of inventory-service on its database, one function for each kind of message.
 
 use schema::domain_error::DomainError;
-use schema::ids::OrderId;
-use schema::inventory_messages::{Adjust, PutProduct, Reserve, Reserved};
+use schema::ids::{OrderId, ProductId};
+use schema::inventory_messages::{Adjust, Adjusted, PutProduct, Reserve, Reserved};
 use schema::money::Currency;
 use schema::order_messages::{Settle, Settled};
 use schema::product::Product;
@@ -91,7 +91,7 @@ impl Inventory {
     }
 
     /// Adds or writes off stock, once per adjustment id.
-    pub async fn adjust(&self, adjusts: &[Adjust]) -> Result<Vec<Result<Product, DomainError>>, StoreError> {
+    pub async fn adjust(&self, adjusts: &[Adjust]) -> Result<Vec<Result<Adjusted, DomainError>>, StoreError> {
         let locks = LockSet {
             products: adjusts.iter().map(|adjust| adjust.product_id.clone()).collect(),
             adjustments: adjusts.iter().map(|adjust| adjust.adjustment_id).collect(),
@@ -105,6 +105,15 @@ impl Inventory {
         let products = puts.iter().map(|put| put.id.clone()).collect();
         let locks = LockSet { products, ..LockSet::default() };
         self.decide_each(&locks, puts, |work, put| work.put(put, self.currency)).await
+    }
+
+    /// Takes products out of the catalogue.
+    pub async fn withdraw(
+        &self,
+        product_ids: &[ProductId],
+    ) -> Result<Vec<Result<Product, DomainError>>, StoreError> {
+        let locks = LockSet { products: product_ids.iter().cloned().collect(), ..LockSet::default() };
+        self.decide_each(&locks, product_ids, UnitOfWork::withdraw).await
     }
 
     /// Decides about the items one after the other, in one transaction.

@@ -8,6 +8,7 @@ use bus::topology::WorkQueue;
 use bus::transport::SharedTransport;
 use schema::pattern::Service;
 use service_kit::ServiceContext;
+use service_kit::config::ConfigErrors;
 use service_kit::context::PROBE_INTERVAL;
 use store::Database;
 use store::failpoint::Failpoints;
@@ -37,6 +38,7 @@ pub async fn start(
     #[cfg(feature = "fault-injection")]
     let failpoints = Failpoints::by_name(service_kit::fault_injection::hit);
     let inventory = Inventory { database, currency: config.currency, hold_time, failpoints };
+    check_currency(&inventory).await?;
     if config.seed_demo {
         inventory.seed_demo().await.context("cannot insert the demo products")?;
     }
@@ -67,4 +69,17 @@ pub async fn start(
         database_ready.follow(PROBE_INTERVAL, async move || inventory.database.ping().await),
     );
     Ok(())
+}
+
+/// Fails if the catalogue's prices are in another currency than configured.
+async fn check_currency(inventory: &Inventory) -> anyhow::Result<()> {
+    let mut errors = ConfigErrors::default();
+    if let Some(other) = inventory.other_currency().await.context("cannot read the catalogue")? {
+        let problem = format!(
+            "{} is not the currency of the catalogue, whose prices are in {other}; give {other}, or another database",
+            inventory.currency
+        );
+        errors.add("CURRENCY", problem);
+    }
+    Ok(errors.finish(())?)
 }

@@ -10,6 +10,7 @@ mod customers {
 }
 mod inventory {
     pub(crate) mod m0001_inventory;
+    pub(crate) mod m0002_withdrawn;
 }
 mod orders {
     pub(crate) mod m0001_orders;
@@ -35,7 +36,10 @@ pub const CUSTOMERS: ServiceTables = ServiceTables {
 };
 pub const INVENTORY: ServiceTables = ServiceTables {
     applied: "inventory_migrations",
-    migrations: &[Migration("0001_inventory", |manager| Box::pin(inventory::m0001_inventory::up(manager)))],
+    migrations: &[
+        Migration("0001_inventory", |manager| Box::pin(inventory::m0001_inventory::up(manager))),
+        Migration("0002_withdrawn", |manager| Box::pin(inventory::m0002_withdrawn::up(manager))),
+    ],
 };
 pub const ORDERS: ServiceTables = ServiceTables {
     applied: "order_migrations",

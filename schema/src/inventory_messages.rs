@@ -7,7 +7,8 @@ use crate::cursor::ProductCursor;
 use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::{OrderId, ProductId};
 use crate::limits::{
-    PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, SEARCH_MAX_CHARS, first_text_error,
+    PRICE_MAX_MINOR, PRODUCT_DESCRIPTION_MAX_CHARS, PRODUCT_NAME_MAX_CHARS, SEARCH_MAX_CHARS,
+    first_text_error,
 };
 use crate::money::Money;
 use crate::order::Shortfall;
@@ -117,6 +118,18 @@ pub struct Adjust {
     pub reason: String,
 }
 
+/// The answer to an [`Adjust`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adjusted {
+    /// The product as it is now.
+    #[serde(flatten)]
+    pub product: Product,
+    /// Whether the adjustment had been made before, and this request changed nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
+}
+
 /// Puts a product into the catalogue, or changes its name, description or price. Stock comes by [`Adjust`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,10 +151,13 @@ impl PutProduct {
             (self.name.as_str(), PRODUCT_NAME_MAX_CHARS, false, "name"),
             (&self.description, PRODUCT_DESCRIPTION_MAX_CHARS, true, "description"),
         ]);
-        let negative = || {
-            DomainError::at(DomainErrorCode::InvalidInput, "unitPrice must not be negative", ["unitPrice"])
+        let unpriceable = || {
+            let dearest = Money { amount_minor: PRICE_MAX_MINOR, ..self.unit_price };
+            let message = format!("unitPrice must be 0 to {}", dearest.to_decimal());
+            DomainError::at(DomainErrorCode::InvalidInput, message, ["unitPrice"])
         };
-        text.or_else(|| (self.unit_price.amount_minor < 0).then(negative))
+        let fits = (0..=PRICE_MAX_MINOR).contains(&self.unit_price.amount_minor);
+        text.or_else(|| (!fits).then(unpriceable))
     }
 }
 

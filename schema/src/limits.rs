@@ -18,6 +18,9 @@ pub const TRACKING_MAX_CHARS: usize = 100;
 pub const PRODUCT_NAME_MAX_CHARS: usize = 200;
 /// Characters of a product's description.
 pub const PRODUCT_DESCRIPTION_MAX_CHARS: usize = 2_000;
+/// Minor units of a product's price: with these, an order of [`ORDER_MAX_ITEMS`] lines of [`QUANTITY_MAX`] units has a total
+/// that [`crate::money::Money`] can hold.
+pub const PRICE_MAX_MINOR: i64 = 1_000_000_000_000;
 /// Characters of a catalogue search.
 pub const SEARCH_MAX_CHARS: usize = 100;
 /// Entries of one page.
@@ -26,6 +29,12 @@ pub const PAGE_MAX: u32 = 100;
 pub const PAGE_DEFAULT: u32 = 20;
 /// Items of one list-taking request (ids to read, orders to reserve for).
 pub const REQUEST_MAX_ITEMS: usize = 500;
+/// Pages of one `inventory.list`.
+pub const PRODUCT_LISTS_MAX: usize = 10;
+/// Replays of one `order.replay`: each may answer as much as a message holds.
+pub const REPLAYS_MAX: usize = 3;
+/// Pages of one `order.audit` or `inventory.audit`.
+pub const AUDIT_PAGES_MAX: usize = 3;
 /// Events in one answer to `order.replay`.
 pub const REPLAY_MAX: u32 = 500;
 /// Entries of one order's history that are answered; an order has a handful in practice.

@@ -76,15 +76,25 @@ impl Currency {
         std::str::from_utf8(&self.0).expect("only ASCII letters are ever stored")
     }
 
-    /// Fraction digits, by ISO 4217 (list one, amendment 176): two but for these.
+    /// Whether ISO 4217 lists it with an amount in minor units. A shop's own currency has to be; that of a message or a
+    /// stored price need not, so that a currency that leaves the list can still be read.
+    pub fn is_listed(self) -> bool {
+        self.listed_digits().is_some()
+    }
+
+    /// An amount as it is written in this currency, as an example for people: `14.50`, or `1450` without a minor unit.
+    pub fn sample_amount(self) -> String {
+        let amount_minor = 1_450 * 10_i64.pow(self.minor_digits().saturating_sub(2));
+        Money { amount_minor, currency: self }.to_decimal()
+    }
+
+    /// Fraction digits by ISO 4217; two for what it does not list.
     fn minor_digits(self) -> u32 {
-        match self.code() {
-            "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
-            | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-            "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-            "CLF" | "UYW" => 4,
-            _ => 2,
-        }
+        self.listed_digits().unwrap_or(2)
+    }
+
+    fn listed_digits(self) -> Option<u32> {
+        iso_currency::Currency::from_code(self.code())?.exponent().map(u32::from)
     }
 }
 
@@ -148,6 +158,27 @@ mod tests {
         assert_eq!(money(1450, "USD").times(2), Some(money(2900, "USD")));
         assert_eq!(money(i64::MAX, "USD").times(2), None);
         assert_eq!(Money::sum(Currency::USD, [money(i64::MAX, "USD"), money(1, "USD")]), None);
+    }
+
+    #[test]
+    fn a_shops_currency_is_one_of_iso_4217_that_has_amounts() {
+        let listed = |code: &str| code.parse::<Currency>().unwrap().is_listed();
+        for code in ["USD", "EUR", "JPY", "KWD", "CLF", "XAF"] {
+            assert!(listed(code), "{code}");
+        }
+        // Unknown, for tests, none, and gold, which is traded without a minor unit.
+        for code in ["XYZ", "XTS", "XXX", "XAU"] {
+            assert!(!listed(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_sample_amount_is_one_of_the_currency() {
+        for (code, sample) in [("USD", "14.50"), ("JPY", "1450"), ("KWD", "14.500"), ("CLF", "14.5000")] {
+            let currency: Currency = code.parse().unwrap();
+            assert_eq!(currency.sample_amount(), sample);
+            assert!(Money::from_decimal(sample, currency).is_some());
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub struct Rejection {
 pub enum RejectionCode {
     /// Too little stock of at least one product.
     OutOfStock,
-    /// The catalogue has no such product.
+    /// The catalogue has no such product, or none with a price that the order can be totalled with.
     UnknownProduct,
     /// There is no such customer.
     UnknownCustomer,

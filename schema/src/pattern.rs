@@ -55,10 +55,12 @@ pub const INVENTORY_GET: &str = "inventory.get";
 pub const INVENTORY_LIST: &str = "inventory.list";
 /// Request, [`crate::inventory_messages::Reserve`]s → [`crate::inventory_messages::Reserved`].
 pub const INVENTORY_RESERVE: &str = "inventory.reserve";
-/// Request, [`crate::inventory_messages::Adjust`]s → products or domain errors.
+/// Request, [`crate::inventory_messages::Adjust`]s → [`crate::inventory_messages::Adjusted`] or domain errors.
 pub const INVENTORY_ADJUST: &str = "inventory.adjust";
 /// Request, [`crate::inventory_messages::PutProduct`]s → products or domain errors.
 pub const INVENTORY_PUT: &str = "inventory.put";
+/// Request, product ids → products or domain errors: they can't be ordered any more.
+pub const INVENTORY_WITHDRAW: &str = "inventory.withdraw";
 /// Request, [`crate::order_messages::AuditPage`]s → [`crate::inventory_messages::StockAudited`].
 pub const INVENTORY_AUDIT: &str = "inventory.audit";
 

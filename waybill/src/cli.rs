@@ -74,7 +74,10 @@ pub(crate) fn command() -> clap::Command {
                 .mut_arg("database_url", |arg| arg.help(DATABASE_HELP))
                 .mut_arg("jwt_secret", |arg| arg.help(SECRET_HELP))
         })
-        .mut_subcommand("stock", |stock| stock.mut_subcommand("receive", with_few_options))
+        .mut_subcommand("stock", |stock| {
+            let commands = ["receive", "write-off", "withdraw"];
+            commands.iter().fold(stock, |stock, command| stock.mut_subcommand(command, with_few_options))
+        })
         .mut_subcommand("import", |import| {
             import.mut_subcommand("products", with_few_options).mut_subcommand("customers", with_few_options)
         })

@@ -1,6 +1,7 @@
 use schema::domain_error::DomainError;
 use schema::domain_error::DomainErrorCode::{InvalidInput, ProductNotFound, StockTooLow};
-use schema::inventory_messages::{Adjust, PutProduct};
+use schema::ids::ProductId;
+use schema::inventory_messages::{Adjust, Adjusted, PutProduct};
 use schema::limits::validate_text;
 use schema::money::Currency;
 use schema::product::Product;
@@ -14,7 +15,7 @@ const REASON_MAX_CHARS: usize = 200;
 
 impl UnitOfWork {
     /// Adds or writes off stock, once per adjustment id; never below what is held for orders.
-    pub fn adjust(&mut self, adjust: &Adjust) -> Result<Product, DomainError> {
+    pub fn adjust(&mut self, adjust: &Adjust) -> Result<Adjusted, DomainError> {
         let refused = |code, message: String, field: &str| Err(DomainError::at(code, message, [field]));
         if let Some(message) = validate_text(&adjust.reason, REASON_MAX_CHARS, false) {
             return refused(InvalidInput, format!("reason {message}"), "reason");
@@ -23,11 +24,10 @@ impl UnitOfWork {
             return refused(InvalidInput, "by must not be 0".to_owned(), "by");
         }
         let Some(product) = self.product(&adjust.product_id) else {
-            let message = format!("there is no product {}", adjust.product_id);
-            return refused(ProductNotFound, message, "productId");
+            return Err(no_product(&adjust.product_id));
         };
         if self.adjustments.contains(&adjust.adjustment_id) {
-            return Ok(product.to_product());
+            return Ok(Adjusted { product: product.to_product(), repeated: true });
         }
         let on_hand = product.on_hand.saturating_add(adjust.by);
         if on_hand > ON_HAND_MAX {
@@ -43,10 +43,23 @@ impl UnitOfWork {
         let cause = Cause::Adjustment { id: adjust.adjustment_id, reason: adjust.reason.clone() };
         self.adjustments.insert(adjust.adjustment_id);
         self.shift(&adjust.product_id, kind, cause, adjust.by, 0);
-        Ok(self.products[&adjust.product_id].value.to_product())
+        let product = self.products[&adjust.product_id].value.to_product();
+        Ok(Adjusted { product, repeated: false })
     }
 
-    /// Inserts a product without stock, or changes its name, description and price.
+    /// Takes a product out of the catalogue: it can't be ordered any more. Its stock, and the orders that have it, stay.
+    pub fn withdraw(&mut self, product_id: &ProductId) -> Result<Product, DomainError> {
+        let now = self.now;
+        let row = self.products.get_mut(product_id).ok_or_else(|| no_product(product_id))?;
+        if !row.value.withdrawn {
+            let product = row.change();
+            product.withdrawn = true;
+            product.updated_at = now;
+        }
+        Ok(row.value.to_product())
+    }
+
+    /// Inserts a product without stock, or changes its name, description and price. A withdrawn product can be ordered again.
     pub fn put(&mut self, put: &PutProduct, currency: Currency) -> Result<Product, DomainError> {
         if let Some(refusal) = put.validate() {
             return Err(refusal);
@@ -64,20 +77,27 @@ impl UnitOfWork {
                 unit_price: put.unit_price,
                 on_hand: 0,
                 reserved: 0,
+                withdrawn: false,
                 created_at: now,
                 updated_at: now,
             })
         });
         let same = row.value.name == put.name
             && row.value.description == put.description
-            && row.value.unit_price == put.unit_price;
+            && row.value.unit_price == put.unit_price
+            && !row.value.withdrawn;
         if !same {
             let product = row.change();
             product.name.clone_from(&put.name);
             product.description.clone_from(&put.description);
             product.unit_price = put.unit_price;
+            product.withdrawn = false;
             product.updated_at = now;
         }
         Ok(row.value.to_product())
     }
+}
+
+fn no_product(product_id: &ProductId) -> DomainError {
+    DomainError::at(ProductNotFound, format!("there is no product {product_id}"), ["productId"])
 }

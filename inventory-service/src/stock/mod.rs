@@ -191,12 +191,14 @@ pub struct StockedProduct {
     pub on_hand: i64,
     /// Units of those that are held for orders, never more than on hand.
     pub reserved: i64,
+    /// Whether it can't be ordered any more. Orders that have it keep it.
+    pub withdrawn: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
 impl StockedProduct {
-    /// Units that can be ordered.
+    /// Units that are not held for orders.
     pub fn available(&self) -> u32 {
         u32::try_from(self.on_hand - self.reserved).unwrap_or_default()
     }
@@ -208,7 +210,7 @@ impl StockedProduct {
             name: self.name.clone(),
             description: self.description.clone(),
             unit_price: self.unit_price,
-            available_quantity: self.available(),
+            available_quantity: if self.withdrawn { 0 } else { self.available() },
             created_at: self.created_at,
             updated_at: self.updated_at,
         }

@@ -1,5 +1,6 @@
 use std::cmp::Ordering;
 
+use schema::ids::ProductId;
 use schema::inventory_messages::{ReservationState, Reserve, Reserved, ReservedItem};
 use schema::order::Shortfall;
 use schema::order_messages::Item;
@@ -26,6 +27,13 @@ impl UnitOfWork {
             Action::Answer(answer) => return answer,
             Action::Supersede => self.end_hold(request.order_id, ReservationState::Void),
             Action::Decide => {}
+        }
+        let withdrawn =
+            |item: &&Item| self.product(&item.product_id).is_some_and(|product| product.withdrawn);
+        let withdrawn: Vec<ProductId> =
+            request.items.iter().filter(withdrawn).map(|item| item.product_id.clone()).collect();
+        if !withdrawn.is_empty() {
+            return Reserved::UnknownProducts { product_ids: withdrawn };
         }
         let items = match self.price(&request.items) {
             Ok(items) => items,

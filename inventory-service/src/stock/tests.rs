@@ -281,14 +281,58 @@ fn an_adjustment_is_made_once_and_never_takes_what_is_held() {
     let mut work = work();
     work.reserve(&reserve(ORDER, 1, "f", &[("MUG", 4)]));
     let more = adjust("MUG", 5);
-    assert_eq!(work.adjust(&more).unwrap().available_quantity, 11);
-    assert_eq!(work.adjust(&more).unwrap().available_quantity, 11);
+    for repeated in [false, true] {
+        let adjusted = work.adjust(&more).unwrap();
+        assert_eq!((adjusted.product.available_quantity, adjusted.repeated), (11, repeated));
+    }
     let codes = [adjust("MUG", -12), adjust("MUG", i64::MAX), adjust("MUG", 0), adjust("SPOON", 1)]
         .map(|adjust| format!("{:?}", work.adjust(&adjust).unwrap_err().code));
     assert_eq!(codes, ["StockTooLow", "InvalidInput", "InvalidInput", "ProductNotFound"]);
-    assert_eq!(work.adjust(&adjust("MUG", -11)).unwrap().available_quantity, 0);
+    assert_eq!(work.adjust(&adjust("MUG", -11)).unwrap().product.available_quantity, 0);
     assert_eq!(stock(&work, "MUG"), (4, 4));
     assert_adds_up(&work);
+}
+
+#[test]
+fn a_withdrawn_product_cannot_be_ordered_and_orders_that_have_it_keep_it() {
+    let mut work = work();
+    work.reserve(&reserve(ORDER, 1, "f", &[("MUG", 2), ("TRAY", 1)]));
+    assert_eq!(work.withdraw(&product("MUG")).unwrap().available_quantity, 0);
+    let unknown = Reserved::UnknownProducts { product_ids: vec![product("MUG")] };
+    assert_eq!(work.reserve(&reserve(OTHER, 1, "f", &[("TRAY", 1), ("MUG", 1)])), unknown);
+    assert_eq!(work.reconcile(&reported(Processing, 1, false)), Reconciled::Done);
+    work.reconcile(&reported(Shipped, 2, false));
+    assert_eq!(stock(&work, "MUG"), (8, 0));
+    // An event that comes without its hold is followed all the same.
+    let other = ReportedState { order_id: OTHER, ..reported(Processing, 1, false) };
+    assert_eq!(work.reconcile(&other), Reconciled::Repaired);
+    assert_eq!(stock(&work, "MUG"), (8, 2));
+
+    let unit_price = Money { amount_minor: 1450, currency: Currency::USD };
+    let put = PutProduct { id: product("MUG"), name: "mug".into(), description: "MUG".into(), unit_price };
+    assert_eq!(work.put(&put, Currency::USD).unwrap().available_quantity, 6, "it is back");
+    assert!(work.withdraw(&product("SPOON")).is_err());
+    assert_adds_up(&work);
+}
+
+#[test]
+fn a_price_is_within_what_an_orders_total_can_hold() {
+    let mut work = work();
+    let put = |amount_minor| PutProduct {
+        id: product("MUG"),
+        name: "Mug".into(),
+        description: "Blue".into(),
+        unit_price: Money { amount_minor, currency: Currency::USD },
+    };
+    let dearest = schema::limits::PRICE_MAX_MINOR;
+    let most = put(dearest).unit_price.times(schema::limits::QUANTITY_MAX).unwrap();
+    let lines = std::iter::repeat_n(most, schema::limits::ORDER_MAX_ITEMS);
+    assert!(Money::sum(Currency::USD, lines).is_some());
+    assert!(work.put(&put(dearest), Currency::USD).is_ok());
+    for amount_minor in [-1, dearest + 1, i64::MAX] {
+        let refusal = work.put(&put(amount_minor), Currency::USD).unwrap_err();
+        assert_eq!(refusal.message, "unitPrice must be 0 to 10000000000.00");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
+use inventory_service::Inventory;
 use schema::cursor::ProductCursor;
 use schema::domain_error::{DomainErrorCode, DomainResult};
-use schema::inventory_messages::{ListProducts, ProductPage};
+use schema::inventory_messages::{ListProducts, ProductPage, Reserved};
 use schema::page::Page;
-use schema::pattern::{INVENTORY_ADJUST, INVENTORY_GET, INVENTORY_LIST, INVENTORY_PUT};
+use schema::pattern::{INVENTORY_ADJUST, INVENTORY_GET, INVENTORY_LIST, INVENTORY_PUT, INVENTORY_WITHDRAW};
 use schema::product::Product;
 
 use crate::kit::{InventoryService, adjust, fresh_order, on_each_database, product, reserve};
@@ -131,6 +132,39 @@ async fn a_price_in_another_currency_is_refused() {
         assert!(
             matches!(&answers[0], DomainResult::Refused { refused } if refused.code == DomainErrorCode::InvalidInput)
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_product_is_known_but_neither_listed_nor_sold() {
+    on_each_database(async |service| {
+        service.stock("MUG", 10).await;
+        service.stock("TRAY", 10).await;
+        let withdrawn: Vec<DomainResult<Product>> =
+            service.ask(INVENTORY_WITHDRAW, &["MUG", "SPOON"].map(product)).await;
+        let codes =
+            withdrawn.into_iter().map(|answer| answer.into_result().map(drop).map_err(|error| error.code));
+        assert!(codes.eq([Ok(()), Err(DomainErrorCode::ProductNotFound)]));
+        assert_eq!(ids(&list(&service, None, Page::default()).await.into_result().unwrap()), ["TRAY"]);
+        assert_eq!(service.available("MUG").await, 0);
+        let refused = service.reserve(reserve(fresh_order(), 1, &[("MUG", 1)])).await;
+        assert_eq!(refused, Reserved::UnknownProducts { product_ids: vec![product("MUG")] });
+        service.put("MUG", "Mug", "is back").await;
+        assert_eq!(service.available("MUG").await, 10);
+        service.assert_ledger_adds_up().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn prices_in_another_currency_than_configured_are_noticed() {
+    on_each_database(async |service| {
+        assert_eq!(service.inventory.other_currency().await.unwrap(), None);
+        service.put("MUG", "Mug", "Blue").await;
+        assert_eq!(service.inventory.other_currency().await.unwrap(), None);
+        let euros = Inventory { currency: "EUR".parse().unwrap(), ..service.inventory.clone() };
+        assert_eq!(euros.other_currency().await.unwrap().as_deref(), Some("USD"));
     })
     .await;
 }

@@ -57,7 +57,9 @@ impl InventoryService {
     pub(crate) async fn ask<Q: Serialize, R: DeserializeOwned>(&self, pattern: &str, data: &Q) -> R {
         let first = self.ask_once(pattern, data).await;
         let second = self.ask_once(pattern, data).await;
-        assert_eq!(first, second, "{pattern} delivered again");
+        // A repeated adjustment says so.
+        let second = second.replace(",\"repeated\":true", "");
+        assert_eq!(first.replace(",\"repeated\":true", ""), second, "{pattern} delivered again");
         serde_json::from_str(&first).unwrap()
     }
 

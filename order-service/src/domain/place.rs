@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use schema::ids::ProductId;
 use schema::inventory_messages::ReservedItem;
-use schema::money::Money;
+use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
 
 /// Products named in one rejection message.
@@ -53,14 +53,18 @@ pub fn decide(mut order: Order, facts: &CheckedFacts) -> Order {
             match stock {
                 None => None,
                 Some(Stock::Held(items)) => {
-                    // Without a total the order stays PENDING, and its stock is released when it expires.
-                    if price(&mut order, items) {
-                        order.status = OrderStatus::Processing;
+                    // Waiting would not help an order that can't be priced: it is refused, and its event releases the stock.
+                    match price(&mut order, items) {
+                        Ok(()) => {
+                            order.status = OrderStatus::Processing;
+                            None
+                        }
+                        Err(reason) => Some(rejection(RejectionCode::UnknownProduct, reason.to_string())),
                     }
-                    None
                 }
                 Some(Stock::Short { shortfalls, items }) => {
-                    price(&mut order, items);
+                    // It is refused anyway: prices only make the refusal easier to read.
+                    let _ = price(&mut order, items);
                     Some(out_of_stock(&order, shortfalls))
                 }
                 Some(Stock::Unknown(product_ids)) => {
@@ -78,34 +82,41 @@ pub fn decide(mut order: Order, facts: &CheckedFacts) -> Order {
     order
 }
 
-/// Sets names, prices and the total, and returns true; changes nothing if a product is missing or the sum is out of
-/// range.
-fn price(order: &mut Order, items: &[ReservedItem]) -> bool {
+/// Why an order can't be priced, for the customer to read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Unpriceable {
+    #[error("there is no price for {0}")]
+    NoPrice(ProductId),
+    #[error("the products' prices are in different currencies: {0} and {1}")]
+    Currencies(Currency, Currency),
+    #[error("the total is more than an order can have")]
+    TooMuch,
+}
+
+/// Sets names, prices and the total; changes nothing if there is no total.
+fn price(order: &mut Order, items: &[ReservedItem]) -> Result<(), Unpriceable> {
     let by_product: HashMap<&ProductId, &ReservedItem> =
         items.iter().map(|item| (&item.product_id, item)).collect();
     let priced = |line: &LineItem| {
-        let item = by_product.get(&line.product_id)?;
+        let item = by_product.get(&line.product_id);
+        let item = item.ok_or_else(|| Unpriceable::NoPrice(line.product_id.clone()))?;
+        let amount = item.unit_price.times(line.quantity).ok_or(Unpriceable::TooMuch)?;
         let (product_name, unit_price) = (Some(item.name.clone()), Some(item.unit_price));
-        Some(LineItem { product_name, unit_price, ..line.clone() })
+        Ok((LineItem { product_name, unit_price, ..line.clone() }, amount))
     };
-    let Some(line_items) = order.line_items.iter().map(priced).collect::<Option<Vec<_>>>() else {
-        return false;
-    };
-    let Some(total) = total(&line_items) else { return false };
+    let priced: Result<Vec<_>, Unpriceable> = order.line_items.iter().map(priced).collect();
+    let (line_items, amounts): (Vec<LineItem>, Vec<Money>) = priced?.into_iter().unzip();
+    order.total_amount = Some(total(&amounts)?);
     order.line_items = line_items;
-    order.total_amount = Some(total);
-    true
+    Ok(())
 }
 
-fn total(line_items: &[LineItem]) -> Option<Money> {
-    let amounts: Option<Vec<Money>> =
-        line_items.iter().map(|line| line.unit_price?.times(line.quantity)).collect();
-    let amounts = amounts?;
-    let currency = amounts.first()?.currency;
-    if amounts.iter().any(|amount| amount.currency != currency) {
-        return None;
+fn total(amounts: &[Money]) -> Result<Money, Unpriceable> {
+    let currency = amounts.first().ok_or(Unpriceable::TooMuch)?.currency;
+    if let Some(other) = amounts.iter().find(|amount| amount.currency != currency) {
+        return Err(Unpriceable::Currencies(currency, other.currency));
     }
-    Money::sum(currency, amounts)
+    Money::sum(currency, amounts.iter().copied()).ok_or(Unpriceable::TooMuch)
 }
 
 fn out_of_stock(order: &Order, shortfalls: &[Shortfall]) -> Rejection {
@@ -135,7 +146,6 @@ fn rejection(code: RejectionCode, message: String) -> Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::money::Currency;
     use schema::order_messages::{CreateOrder, Item};
     use schema::time::Timestamp;
 
@@ -236,9 +246,34 @@ mod tests {
     }
 
     #[test]
-    fn a_total_beyond_what_money_holds_leaves_it_pending() {
-        let dear = vec![reserved("PROD01", 2, i64::MAX), reserved("PROD02", 1, 1)];
-        let order = placed(&found(Some(Stock::Held(dear))));
-        assert_eq!((order.status, order.total_amount), (OrderStatus::Pending, None));
+    fn what_can_never_be_priced_rejects_it_at_once() {
+        let euro = |mut item: ReservedItem| {
+            item.unit_price.currency = "EUR".parse().unwrap();
+            item
+        };
+        for (items, message) in [
+            (
+                vec![reserved("PROD01", 2, i64::MAX), reserved("PROD02", 1, 1)],
+                "the total is more than an order can have",
+            ),
+            (
+                vec![reserved("PROD01", 2, i64::MAX / 2), reserved("PROD02", 1, 2)],
+                "the total is more than an order can have",
+            ),
+            (
+                vec![reserved("PROD01", 2, 1450), euro(reserved("PROD02", 1, 5000))],
+                "the products' prices are in different currencies: USD and EUR",
+            ),
+            (vec![reserved("PROD01", 2, 1450)], "there is no price for PROD02"),
+        ] {
+            let order = placed(&found(Some(Stock::Held(items))));
+            let rejection = order.rejection.unwrap();
+            assert_eq!((order.status, order.total_amount), (OrderStatus::Rejected, None));
+            assert_eq!(
+                (rejection.code, rejection.message.as_str()),
+                (RejectionCode::UnknownProduct, message)
+            );
+            assert!(order.line_items.iter().all(|line| line.unit_price.is_none()));
+        }
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bus::failure::Failure;
 use bus::rpc_server::{Request, RequestHandler, no_handler, respond};
 use schema::domain_error::DomainError;
-use schema::limits::REQUEST_MAX_ITEMS;
+use schema::limits::{AUDIT_PAGES_MAX, REPLAYS_MAX, REQUEST_MAX_ITEMS};
 use schema::pattern::{
     ORDER_AUDIT, ORDER_CANCEL, ORDER_DELETE, ORDER_GET, ORDER_HISTORY, ORDER_LIST, ORDER_REPLAY,
     ORDER_SETTLE, ORDER_UPDATE,
@@ -20,9 +20,6 @@ use store::StoreError;
 
 use crate::context::Context;
 use change::Kind;
-
-/// Items of a request whose answer has hundreds of orders or events for each: together they still fit one message.
-const LONG_ANSWERS_MAX: usize = 3;
 
 /// What a request has as its result, or the refusal that answers it.
 type Refusable<T> = Result<Result<T, DomainError>, StoreError>;
@@ -42,9 +39,9 @@ impl RequestHandler for OrderRequests {
             ORDER_CANCEL => respond(&change::change(context, Kind::Cancel, changes()?).await?),
             ORDER_DELETE => respond(&change::change(context, Kind::Delete, changes()?).await?),
             ORDER_HISTORY => respond(&read::history(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_REPLAY => respond(&replay::replay(context, envelope.items(LONG_ANSWERS_MAX)?).await?),
+            ORDER_REPLAY => respond(&replay::replay(context, envelope.items(REPLAYS_MAX)?).await?),
             ORDER_SETTLE => respond(&settle::settle(context, envelope.items(REQUEST_MAX_ITEMS)?).await?),
-            ORDER_AUDIT => respond(&audit::audit(context, envelope.items(LONG_ANSWERS_MAX)?).await?),
+            ORDER_AUDIT => respond(&audit::audit(context, envelope.items(AUDIT_PAGES_MAX)?).await?),
             other => Err(no_handler(other)),
         }
     }

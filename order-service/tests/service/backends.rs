@@ -15,6 +15,8 @@ use schema::order::Shortfall;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_RESERVE};
 use serde_json::value::{RawValue, to_raw_value};
 
+/// A product with a price that no order of two can be totalled with.
+pub(crate) const PRICELESS: &str = "PRICELESS";
 /// A product whose name PostgreSQL can't store.
 pub(crate) const UNSTORABLE: &str = "UNSTORABLE";
 
@@ -186,7 +188,10 @@ fn priced(reserve: &Reserve) -> Vec<ReservedItem> {
             UNSTORABLE => "a name that no text column takes: \0".to_owned(),
             id => format!("Thing {id}"),
         },
-        unit_price: Money { amount_minor: 1_000, currency: Currency::USD },
+        unit_price: Money {
+            amount_minor: if item.product_id.as_str() == PRICELESS { i64::MAX } else { 1_000 },
+            currency: Currency::USD,
+        },
     };
     reserve.items.iter().map(item).collect()
 }

@@ -4,7 +4,7 @@ use schema::order::{OrderStatus, RejectionCode};
 use schema::order_messages::CreateOrder;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_RESERVE};
 
-use crate::backends::Mood;
+use crate::backends::{Mood, PRICELESS};
 use crate::kit::{OrderService, answer_of, keyed, placement};
 use crate::on_both_databases;
 
@@ -16,6 +16,7 @@ on_both_databases!(
     a_batch_takes_one_request_to_each_service,
     one_id_twice_in_a_batch_is_one_order,
     what_can_not_be_fulfilled_is_stored_as_rejected,
+    an_order_that_can_never_be_priced_is_rejected_at_once,
     a_placement_out_of_bounds_is_refused_and_leaves_nothing,
     with_inventory_away_orders_are_pending,
     a_service_that_never_answers_costs_no_more_than_the_budget,
@@ -112,6 +113,16 @@ async fn what_can_not_be_fulfilled_is_stored_as_rejected(service: OrderService) 
     }
     assert_eq!(service.backends.asked(INVENTORY_RESERVE), [1, 1], "an unknown customer reserves nothing");
     assert_eq!(service.in_stock("MUG"), 100);
+}
+
+async fn an_order_that_can_never_be_priced_is_rejected_at_once(service: OrderService) {
+    service.backends.state().stock.insert(PRICELESS.parse().unwrap(), 10);
+    let order = service.order(&[(PRICELESS, 2)]).await;
+    let rejection = order.rejection.unwrap();
+    assert_eq!((order.status, order.version), (OrderStatus::Rejected, 1));
+    assert_eq!(rejection.code, RejectionCode::UnknownProduct);
+    assert_eq!(rejection.message, "the total is more than an order can have");
+    assert_eq!(service.order(&[(PRICELESS, 1)]).await.status, OrderStatus::Processing);
 }
 
 async fn a_placement_out_of_bounds_is_refused_and_leaves_nothing(service: OrderService) {

@@ -4,8 +4,8 @@ use schema::customer::Customer;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{
-    Adjust, AuditedReservation, ListProducts, ProductPage, PutProduct, ReservationState, Reserve, Reserved,
-    ReservedItem, StockAudited, StockMismatch,
+    Adjust, Adjusted, AuditedReservation, ListProducts, ProductPage, PutProduct, ReservationState, Reserve,
+    Reserved, ReservedItem, StockAudited, StockMismatch,
 };
 use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
@@ -59,7 +59,13 @@ pub(crate) fn check_all() -> Vec<String> {
     sample("inventory.reserve", &|name| check(name, &vec![reserve()]));
     sample("inventory.reserve.response", &|name| check(name, &reserved()));
     sample("inventory.adjust", &|name| check(name, &vec![adjust()]));
-    sample("inventory.adjust.response", &|name| check(name, &vec![DomainResult::Done(product()), refused()]));
+    sample("inventory.adjust.response", &|name| {
+        check(name, &vec![DomainResult::Done(adjusted(false)), DomainResult::Done(adjusted(true)), refused()])
+    });
+    sample("inventory.withdraw", &|name| check(name, &vec![mug()]));
+    sample("inventory.withdraw.response", &|name| {
+        check(name, &vec![DomainResult::Done(product()), refused()]);
+    });
     sample("inventory.put", &|name| check(name, &vec![put_product()]));
     sample("inventory.put.response", &|name| check(name, &vec![DomainResult::Done(product()), refused()]));
     sample("inventory.audit", &|name| check(name, &vec![AuditPage { after: None, limit: 500 }]));
@@ -315,6 +321,10 @@ fn reserved() -> Vec<Reserved> {
 fn adjust() -> Adjust {
     let adjustment_id = Uuid::from_u128(0x019a_b1f0_7b2a_7c3d_8e4f_0000_0000_0002);
     Adjust { adjustment_id, product_id: mug(), by: 120, reason: "delivery 7".to_owned() }
+}
+
+fn adjusted(repeated: bool) -> Adjusted {
+    Adjusted { product: product(), repeated }
 }
 
 fn put_product() -> PutProduct {

@@ -16,7 +16,8 @@ use bus::dead_letters::{Handled, Selection};
 use bus::transport::QueueDepth;
 use schema::customer::Customer;
 use schema::domain_error::DomainResult;
-use schema::inventory_messages::{Adjust, PutProduct, StockAudited};
+use schema::ids::ProductId;
+use schema::inventory_messages::{Adjust, Adjusted, PutProduct, StockAudited};
 use schema::order_messages::{AuditPage, OrderAudited};
 use schema::product::Product;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ pub(crate) enum AdminRequest {
     AuditStock(Vec<AuditPage>),
     AdjustStock(Vec<Adjust>),
     PutProducts(Vec<PutProduct>),
+    WithdrawProducts(Vec<ProductId>),
     PutCustomers(Vec<Customer>),
 }
 
@@ -56,6 +58,7 @@ pub(crate) enum AdminResponse {
     Pong,
     Orders(Vec<OrderAudited>),
     Stock(Vec<StockAudited>),
+    Adjusted(Vec<DomainResult<Adjusted>>),
     Products(Vec<DomainResult<Product>>),
     Customers(Vec<DomainResult<Customer>>),
 }
@@ -70,6 +73,7 @@ impl AdminResponse {
             Self::Pong => Box::new(()),
             Self::Orders(value) => Box::new(value),
             Self::Stock(value) => Box::new(value),
+            Self::Adjusted(value) => Box::new(value),
             Self::Products(value) => Box::new(value),
             Self::Customers(value) => Box::new(value),
         }

@@ -15,7 +15,8 @@ use bus::transport::SharedTransport;
 use schema::customer::Customer;
 use schema::ids::CustomerId;
 use schema::pattern::{
-    CUSTOMER_GET, CUSTOMER_PUT, INVENTORY_ADJUST, INVENTORY_AUDIT, INVENTORY_PUT, ORDER_AUDIT,
+    CUSTOMER_GET, CUSTOMER_PUT, INVENTORY_ADJUST, INVENTORY_AUDIT, INVENTORY_PUT, INVENTORY_WITHDRAW,
+    ORDER_AUDIT,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -89,10 +90,13 @@ impl AdminService {
                 Response::Stock(self.request(INVENTORY_AUDIT, &pages, deadline).await?)
             }
             Request::AdjustStock(by) => {
-                Response::Products(self.request(INVENTORY_ADJUST, &by, deadline).await?)
+                Response::Adjusted(self.request(INVENTORY_ADJUST, &by, deadline).await?)
             }
             Request::PutProducts(all) => {
                 Response::Products(self.request(INVENTORY_PUT, &all, deadline).await?)
+            }
+            Request::WithdrawProducts(ids) => {
+                Response::Products(self.request(INVENTORY_WITHDRAW, &ids, deadline).await?)
             }
             Request::PutCustomers(all) => {
                 Response::Customers(self.request(CUSTOMER_PUT, &all, deadline).await?)

@@ -16,7 +16,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use schema::ids::OrderId;
 use schema::inventory_messages::{AuditedReservation, StockAudited};
-use schema::limits::REQUEST_MAX_ITEMS;
+use schema::limits::{AUDIT_PAGES_MAX, REQUEST_MAX_ITEMS};
 use schema::order_messages::{AuditPage, AuditedOrder, OrderAudited};
 use service_kit::config::ConfigErrors;
 use tokio::time::{Instant, sleep};
@@ -40,8 +40,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SUSPECTED_MAX: usize = 2_000;
 const LIMIT: Duration = Duration::from_secs(20);
 const PAGE: u32 = REQUEST_MAX_ITEMS as u32;
-/// Orders that are read again in one request: order-service answers no more pages at once.
-const CHUNK: usize = 3;
 
 /// Check on a live system that orders, stock and events agree
 ///
@@ -171,7 +169,7 @@ impl Services<'_> {
     /// Passes the facts of these orders, and every product that is inconsistent, to `judge`.
     async fn read_again(&self, order_ids: &[OrderId], mut judge: impl FnMut(&Facts)) -> anyhow::Result<()> {
         judge(&self.stock_mismatches().await?);
-        for ids in order_ids.chunks(CHUNK) {
+        for ids in order_ids.chunks(AUDIT_PAGES_MAX) {
             let page = |id: &OrderId| AuditPage { after: before(*id), limit: 1 };
             let orders = AdminRequest::AuditOrders(ids.iter().map(page).collect());
             let page = |id: &OrderId| AuditPage { after: before(*id), limit: 1 };

@@ -1,23 +1,25 @@
 //! `waybill import`: puts products and customers from files into the system.
 
 mod table;
+mod text;
 
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use crate::admin::{AdminConnection, AdminRequest};
+use crate::infrastructure::{SystemArgs, SystemConfig};
+use crate::output::{self, counted};
+use crate::stock::{adjust, delivery_id};
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
 use schema::customer::Customer;
 use schema::domain_error::{DomainError, DomainResult};
-use schema::inventory_messages::{Adjust, PutProduct};
+use schema::inventory_messages::{Adjust, Adjusted, PutProduct};
+use schema::limits::PRICE_MAX_MINOR;
 use schema::money::{Currency, Money};
 use schema::product::Product;
-use serde::Deserialize;
-
-use crate::admin::{AdminConnection, AdminRequest};
-use crate::infrastructure::{SystemArgs, SystemConfig};
-use crate::output;
-use crate::stock::{delivery_id, receive};
-use table::{Entry, required};
+use table::{Entry, Field, Row};
 
 /// Records sent in one request.
 const BATCH: usize = 100;
@@ -26,6 +28,9 @@ const BATCH: usize = 100;
 ///
 /// The file is checked as a whole before anything is sent, and everything that is wrong with it is reported by line. What
 /// exists already is changed to what the file says, so that a file may be imported again.
+///
+/// Tables are read as spreadsheets save them: with commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252. With
+/// semicolons and tabs a price may have a decimal comma.
 #[derive(Args, Debug)]
 pub(crate) struct ImportArgs {
     #[command(subcommand)]
@@ -36,13 +41,14 @@ pub(crate) struct ImportArgs {
 enum ImportCommand {
     /// Put products into the catalogue
     ///
-    /// A .csv file with a first line of names, or a .json file with an array of objects: id, name, description, price such
-    /// as 14.50 in the system's currency, and optionally quantity.
+    /// A table (.csv, .tsv, .txt) with a first line of names, or a .json file with an array of objects: id, name,
+    /// description, price such as 14.50 in the system's currency, and optionally quantity.
     ///
     /// quantity is opening stock: it comes in once for each product, from any file and however often. For later
-    /// deliveries give each a name with --id, or use `waybill stock receive`.
+    /// deliveries give each a name with --id, or use `waybill stock receive`. A product that was withdrawn can be ordered
+    /// again.
     Products {
-        /// The .csv or .json file
+        /// The file
         file: PathBuf,
         /// A name for this delivery; under one name a product's units come in once
         #[arg(long, value_name = "NAME")]
@@ -52,10 +58,10 @@ enum ImportCommand {
     },
     /// Put customers in
     ///
-    /// A .csv file with a first line of names, or a .json file with an array of objects: id (the `sub` of their tokens),
-    /// name, email, shippingAddress, and optionally phone.
+    /// A table (.csv, .tsv, .txt) with a first line of names, or a .json file with an array of objects: id (the `sub` of
+    /// their tokens), name, email, shippingAddress, and optionally phone.
     Customers {
-        /// The .csv or .json file
+        /// The file
         file: PathBuf,
         #[command(flatten)]
         system: SystemArgs,
@@ -74,47 +80,89 @@ pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
 /// A product for the catalogue, and the units that came in with it.
 type ProductRecord = (PutProduct, u32);
 
-#[derive(Deserialize)]
-struct ProductRow {
-    id: Option<String>,
-    name: Option<String>,
-    description: Option<String>,
-    price: Option<String>,
-    quantity: Option<String>,
+const PRODUCT_FIELDS: [Field; 5] = [
+    Field::required("id"),
+    Field::required("name"),
+    Field::required("description"),
+    Field::required("price"),
+    Field::optional("quantity"),
+];
+
+fn product(row: &mut Row<'_>, currency: Currency) -> Option<ProductRecord> {
+    let id = row.required("id").and_then(|id| parsed_id(row, id));
+    let name = row.required("name");
+    let description = row.required("description");
+    let unit_price = row.required("price").and_then(|price| {
+        let amount = amount(price, currency, row.decimal_comma);
+        let dearest = Money { amount_minor: PRICE_MAX_MINOR, currency };
+        match amount {
+            None => {
+                let sample = currency.sample_amount();
+                row.problem(format!("price {price:?} is not an amount in {currency}, such as {sample}"));
+            }
+            Some(Money { amount_minor, .. }) if amount_minor > PRICE_MAX_MINOR => {
+                row.problem(format!("price {price:?} is more than {}", dearest.to_decimal()));
+            }
+            Some(_) => {}
+        }
+        amount.filter(|amount| amount.amount_minor <= PRICE_MAX_MINOR)
+    });
+    let quantity = row.optional("quantity").unwrap_or("0");
+    let quantity = quantity.parse().map_err(|_| {
+        row.problem(format!("quantity {quantity:?} is not a whole number of units"));
+    });
+    let (name, description) = (name?.to_owned(), description?.to_owned());
+    let product = PutProduct { id: id?, name, description, unit_price: unit_price? };
+    if let Some(error) = product.validate() {
+        row.problem(error.message);
+    }
+    Some((product, quantity.ok()?))
 }
 
-impl ProductRow {
-    const FIELDS: [&str; 5] = ["id", "name", "description", "price", "quantity"];
+/// Reads a price; with `decimal_comma` also one that has a comma before its fraction digits.
+fn amount(text: &str, currency: Currency, decimal_comma: bool) -> Option<Money> {
+    let comma = decimal_comma && !text.contains('.');
+    Money::from_decimal(&if comma { text.replacen(',', ".", 1) } else { text.to_owned() }, currency)
+}
 
-    fn convert(self, currency: Currency) -> Result<ProductRecord, String> {
-        let id = required("id", self.id)?.parse().map_err(|fault| format!("id {fault}"))?;
-        let price = required("price", self.price)?;
-        let unit_price = Money::from_decimal(&price, currency)
-            .ok_or_else(|| format!("price {price:?} is not an amount in {currency}, such as 14.50"))?;
-        let text = self.quantity.unwrap_or_else(|| "0".to_owned());
-        let quantity =
-            text.parse().map_err(|_| format!("quantity {text:?} is not a whole number of units"))?;
-        let name = required("name", self.name)?;
-        let description = required("description", self.description)?;
-        let product = PutProduct { id, name, description, unit_price };
-        product.validate().map_or(Ok((product, quantity)), |error| Err(error.message))
-    }
+fn parsed_id<T: FromStr<Err: Display>>(row: &mut Row<'_>, id: &str) -> Option<T> {
+    id.parse().map_err(|error| row.problem(format!("id {error}"))).ok()
 }
 
 async fn products(file: &Path, delivery: Option<&str>, system: SystemConfig) -> anyhow::Result<()> {
     let currency = system.inventory.currency;
-    let entries = table::read(file, &ProductRow::FIELDS, |row: ProductRow| row.convert(currency))?;
+    let entries = table::read(file, &PRODUCT_FIELDS, |row| product(row, currency))?;
     let connection = system.connect().await?;
     let units = connection.run(async |connection| put_products(connection, &entries, delivery).await).await?;
-    output::print(&format!("{} products are in the catalogue; units counted in: {units}", entries.len()))
+    output::print(&format!("imported {}; {units}", counted(u64::try_from(entries.len())?, "product")))
+}
+
+/// The units of a file, by what became of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Units {
+    came_in: u64,
+    were_in: u64,
+}
+
+impl fmt::Display for Units {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.came_in {
+            0 => formatter.write_str("no units came in")?,
+            came_in => write!(formatter, "{} came in", counted(came_in, "unit"))?,
+        }
+        match self.were_in {
+            0 => Ok(()),
+            were_in => write!(formatter, ", {} had come in before", counted(were_in, "unit")),
+        }
+    }
 }
 
 async fn put_products(
     connection: &AdminConnection,
     entries: &[Entry<ProductRecord>],
     delivery: Option<&str>,
-) -> anyhow::Result<u64> {
-    let mut units = 0;
+) -> anyhow::Result<Units> {
+    let mut units = Units::default();
     for batch in entries.chunks(BATCH) {
         let products = batch.iter().map(|Entry { value: (product, _), .. }| product.clone()).collect();
         accepted::<_, Product>(batch, connection.call(AdminRequest::PutProducts(products)).await)?;
@@ -125,8 +173,12 @@ async fn put_products(
         if receipts.is_empty() {
             continue;
         }
-        units += receipts.iter().map(|receipt| receipt.by.unsigned_abs()).sum::<u64>();
-        accepted(with_stock, receive(connection, receipts).await)?;
+        let adjusted: Vec<Adjusted> =
+            accepted(with_stock.iter().copied(), adjust(connection, receipts).await)?;
+        for (Entry { value: (_, quantity), .. }, adjusted) in with_stock.iter().zip(adjusted) {
+            let count = if adjusted.repeated { &mut units.were_in } else { &mut units.came_in };
+            *count += u64::from(*quantity);
+        }
     }
     Ok(units)
 }
@@ -141,32 +193,33 @@ fn receipt((product, quantity): &ProductRecord, delivery: Option<&str>) -> Adjus
     }
 }
 
-#[derive(Deserialize)]
-struct CustomerRow {
-    id: Option<String>,
-    name: Option<String>,
-    email: Option<String>,
-    phone: Option<String>,
-    shipping_address: Option<String>,
-}
+const CUSTOMER_FIELDS: [Field; 5] = [
+    Field::required("id"),
+    Field::required("name"),
+    Field::required("email"),
+    Field::optional("phone"),
+    Field::required("shipping_address"),
+];
 
-impl CustomerRow {
-    const FIELDS: [&str; 5] = ["id", "name", "email", "phone", "shipping_address"];
-
-    fn convert(self) -> Result<Customer, String> {
-        let customer = Customer {
-            id: required("id", self.id)?.parse().map_err(|fault| format!("id {fault}"))?,
-            name: required("name", self.name)?,
-            email: required("email", self.email)?,
-            phone: self.phone,
-            shipping_address: required("shipping_address", self.shipping_address)?,
-        };
-        customer.validate().map_or(Ok(customer), |error| Err(error.message))
+fn customer(row: &mut Row<'_>) -> Option<Customer> {
+    let id = row.required("id").and_then(|id| parsed_id(row, id));
+    let (name, email) = (row.required("name"), row.required("email"));
+    let (phone, shipping_address) = (row.optional("phone"), row.required("shipping_address"));
+    let customer = Customer {
+        id: id?,
+        name: name?.to_owned(),
+        email: email?.to_owned(),
+        phone: phone.map(str::to_owned),
+        shipping_address: shipping_address?.to_owned(),
+    };
+    if let Some(error) = customer.validate() {
+        row.problem(error.message);
     }
+    Some(customer)
 }
 
 async fn customers(file: &Path, system: SystemConfig) -> anyhow::Result<()> {
-    let entries = table::read(file, &CustomerRow::FIELDS, CustomerRow::convert)?;
+    let entries = table::read(file, &CUSTOMER_FIELDS, customer)?;
     let put = system.connect().await?.run(async |connection| {
         for batch in entries.chunks(BATCH) {
             let customers = batch.iter().map(|entry| entry.value.clone()).collect();
@@ -175,21 +228,49 @@ async fn customers(file: &Path, system: SystemConfig) -> anyhow::Result<()> {
         Ok(())
     });
     put.await?;
-    output::print(&format!("{} customers are in", entries.len()))
+    output::print(&format!("imported {}", counted(u64::try_from(entries.len())?, "customer")))
 }
 
-/// Checks that the service accepted every record of a batch; reports a refusal with the line of its record.
+/// Returns what the service answered to each record of a batch; reports a refusal with the line of its record.
 fn accepted<'a, T: 'a, A>(
     batch: impl IntoIterator<Item = &'a Entry<T>>,
     answer: anyhow::Result<Vec<DomainResult<A>>>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<A>> {
     let again = "not everything was imported; import the file again, nothing is done twice";
     let refused = |line: u64, error: DomainError| anyhow!("line {line}: {}", error.message).context(again);
     let outcomes = answer.context(again)?;
     let entries: Vec<&Entry<T>> = batch.into_iter().collect();
     ensure!(outcomes.len() == entries.len(), "{} of {} records were answered", outcomes.len(), entries.len());
-    for (entry, outcome) in entries.into_iter().zip(outcomes) {
-        outcome.into_result().map_err(|error| refused(entry.line, error))?;
+    let answer = |(entry, outcome): (&Entry<T>, DomainResult<A>)| {
+        outcome.into_result().map_err(|error| refused(entry.line, error))
+    };
+    entries.into_iter().zip(outcomes).map(answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_may_have_a_decimal_comma_where_commas_do_not_separate_fields() {
+        let (usd, kwd) = (Currency::USD, "KWD".parse().unwrap());
+        let minor = |text, currency, comma| amount(text, currency, comma).map(|money| money.amount_minor);
+        assert_eq!(minor("14,50", usd, true), Some(1450));
+        assert_eq!(minor("14.50", usd, true), Some(1450));
+        assert_eq!(minor("1,450", kwd, true), Some(1450));
+        // Neither the comma of an English table, nor what groups thousands.
+        assert_eq!(minor("14,50", usd, false), None);
+        for grouped in ["1,450", "1,450.00", "1.450,00", "1,450,000"] {
+            assert_eq!(minor(grouped, usd, true), None, "{grouped}");
+        }
     }
-    Ok(())
+
+    #[test]
+    fn only_units_that_came_in_are_counted_as_such() {
+        let units = |came_in, were_in| Units { came_in, were_in }.to_string();
+        assert_eq!(units(20, 0), "20 units came in");
+        assert_eq!(units(0, 20), "no units came in, 20 units had come in before");
+        assert_eq!(units(1, 0), "1 unit came in");
+        assert_eq!(units(0, 0), "no units came in");
+    }
 }

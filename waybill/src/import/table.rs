@@ -1,25 +1,23 @@
 //! Reads files of records, CSV or JSON: a file is read whole and checked whole, and every problem names its line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use csv::StringRecord;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use super::text::{Lines, decode};
 
 const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 const RECORDS_MAX: usize = 100_000;
 /// Problems that one message lists.
 const PROBLEMS_SHOWN: usize = 50;
-
-/// Returns the text of a field that a row has to have.
-pub(super) fn required(field: &str, text: Option<String>) -> Result<String, String> {
-    text.ok_or_else(|| format!("{field} is missing"))
-}
+/// What spreadsheets put between fields.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// A value and the line on which its record begins, from 1.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,55 +26,101 @@ pub(super) struct Entry<T> {
     pub(super) value: T,
 }
 
+/// A field that a record may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    /// Whether each record has to have it.
+    pub(super) required: bool,
+}
+
+impl Field {
+    pub(super) const fn required(name: &'static str) -> Self {
+        Self { name, required: true }
+    }
+
+    pub(super) const fn optional(name: &'static str) -> Self {
+        Self { name, required: false }
+    }
+}
+
+/// One record while it is converted. What is wrong with a field is noted, so that all of it is reported at once.
+pub(super) struct Row<'a> {
+    texts: HashMap<&'a str, &'a str>,
+    /// Columns that the whole file lacks, which is reported once.
+    absent: &'a BTreeSet<&'static str>,
+    /// Whether numbers may have a comma in place of the point, as in a file with semicolons.
+    pub(super) decimal_comma: bool,
+    problems: Vec<String>,
+}
+
+impl<'a> Row<'a> {
+    /// The field's text, if it has one.
+    pub(super) fn optional(&self, name: &str) -> Option<&'a str> {
+        self.texts.get(name).copied().filter(|text| !text.is_empty())
+    }
+
+    /// The field's text; an empty one is a problem.
+    pub(super) fn required(&mut self, name: &str) -> Option<&'a str> {
+        let text = self.optional(name);
+        if text.is_none() && !self.absent.contains(name) {
+            self.problem(format!("{name} is missing"));
+        }
+        text
+    }
+
+    pub(super) fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+}
+
 /// Reads every record of a file, or returns everything that is wrong with it.
 ///
-/// A row of type `R` has optional texts, trimmed, none if they are empty. `fields` are the names that it may have, `id`
-/// among them; others count as misspelt. `convert` returns the row's value, or what is wrong with the row.
-pub(super) fn read<R: DeserializeOwned, T>(
+/// `fields` are the names that it may have, `id` among them; others count as misspelt. `convert` returns the row's value, or
+/// none after it has noted why.
+pub(super) fn read<T>(
     path: &Path,
-    fields: &[&str],
-    convert: impl Fn(R) -> Result<T, String>,
+    fields: &[Field],
+    convert: impl Fn(&mut Row<'_>) -> Option<T>,
 ) -> anyhow::Result<Vec<Entry<T>>> {
     let text = text_of(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut problems = Problems::default();
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let records = match extension.as_str() {
-        "csv" => csv_records(&text, &mut problems),
-        "json" => json_records(&text, &mut problems),
-        _ => bail!("{}: the name must end in .csv or .json", path.display()),
+    let Table { records, columns, names_line, decimal_comma } = match extension.as_str() {
+        "csv" | "tsv" | "txt" => delimited_table(&text, fields, &mut problems),
+        "json" => json_table(&text, &mut problems),
+        _ => bail!("{}: the name must end in .csv, .tsv, .txt or .json", path.display()),
     };
     match records.len() {
         0 if problems.0.is_empty() => problems.add(1, "there are no records"),
         count if count > RECORDS_MAX => problems.add(1, format!("there are more than {RECORDS_MAX} records")),
         _ => {}
     }
-    // What is wrong with single records is looked for in a file that is a table.
-    let table = if problems.0.is_empty() { &records[..] } else { &[] };
-    let mut lines_by_id = HashMap::new();
-    let mut entries = Vec::with_capacity(table.len());
-    for Record { line, names, texts } in table {
+    let absent = absent_columns(columns.as_deref(), names_line, fields, &mut problems);
+    let mut unknown = BTreeSet::new();
+    let mut lines_by_id: HashMap<&str, u64> = HashMap::new();
+    let mut entries = Vec::with_capacity(records.len());
+    for Record { line, names, texts } in records.iter().take(RECORDS_MAX) {
         let line = *line;
-        for name in names.iter().filter(|name| !fields.contains(name)) {
-            problems.add(line, format!("unknown field {name:?}, expected {}", fields.join(", ")));
-        }
-        let row = match texts.deserialize(Some(names)) {
-            Ok(row) => row,
-            Err(error) => {
-                problems.add(line, error.to_string());
-                continue;
+        for name in names.iter().filter(|name| !fields.iter().any(|field| field.name == *name)) {
+            // A name that is misspelt in one record is so in all of them.
+            if unknown.insert(name) {
+                let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+                let line = if columns.is_some() { names_line } else { line };
+                problems.add(line, format!("unknown field {name:?}, expected {}", known.join(", ")));
             }
-        };
-        let id = names.iter().zip(texts).find(|(name, text)| *name == "id" && !text.is_empty());
-        if let Some((_, id)) = id
+        }
+        let texts = names.iter().zip(texts).collect();
+        let mut row = Row { texts, absent: &absent, decimal_comma, problems: Vec::new() };
+        if let Some(id) = row.optional("id")
             && let Some(first) = lines_by_id.insert(id, line)
         {
-            problems.add(line, format!("the id {id:?} stands on line {first} already"));
+            row.problem(format!("the id {id:?} stands on line {first} already"));
         }
-        match convert(row) {
-            Ok(value) => entries.push(Entry { line, value }),
-            Err(problem) => problems.add(line, problem),
-        }
+        entries.extend(convert(&mut row).map(|value| Entry { line, value }));
+        problems.0.extend(row.problems.into_iter().map(|problem| (line, problem)));
     }
+    problems.0.sort_by_key(|(line, _)| *line);
     ensure!(problems.0.is_empty(), "{}: nothing was imported{problems}", path.display());
     Ok(entries)
 }
@@ -84,70 +128,125 @@ pub(super) fn read<R: DeserializeOwned, T>(
 fn text_of(path: &Path) -> anyhow::Result<String> {
     let size = std::fs::metadata(path)?.len();
     ensure!(size <= FILE_MAX_BYTES, "it is larger than {} MiB", FILE_MAX_BYTES >> 20);
-    let text = String::from_utf8(std::fs::read(path)?).context("it is not UTF-8 text")?;
-    // Spreadsheets begin their files with a byte order mark.
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    decode(&std::fs::read(path)?)
 }
 
-/// A record before it is deserialized.
+/// The records of a file, before they are converted.
+struct Table {
+    records: Vec<Record>,
+    /// The names of the columns, if all records have the same.
+    columns: Option<Arc<StringRecord>>,
+    /// The line that has those names.
+    names_line: u64,
+    decimal_comma: bool,
+}
+
 struct Record {
     line: u64,
     names: Arc<StringRecord>,
     texts: StringRecord,
 }
 
-fn csv_records(text: &str, problems: &mut Problems) -> Vec<Record> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let names: Arc<StringRecord> = match reader.headers() {
-        Ok(names) => Arc::new(names.iter().map(field_name).collect()),
-        Err(error) => {
-            problems.add(1, error.to_string());
-            return Vec::new();
-        }
-    };
-    let mut records = Vec::new();
-    for record in reader.records().take(RECORDS_MAX + 1) {
-        match record {
-            Ok(texts) => {
-                let line = texts.position().map_or(1, csv::Position::line);
-                records.push(Record { line, names: Arc::clone(&names), texts });
+/// Returns the columns that every record has to have, and the file does not.
+fn absent_columns(
+    columns: Option<&StringRecord>,
+    line: u64,
+    fields: &[Field],
+    problems: &mut Problems,
+) -> BTreeSet<&'static str> {
+    let Some(columns) = columns else { return BTreeSet::new() };
+    let has = |name: &str| columns.iter().any(|column| column == name);
+    let absent: BTreeSet<&'static str> =
+        fields.iter().filter(|field| field.required && !has(field.name)).map(|field| field.name).collect();
+    if !absent.is_empty() {
+        let names: Vec<&str> = absent.iter().copied().collect();
+        problems.add(line, format!("the first line names no {}", names.join(", no ")));
+    }
+    let mut seen = BTreeSet::new();
+    for twice in columns.iter().filter(|&name| !name.is_empty() && !seen.insert(name)) {
+        problems.add(line, format!("the first line names {twice} twice"));
+    }
+    absent
+}
+
+fn delimited_table(text: &str, fields: &[Field], problems: &mut Problems) -> Table {
+    let (delimiter, body_at) = delimiter_of(text, fields);
+    let mut lines = Lines::new(text);
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(&text.as_bytes()[body_at..]);
+    let (mut columns, mut names_line, mut records) = (None, 1, Vec::new());
+    for record in reader.records() {
+        let texts = match record {
+            Ok(texts) => texts,
+            // The text is UTF-8 and rows may have any length: nothing is left that the reader could refuse.
+            Err(error) => {
+                problems.add(1, error.to_string());
+                break;
             }
-            Err(error) => problems.add(error.position().map_or(1, csv::Position::line), csv_problem(&error)),
+        };
+        let byte = texts.position().map_or(0, csv::Position::byte);
+        let line = lines.line_at(body_at + usize::try_from(byte).unwrap_or_default());
+        // Spreadsheets write rows of delimiters alone for cells that were emptied, and delimiters behind the last cell.
+        let Some(last) = (0..texts.len()).rfind(|&index| !texts[index].is_empty()) else { continue };
+        let Some(names) = &columns else {
+            names_line = line;
+            columns = Some(Arc::new(texts.iter().take(last + 1).map(field_name).collect::<StringRecord>()));
+            continue;
+        };
+        if last >= names.len() || texts.len() < names.len() {
+            let found = if texts.len() < names.len() { texts.len() } else { last + 1 };
+            problems.add(line, format!("{found} fields, but the first line names {}", names.len()));
+            continue;
+        }
+        records.push(Record { line, names: Arc::clone(names), texts });
+        if records.len() > RECORDS_MAX {
+            break;
         }
     }
-    records
+    Table { records, columns, names_line, decimal_comma: delimiter != b',' }
 }
 
-fn csv_problem(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len: names, len, .. } => {
-            format!("{len} fields, but the first line names {names}")
-        }
-        _ => error.to_string(),
+/// The delimiter between the fields, and the byte at which the first line of names begins: the delimiter that a line
+/// `sep=;` says, which spreadsheets write and read, or else the one that makes most known names of the first line.
+fn delimiter_of(text: &str, fields: &[Field]) -> (u8, usize) {
+    let first_line = text.lines().next().unwrap_or_default();
+    let said = first_line.trim_matches(['"', '\r']).strip_prefix("sep=").map(str::as_bytes);
+    if let Some(&[delimiter]) = said {
+        return (delimiter, first_line.len());
     }
+    let known = |delimiter: &u8| {
+        let mut reader = csv::ReaderBuilder::new().delimiter(*delimiter).from_reader(text.as_bytes());
+        let names = reader.headers().cloned().unwrap_or_default();
+        let is_known = |name: &&str| fields.iter().any(|field| field.name == field_name(name));
+        (names.iter().filter(is_known).count(), names.len())
+    };
+    let most = DELIMITERS.into_iter().rev().max_by_key(known);
+    (most.unwrap_or(b','), 0)
 }
 
-fn json_records(text: &str, problems: &mut Problems) -> Vec<Record> {
+fn json_table(text: &str, problems: &mut Problems) -> Table {
+    let mut records = Vec::new();
     let items: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(items) => items,
         Err(error) => {
             problems.add(error.line() as u64, format!("not an array of objects: {error}"));
-            return Vec::new();
+            Vec::new()
         }
     };
-    let (mut line, mut counted) = (1, 0);
-    let mut records = Vec::new();
+    let mut lines = Lines::new(text);
     for item in items.into_iter().take(RECORDS_MAX + 1) {
         // serde_json names no positions of items, but they are slices of the text.
-        let begin = item.get().as_ptr().addr() - text.as_ptr().addr();
-        line += text[counted..begin].matches('\n').count() as u64;
-        counted = begin;
+        let line = lines.line_at(item.get().as_ptr().addr() - text.as_ptr().addr());
         match json_fields(item.get()) {
             Ok((names, texts)) => records.push(Record { line, names: Arc::new(names), texts }),
             Err(problem) => problems.add(line, problem),
         }
     }
-    records
+    Table { records, columns: None, names_line: 1, decimal_comma: false }
 }
 
 /// The names and texts of one object's fields.
@@ -171,12 +270,13 @@ fn json_fields(item: &str) -> Result<(StringRecord, StringRecord), String> {
 
 /// Returns one spelling for `shippingAddress`, `Shipping Address` and `shipping_address`.
 fn field_name(text: &str) -> String {
-    let mut name = String::new();
+    let (mut name, mut last) = (String::new(), ' ');
     for c in text.trim().chars() {
-        if c.is_uppercase() && !name.is_empty() && !name.ends_with('_') {
+        if c.is_uppercase() && !name.is_empty() && !name.ends_with('_') && !last.is_uppercase() {
             name.push('_');
         }
         name.extend(if c == ' ' || c == '-' { '_' } else { c }.to_lowercase());
+        last = c;
     }
     name
 }
@@ -205,27 +305,40 @@ impl fmt::Display for Problems {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
-    #[derive(Debug, PartialEq, Eq, Deserialize)]
+    #[derive(Debug, PartialEq, Eq)]
     struct Tag {
-        id: Option<String>,
-        shipping_address: Option<String>,
+        id: String,
+        address: Option<String>,
     }
 
-    fn read_as(name: &str, text: &str) -> anyhow::Result<Vec<Entry<Tag>>> {
+    const FIELDS: [Field; 2] = [Field::required("id"), Field::optional("shipping_address")];
+
+    fn read_bytes(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<Entry<Tag>>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        read(&path, &["id", "shipping_address"], |tag: Tag| {
-            Ok(Tag { id: Some(required("id", tag.id)?), ..tag })
+        std::fs::write(&path, bytes).unwrap();
+        read(&path, &FIELDS, |row| {
+            let (id, address) = (row.required("id"), row.optional("shipping_address"));
+            if address == Some("nowhere") {
+                row.problem("nowhere is no address");
+            }
+            Some(Tag { id: id?.to_owned(), address: address.map(str::to_owned) })
         })
     }
 
+    fn read_as(name: &str, text: &str) -> anyhow::Result<Vec<Entry<Tag>>> {
+        read_bytes(name, text.as_bytes())
+    }
+
+    fn problems(name: &str, text: &str) -> Vec<String> {
+        let error = read_as(name, text).unwrap_err().to_string();
+        error.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+    }
+
     fn tag(line: u64, id: &str, address: Option<&str>) -> Entry<Tag> {
-        Entry { line, value: Tag { id: Some(id.to_owned()), shipping_address: address.map(str::to_owned) } }
+        Entry { line, value: Tag { id: id.to_owned(), address: address.map(str::to_owned) } }
     }
 
     #[test]
@@ -239,27 +352,91 @@ mod tests {
     }
 
     #[test]
+    fn files_are_read_as_spreadsheets_save_them() {
+        let expected =
+            [tag(2, "É1", Some("1 Straße; Köln")), tag(3, "B", Some("2 Quay\nPorto")), tag(6, "C", None)];
+        let table = |delimiter: &str, end: &str| {
+            let rows = [
+                format!("ID{delimiter}Shipping Address{delimiter}{delimiter}"),
+                format!("É1{delimiter}\"1 Straße; Köln\"{delimiter}{delimiter}"),
+                format!("B{delimiter}\"2 Quay\nPorto\"{delimiter}{delimiter}"),
+                delimiter.repeat(3),
+                format!("C{delimiter}{delimiter}{delimiter}"),
+                delimiter.repeat(3),
+                String::new(),
+            ];
+            rows.join(end)
+        };
+        let windows_1252 = |text: &str| encoding_rs::WINDOWS_1252.encode(text).0.into_owned();
+        let utf_16 = |text: &str| -> Vec<u8> {
+            format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect()
+        };
+        for (name, bytes) in [
+            ("comma, UTF-8.csv", table(",", "\r\n").into_bytes()),
+            ("comma, UTF-8, a Mac's.csv", table(",", "\n").into_bytes()),
+            ("semicolon, Windows-1252.csv", windows_1252(&table(";", "\r\n"))),
+            ("Unicode text.txt", utf_16(&table("\t", "\r\n"))),
+            ("tabs.tsv", table("\t", "\n").into_bytes()),
+        ] {
+            assert_eq!(read_bytes(name, &bytes).unwrap(), expected, "{name}");
+        }
+        let said = read_as("said.csv", "sep=;\r\nid;shippingAddress\r\nA;1 Quay\r\n").unwrap();
+        assert_eq!(said, [tag(3, "A", Some("1 Quay"))]);
+    }
+
+    #[test]
     fn every_problem_is_reported_with_its_line() {
-        let error = read_as("tags.csv", "id,colour\nA,red\n,\nA,\n").unwrap_err().to_string();
-        let lines: Vec<&str> = error.lines().skip(1).map(str::trim).collect();
+        for end in ["\n", "\r\n"] {
+            let text = [
+                "id,shipping_address",
+                "A,\"1 Quay\nPorto\"",
+                ",nowhere",
+                "B",
+                "A,C,D",
+                ",,,,",
+                "E,nowhere",
+                "",
+                "A,",
+            ];
+            assert_eq!(
+                problems("tags.csv", &text.join(end)),
+                [
+                    "line 4: id is missing",
+                    "line 4: nowhere is no address",
+                    "line 5: 1 fields, but the first line names 2",
+                    "line 6: 3 fields, but the first line names 2",
+                    "line 8: nowhere is no address",
+                    "line 10: the id \"A\" stands on line 2 already",
+                ],
+                "{end:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_first_line_is_reported_once() {
+        let rows = "1,2\n".repeat(60);
         assert_eq!(
-            lines,
+            problems("tags.csv", &format!("number,shipping_address\n{rows}")),
             [
-                "line 2: unknown field \"colour\", expected id, shipping_address",
-                "line 3: unknown field \"colour\", expected id, shipping_address",
-                "line 3: id is missing",
-                "line 4: unknown field \"colour\", expected id, shipping_address",
-                "line 4: the id \"A\" stands on line 2 already",
+                "line 1: the first line names no id",
+                "line 1: unknown field \"number\", expected id, shipping_address",
             ]
+        );
+        assert_eq!(problems("tags.csv", "id,ID\nA,nowhere\n"), ["line 1: the first line names id twice"],);
+        assert_eq!(
+            problems("tags.json", "[{\"id\": 1, \"colour\": 2},\n{\"id\": 2, \"colour\": 2}]"),
+            ["line 1: unknown field \"colour\", expected id, shipping_address"]
         );
     }
 
     #[test]
     fn what_is_no_table_is_refused() {
         for (name, text, problem) in [
-            ("tags.txt", "id\nA\n", "must end in .csv or .json"),
+            ("tags.xlsx", "id\nA\n", "must end in .csv, .tsv, .txt or .json"),
+            ("tags.csv", "PK\u{3}\u{4}", "it is a workbook"),
             ("tags.csv", "", "there are no records"),
-            ("tags.csv", "id,shipping_address\nA,B,C\n", "line 2: 3 fields, but the first line names 2"),
+            ("tags.csv", "id,shipping_address\n,,,\n", "there are no records"),
             ("tags.json", "{}", "line 1: "),
             ("tags.json", "[{\"id\": \"A\"},\n{\"id\": ]", "line 2: "),
             ("tags.json", "[\n1]", "line 2: "),
@@ -275,5 +452,6 @@ mod tests {
         for name in ["shippingAddress", "shipping_address", "Shipping Address", "shipping-address"] {
             assert_eq!(field_name(name), "shipping_address");
         }
+        assert_eq!(field_name("ID"), "id");
     }
 }

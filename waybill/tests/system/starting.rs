@@ -66,6 +66,22 @@ async fn a_folder_in_use_is_reported() {
     process.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_currency_that_is_none_or_not_the_catalogues_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let failure = fails(up(folder.path()).with("CURRENCY", "XYZ")).await;
+    assert_eq!(failure.code, 2);
+    assert!(failure.message.contains("\"XYZ\" is not a currency of ISO 4217"), "{}", failure.message);
+
+    let mut process = OneProcess::new();
+    process.start().await;
+    process.stop().await;
+    let failure = fails(up(process.data_dir()).with("CURRENCY", "EUR")).await;
+    assert_eq!(failure.code, 2);
+    let told = "CURRENCY (--currency): EUR is not the currency of the catalogue, whose prices are in USD";
+    assert!(failure.message.contains(told), "{}", failure.message);
+}
+
 #[tokio::test]
 async fn a_file_without_signing_keys_is_reported() {
     let folder = tempfile::tempdir().unwrap();
