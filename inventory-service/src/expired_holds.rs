@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
+use crate::stock::HoldTime;
 use crate::tables::reservation::{Column, Entity, Model};
 
 /// Holds of one request.
@@ -48,6 +49,11 @@ pub enum SettleError {
     Request(#[from] RequestError),
     #[error("order-service gave {answers} answers about {holds} holds")]
     Mismatch { holds: usize, answers: usize },
+}
+
+/// The pause between two looks.
+pub(crate) fn pause(hold_time: HoldTime) -> Duration {
+    (hold_time.0 / 4).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
 impl SettleExpiredHolds {
@@ -80,7 +86,7 @@ impl SettleExpiredHolds {
 
     /// Ticks by the database's clock until `stop`.
     pub async fn run(self, heartbeat: Heartbeat, stop: CancellationToken) {
-        let pause = (self.inventory.hold_time.0 / 4).clamp(PAUSE_MIN, PAUSE_MAX);
+        let pause = pause(self.inventory.hold_time);
         while !stop.is_cancelled() {
             heartbeat.beat();
             let settled = match self.inventory.database.now().await {

@@ -3,7 +3,7 @@
 //! - [`stock`] decides, without IO: reserving, reconciling with order states, adjusting.
 //! - `unit_of_work` loads and locks the rows of a decision and saves it, in one transaction.
 //! - [`inventory`] has one function for each kind of message; [`catalogue`] and [`audit`] read.
-//! - `handlers` takes requests and order events from the bus; [`expired_holds`] runs by the clock.
+//! - `handlers` takes requests and order events from the bus; [`expired_holds`] and [`missed_events`] run by the clock.
 //! - [`service`] runs all of it.
 
 pub mod stock;
@@ -17,6 +17,7 @@ pub mod inventory;
 
 pub mod expired_holds;
 mod handlers;
+pub mod missed_events;
 
 pub mod config;
 pub mod service;

@@ -16,6 +16,7 @@ use store::failpoint::Failpoints;
 use crate::config::Config;
 use crate::expired_holds::SettleExpiredHolds;
 use crate::inventory::Inventory;
+use crate::missed_events::ApplyMissedEvents;
 use crate::stock::HoldTime;
 
 /// Events applied in one transaction.
@@ -54,16 +55,21 @@ pub async fn start(
         clock: Arc::clone(&context.clock),
         heartbeat: context.heartbeat("inventory order events", &[&database_ready]),
     };
+    let rpc = context.rpc_client("inventory", &transport);
     let settling = SettleExpiredHolds {
         inventory: inventory.clone(),
-        rpc: context.rpc_client("inventory", &transport),
+        rpc: rpc.clone(),
         timeout: config.request_timeout,
     };
+    let missed =
+        ApplyMissedEvents { inventory: inventory.clone(), rpc, timeout: config.request_timeout, aged: 0 };
     let (shutdown, stopping) = (&context.shutdown, context.shutdown.stopping());
     let settling_heartbeat = context.heartbeat("inventory settling", &[&database_ready]);
     shutdown.spawn("inventory requests", server.run(stopping.clone()));
     shutdown.spawn("inventory order events", consumer.run(stopping.clone()));
     shutdown.spawn("inventory settling", settling.run(settling_heartbeat, stopping.clone()));
+    let missed_heartbeat = context.heartbeat("inventory missed events", &[&database_ready]);
+    shutdown.spawn("inventory missed events", missed.run(missed_heartbeat, stopping.clone()));
     context.report_queue_depths(Service::Inventory, &transport);
     context.run_until_stopping(
         database_ready.follow(PROBE_INTERVAL, async move || inventory.database.ping().await),

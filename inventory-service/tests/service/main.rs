@@ -9,6 +9,7 @@ mod configuration;
 mod crowd;
 mod events;
 mod expired_holds;
+mod missed_events;
 mod plans;
 mod reserve;
 mod running;

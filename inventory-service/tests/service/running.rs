@@ -49,7 +49,13 @@ async fn the_service_answers_follows_orders_and_ends_with_nothing_cut_off() {
         (health.alive, loops),
         (
             true,
-            vec!["inventory order events", "inventory replies", "inventory requests", "inventory settling"]
+            vec![
+                "inventory missed events",
+                "inventory order events",
+                "inventory replies",
+                "inventory requests",
+                "inventory settling",
+            ]
         )
     );
 
