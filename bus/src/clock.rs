@@ -5,11 +5,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-use crate::message::{Message, header};
-
-/// How far the wall clocks of two machines may differ before `x-deadline` refuses a request that `expiration` allows.
-const CLOCK_TOLERANCE_MS: i64 = 2_000;
-
 /// Tells the wall-clock time. Deadlines don't use it: they are measured on a monotonic clock.
 pub trait Clock: Send + Sync + 'static {
     /// Returns the time now.
@@ -95,38 +90,5 @@ impl Deadline {
     /// Waits until the deadline, for `select!`.
     pub async fn passed(self) {
         tokio::time::sleep_until(self.0.into()).await;
-    }
-
-    /// The deadline of a request that was received just now: its `expiration` from now, `default` if it has none, and
-    /// `default` at most. Nothing if its wall-clock deadline has passed by more than the clocks may differ.
-    pub fn received(message: &Message, clock: &dyn Clock, default: Duration) -> Option<Self> {
-        let late_ms =
-            message.header_int(header::DEADLINE).map(|at_ms| clock.now().unix_ms().saturating_sub(at_ms));
-        if late_ms.is_some_and(|late_ms| late_ms > CLOCK_TOLERANCE_MS) {
-            return None;
-        }
-        Some(Self::after(message.expiration.unwrap_or(default).min(default)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(deadline_ms: i64) -> Message {
-        let mut message = Message { expiration: Some(Duration::from_secs(1)), ..Message::default() };
-        message.set_header(header::DEADLINE, deadline_ms.into());
-        message
-    }
-
-    #[test]
-    fn only_what_is_past_beyond_doubt_is_refused_by_the_wall_clock() {
-        let clock = ManualClock::at("2026-11-23T19:10:51.000Z".parse().unwrap());
-        let now_ms = clock.now().unix_ms();
-        let received =
-            |deadline_ms| Deadline::received(&request(deadline_ms), &clock, Duration::from_secs(9));
-        assert!(received(now_ms - 2_000).is_some());
-        assert!(received(now_ms - 2_001).is_none());
-        assert!(received(now_ms + 1).unwrap().remaining() <= Duration::from_secs(1));
     }
 }

@@ -44,6 +44,8 @@ pub enum FailureCode {
     NoHandler,
     /// The deadline passed before handling was begun.
     DeadlineExceeded,
+    /// The answer would be longer than a message may be. Ask for less at once.
+    AnswerTooLong,
     /// Too many requests wait already.
     Overloaded,
     /// A database or another service is unavailable.

@@ -15,6 +15,7 @@
 
 pub mod backoff;
 pub mod clock;
+mod clock_difference;
 pub mod heartbeat;
 
 pub mod envelope;

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// The longest body in bytes: longer messages are neither published nor handled.
 pub const BODY_MAX_BYTES: usize = 4 * 1_024 * 1_024;
 
+/// The longest response in bytes: what [`BODY_MAX_BYTES`] leaves beside its envelope.
+pub const ANSWER_MAX_BYTES: usize = BODY_MAX_BYTES - 1_024;
+
 /// The names of the headers that Waybill reads and writes.
 pub mod header {
     /// Wall-clock deadline of a request in unix milliseconds.

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use schema::pattern::Service;
+use schema::clock::ClockReport;
+use schema::pattern::{Service, clock_of};
 use serde_json::value::RawValue;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::clock::{Clock, Deadline};
+use crate::clock_difference::ClockDifferences;
 use crate::envelope::{self, Envelope};
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
-use crate::message::Message;
+use crate::message::{ANSWER_MAX_BYTES, Message};
 use crate::trace;
 use crate::transport::{Delivery, SharedTransport, Target};
 
@@ -56,18 +58,18 @@ pub struct RpcServer {
 
 impl RpcServer {
     /// Serves until `stop`; then requeues requests that were not begun, completes the others, and returns. A request is
-    /// acknowledged after its reply was sent, so that a killed process's requests go to another one. Requests past their
-    /// deadline are acknowledged without a reply.
+    /// acknowledged after its reply was sent, so that a killed process's requests go to another one. A request past its
+    /// deadline is not handled; the reply says by how much it came too late.
     pub async fn run(self, stop: CancellationToken) {
-        let this = Arc::new(self);
-        let queue = this.transport.topology().requests(this.service);
+        let queue = self.transport.topology().requests(self.service);
+        let this = Arc::new(Serving { server: self, clocks: ClockDifferences::default() });
         let tasks = TaskTracker::new();
         while !stop.is_cancelled() {
-            this.heartbeat.beat();
-            match this.transport.consume(&queue, this.prefetch).await {
+            this.server.heartbeat.beat();
+            match this.server.transport.consume(&queue, this.server.prefetch).await {
                 Ok(mut deliveries) => {
                     while let Some(Some(delivery)) =
-                        stop.run_until_cancelled(this.heartbeat.while_waiting(deliveries.recv())).await
+                        stop.run_until_cancelled(this.server.heartbeat.while_waiting(deliveries.recv())).await
                     {
                         let this = Arc::clone(&this);
                         tasks.spawn(async move { this.answer(delivery).await });
@@ -82,11 +84,19 @@ impl RpcServer {
         tasks.close();
         tasks.wait().await;
     }
+}
 
+/// A running server, and what it knows of its clients' clocks.
+struct Serving {
+    server: RpcServer,
+    clocks: ClockDifferences,
+}
+
+impl Serving {
     async fn answer(&self, mut delivery: Delivery) {
         trace::begin_if_none(&mut delivery.message.headers);
         if let Some((target, message)) = self.reply(&delivery.message).await
-            && let Err(error) = self.transport.publish_unconfirmed(target, message).await
+            && let Err(error) = self.server.transport.publish_unconfirmed(target, message).await
         {
             // The requeued request goes to this process or another one, until its deadline.
             tracing::debug!(%error, "a reply could not be sent");
@@ -96,15 +106,22 @@ impl RpcServer {
     }
 
     async fn reply(&self, message: &Message) -> Option<(Target, Message)> {
-        let Some(deadline) = Deadline::received(message, &*self.clock, LONGEST_DEADLINE) else {
-            metrics::counter!("waybill_expired_requests_total").increment(1);
-            return None;
+        let deadline = match self.clocks.received(message, self.server.clock.now(), LONGEST_DEADLINE) {
+            Ok(deadline) => deadline,
+            Err(late) => {
+                metrics::counter!("waybill_expired_requests_total").increment(1);
+                tracing::warn!(%late, "a request was not handled");
+                return reply_message(message, &Err(late));
+            }
         };
         let (pattern, result) = match Envelope::read(&message.body) {
             Ok(envelope) => {
                 let span = trace::consumer_span("process", &envelope.pattern, message);
                 let pattern = envelope.pattern.clone();
-                (pattern, self.handle(Request { envelope, deadline }).instrument(span).await)
+                (
+                    pattern,
+                    self.handle(Request { envelope, deadline }).instrument(span).await.and_then(bounded),
+                )
             }
             Err(failure) => (String::new(), Err(failure)),
         };
@@ -115,8 +132,11 @@ impl RpcServer {
     }
 
     async fn handle(&self, request: Request) -> Result<Box<RawValue>, Failure> {
+        if request.envelope.pattern == clock_of(self.server.service) {
+            return respond(&ClockReport { now: self.server.clock.now(), senders: self.clocks.report() });
+        }
         let deadline = request.deadline;
-        let handling = AssertUnwindSafe(self.handler.handle(request)).catch_unwind();
+        let handling = AssertUnwindSafe(self.server.handler.handle(request)).catch_unwind();
         match tokio::time::timeout(deadline.remaining(), handling).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Failure::new(FailureCode::Internal, "the handler panicked")),
@@ -126,6 +146,17 @@ impl RpcServer {
             }
         }
     }
+}
+
+/// Refuses a response that no message can hold: the broker would take it, and its client would not.
+fn bounded(response: Box<RawValue>) -> Result<Box<RawValue>, Failure> {
+    let bytes = response.get().len();
+    if bytes <= ANSWER_MAX_BYTES {
+        return Ok(response);
+    }
+    let message =
+        format!("the answer has {bytes} bytes, at most {ANSWER_MAX_BYTES} fit; ask for less at once");
+    Err(Failure::new(FailureCode::AnswerTooLong, message))
 }
 
 /// Returns the reply to a request or command; nothing if its sender awaits none.

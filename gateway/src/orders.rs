@@ -11,10 +11,13 @@ use bus::transport::PublishError;
 use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::{CustomerId, OrderId};
 use schema::order::Order;
-use schema::order_messages::{CreateOrder, Item, OrderCreated, OrderRef, OrderScope};
+use schema::order_messages::{
+    CreateOrder, FoundOrder, Item, OrderCreated, OrderLookup, OrderRef, OrderScope,
+};
 use schema::pattern::{ORDER_CREATE, ORDER_GET};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
 
 use self::unseen::UnseenOrders;
 
@@ -46,7 +49,8 @@ impl ServiceClient {
         }
     }
 
-    /// Sends several requests of one pattern in one message; answers come in their order. Sends nothing past the deadline.
+    /// Sends several requests of one pattern in one message, or in several if their answers don't fit one; answers come in
+    /// their order. Sends nothing past the deadline.
     pub(crate) async fn call_batch<R: DeserializeOwned>(
         &self,
         pattern: &str,
@@ -59,12 +63,26 @@ impl ServiceClient {
             let reason = "not sent, the operation's time is over".to_owned();
             return Err(failure(FailureCode::DeadlineExceeded, reason));
         }
-        let answers: Vec<R> = request(&*self.rpc, pattern, &requests, deadline).await?;
-        if answers.len() == requests.len() {
-            return Ok(answers);
+        let mut answers = Vec::with_capacity(requests.len());
+        // Those that are still to be sent, the next ones last.
+        let mut parts = vec![requests];
+        while let Some(part) = parts.pop() {
+            match request::<_, Vec<R>>(&*self.rpc, pattern, &part, deadline).await {
+                Ok(part_answers) if part_answers.len() == part.len() => answers.extend(part_answers),
+                Ok(part_answers) => {
+                    let reason = format!("{} requests, {} answers", part.len(), part_answers.len());
+                    return Err(failure(FailureCode::Internal, reason));
+                }
+                Err(RequestError::Answered(too_long))
+                    if too_long.code == FailureCode::AnswerTooLong && part.len() > 1 =>
+                {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let reason = format!("{} requests, {} answers", requests.len(), answers.len());
-        Err(failure(FailureCode::Internal, reason))
+        Ok(answers)
     }
 
     pub(crate) async fn call<R: DeserializeOwned>(
@@ -198,8 +216,14 @@ impl OrderPlacer {
                 Err(error) => tracing::error!(%error, "undecodable answer to order.create"),
             }
         }
-        let outcome = read_back(order, client).await;
-        if matches!(&outcome, PlaceOrderOutcome::Unanswered { order, .. } if order.version > 0) {
+        let outcome = read_back(order, message_id, client).await;
+        let is_known = match &outcome {
+            PlaceOrderOutcome::Unanswered { order, .. } => order.version > 0,
+            // It was placed, and is deleted.
+            PlaceOrderOutcome::Answered(_) => true,
+            PlaceOrderOutcome::Refused(_) => false,
+        };
+        if is_known {
             self.unseen.seen(order.order_id);
         }
         Ok(outcome)
@@ -208,7 +232,7 @@ impl OrderPlacer {
 
 /// What is known of an order whose command was accepted and not answered. Only with a key may it have been stored
 /// before; a fresh id has nothing to look up.
-async fn read_back(command: &CreateOrder, client: &ServiceClient) -> PlaceOrderOutcome {
+async fn read_back(command: &CreateOrder, message_id: Uuid, client: &ServiceClient) -> PlaceOrderOutcome {
     let order = command.pending_order(0, command.placed_at);
     let pending = PlaceOrderOutcome::Unanswered { order, replayed: None };
     if command.idempotency_key.is_none() {
@@ -216,19 +240,75 @@ async fn read_back(command: &CreateOrder, client: &ServiceClient) -> PlaceOrderO
     }
     let owner = OrderScope::Customer { customer_id: command.customer_id.clone() };
     let order = OrderRef { order_id: command.order_id, owner };
-    match client.with_timeout(READ_BACK_LIMIT).call(ORDER_GET, &order).await {
-        Ok(Some::<Order>(stored)) => match command.check_same_input(&stored) {
-            Ok(()) => {
-                // An order is as old as the command that made it.
-                let replayed = (stored.created_at != command.placed_at).then_some(true);
-                PlaceOrderOutcome::Unanswered { order: stored, replayed }
+    let lookup = OrderLookup { order, creation: true };
+    match client.with_timeout(READ_BACK_LIMIT).call(ORDER_GET, &lookup).await {
+        Ok(Some(FoundOrder { order: stored, created_by, deleted })) => {
+            if let Err(error) = command.check_same_input(&stored) {
+                return PlaceOrderOutcome::Refused(error);
             }
-            Err(error) => PlaceOrderOutcome::Refused(error),
-        },
+            if deleted {
+                return PlaceOrderOutcome::Answered(OrderCreated { order: None, replayed: true });
+            }
+            let by_another = match created_by {
+                Some(created_by) => created_by != message_id,
+                // An order-service that doesn't say: an order is as old as the command that made it.
+                None => stored.created_at != command.placed_at,
+            };
+            PlaceOrderOutcome::Unanswered { order: stored, replayed: by_another.then_some(true) }
+        }
         Ok(None) => pending,
         Err(error) => {
             tracing::debug!(%error, "reading back an accepted order failed");
             pending
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::value::{RawValue, to_raw_value};
+    use std::sync::Mutex;
+
+    /// Answers each number with itself, at most `fits` at once.
+    struct Echo {
+        fits: usize,
+        asked: Mutex<Vec<usize>>,
+    }
+
+    #[async_trait]
+    impl RpcClient for Echo {
+        async fn call(
+            &self,
+            _: &str,
+            data: Box<RawValue>,
+            _: Deadline,
+        ) -> Result<Box<RawValue>, RequestError> {
+            let numbers: Vec<u32> = serde_json::from_str(data.get()).unwrap();
+            self.asked.lock().unwrap().push(numbers.len());
+            if numbers.len() > self.fits {
+                let failure = Failure::new(FailureCode::AnswerTooLong, "ask for less at once");
+                return Err(RequestError::Answered(failure));
+            }
+            Ok(to_raw_value(&numbers).unwrap())
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_that_do_not_fit_one_message_come_in_parts_and_in_order() {
+        let numbers: Vec<u32> = (0..11).collect();
+        for (fits, asked) in [(11, vec![11]), (6, vec![11, 5, 6]), (3, vec![11, 5, 2, 3, 6, 3, 3])] {
+            let echo = Arc::new(Echo { fits, asked: Mutex::default() });
+            let timeout = Timeout::Each(Duration::from_secs(5));
+            let client = ServiceClient { rpc: echo.clone(), timeout };
+            assert_eq!(client.call_batch::<u32>(ORDER_GET, &numbers).await.unwrap(), numbers);
+            assert_eq!(*echo.asked.lock().unwrap(), asked);
+        }
+        let never = Arc::new(Echo { fits: 0, asked: Mutex::default() });
+        let client = ServiceClient { rpc: never, timeout: Timeout::Each(Duration::from_secs(5)) };
+        let error = client.call_batch::<u32>(ORDER_GET, &numbers).await.unwrap_err();
+        assert!(
+            matches!(error, RequestError::Answered(failure) if failure.code == FailureCode::AnswerTooLong)
+        );
     }
 }

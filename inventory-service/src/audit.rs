@@ -1,11 +1,15 @@
 //! The facts about stock that an operator's audit compares.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
+use bus::message::ANSWER_MAX_BYTES;
 use schema::ids::OrderId;
-use schema::inventory_messages::{AuditedReservation, StockAudited, StockMismatch};
+use schema::inventory_messages::{AuditedReservation, StockAudited, StockLevels, StockMismatch};
 use schema::limits::REQUEST_MAX_ITEMS;
+use schema::order::json_text_bytes_max;
 use schema::order_messages::{AuditPage, Item};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QueryResult, QuerySelect as _, Statement,
@@ -14,7 +18,12 @@ use store::StoreError;
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
-use crate::tables::{parse_product_id, parse_state, reservation, reservation_line};
+use crate::tables::{parse_product_id, parse_state, reservation, reservation_line, stock_movement};
+
+/// Bytes that an item takes as JSON but its product; a reservation takes less than two of them beside its items.
+const ITEM_JSON_BYTES: usize = 80;
+/// Different levels of one answer: those of seconds.
+const LEVELS_MAX: u64 = 10_000;
 
 /// Selects products whose row, ledger and held reservations disagree; one statement, so that it reads one snapshot.
 const MISMATCHES: &str = "
@@ -55,8 +64,53 @@ impl Inventory {
                 items: items.remove(&row.order_id).unwrap_or_default(),
             })
         };
-        let reservations = rows.into_iter().map(reservation).collect::<Result<_, StoreError>>()?;
+        let mut reservations =
+            rows.into_iter().map(reservation).collect::<Result<Vec<AuditedReservation>, StoreError>>()?;
+        let kept = fitting(&reservations);
+        let has_more = has_more || kept < reservations.len();
+        reservations.truncate(kept);
         Ok(StockAudited { mismatches, reservations, has_more })
+    }
+
+    /// Returns the units of each product that could be ordered at a time, and within a while before and after it, by the
+    /// ledger.
+    pub async fn levels(&self, requests: &[StockLevels]) -> Result<Vec<Vec<i64>>, StoreError> {
+        let now = self.database.now().await?;
+        let mut all = Vec::with_capacity(requests.len());
+        for StockLevels { product_id, ago_ms, within_ms } in requests {
+            let within = Duration::from_millis(*within_ms);
+            let at = now.minus(Duration::from_millis(*ago_ms));
+            let (from, to) = (at.minus(within).to_utc(), at.plus(within).to_utc());
+            let of_product = || {
+                let level = Expr::col(stock_movement::Column::OnHandAfter)
+                    .sub(Expr::col(stock_movement::Column::ReservedAfter));
+                stock_movement::Entity::find()
+                    .select_only()
+                    .column_as(level, "level")
+                    .filter(stock_movement::Column::ProductId.eq(product_id.as_str()))
+            };
+            let reader = self.database.read();
+            let before: Option<i64> = of_product()
+                .filter(stock_movement::Column::CreatedAt.lt(from))
+                .order_by_desc(stock_movement::Column::CreatedAt)
+                .order_by_desc(stock_movement::Column::Id)
+                .limit(1)
+                .into_tuple()
+                .one(reader)
+                .await?;
+            let since: Vec<i64> = of_product()
+                .distinct()
+                .filter(stock_movement::Column::CreatedAt.gte(from))
+                .filter(stock_movement::Column::CreatedAt.lte(to))
+                .limit(LEVELS_MAX)
+                .into_tuple()
+                .all(reader)
+                .await?;
+            // Before its first movement there was none of it.
+            let levels: BTreeSet<i64> = since.into_iter().chain([before.unwrap_or(0)]).collect();
+            all.push(levels.into_iter().collect());
+        }
+        Ok(all)
     }
 
     async fn mismatches(&self) -> Result<Vec<StockMismatch>, StoreError> {
@@ -83,6 +137,17 @@ impl Inventory {
         }
         Ok(items)
     }
+}
+
+/// How many of the reservations a message holds beside the mismatches, one at least.
+fn fitting(reservations: &[AuditedReservation]) -> usize {
+    let mut bytes = 0;
+    let fits = |reservation: &&AuditedReservation| {
+        let item = |item: &Item| ITEM_JSON_BYTES + json_text_bytes_max(item.product_id.as_str());
+        bytes += 2 * ITEM_JSON_BYTES + reservation.items.iter().map(item).sum::<usize>();
+        bytes <= ANSWER_MAX_BYTES / 2
+    };
+    reservations.iter().take_while(fits).count().max(1)
 }
 
 fn mismatch(row: &QueryResult) -> Result<StockMismatch, DbErr> {

@@ -46,6 +46,7 @@ impl RequestHandler for Inventory {
                 let results = self.withdraw(&envelope.items(REQUEST_MAX_ITEMS)?).await?;
                 respond(&results.into_iter().map(DomainResult::from).collect::<Vec<_>>())
             }
+            pattern::INVENTORY_LEVELS => respond(&self.levels(&envelope.items(REQUEST_MAX_ITEMS)?).await?),
             pattern::INVENTORY_AUDIT => {
                 let audits: Vec<AuditPage> = envelope.items(AUDIT_PAGES_MAX)?;
                 let audited = stream::iter(&audits).then(|audit| self.audit(audit));

@@ -25,5 +25,4 @@ mod fault_injection;
 
 pub use config::Config;
 pub use context::{Context, Timeouts};
-pub use orders::delete_old_responses;
 pub use service::start;

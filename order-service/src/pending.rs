@@ -38,10 +38,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const UNAVAILABLE: Backoff = Backoff { first: Duration::from_millis(250), limit: Duration::from_millis(500) };
 /// The pauses before one order is tried again.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(250), limit: Duration::from_secs(3) };
-/// How long a claim lasts beyond the timeout of its requests: the time to read and save.
-const CLAIM_MARGIN: Duration = Duration::from_secs(5);
+/// How long a claim lasts if it is not renewed: so long the orders that a copy held when it died wait for another one.
+const CLAIM: Duration = Duration::from_millis(1_500);
+/// How often a claim is renewed while services are asked about its orders.
+const RENEWAL: Duration = Duration::from_millis(500);
 
-/// Retries PENDING orders. Any number of copies may run: a copy claims an order for as long as a try may take.
+/// Retries PENDING orders. Any number of copies may run: a copy claims an order for as long as it tries.
 pub struct RetryPending {
     context: Context,
     /// Whether the last checks found a service that does not answer.
@@ -68,7 +70,7 @@ impl RetryPending {
         let now = database.now().await?;
         let batch = if self.unavailable.load(Ordering::Relaxed) { PROBE_BATCH } else { BATCH };
         let timeout = self.context.timeouts.request_timeout;
-        let claimed = retrying(|| claim(database, now, now.plus(timeout + CLAIM_MARGIN), batch)).await?;
+        let claimed = retrying(|| claim(database, now, now.plus(CLAIM), batch)).await?;
         if claimed.is_empty() {
             return Ok(Retried::Nothing);
         }
@@ -79,7 +81,8 @@ impl RetryPending {
         });
         let checks: Vec<Check<'_>> =
             due.iter().map(|row| Check { order: &row.order, attempt: row.attempt }).collect();
-        let results = run_checks(&*self.context.rpc, &checks, Deadline::after(timeout)).await;
+        let checking = run_checks(&*self.context.rpc, &checks, Deadline::after(timeout));
+        let results = keep_claimed(database, &due, checking).await;
         // A fault of one order says nothing about the others.
         let is_unavailable = |result: &CheckResult| result.blocker == Some(Blocker::Unavailable);
         let unavailable = !results.is_empty() && results.iter().all(is_unavailable);
@@ -230,6 +233,39 @@ async fn claim(
     let mut rows = find(database.read(), ids.iter().copied()).await?;
     let claimed = ids.into_iter().filter_map(|id| rows.remove(&id));
     Ok(claimed.filter(|row| row.order.status == OrderStatus::Pending).collect())
+}
+
+/// Renews the claims of these orders until `checking` ends. A renewal that fails is no reason to give up: another copy may
+/// then try the orders as well, under the same attempts, and the first change of each is kept.
+async fn keep_claimed<T>(database: &Database, orders: &[OrderRow], checking: impl Future<Output = T>) -> T {
+    let mut checking = std::pin::pin!(checking);
+    loop {
+        let renewal = async {
+            tokio::time::sleep(RENEWAL).await;
+            renew(database, orders).await
+        };
+        tokio::select! {
+            biased;
+            checked = &mut checking => return checked,
+            renewed = renewal => {
+                if let Err(error) = renewed {
+                    tracing::debug!(%error, "cannot renew the claims of PENDING orders");
+                }
+            }
+        }
+    }
+}
+
+async fn renew(database: &Database, orders: &[OrderRow]) -> Result<(), StoreError> {
+    let until = database.now().await?.plus(CLAIM);
+    let statement = Query::update()
+        .table(order::Entity)
+        .value(order::Column::NextTryAt, until.to_utc())
+        .and_where(order::Column::Id.is_in(orders.iter().map(|row| row.order.id.0)))
+        .cond_where(pending())
+        .take();
+    database.write().execute(&statement).await?;
+    Ok(())
 }
 
 /// An order to be tried again.

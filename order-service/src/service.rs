@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::orders::{EVENTS, OrderEvents, keep_cleaning_up};
+use crate::orders::{EVENTS, OrderEvents};
 use crate::pending::RetryPending;
 use crate::place_order::PlaceOrders;
 use crate::queue_metrics::keep_recording;
@@ -68,7 +68,6 @@ pub async fn start(
     let retries = RetryPending::new(context.clone());
     service_context.report_queue_depths(Service::Order, &transport);
     service_context.run_until_stopping(keep_recording(context.clone()));
-    service_context.run_until_stopping(keep_cleaning_up(context.clone()));
     let relay = relay(&context, transport);
     #[cfg(feature = "fault-injection")]
     let relay = crate::fault_injection::outbox(relay);

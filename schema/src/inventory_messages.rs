@@ -173,6 +173,18 @@ pub struct StockAudited {
     pub has_more: bool,
 }
 
+/// Asks for the units of a product that could be ordered at some time, by the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StockLevels {
+    /// Which product.
+    pub product_id: ProductId,
+    /// How many milliseconds ago: clocks may differ, durations don't.
+    pub ago_ms: u64,
+    /// So many milliseconds more and less.
+    pub within_ms: u64,
+}
+
 /// A product whose row, ledger and held reservations disagree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -16,6 +16,7 @@ pub mod customer;
 pub mod order;
 pub mod product;
 
+pub mod clock;
 pub mod cursor;
 pub mod limits;
 

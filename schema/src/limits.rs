@@ -1,5 +1,7 @@
 //! The bounds of requests, for every process that checks them.
 
+use std::time::Duration;
+
 use crate::domain_error::{DomainError, DomainErrorCode};
 
 /// Characters of a product's or customer's id.
@@ -39,6 +41,11 @@ pub const AUDIT_PAGES_MAX: usize = 3;
 pub const REPLAY_MAX: u32 = 500;
 /// Entries of one order's history that are answered; an order has a handful in practice.
 pub const HISTORY_MAX: u64 = 1_000;
+
+/// How far ahead of order-service's clock an order may say that it was placed: clocks differ.
+pub const PLACED_AHEAD_MAX: Duration = Duration::from_secs(2);
+/// How long ago an order may say that it was placed: commands wait while order-service is away, and as dead letters.
+pub const PLACED_AGO_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// Whether the text holds a character that no name, address or key has a use for. NUL in particular is refused before
 /// PostgreSQL, which cannot store it, fails.

@@ -70,6 +70,43 @@ pub struct Order {
     pub updated_at: Timestamp,
 }
 
+impl Order {
+    /// An upper bound of the bytes that it takes as JSON, without writing it.
+    pub fn json_bytes_max(&self) -> usize {
+        let text = |text: &Option<String>| text.as_deref().map_or(0, json_text_bytes_max);
+        let line = |line: &LineItem| {
+            LINE_JSON_BYTES + json_text_bytes_max(line.product_id.as_str()) + text(&line.product_name)
+        };
+        let rejection = |rejection: &Rejection| {
+            let shortfall = |shortfall: &Shortfall| {
+                SHORTFALL_JSON_BYTES + json_text_bytes_max(shortfall.product_id.as_str())
+            };
+            json_text_bytes_max(&rejection.message)
+                + rejection.shortfalls.iter().map(shortfall).sum::<usize>()
+        };
+        ORDER_JSON_BYTES
+            + json_text_bytes_max(self.customer_id.as_str())
+            + json_text_bytes_max(&self.fingerprint)
+            + text(&self.shipping_address)
+            + text(&self.tracking_company)
+            + text(&self.tracking_number)
+            + self.line_items.iter().map(line).sum::<usize>()
+            + self.rejection.as_ref().map_or(0, rejection)
+    }
+}
+
+/// The bytes that everything of an order takes as JSON but its texts and lines.
+const ORDER_JSON_BYTES: usize = 700;
+/// The bytes that everything of a line takes as JSON but its texts.
+const LINE_JSON_BYTES: usize = 220;
+/// The bytes that everything of a shortfall takes as JSON but its product.
+const SHORTFALL_JSON_BYTES: usize = 80;
+
+/// An upper bound of a text's bytes in JSON: quotes, backslashes and line breaks are written as two.
+pub fn json_text_bytes_max(text: &str) -> usize {
+    2 * text.len()
+}
+
 /// One product of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,5 +173,49 @@ mod tests {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
         assert!("LOST".parse::<OrderStatus>().is_err());
+    }
+
+    use crate::money::Currency;
+
+    #[test]
+    fn no_order_takes_more_bytes_than_its_bound() {
+        let text = |characters: usize| "\"\\\n🏠".chars().cycle().take(characters).collect::<String>();
+        let (price, at) =
+            (Money { amount_minor: i64::MIN, currency: Currency::USD }, Timestamp::from_unix_ms(0).unwrap());
+        let line = |number: usize| LineItem {
+            id: Uuid::from_u128(number as u128),
+            product_id: format!("{number}{}", "\"".repeat(60)).parse().unwrap(),
+            product_name: Some(text(200)),
+            quantity: u32::MAX,
+            unit_price: Some(price),
+        };
+        let shortfall = |number: usize| Shortfall {
+            product_id: line(number).product_id,
+            requested: u32::MAX,
+            available: u32::MAX,
+        };
+        let mut order = Order {
+            id: "019ab1f0-7b2a-7c3d-8e4f-5a6b7c8d9e0f".parse().unwrap(),
+            customer_id: "\\".repeat(64).parse().unwrap(),
+            status: OrderStatus::Processing,
+            version: u32::MAX,
+            fingerprint: "b3:".to_owned() + &"f".repeat(64),
+            line_items: (0..100).map(line).collect(),
+            total_amount: Some(price),
+            shipping_address: Some(text(500)),
+            tracking_company: Some(text(100)),
+            tracking_number: Some(text(100)),
+            rejection: None,
+            created_at: at,
+            updated_at: at,
+        };
+        let fits = |order: &Order| serde_json::to_string(order).unwrap().len() <= order.json_bytes_max();
+        assert!(fits(&order));
+        let shortfalls = (0..100).map(shortfall).collect();
+        order.rejection =
+            Some(Rejection { code: RejectionCode::UnknownCustomer, message: text(300), shortfalls });
+        assert!(fits(&order));
+        order.line_items.clear();
+        assert!(fits(&order));
     }
 }

@@ -7,10 +7,10 @@ use crate::cursor::OrderCursor;
 use crate::domain_error::{DomainError, DomainErrorCode};
 use crate::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use crate::limits::{
-    IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_ITEMS, QUANTITY_MAX, SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS,
-    first_text_error, validate_text,
+    IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_ITEMS, PLACED_AGO_MAX, PLACED_AHEAD_MAX, QUANTITY_MAX,
+    SHIPPING_ADDRESS_MAX_CHARS, TRACKING_MAX_CHARS, first_text_error, validate_text,
 };
-use crate::order::{LineItem, Order, OrderStatus};
+use crate::order::{LineItem, Order, OrderStatus, Rejection};
 use crate::order_events::{EventKind, OrderEvent};
 use crate::page::{Page, PageBounds};
 use crate::time::Timestamp;
@@ -108,7 +108,11 @@ impl CreateOrder {
     }
 
     /// The order as it is until order-service has checked customer and stock: PENDING, without prices.
-    pub fn pending_order(&self, version: u32, updated_at: Timestamp) -> Order {
+    ///
+    /// It is as old as its sender says, as far as that can be by the clock of `now`; and no change is older than the order.
+    pub fn pending_order(&self, version: u32, now: Timestamp) -> Order {
+        let believed = now.minus(PLACED_AGO_MAX)..=now.plus(PLACED_AHEAD_MAX);
+        let created_at = if believed.contains(&self.placed_at) { self.placed_at } else { now };
         let line_item = |item: &Item| LineItem {
             id: line_item_id(self.order_id, &item.product_id),
             product_id: item.product_id.clone(),
@@ -128,8 +132,8 @@ impl CreateOrder {
             tracking_company: None,
             tracking_number: None,
             rejection: None,
-            created_at: self.placed_at,
-            updated_at,
+            created_at,
+            updated_at: now.max(created_at),
         }
     }
 
@@ -183,6 +187,34 @@ pub struct OrderRef {
     pub order_id: OrderId,
     /// The scope of the caller.
     pub owner: OrderScope,
+}
+
+/// The body of `order.get`: an order to look up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderLookup {
+    /// Which order, within which scope.
+    #[serde(flatten)]
+    pub order: OrderRef,
+    /// Whether a deleted order is answered as well, and what each order was created by: for the sender of an `order.create`
+    /// that was not answered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub creation: bool,
+}
+
+/// An order that was looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundOrder {
+    /// The order; a deleted one as it last was.
+    #[serde(flatten)]
+    pub order: Order,
+    /// The id of the `order.create` message that created it, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<Uuid>,
+    /// Whether it is deleted; only if that was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
 }
 
 /// Asks for a page of orders, newest first.
@@ -478,6 +510,9 @@ pub struct AuditedOrder {
     pub deleted: bool,
     /// Its items.
     pub items: Vec<Item>,
+    /// Why it is REJECTED, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejection: Option<Rejection>,
     /// Its events: version and status each, oldest first.
     pub steps: Vec<HistoryEntry>,
 }
@@ -488,6 +523,32 @@ mod tests {
 
     fn item(product_id: &str, quantity: u32) -> Item {
         Item { product_id: product_id.parse().unwrap(), quantity }
+    }
+
+    #[test]
+    fn an_order_is_as_old_as_its_sender_says_if_that_can_be() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-11-23T19:10:51.000Z");
+        for (placed_at, created_at, updated_at) in [
+            ("2026-11-23T19:10:50.900Z", "2026-11-23T19:10:50.900Z", "2026-11-23T19:10:51.000Z"),
+            ("2026-11-20T00:00:00.000Z", "2026-11-20T00:00:00.000Z", "2026-11-23T19:10:51.000Z"),
+            // A clock that is a little ahead: no change is older than the order.
+            ("2026-11-23T19:10:52.500Z", "2026-11-23T19:10:52.500Z", "2026-11-23T19:10:52.500Z"),
+            ("2026-11-23T20:10:51.000Z", "2026-11-23T19:10:51.000Z", "2026-11-23T19:10:51.000Z"),
+            ("9999-12-31T23:59:59.999Z", "2026-11-23T19:10:51.000Z", "2026-11-23T19:10:51.000Z"),
+            ("0001-01-01T00:00:00.000Z", "2026-11-23T19:10:51.000Z", "2026-11-23T19:10:51.000Z"),
+        ] {
+            let create = CreateOrder {
+                order_id: OrderId(Uuid::from_u128(1)),
+                customer_id: "CUST01".parse().unwrap(),
+                items: vec![item("A", 1)],
+                shipping_address: None,
+                idempotency_key: None,
+                placed_at: at(placed_at),
+            };
+            let order = create.pending_order(1, now);
+            assert_eq!((order.created_at, order.updated_at), (at(created_at), at(updated_at)), "{placed_at}");
+        }
     }
 
     #[test]

@@ -28,9 +28,14 @@ impl Service {
     }
 }
 
+/// Request without data → [`crate::clock::ClockReport`]: `order.clock`, `inventory.clock`, `customer.clock`.
+pub fn clock_of(service: Service) -> String {
+    format!("{}.clock", service.name())
+}
+
 /// Command, one [`crate::order_messages::CreateOrder`].
 pub const ORDER_CREATE: &str = "order.create";
-/// Request, [`crate::order_messages::OrderRef`]s → orders or nulls.
+/// Request, [`crate::order_messages::OrderLookup`]s → [`crate::order_messages::FoundOrder`]s or nulls.
 pub const ORDER_GET: &str = "order.get";
 /// Request, [`crate::order_messages::ListOrders`]s → [`crate::order_messages::OrderPage`]s.
 pub const ORDER_LIST: &str = "order.list";
@@ -63,6 +68,9 @@ pub const INVENTORY_PUT: &str = "inventory.put";
 pub const INVENTORY_WITHDRAW: &str = "inventory.withdraw";
 /// Request, [`crate::order_messages::AuditPage`]s → [`crate::inventory_messages::StockAudited`].
 pub const INVENTORY_AUDIT: &str = "inventory.audit";
+
+/// Request, [`crate::inventory_messages::StockLevels`]s → lists of units, each of them once.
+pub const INVENTORY_LEVELS: &str = "inventory.levels";
 
 /// Request, customer ids → customers or nulls.
 pub const CUSTOMER_GET: &str = "customer.get";

@@ -66,6 +66,8 @@ macro_rules! conformance {
             requests: a_request_that_is_not_received_in_time_is_never_handled,
             requests: a_request_fails_at_once_while_no_process_consumes_it,
             requests: a_sent_read_fails_at_once_if_its_process_goes_and_a_change_waits,
+            requests: a_request_is_answered_however_far_apart_the_clocks_are,
+            requests: a_request_that_comes_too_late_is_refused_and_by_how_much,
             requests: a_reply_after_the_deadline_is_dropped_and_counted,
             requests: the_requests_of_a_lost_server_go_to_another,
             jobs: a_job_is_acknowledged_after_its_effect,

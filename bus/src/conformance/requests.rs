@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use schema::pattern::{ORDER_CANCEL, ORDER_GET, Service};
+use schema::clock::ClockReport;
+use schema::pattern::{ORDER_CANCEL, ORDER_GET, Service, clock_of};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +15,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Broker;
 use super::kit::{WAIT_LIMIT, consume, in_time, next};
-use crate::clock::{Deadline, SystemClock};
+use crate::clock::{Clock, Deadline, ManualClock, SystemClock};
 use crate::envelope;
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
-use crate::message::Message;
+use crate::message::{BODY_MAX_BYTES, Message};
 use crate::rpc_client::{BusRpcClient, RequestError, request};
 use crate::rpc_server::{Request, RequestHandler, RpcServer, no_handler, respond};
 use crate::transport::{SharedTransport, Target};
@@ -40,6 +41,7 @@ impl RequestHandler for Measurer {
         match text.as_str() {
             "not handled" => Err(no_handler(&request.envelope.pattern)),
             "refused" => Err(Failure::new(FailureCode::BadRequest, "it is refused")),
+            "too long" => respond(&"x".repeat(BODY_MAX_BYTES)),
             text => respond(&text.len()),
         }
     }
@@ -60,13 +62,21 @@ impl RequestHandler for Stuck {
 }
 
 fn serve(transport: &SharedTransport, handler: Arc<dyn RequestHandler>) -> DropGuard {
+    serve_by(Arc::new(SystemClock), transport, handler)
+}
+
+fn serve_by(
+    clock: Arc<dyn Clock>,
+    transport: &SharedTransport,
+    handler: Arc<dyn RequestHandler>,
+) -> DropGuard {
     let stop = CancellationToken::new();
     let rpc_server = RpcServer {
         transport: Arc::clone(transport),
         service: Service::Order,
         handler,
         prefetch: 10,
-        clock: Arc::new(SystemClock),
+        clock,
         heartbeat: Heartbeat::new(),
     };
     tokio::spawn(rpc_server.run(stop.clone()));
@@ -102,6 +112,9 @@ pub async fn a_failure_is_answered_with_its_code(broker: &dyn Broker) {
     let refused = length_of(&rpc_client, "refused", WAIT_LIMIT).await;
     let expected = Failure::new(FailureCode::BadRequest, "it is refused");
     assert_eq!(refused, Err(RequestError::Answered(expected)));
+    let too_long = length_of(&rpc_client, "too long", WAIT_LIMIT).await;
+    let Err(RequestError::Answered(failure)) = too_long else { panic!("{too_long:?}") };
+    assert_eq!(failure.code, FailureCode::AnswerTooLong);
     let unhandled = length_of(&rpc_client, "not handled", WAIT_LIMIT).await;
     let Err(RequestError::Answered(failure)) = unhandled else { panic!("{unhandled:?}") };
     assert_eq!(failure.code, FailureCode::NoHandler);
@@ -173,6 +186,44 @@ pub async fn a_sent_read_fails_at_once_if_its_process_goes_and_a_change_waits(br
     let another = broker.transport("order-service.2").await;
     let _serving = serve(&another, Arc::<Measurer>::default());
     assert_eq!(change.await, Ok("change".len()));
+}
+
+/// The deadline is relative; the processes tell their clocks.
+pub async fn a_request_is_answered_however_far_apart_the_clocks_are(broker: &dyn Broker) {
+    let hour = Duration::from_hours(1);
+    let (ahead, behind) = (SystemClock.now().plus(hour), SystemClock.now().minus(hour));
+    for (owner, now, expected_ms) in
+        [("order-service.1", ahead, -3_600_000), ("order-service.2", behind, 3_600_000)]
+    {
+        let transport = broker.transport(owner).await;
+        let _serving = serve_by(Arc::new(ManualClock::at(now)), &transport, Arc::<Measurer>::default());
+        let (rpc_client, _stop) = rpc_client(broker).await;
+        for _ in 0..3 {
+            assert_eq!(length_of(&rpc_client, "hello", WAIT_LIMIT).await, Ok(5), "{owner}");
+        }
+        let deadline = Deadline::after(WAIT_LIMIT);
+        let report: ClockReport =
+            request(&*rpc_client, &clock_of(Service::Order), &(), deadline).await.unwrap();
+        let gateway = report.senders.iter().find(|sender| sender.process.contains("gateway.1")).unwrap();
+        // The server's clock stands still, and the machine may be busy.
+        assert!((gateway.ahead_ms - expected_ms).abs() < 60_000, "{owner}: {report:?}");
+        transport.close().await;
+    }
+}
+
+/// By clocks that have agreed before.
+pub async fn a_request_that_comes_too_late_is_refused_and_by_how_much(broker: &dyn Broker) {
+    let (clock, measurer) = (Arc::new(ManualClock::at(SystemClock.now())), Arc::<Measurer>::default());
+    let transport = broker.transport("order-service.1").await;
+    let _serving = serve_by(clock.clone(), &transport, measurer.clone());
+    let (rpc_client, _stop) = rpc_client(broker).await;
+    assert_eq!(length_of(&rpc_client, "in time", WAIT_LIMIT).await, Ok(7));
+    clock.advance(WAIT_LIMIT + Duration::from_secs(20));
+    let refused = length_of(&rpc_client, "too late", WAIT_LIMIT).await;
+    let Err(RequestError::Answered(failure)) = refused else { panic!("{refused:?}") };
+    assert_eq!(failure.code, FailureCode::DeadlineExceeded);
+    assert!(failure.message.contains("after its deadline"), "{failure}");
+    assert_eq!(*measurer.texts.lock().unwrap(), ["in time"]);
 }
 
 /// The client ignores it.

@@ -138,6 +138,7 @@ fn code_of(error: &RequestError) -> ErrorCode {
             | FailureCode::BadRequest
             | FailureCode::NoHandler
             | FailureCode::Internal
+            | FailureCode::AnswerTooLong
             | FailureCode::Undeliverable => ErrorCode::InternalServerError,
         },
     }

@@ -6,10 +6,11 @@ use async_graphql::runtime::Timer;
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 use futures::task::{FutureObj, Spawn, SpawnError};
+use schema::cursor::OrderCursor;
 use schema::customer::Customer;
 use schema::domain_error::DomainResult;
 use schema::ids::{CustomerId, ProductId};
-use schema::limits::REQUEST_MAX_ITEMS;
+use schema::limits::{PAGE_DEFAULT, REQUEST_MAX_ITEMS};
 use schema::order::Order;
 use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef};
 use schema::page::CutPage;
@@ -54,6 +55,16 @@ impl Loaders {
 pub(crate) trait Key: Clone + Eq + Hash + Serialize + Send + Sync + 'static {
     const PATTERN: &str;
     type Answer: Clone + DeserializeOwned + Send + Sync + 'static;
+
+    /// What is still to be requested if the answer is a part only.
+    fn rest(&self, _: &Self::Answer) -> Option<Self> {
+        None
+    }
+
+    /// The answer with the rest of it.
+    fn join(&self, _: &Self::Answer, rest: &Self::Answer) -> Self::Answer {
+        rest.clone()
+    }
 }
 
 impl Key for CustomerId {
@@ -80,9 +91,43 @@ impl Key for HistoryOf {
     type Answer = Arc<Vec<HistoryEntry>>;
 }
 
+/// A page of long orders comes in parts: order-service answers as many as a message holds.
 impl Key for ListOrders {
     const PATTERN: &str = ORDER_LIST;
     type Answer = OrderList;
+
+    fn rest(&self, answer: &OrderList) -> Option<Self> {
+        let page = answer.0.as_ref().ok()?;
+        let found = u32::try_from(page.rows.len()).ok()?;
+        let (first, last) = (page.rows.first()?, page.rows.last()?);
+        let cursor = |order: &Order| {
+            let customer_id = order.customer_id.clone();
+            Some(OrderCursor { created_at: order.created_at, order_id: order.id, customer_id }.encode())
+        };
+        let missing = |size: u32| size.checked_sub(found).filter(|&missing| missing > 0);
+        let mut rest = self.clone();
+        if let Some(size) = self.page.last {
+            rest.page.last = Some(missing(size).filter(|_| page.has_previous_page)?);
+            rest.page.before = cursor(first);
+        } else {
+            let size = self.page.first.unwrap_or(PAGE_DEFAULT);
+            rest.page.first = Some(missing(size).filter(|_| page.has_next_page)?);
+            rest.page.after = cursor(last);
+        }
+        Some(rest)
+    }
+
+    fn join(&self, part: &OrderList, rest: &OrderList) -> OrderList {
+        let (Ok(part), Ok(rest)) = (&part.0, &rest.0) else { return rest.clone() };
+        let backwards = self.page.last.is_some();
+        let (newer, older) = if backwards { (rest, part) } else { (part, rest) };
+        let rows = newer.rows.iter().chain(&older.rows).cloned().collect();
+        // A service that answers nothing, and that there is more, is not asked for ever.
+        let goes_on = !rest.rows.is_empty();
+        let has_previous_page = newer.has_previous_page && (goes_on || !backwards);
+        let has_next_page = older.has_next_page && (goes_on || backwards);
+        OrderList(Ok(Arc::new(CutPage { rows, has_next_page, has_previous_page })))
+    }
 }
 
 /// A refusal concerns one list alone, a failed request all of them.
@@ -106,8 +151,21 @@ impl<K: Key> Loader<K> for ServiceClient {
 
     /// Sends the keys as one request, and pairs them with their answers.
     async fn load(&self, keys: &[K]) -> Result<HashMap<K, K::Answer>, GraphqlError> {
-        let answers = self.call_batch(K::PATTERN, keys).await.map_err(|error| query_error(&error))?;
-        Ok(keys.iter().cloned().zip(answers).collect())
+        let call = async |keys: &[K]| -> Result<Vec<K::Answer>, GraphqlError> {
+            self.call_batch(K::PATTERN, keys).await.map_err(|error| query_error(&error))
+        };
+        let mut answers = call(keys).await?;
+        loop {
+            let rests = keys.iter().zip(&answers).enumerate();
+            let rests = rests.filter_map(|(index, (key, answer))| Some((index, key.rest(answer)?)));
+            let (indexes, rests): (Vec<usize>, Vec<K>) = rests.unzip();
+            if rests.is_empty() {
+                return Ok(keys.iter().cloned().zip(answers).collect());
+            }
+            for (index, rest) in indexes.into_iter().zip(call(&rests).await?) {
+                answers[index] = keys[index].join(&answers[index], &rest);
+            }
+        }
     }
 }
 

@@ -41,6 +41,41 @@ async fn a_page_of_50_orders_with_everything_in_them_costs_one_request_a_kind() 
 }
 
 #[tokio::test]
+async fn a_page_that_comes_in_parts_is_as_long_and_says_as_much_as_one_that_does_not() {
+    let test = test_api();
+    for _ in 0..12 {
+        test.placed("CUST01", "PROD01");
+    }
+    let page = "nodes { id } edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }";
+    let listed =
+        async |arguments: &str| test.run(ada(), &format!("{{ orders{arguments} {{ {page} }} }}")).await;
+    let whole = listed("(first: 12)").await;
+    let cursor =
+        |index: usize| whole["data"]["orders"]["edges"][index]["cursor"].as_str().unwrap().to_owned();
+    for arguments in [
+        "(first: 12)".to_owned(),
+        "(first: 100)".to_owned(),
+        "(first: 7)".to_owned(),
+        "(last: 7)".to_owned(),
+        "".to_owned(),
+        format!("(first: 7, after: \"{}\")", cursor(2)),
+        format!("(first: 9, after: \"{}\")", cursor(2)),
+        format!("(last: 7, before: \"{}\")", cursor(9)),
+        format!("(last: 9, before: \"{}\")", cursor(9)),
+    ] {
+        test.services.data.lock().unwrap().page_fits = None;
+        let at_once = listed(&arguments).await;
+        for fits in [1, 2, 5] {
+            test.services.data.lock().unwrap().page_fits = Some(fits);
+            assert_eq!(listed(&arguments).await, at_once, "{arguments}, {fits} at once");
+        }
+    }
+    // A service that answers nothing, and that there is more, is not asked for ever.
+    test.services.data.lock().unwrap().page_fits = Some(0);
+    assert_eq!(listed("(first: 12)").await["data"]["orders"]["nodes"], json!([]));
+}
+
+#[tokio::test]
 async fn an_orders_own_fields_cost_nothing_more() {
     let test = test_api();
     let order = test.placed("CUST01", "PROD01");

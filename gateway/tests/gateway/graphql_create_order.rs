@@ -147,10 +147,21 @@ async fn the_key_of_a_deleted_order_answers_that_it_is_gone() {
     create(&test, input.clone()).await;
     let id = test.services.placements.lock().unwrap()[0].order_id;
     test.services.data.lock().unwrap().delete(id);
-    let response = create(&test, input).await;
-    assert_eq!(payload(&response)["order"], Value::Null);
-    assert_eq!(payload(&response)["replayed"], json!(true));
-    assert_eq!(user_errors(&response), [("ORDER_NOT_FOUND".into(), "input.idempotencyKey".into())]);
+    let other = json!({"items": mug(3), "idempotencyKey": "k"});
+    for wait in [true, false] {
+        let send = async |input: &Value| match wait {
+            true => create(&test, input.clone()).await,
+            false => create_without_wait(&test, input.clone()).await,
+        };
+        let response = send(&input).await;
+        assert_eq!(payload(&response)["order"], Value::Null);
+        assert_eq!(payload(&response)["replayed"], json!(true));
+        assert_eq!(user_errors(&response), [("ORDER_NOT_FOUND".into(), "input.idempotencyKey".into())]);
+        if !wait {
+            let refused = ("IDEMPOTENCY_KEY_REUSED".into(), "input.idempotencyKey".into());
+            assert_eq!(user_errors(&send(&other).await), [refused]);
+        }
+    }
 }
 
 #[tokio::test]

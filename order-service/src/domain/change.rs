@@ -24,7 +24,8 @@ impl Changed {
     /// Returns the change from `before` to `order`, which still has the old version and time.
     pub fn by(before: &Order, mut order: Order, now: Timestamp) -> Self {
         order.version = before.version + 1;
-        order.updated_at = now;
+        // By whichever copy's clock: a change is no older than the one before it.
+        order.updated_at = now.max(before.updated_at);
         let moved = before.status != order.status;
         let kind = if moved { EventKind::StatusChanged } else { EventKind::DetailsChanged };
         Self { order, kind, previous_status: moved.then_some(before.status) }
@@ -243,6 +244,14 @@ mod tests {
         assert_eq!((changed.order.version, changed.order.updated_at), (4, now()));
         assert_eq!((changed.kind, changed.previous_status), (EventKind::StatusChanged, Some(Processing)));
         assert_eq!(changed.order.tracking_number.as_deref(), Some("42"));
+    }
+
+    #[test]
+    fn a_change_is_no_older_than_the_one_before_it() {
+        let mut later = order(Processing);
+        later.updated_at = now().plus(std::time::Duration::from_secs(60));
+        let Decision::Applied(changed) = update(&later, &address(), None, now()) else { panic!("it may be") };
+        assert_eq!(changed.order.updated_at, later.updated_at);
     }
 
     #[test]

@@ -1,31 +1,19 @@
 //! Stored responses to requests for changes, by request id. A change that was made has its event; any other response has
-//! a row of its own, which is deleted when no repeat of the request can come any more.
-
-use std::time::Duration;
+//! a row of its own. Both are kept for as long as the order's history is: nothing says when the last repeat of a request
+//! has come.
 
 use schema::domain_error::DomainError;
 use schema::ids::OrderId;
 use schema::order::Order;
 use schema::time::Timestamp;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    QueryTrait as _,
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use store::StoreError;
 use uuid::Uuid;
 
 use super::events::to_json;
 use super::query::from_json;
-use crate::context::Context;
 use crate::tables::{change_answer, order_event};
-
-/// How long a response without an event is kept. A repeat of a request is refused 2 s after its deadline, and a request
-/// is handled for at most 30 s: the rest is for clocks that differ and for machines that stall.
-const RETENTION: Duration = Duration::from_hours(1);
-const CLEANUP_INTERVAL: Duration = Duration::from_mins(5);
-/// Responses deleted by one statement.
-const DELETE_BATCH: u64 = 10_000;
 
 /// The response to a request when it was first handled.
 pub(crate) struct StoredResponse {
@@ -88,35 +76,4 @@ pub(crate) async fn store_response(
     };
     change_answer::Entity::insert(row).exec_without_returning(transaction).await?;
     Ok(())
-}
-
-/// Deletes the responses that are older than the retention.
-pub async fn delete_old_responses(context: &Context) -> Result<(), StoreError> {
-    let expired = context.clock.now().minus(RETENTION);
-    loop {
-        let oldest = change_answer::Entity::find()
-            .select_only()
-            .column(change_answer::Column::RequestId)
-            .filter(change_answer::Column::AnsweredAt.lt(expired.to_utc()))
-            .order_by_asc(change_answer::Column::AnsweredAt)
-            .limit(DELETE_BATCH)
-            .into_query();
-        let deleted = change_answer::Entity::delete_many()
-            .filter(change_answer::Column::RequestId.in_subquery(oldest))
-            .exec(context.database.write())
-            .await?;
-        if deleted.rows_affected < DELETE_BATCH {
-            return Ok(());
-        }
-    }
-}
-
-/// Deletes old responses every five minutes until dropped. Every copy of the service may run it.
-pub(crate) async fn keep_cleaning_up(context: Context) {
-    loop {
-        if let Err(error) = delete_old_responses(&context).await {
-            tracing::debug!(%error, "cannot delete old responses");
-        }
-        tokio::time::sleep(CLEANUP_INTERVAL).await;
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use bus::message::ANSWER_MAX_BYTES;
 use schema::cursor::OrderCursor;
 use schema::domain_error::DomainResult;
 use schema::ids::CustomerId;
 use schema::order::Order;
-use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef};
+use schema::order_messages::{FoundOrder, HistoryEntry, ListOrders, OrderLookup, OrderPage, OrderRef};
 use schema::page::PageBounds;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 use store::StoreError;
@@ -17,14 +18,22 @@ use crate::orders::{self, EVENTS, find, parse, readable, with_lines};
 use crate::tables::order;
 
 /// Returns each order, or `None` if its scope has none of that id.
-pub(super) async fn get(context: &Context, refs: Vec<OrderRef>) -> Result<Vec<Option<Order>>, StoreError> {
-    let rows = find(context.database.read(), refs.iter().map(|order| order.order_id)).await?;
-    let readable = |asked: &OrderRef| {
+pub(super) async fn get(
+    context: &Context,
+    lookups: Vec<OrderLookup>,
+) -> Result<Vec<Option<FoundOrder>>, StoreError> {
+    let ids = lookups.iter().map(|lookup| lookup.order.order_id);
+    let rows = find(context.database.read(), ids).await?;
+    let found = |OrderLookup { order: asked, creation }: &OrderLookup| {
         let row = rows.get(&asked.order_id)?;
-        let readable = !row.deleted && !row.is_fence() && asked.owner.includes(&row.order.customer_id);
-        readable.then(|| row.order.clone())
+        let readable = !row.is_fence() && asked.owner.includes(&row.order.customer_id);
+        (readable && (*creation || !row.deleted)).then(|| FoundOrder {
+            order: row.order.clone(),
+            created_by: creation.then_some(row.created_by),
+            deleted: row.deleted,
+        })
     };
-    Ok(refs.iter().map(readable).collect())
+    Ok(lookups.iter().map(found).collect())
 }
 
 /// Returns each order's changes, oldest first; none if its scope has no order of that id.
@@ -62,13 +71,41 @@ pub(super) async fn list(
     requests: Vec<ListOrders>,
 ) -> Result<Vec<DomainResult<OrderPage>>, StoreError> {
     let mut pages = Vec::with_capacity(requests.len());
+    let mut room = ANSWER_MAX_BYTES;
     for request in requests {
         pages.push(match request.bounds() {
-            Ok(bounds) => DomainResult::Done(page(context, &request, &bounds).await?),
+            Ok(bounds) => {
+                let mut page = page(context, &request, &bounds).await?;
+                room = cut_to_size(&mut page, bounds.reads_forwards(), room);
+                DomainResult::Done(page)
+            }
             Err(refused) => DomainResult::Refused { refused },
         });
     }
     Ok(pages)
+}
+
+/// Cuts a page to what has room in the answer, at the end that further pages follow at, and returns the room that is left.
+/// One order always stays, so that a client gets on.
+fn cut_to_size(page: &mut OrderPage, forwards: bool, room: usize) -> usize {
+    let (count, mut left, mut kept) = (page.orders.len(), room, 0);
+    while kept < count {
+        let index = if forwards { kept } else { count - 1 - kept };
+        let bytes = page.orders[index].json_bytes_max();
+        if kept > 0 && bytes > left {
+            break;
+        }
+        left = left.saturating_sub(bytes);
+        kept += 1;
+    }
+    if forwards {
+        page.orders.truncate(kept);
+        page.has_next_page |= kept < count;
+    } else {
+        page.orders.drain(..count - kept);
+        page.has_previous_page |= kept < count;
+    }
+    left
 }
 
 async fn page(

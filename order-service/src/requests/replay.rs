@@ -1,5 +1,6 @@
 //! `order.replay`: the events that follow a point, in the order of their positions.
 
+use bus::message::ANSWER_MAX_BYTES;
 use schema::cursor::UpdateCursor;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::ids::{CustomerId, OrderId};
@@ -18,8 +19,8 @@ use crate::context::Context;
 use crate::orders::{EVENTS, event_from_row, find, parse};
 use crate::tables::order_event;
 
-/// Line items in one answer: with those, the largest answer stays within the bus's limit of a message.
-const LINES_MAX: usize = 5_000;
+/// Bytes that everything of an event takes as JSON but its order.
+const EVENT_JSON_BYTES: usize = 400;
 /// How often positions are assigned again because an event was committed just after it.
 const ASSIGNMENTS: u32 = 3;
 
@@ -29,10 +30,11 @@ pub(super) async fn replay(
     requests: Vec<Replay>,
 ) -> Result<Vec<DomainResult<Replayed>>, StoreError> {
     let mut results = Vec::with_capacity(requests.len());
+    let room = ANSWER_MAX_BYTES / requests.len().max(1);
     for request in &requests {
         let head = EVENTS.assign_positions(&context.database).await?;
         results.push(match start(context, request, head).await? {
-            Ok(start) => DomainResult::Done(scan(context, request, start, head).await?),
+            Ok(start) => DomainResult::Done(scan(context, request, start, head, room).await?),
             Err(refused) => DomainResult::Refused { refused },
         });
     }
@@ -123,7 +125,13 @@ async fn without_event(
     }
 }
 
-async fn scan(context: &Context, request: &Replay, start: i64, head: i64) -> Result<Replayed, StoreError> {
+async fn scan(
+    context: &Context,
+    request: &Replay,
+    start: i64,
+    head: i64,
+    room: usize,
+) -> Result<Replayed, StoreError> {
     let limit = request.limit.min(REPLAY_MAX);
     if start >= head || limit == 0 {
         // A point beyond the head is from a past that this database does not know: the replay continues from the head.
@@ -145,7 +153,7 @@ async fn scan(context: &Context, request: &Replay, start: i64, head: i64) -> Res
     let all_scanned = rows.len() < limit as usize;
     let mut events: Vec<OrderEvent> =
         rows.into_iter().map(event_from_row).collect::<Result<_, StoreError>>()?;
-    let is_cut = truncate_to_bounds(&mut events);
+    let is_cut = cut_to_size(&mut events, room);
     let next = match events.last() {
         Some(last) if is_cut || !all_scanned => last.position,
         _ => head,
@@ -153,12 +161,12 @@ async fn scan(context: &Context, request: &Replay, start: i64, head: i64) -> Res
     Ok(Replayed { events, next, head })
 }
 
-/// Drops the events past [`LINES_MAX`] line items, and returns whether there were any. One event always stays.
-fn truncate_to_bounds(events: &mut Vec<OrderEvent>) -> bool {
-    let mut lines = 0;
+/// Drops the events that have no room, and returns whether there were any. One event always stays.
+fn cut_to_size(events: &mut Vec<OrderEvent>, room: usize) -> bool {
+    let mut bytes = 0;
     let within = events.iter().take_while(|event| {
-        lines += event.order.line_items.len();
-        lines <= LINES_MAX
+        bytes += EVENT_JSON_BYTES + event.order.json_bytes_max();
+        bytes <= room
     });
     let kept = within.count().max(1);
     let is_cut = events.len() > kept;

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use order_service::delete_old_responses;
 use schema::domain_error::DomainErrorCode;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
@@ -26,7 +25,7 @@ on_both_databases!(
     a_request_about_an_order_that_was_not_there_stays_refused_when_it_is,
     a_request_that_asked_for_nothing_new_changes_nothing_later_either,
     copies_of_a_request_that_overtake_the_order_agree,
-    answers_are_forgotten_after_an_hour_and_not_before,
+    what_changed_nothing_is_answered_again_for_as_long_as_what_changed_something,
 );
 
 async fn an_order_goes_through_its_life_one_version_at_a_time(service: OrderService) {
@@ -212,14 +211,22 @@ async fn copies_of_a_request_that_overtake_the_order_agree(service: OrderService
     }
 }
 
-async fn answers_are_forgotten_after_an_hour_and_not_before(service: OrderService) {
-    let nowhere = placement("CUST01", &[]).order_id;
-    service.cancel(nowhere).await.unwrap_err();
-    service.clock.advance(Duration::from_mins(59));
-    service.cancel(nowhere).await.unwrap_err();
-    delete_old_responses(&service.context).await.unwrap();
-    assert_eq!(service.count("order_change_answers").await, 2);
-    service.clock.advance(Duration::from_mins(2));
-    delete_old_responses(&service.context).await.unwrap();
-    assert_eq!(service.count("order_change_answers").await, 1);
+async fn what_changed_nothing_is_answered_again_for_as_long_as_what_changed_something(service: OrderService) {
+    let order = service.order(&[("MUG", 2)]).await;
+    let same = Changes { shipping_address: order.shipping_address.clone(), ..Changes::default() };
+    let (same, moving) = (change_of(order.id, same), change_of(order.id, address("2 Hill Road")));
+    let refused = change_of(order.id, Changes { status: Some(OrderStatus::Delivered), ..Changes::default() });
+    let ask = async || {
+        let mut answers = Vec::new();
+        for change in [&same, &refused, &moving] {
+            answers.push(service.change(ORDER_UPDATE, change).await);
+        }
+        answers
+    };
+    let first = ask().await;
+    assert_eq!(first.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    service.update(order.id, address("3 Mill Lane")).await.unwrap();
+    service.clock.advance(Duration::from_hours(24 * 365));
+    assert_eq!(ask().await, first);
+    assert_eq!(service.get(order.id).await.unwrap().version, 3);
 }

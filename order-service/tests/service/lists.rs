@@ -16,6 +16,7 @@ on_both_databases!(
     orders_of_one_moment_are_told_apart,
     a_page_out_of_bounds_or_with_a_strange_cursor_is_refused,
     deleted_orders_are_in_no_page,
+    a_page_of_long_orders_comes_in_parts_that_a_message_holds,
 );
 
 async fn list(service: &OrderService, question: ListOrders) -> Result<OrderPage, DomainError> {
@@ -149,4 +150,53 @@ async fn deleted_orders_are_in_no_page(service: OrderService) {
     service.delete(ids_by_age[1]).await.unwrap();
     let all = page(&service, Page::default()).await;
     assert_eq!(ids(&all), [ids_by_age[2], ids_by_age[0]]);
+}
+
+/// Orders at their extremes, 100 lines of long ids and names: each part is cut where a message would be full.
+async fn a_page_of_long_orders_comes_in_parts_that_a_message_holds(service: OrderService) {
+    let products: Vec<String> = (0..100).map(|number| format!("{number:🏠>64}")).collect();
+    for product in &products {
+        service.backends.state().stock.insert(product.parse().unwrap(), 1_000);
+    }
+    let items: Vec<(&str, u32)> = products.iter().map(|product| (product.as_str(), 1)).collect();
+    let mut newest_first = Vec::new();
+    for _ in 0..50 {
+        newest_first.insert(0, service.order(&items).await.id);
+    }
+    let all = || ListOrders { owner: owner("CUST01"), filter: OrderFilter::default(), page: Page::default() };
+    for forwards in [true, false] {
+        let (mut found, mut cursor_at) = (Vec::new(), None);
+        let mut parts = 0;
+        loop {
+            let page = match forwards {
+                true => Page { first: Some(100), after: cursor_at.clone(), ..Page::default() },
+                false => Page { last: Some(100), before: cursor_at.clone(), ..Page::default() },
+            };
+            let answers: Vec<DomainResult<OrderPage>> =
+                service.request(ORDER_LIST, &[ListOrders { page, ..all() }]).await.unwrap();
+            assert!(serde_json::to_string(&answers).unwrap().len() <= bus::message::ANSWER_MAX_BYTES);
+            let page = answers.into_iter().next().unwrap().into_result().unwrap();
+            parts += 1;
+            let end = if forwards { page.orders.last() } else { page.orders.first() };
+            cursor_at = end.map(cursor);
+            let ids = ids(&page);
+            if forwards {
+                found.extend(ids)
+            } else {
+                found.splice(..0, ids).for_each(drop)
+            }
+            if !(if forwards { page.has_next_page } else { page.has_previous_page }) {
+                break;
+            }
+        }
+        assert_eq!(found, newest_first);
+        assert!((2..10).contains(&parts), "{parts} parts");
+    }
+    // Several lists in one request share the message, and each gets on.
+    let small = || ListOrders { page: Page { first: Some(5), ..Page::default() }, ..all() };
+    let answers: Vec<DomainResult<OrderPage>> =
+        service.request(ORDER_LIST, &(0..12).map(|_| small()).collect::<Vec<_>>()).await.unwrap();
+    let sizes: Vec<usize> =
+        answers.into_iter().map(|answer| answer.into_result().unwrap().orders.len()).collect();
+    assert!(sizes[0] == 5 && sizes.iter().all(|&size| size >= 1) && sizes.contains(&1), "{sizes:?}");
 }

@@ -21,6 +21,8 @@ on_both_databases!(
     a_conflict_is_overcome_by_the_next_attempt,
     a_change_that_overtakes_a_retry_is_kept_and_the_order_tried_again,
     two_copies_do_not_try_one_order_at_once,
+    what_a_copy_held_when_it_died_is_tried_by_another_within_two_seconds,
+    what_a_copy_waits_for_is_not_tried_by_another,
     while_a_service_is_away_that_is_said,
     what_waits_for_a_service_is_tried_as_soon_as_it_is_back,
 );
@@ -128,6 +130,45 @@ async fn two_copies_do_not_try_one_order_at_once(service: OrderService) {
     assert_eq!(tried, [Retried::Nothing, Retried::Orders(1)]);
     assert_eq!(service.backends.asked(INVENTORY_RESERVE).len(), before + 1);
     assert_eq!(service.get(pending.id).await.unwrap().version, 2);
+}
+
+async fn what_a_copy_held_when_it_died_is_tried_by_another_within_two_seconds(service: OrderService) {
+    pending_order(&service).await;
+    service.backends.state().inventory = Mood::Silent;
+    let other = service.another_copy().await;
+    let dying = tokio::spawn(async move { other.retry().await });
+    let asked = async || service.backends.asked(INVENTORY_RESERVE).len() > 1;
+    testkit::eventually("the other copy waits for inventory", asked).await;
+    dying.abort();
+    service.backends.state().inventory = Mood::Answers;
+    // SQLite's time is the test's; PostgreSQL's goes on by itself.
+    service.clock.advance(Duration::from_secs(2));
+    let tried = async || service.retrying().tick().await.unwrap() == Retried::Orders(1);
+    testkit::eventually("the order is tried again", tried).await;
+    assert_eq!(service.in_stock("MUG"), 98);
+}
+
+async fn what_a_copy_waits_for_is_not_tried_by_another(service: OrderService) {
+    pending_order(&service).await;
+    service.backends.state().inventory = Mood::Silent;
+    let (waiting, clock) = (service.another_copy().await, service.clock.clone());
+    let waiting = tokio::spawn(async move { waiting.retry().await });
+    let asked = async || service.backends.asked(INVENTORY_RESERVE).len() > 1;
+    testkit::eventually("the other copy waits for inventory", asked).await;
+    let claimed_until = async || {
+        let statement = "SELECT MAX(next_try_at) AS until FROM orders";
+        let database = &service.context.database;
+        let statement = sea_orm::Statement::from_string(database.backend(), statement);
+        let row = database.read().query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get::<chrono::DateTime<chrono::Utc>>("", "until").unwrap()
+    };
+    for _ in 0..3 {
+        let before = claimed_until().await;
+        clock.advance(Duration::from_secs(1));
+        testkit::eventually("the claim is renewed", async || claimed_until().await > before).await;
+        assert_eq!(service.retrying().tick().await.unwrap(), Retried::Nothing);
+    }
+    waiting.abort();
 }
 
 async fn while_a_service_is_away_that_is_said(service: OrderService) {

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use order_service::delete_old_responses;
 use order_service::queue_metrics;
 use order_service::service::relay;
 use schema::cursor::{OrderCursor, UpdateCursor};
@@ -91,7 +90,6 @@ async fn ask_for_everything(service: &OrderService) {
     let _: OrderAudited = service.ask_one(ORDER_AUDIT, &AuditPage { after: Some(placed.id), limit: 5 }).await;
     service.cancel(placed.id).await.unwrap();
     service.cancel(placed.id).await.unwrap();
-    delete_old_responses(&service.context).await.unwrap();
     service.delete(placed.id).await.unwrap();
     assert!(service.update(placed.id, Changes::default()).await.is_err());
 }

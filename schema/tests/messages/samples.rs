@@ -1,20 +1,21 @@
 //! One message of each type, in the words of the shop.
 
+use schema::clock::{ClockReport, SenderClock};
 use schema::customer::Customer;
 use schema::domain_error::{DomainError, DomainErrorCode, DomainResult};
 use schema::ids::{CustomerId, OrderId, ProductId, line_item_id};
 use schema::inventory_messages::{
     Adjust, Adjusted, AuditedReservation, ListProducts, ProductPage, PutProduct, ReservationState, Reserve,
-    Reserved, ReservedItem, StockAudited, StockMismatch,
+    Reserved, ReservedItem, StockAudited, StockLevels, StockMismatch,
 };
 use schema::money::{Currency, Money};
 use schema::order::{LineItem, Order, OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::request_fingerprint;
 use schema::order_messages::{
-    AuditPage, AuditedOrder, Backlog, Change, Changes, CreateOrder, HistoryEntry, Item, ListOrders,
-    OrderAudited, OrderCreated, OrderFilter, OrderPage, OrderRef, OrderScope, Replay, ReplayFrom, Replayed,
-    Settle, Settled,
+    AuditPage, AuditedOrder, Backlog, Change, Changes, CreateOrder, FoundOrder, HistoryEntry, Item,
+    ListOrders, OrderAudited, OrderCreated, OrderFilter, OrderLookup, OrderPage, OrderRef, OrderScope,
+    Replay, ReplayFrom, Replayed, Settle, Settled,
 };
 use schema::page::Page;
 use schema::product::Product;
@@ -70,6 +71,18 @@ pub(crate) fn check_all() -> Vec<String> {
     sample("inventory.put.response", &|name| check(name, &vec![DomainResult::Done(product()), refused()]));
     sample("inventory.audit", &|name| check(name, &vec![AuditPage { after: None, limit: 500 }]));
     sample("inventory.audit.response", &|name| check(name, &vec![stock_audited()]));
+    sample("inventory.levels", &|name| {
+        check(name, &vec![StockLevels { product_id: mug(), ago_ms: 60_000, within_ms: 10_000 }]);
+    });
+    sample("inventory.levels.response", &|name| check(name, &vec![vec![240_i64, 238]]));
+    sample("order.clock.response", &|name| check(name, &clock_report()));
+    sample("order.get.creation", &|name| {
+        check(name, &vec![OrderLookup { order: order_ref(own()), creation: true }]);
+    });
+    sample("order.get.creation.response", &|name| {
+        let found = FoundOrder { order: order(), created_by: Some(Uuid::from_u128(7)), deleted: true };
+        check(name, &vec![Some(found)]);
+    });
     sample("customer.get", &|name| check(name, &vec![ada().id]));
     sample("customer.get.response", &|name| check(name, &vec![Some(ada()), None]));
     sample("customer.put", &|name| check(name, &vec![ada()]));
@@ -264,6 +277,7 @@ fn order_audited() -> OrderAudited {
         version: 2,
         deleted: false,
         items: items(),
+        rejection: None,
         steps: history(),
     };
     let backlog = Backlog {
@@ -273,6 +287,11 @@ fn order_audited() -> OrderAudited {
         pending_since: Some(placed_at()),
     };
     OrderAudited { orders: vec![order], has_more: false, outbox: 1, head: 57, backlog: Some(backlog) }
+}
+
+fn clock_report() -> ClockReport {
+    let sender = SenderClock { process: "waybill.gateway.7f3a".to_owned(), ahead_ms: -40 };
+    ClockReport { now: placed_at(), senders: vec![sender] }
 }
 
 fn product() -> Product {

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::clock::{Clock, SystemClock};
+use bus::clock::{Clock, Deadline, SystemClock};
+use bus::rpc_client::{RpcClient, request};
 use bus::topology::{QueueKind, QueueSpec, Topology, WorkQueue};
 use bus::transport::{LinkState, SharedTransport, TransportError};
+use schema::clock::ClockReport;
+use schema::pattern::{Service, clock_of};
 use service_kit::config::Secret;
 use store::{Database, StoreError};
 
-use super::{BrokerStatus, DatabaseStatus, QueueRole, QueueStatus, QueuesStatus, TablesStatus};
+use super::{BrokerStatus, ClockStatus, DatabaseStatus, QueueRole, QueueStatus, QueuesStatus, TablesStatus};
 use crate::data_dir::DataDir;
 use crate::infrastructure::sqlite_url;
 
+/// How long a service may take to tell its time.
+const CLOCK_LIMIT: Duration = Duration::from_secs(2);
 /// How long all questions to one database may take.
 const DATABASE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a write that failed is reported after later ones have succeeded: on a disk that is nearly full some do.
@@ -58,6 +63,23 @@ fn role(topology: &Topology, queue: &QueueSpec) -> QueueRole {
         _ if WorkQueue::ALL.into_iter().any(|work| topology.dead(work) == queue.name) => QueueRole::Dead,
         QueueKind::Work => QueueRole::Work,
     }
+}
+
+/// The clocks of the services that answer, and of those that send them requests. Of several copies of a service one answers.
+pub(super) async fn clocks(services: &dyn RpcClient, deadline: Deadline) -> Vec<ClockStatus> {
+    let mut clocks = Vec::new();
+    for service in Service::ALL {
+        let before = SystemClock.now();
+        let limit = deadline.at_most(CLOCK_LIMIT);
+        let report: Result<ClockReport, _> = request(services, &clock_of(service), &(), limit).await;
+        let midway_ms = (before.unix_ms() + SystemClock.now().unix_ms()) / 2;
+        clocks.extend(report.ok().map(|report| ClockStatus {
+            service: format!("{}-service", service.name()),
+            ahead_ms: report.now.unix_ms() - midway_ms,
+            senders: report.senders,
+        }));
+    }
+    clocks
 }
 
 /// The SQLite files of a system that isn't running; its lock has to be held.

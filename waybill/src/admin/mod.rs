@@ -14,10 +14,11 @@ use std::net::SocketAddr;
 
 use bus::dead_letters::{Handled, Selection};
 use bus::transport::QueueDepth;
+use schema::clock::SenderClock;
 use schema::customer::Customer;
 use schema::domain_error::DomainResult;
 use schema::ids::ProductId;
-use schema::inventory_messages::{Adjust, Adjusted, PutProduct, StockAudited};
+use schema::inventory_messages::{Adjust, Adjusted, PutProduct, StockAudited, StockLevels};
 use schema::order_messages::{AuditPage, OrderAudited};
 use schema::product::Product;
 use serde::{Deserialize, Serialize};
@@ -38,9 +39,11 @@ pub(crate) enum AdminRequest {
     InspectBroker,
     InspectQueues,
     InspectDatabases,
+    InspectClocks,
     PingCustomerService,
     AuditOrders(Vec<AuditPage>),
     AuditStock(Vec<AuditPage>),
+    StockLevels(Vec<StockLevels>),
     AdjustStock(Vec<Adjust>),
     PutProducts(Vec<PutProduct>),
     WithdrawProducts(Vec<ProductId>),
@@ -55,9 +58,11 @@ pub(crate) enum AdminResponse {
     Broker(BrokerStatus),
     Queues(QueuesStatus),
     Databases(Vec<DatabaseStatus>),
+    Clocks(Vec<ClockStatus>),
     Pong,
     Orders(Vec<OrderAudited>),
     Stock(Vec<StockAudited>),
+    StockLevels(Vec<Vec<i64>>),
     Adjusted(Vec<DomainResult<Adjusted>>),
     Products(Vec<DomainResult<Product>>),
     Customers(Vec<DomainResult<Customer>>),
@@ -70,9 +75,11 @@ impl AdminResponse {
             Self::Broker(value) => Box::new(value),
             Self::Queues(value) => Box::new(value),
             Self::Databases(value) => Box::new(value),
+            Self::Clocks(value) => Box::new(value),
             Self::Pong => Box::new(()),
             Self::Orders(value) => Box::new(value),
             Self::Stock(value) => Box::new(value),
+            Self::StockLevels(value) => Box::new(value),
             Self::Adjusted(value) => Box::new(value),
             Self::Products(value) => Box::new(value),
             Self::Customers(value) => Box::new(value),
@@ -148,6 +155,17 @@ pub(crate) struct DatabaseStatus {
     pub(crate) tables: Vec<TablesStatus>,
     /// Milliseconds that its clock is ahead of the inspecting process's.
     pub(crate) clock_ahead_ms: i64,
+}
+
+/// The clock of a service, and of the processes that send it requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClockStatus {
+    pub(crate) service: String,
+    /// Milliseconds that it is ahead of the inspecting process's, half of the response's journey included.
+    pub(crate) ahead_ms: i64,
+    /// By how much others are ahead of the service's.
+    pub(crate) senders: Vec<SenderClock>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

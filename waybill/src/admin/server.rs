@@ -15,8 +15,8 @@ use bus::transport::SharedTransport;
 use schema::customer::Customer;
 use schema::ids::CustomerId;
 use schema::pattern::{
-    CUSTOMER_GET, CUSTOMER_PUT, INVENTORY_ADJUST, INVENTORY_AUDIT, INVENTORY_PUT, INVENTORY_WITHDRAW,
-    ORDER_AUDIT,
+    CUSTOMER_GET, CUSTOMER_PUT, INVENTORY_ADJUST, INVENTORY_AUDIT, INVENTORY_LEVELS, INVENTORY_PUT,
+    INVENTORY_WITHDRAW, ORDER_AUDIT,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,6 +78,10 @@ impl AdminService {
                 Databases::Connected(databases) => inspect::connected_databases(databases).await,
                 Databases::Files(data_dir) => inspect::database_files(data_dir).await,
             }),
+            Request::InspectClocks => Response::Clocks(match &self.services {
+                Some(services) => inspect::clocks(&**services, deadline).await,
+                None => Vec::new(),
+            }),
             Request::PingCustomerService => {
                 let none: [CustomerId; 0] = [];
                 let _: Vec<Option<Customer>> = self.request(CUSTOMER_GET, &none, deadline).await?;
@@ -88,6 +92,9 @@ impl AdminService {
             }
             Request::AuditStock(pages) => {
                 Response::Stock(self.request(INVENTORY_AUDIT, &pages, deadline).await?)
+            }
+            Request::StockLevels(of) => {
+                Response::StockLevels(self.request(INVENTORY_LEVELS, &of, deadline).await?)
             }
             Request::AdjustStock(by) => {
                 Response::Adjusted(self.request(INVENTORY_ADJUST, &by, deadline).await?)

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use schema::ids::{CustomerId, OrderId, ProductId};
 use schema::inventory_messages::{AuditedReservation, StockMismatch};
-use schema::order::OrderStatus;
+use schema::order::{OrderStatus, Rejection};
 use schema::order_events::EventKind;
 use schema::order_messages::{AuditedOrder, Item};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct Facts {
     /// Products that inventory-service itself reports as inconsistent.
     pub mismatches: Vec<StockMismatch>,
     pub ledger: Option<Ledger>,
+    /// The units of a product that could be ordered when an order was REJECTED for want of it, by the ledger.
+    pub levels: BTreeMap<(OrderId, ProductId), Vec<i64>>,
     pub placements: Vec<PlacementRecord>,
     pub changes: Vec<ChangeRecord>,
     /// What clients were answered about orders that they changed.
@@ -59,6 +61,9 @@ pub struct OrderFacts {
     pub fingerprint: Option<String>,
     #[serde(default)]
     pub items: Vec<Item>,
+    /// Why it is REJECTED, if it is.
+    #[serde(default)]
+    pub rejection: Option<Rejection>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -77,8 +82,17 @@ pub struct EventFacts {
 impl Facts {
     /// Adds an order and its events, as order-service reports them to an audit.
     pub fn add_order(&mut self, order: AuditedOrder) {
-        let AuditedOrder { order_id, customer_id, idempotency_key, status, version, deleted, items, steps } =
-            order;
+        let AuditedOrder {
+            order_id,
+            customer_id,
+            idempotency_key,
+            status,
+            version,
+            deleted,
+            items,
+            rejection,
+            steps,
+        } = order;
         self.events.extend(steps.into_iter().map(|step| EventFacts {
             order_id,
             customer_id: customer_id.clone(),
@@ -98,6 +112,7 @@ impl Facts {
             deleted,
             fingerprint: None,
             items,
+            rejection,
         });
     }
 }

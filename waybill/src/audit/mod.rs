@@ -7,17 +7,19 @@ mod facts;
 mod report;
 mod stock;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use schema::ids::OrderId;
-use schema::inventory_messages::{AuditedReservation, StockAudited};
+use schema::ids::{OrderId, ProductId};
+use schema::inventory_messages::{AuditedReservation, StockAudited, StockLevels};
 use schema::limits::{AUDIT_PAGES_MAX, REQUEST_MAX_ITEMS};
+use schema::order::OrderStatus;
 use schema::order_messages::{AuditPage, AuditedOrder, OrderAudited};
+use schema::time::Timestamp;
 use service_kit::config::ConfigErrors;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -39,6 +41,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Violations that are followed up; further ones are not looked for.
 const SUSPECTED_MAX: usize = 2_000;
 const LIMIT: Duration = Duration::from_secs(20);
+/// How far the time of a rejection may be from the moment at which the stock was looked at: the other service's answer, a
+/// retry, and clocks that differ between copies.
+const REJECTED_WITHIN: Duration = Duration::from_secs(10);
 const PAGE: u32 = REQUEST_MAX_ITEMS as u32;
 
 /// Check on a live system that orders, stock and events agree
@@ -75,7 +80,7 @@ pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     let connection = address.connect().await?;
     let log = log.unwrap_or_default();
     let report = connection
-        .run(async |connection| audit(&Services { connection, log: &log }, patience, logged).await)
+        .run(async |connection| audit(&Services { connection, log: &log, now: None }, patience, logged).await)
         .await?;
     args.output.print(&report, Report::text)?;
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -87,6 +92,9 @@ async fn audit(services: &Services<'_>, patience: Duration, logged: Option<usize
         "waybill is not running, so that there are no services to ask"
     );
     let deadline = Instant::now() + patience;
+    // Under load there are always events that were not published yet: only those from before now have to be.
+    let began = services.orders(None, 1).await?.backlog.map(|backlog| backlog.now);
+    let services = &Services { now: began.map(|now| (now, Instant::now())), ..*services };
     let (mut orders, mut reservations, mut suspected) = (0, 0, Vec::new());
     let read = services.read_all(|facts| {
         orders += facts.orders.len();
@@ -95,10 +103,10 @@ async fn audit(services: &Services<'_>, patience: Duration, logged: Option<usize
         suspected.truncate(SUSPECTED_MAX);
     });
     read.await?;
-    let mut unpublished = services.unpublished().await?;
+    let mut unpublished = services.unpublished_before(began).await?;
     while unpublished > 0 && Instant::now() < deadline {
         sleep(PAUSE).await;
-        unpublished = services.unpublished().await?;
+        unpublished = services.unpublished_before(began).await?;
     }
     while !suspected.is_empty() {
         let mut again = Vec::new();
@@ -128,6 +136,8 @@ fn subjects(violations: &[Violation]) -> Vec<OrderId> {
 struct Services<'a> {
     connection: &'a AdminConnection,
     log: &'a ClientLog,
+    /// The time by order-service's clock at some moment.
+    now: Option<(Timestamp, Instant)>,
 }
 
 impl Services<'_> {
@@ -159,7 +169,7 @@ impl Services<'_> {
                 ensure!(!is_empty, "inventory-service answered an empty page before the last");
             }
             let logged = std::iter::from_fn(|| logged.next_if(|id| is_within(*id)));
-            judge(&self.facts(page.orders, reservations, logged));
+            judge(&self.facts(page.orders, reservations, logged).await?);
             if !page.has_more {
                 return Ok(());
             }
@@ -181,25 +191,63 @@ impl Services<'_> {
             let reserved = ids.iter().zip(self.pages::<StockAudited>(stock).await?);
             let reserved =
                 reserved.filter_map(|(id, page)| page.reservations.into_iter().find(|is| is.order_id == *id));
-            judge(&self.facts(orders.collect(), reserved.collect(), ids.iter().copied()));
+            judge(&self.facts(orders.collect(), reserved.collect(), ids.iter().copied()).await?);
         }
         Ok(())
     }
 
-    async fn unpublished(&self) -> anyhow::Result<u64> {
-        Ok(self.orders(None, 1).await?.outbox)
+    /// How many events are not published, if there is one among them that happened before this time.
+    async fn unpublished_before(&self, time: Option<Timestamp>) -> anyhow::Result<u64> {
+        let OrderAudited { outbox, backlog, .. } = self.orders(None, 1).await?;
+        let oldest = backlog.and_then(|backlog| backlog.unpublished_since);
+        let is_later = oldest.zip(time).is_some_and(|(oldest, time)| oldest > time);
+        Ok(if is_later { 0 } else { outbox })
     }
 
-    fn facts(
+    async fn facts(
         &self,
         orders: Vec<AuditedOrder>,
         reservations: Vec<AuditedReservation>,
         logged: impl Iterator<Item = OrderId>,
-    ) -> Facts {
+    ) -> anyhow::Result<Facts> {
         let placements = logged.filter_map(|id| self.log.record(id)).collect();
-        let mut facts = Facts { reservations, placements, ..Facts::default() };
+        let levels = self.levels(&orders).await?;
+        let mut facts = Facts { reservations, placements, levels, ..Facts::default() };
         orders.into_iter().for_each(|order| facts.add_order(order));
-        facts
+        Ok(facts)
+    }
+
+    /// Asks the ledger what was available when orders were REJECTED for want of stock.
+    async fn levels(
+        &self,
+        orders: &[AuditedOrder],
+    ) -> anyhow::Result<BTreeMap<(OrderId, ProductId), Vec<i64>>> {
+        let mut levels = BTreeMap::new();
+        let Some((now, read_at)) = self.now else { return Ok(levels) };
+        let now = now.plus(read_at.elapsed());
+        let mut keys = Vec::new();
+        for order in orders {
+            let rejected = order.steps.iter().find(|step| step.status == OrderStatus::Rejected);
+            let shortfalls = order.rejection.iter().flat_map(|rejection| &rejection.shortfalls);
+            for (step, shortfall) in
+                rejected.into_iter().flat_map(|step| shortfalls.clone().map(move |short| (step, short)))
+            {
+                let ago = now.since(step.occurred_at);
+                let asked = StockLevels {
+                    product_id: shortfall.product_id.clone(),
+                    ago_ms: u64::try_from(ago.as_millis()).unwrap_or(u64::MAX),
+                    within_ms: u64::try_from(REJECTED_WITHIN.as_millis()).unwrap_or(u64::MAX),
+                };
+                keys.push((order.order_id, asked));
+            }
+        }
+        for keys in keys.chunks(REQUEST_MAX_ITEMS) {
+            let asked = AdminRequest::StockLevels(keys.iter().map(|(_, asked)| asked.clone()).collect());
+            let answers = self.pages::<Vec<i64>>(asked).await?;
+            let known = keys.iter().zip(answers);
+            levels.extend(known.map(|((id, asked), units)| ((*id, asked.product_id.clone()), units)));
+        }
+        Ok(levels)
     }
 
     async fn stock_mismatches(&self) -> anyhow::Result<Facts> {

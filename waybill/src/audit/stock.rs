@@ -1,10 +1,10 @@
 //! The judge's checks of stock: reservations against orders, and the ledger against both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::ids::{OrderId, ProductId};
 use schema::inventory_messages::{AuditedReservation, ReservationState, StockMismatch};
-use schema::order::OrderStatus;
+use schema::order::{OrderStatus, Shortfall};
 use schema::order_messages::Item;
 
 use super::facts::{ClientOutcome, Facts, Ledger, MovementFacts, OrderFacts};
@@ -15,6 +15,7 @@ use super::report::Violation;
 pub(super) fn violations(facts: &Facts) -> Vec<Violation> {
     let mut found = Vec::new();
     check_reservations(facts, &mut found);
+    check_rejections(facts, &mut found);
     found.extend(facts.mismatches.iter().map(mismatch_violation));
     if let Some(ledger) = &facts.ledger {
         check_products(facts, ledger, &mut found);
@@ -51,6 +52,37 @@ fn check_reservations(facts: &Facts, found: &mut Vec<Violation>) {
             let state = reservation.state.as_str();
             let fault = format!("a client was answered a definite error, but stock is {state} for it");
             found.push(Violation::of_order(I2, placement.order_id, fault));
+        }
+    }
+}
+
+/// An order that was REJECTED for want of stock was short of it: by its own figures, and by the ledger at that time.
+fn check_rejections(facts: &Facts, found: &mut Vec<Violation>) {
+    let mut levels: BTreeMap<&ProductId, BTreeSet<i64>> = BTreeMap::new();
+    for movement in facts.ledger.iter().flat_map(|ledger| &ledger.movements) {
+        let of_product = levels.entry(&movement.product_id).or_insert_with(|| BTreeSet::from([0]));
+        of_product.insert(movement.on_hand_after - movement.reserved_after);
+    }
+    for order in &facts.orders {
+        for Shortfall { product_id, requested, available } in
+            order.rejection.iter().flat_map(|rejection| &rejection.shortfalls)
+        {
+            let mut violate = |fault| found.push(Violation::of_order(I4, order.order_id, fault));
+            if available >= requested {
+                violate(format!(
+                    "it is REJECTED for {requested} of {product_id}, of which {available} were there"
+                ));
+            }
+            let is_level = match facts.levels.get(&(order.order_id, product_id.clone())) {
+                Some(known) => known.contains(&i64::from(*available)),
+                // All movements are known, but not when they were.
+                None => levels.get(product_id).is_none_or(|known| known.contains(&i64::from(*available))),
+            };
+            if !is_level {
+                violate(format!(
+                    "it is REJECTED since {available} of {product_id} were available, which was never so at that time"
+                ));
+            }
         }
     }
 }

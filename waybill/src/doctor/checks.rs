@@ -1,13 +1,15 @@
 //! What is wrong in a snapshot, and what to do about it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schema::clock::SenderClock;
 use schema::time::Timestamp;
 use serde::Serialize;
 
 use super::management::ManagementStatus;
 use super::probe::{BacklogStatus, ServiceStatus, Snapshot};
-use crate::admin::{DatabaseStatus, QueueRole, QueueStatus, TablesStatus};
+use crate::admin::{ClockStatus, DatabaseStatus, QueueRole, QueueStatus, TablesStatus};
 use crate::output::counted;
 
 /// How long an event may wait to be published: several times what a relay's takeover takes.
@@ -16,8 +18,10 @@ const OUTBOX_AGE_MAX: Duration = Duration::from_secs(30);
 const PENDING_AGE_MAX: Duration = Duration::from_secs(10);
 /// Messages that may wait for a service before the operator should know.
 const READY_MAX: u64 = 1_000;
-/// How far clocks may be apart: with more, services refuse requests by their `x-deadline`.
+/// How far clocks may be apart before the operator should know.
 const CLOCK_APART_MAX_MS: u64 = 1_000;
+/// A clock that seems to be behind by less, to those who receive its requests, may be right: requests take their time.
+const SENDER_BEHIND_MS: i64 = 10_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +50,7 @@ pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
         findings.extend(snapshot.services.iter().flatten().filter_map(service));
     }
     findings.extend(snapshot.backlog.iter().flat_map(backlog));
+    findings.extend(clocks(&snapshot.clocks));
     findings
 }
 
@@ -187,8 +192,26 @@ fn backlog(seen: &BacklogStatus) -> Vec<Finding> {
             "see that inventory-service and customer-service answer; orders are tried again by themselves";
         findings.push(finding("pending orders", waiting, advice));
     }
-    findings.extend(clock("order-service", seen.clock_ahead_ms));
     findings
+}
+
+/// The clocks of the services, and of the other processes as the services see them.
+fn clocks(clocks: &[ClockStatus]) -> Vec<Finding> {
+    let mut ahead_ms: BTreeMap<&str, i64> = BTreeMap::new();
+    for clock in clocks {
+        ahead_ms.insert(&clock.service, clock.ahead_ms);
+    }
+    for ClockStatus { ahead_ms: service_ahead_ms, senders, .. } in clocks {
+        for SenderClock { process, ahead_ms: sender_ahead_ms } in senders {
+            // Services have told their time themselves.
+            if !clocks.iter().any(|clock| process.contains(clock.service.as_str())) {
+                let sum_ms = service_ahead_ms.saturating_add(*sender_ahead_ms);
+                let is_known = sum_ms > 0 || sum_ms < -SENDER_BEHIND_MS;
+                ahead_ms.entry(process).or_insert(if is_known { sum_ms } else { 0 });
+            }
+        }
+    }
+    ahead_ms.into_iter().filter_map(|(name, ahead_ms)| clock(name, ahead_ms)).collect()
 }
 
 fn clock(name: &str, ahead_ms: i64) -> Option<Finding> {
@@ -196,7 +219,7 @@ fn clock(name: &str, ahead_ms: i64) -> Option<Finding> {
     (apart > CLOCK_APART_MAX_MS).then(|| {
         let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
         let apart = whole_seconds(Duration::from_millis(apart));
-        let advice = "keep both machines' clocks by NTP: from 2 s on requests are refused as too late";
+        let advice = "keep all machines' clocks by NTP: times of orders are as wrong, and requests may be refused as too late";
         finding(name, format!("its clock is {apart} {side} this machine's"), advice)
     })
 }
@@ -220,6 +243,14 @@ mod tests {
 
     fn text(text: &str) -> Option<String> {
         Some(text.to_owned())
+    }
+
+    fn told(service: &str, ahead_ms: i64, senders: &[(&str, i64)]) -> ClockStatus {
+        let sender = |(process, ahead_ms): &(&str, i64)| SenderClock {
+            process: (*process).to_owned(),
+            ahead_ms: *ahead_ms,
+        };
+        ClockStatus { service: service.to_owned(), ahead_ms, senders: senders.iter().map(sender).collect() }
     }
 
     fn well() -> Snapshot {
@@ -248,7 +279,6 @@ mod tests {
                     pending: 1,
                     pending_since: Some(now.minus(Duration::from_secs(5))),
                 },
-                clock_ahead_ms: -40,
             }),
             databases: vec![DatabaseStatus {
                 name: "DATABASE_URL".to_owned(),
@@ -257,6 +287,14 @@ mod tests {
                 tables: vec![TablesStatus { of: "orders".to_owned(), pending_migrations: Vec::new() }],
                 clock_ahead_ms: 12,
             }],
+            clocks: vec![
+                told(
+                    "order-service",
+                    -40,
+                    &[("waybill.gateway.1", -3_000), ("waybill.inventory-service.2", 20)],
+                ),
+                told("inventory-service", 15, &[("waybill.order-service.3", -4)]),
+            ],
         }
     }
 
@@ -268,7 +306,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_well_is_found_alone_and_says_what_to_do() {
         type Harm = fn(&mut Snapshot);
-        let cases: [(&str, &str, Harm); 19] = [
+        let cases: [(&str, &str, Harm); 22] = [
             ("topology", "inequivalent arg 'x-max-length' for queue", |seen| {
                 seen.broker.refused =
                     text("queue waybill.order.commands: inequivalent arg 'x-max-length' for queue");
@@ -313,6 +351,18 @@ mod tests {
             }),
             ("DATABASE_URL", "its clock is 3s ahead of this machine's", |seen| {
                 seen.databases[0].clock_ahead_ms = 3_000;
+            }),
+            ("inventory-service", "its clock is 1h behind this machine's", |seen| {
+                seen.clocks[1].ahead_ms = -3_600_000;
+                seen.clocks[1].senders[0].ahead_ms = 3_600_000;
+            }),
+            ("waybill.gateway.1", "its clock is 1h ahead of this machine's", |seen| {
+                seen.clocks[0].senders[0].ahead_ms = 3_600_100;
+            }),
+            // The gateway's clock is right, and order-service's is not.
+            ("order-service", "its clock is 1h ahead of this machine's", |seen| {
+                seen.clocks[0].ahead_ms = 3_600_000;
+                seen.clocks[0].senders[0].ahead_ms = -3_600_000;
             }),
             ("outbox", "2 events wait to be published, for 5m", |seen| {
                 let backlog = &mut seen.backlog.as_mut().unwrap().backlog;

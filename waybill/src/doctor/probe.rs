@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use bus::clock::{Clock, SystemClock};
 use schema::inventory_messages::StockAudited;
 use schema::order_messages::{AuditPage, Backlog, OrderAudited};
 use serde::Serialize;
 
 use super::management::ManagementStatus;
-use crate::admin::{AdminConnection, AdminRequest, BrokerStatus, DatabaseStatus, QueueStatus, QueuesStatus};
+use crate::admin::{
+    AdminConnection, AdminRequest, BrokerStatus, ClockStatus, DatabaseStatus, QueueStatus, QueuesStatus,
+};
 
 /// How long a service may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -28,6 +29,7 @@ pub(super) struct Snapshot {
     /// What order-service says about its outbox and its pending orders.
     pub(super) backlog: Option<BacklogStatus>,
     pub(super) databases: Vec<DatabaseStatus>,
+    pub(super) clocks: Vec<ClockStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,8 +46,6 @@ pub(super) struct ServiceStatus {
 pub(super) struct BacklogStatus {
     pub(super) outbox: u64,
     pub(super) backlog: Backlog,
-    /// Milliseconds that order-service's clock is ahead of this process's, half of the response's journey included.
-    pub(super) clock_ahead_ms: i64,
 }
 
 impl Snapshot {
@@ -71,6 +71,7 @@ pub(super) async fn probe(connection: &AdminConnection) -> anyhow::Result<Snapsh
             timed::<()>("customer-service", connection, AdminRequest::PingCustomerService),
         );
         snapshot.backlog = backlog;
+        snapshot.clocks = connection.call(AdminRequest::InspectClocks).await?;
         let services = vec![orders, inventory, customers];
         // The broker tells a client of an alarm only once it publishes.
         if services.iter().any(|service| service.fault.is_some()) {
@@ -100,16 +101,10 @@ async fn await_consumers(connection: &AdminConnection, queues: &mut [QueueStatus
 }
 
 async fn order_service(connection: &AdminConnection) -> (ServiceStatus, Option<BacklogStatus>) {
-    let asked = SystemClock.now();
     let audit = AdminRequest::AuditOrders(vec![AuditPage { after: None, limit: 1 }]);
     let (service, pages) = timed::<Vec<OrderAudited>>("order-service", connection, audit).await;
-    let midway_ms = (asked.unix_ms() + SystemClock.now().unix_ms()) / 2;
     let page = pages.and_then(|pages| pages.into_iter().next());
-    let backlog = page.and_then(|page| {
-        let backlog = page.backlog?;
-        let clock_ahead_ms = backlog.now.unix_ms() - midway_ms;
-        Some(BacklogStatus { outbox: page.outbox, clock_ahead_ms, backlog })
-    });
+    let backlog = page.and_then(|page| Some(BacklogStatus { outbox: page.outbox, backlog: page.backlog? }));
     (service, backlog)
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::Value;
 use testkit::{Finished, Postgres, eventually, rabbitmq_url, unique};
 
-use crate::kit::{Operator, order, publish, publish_into_file, raw_publisher, to_commands};
+use crate::kit::{Operator, order, order_of, publish, publish_into_file, raw_publisher, to_commands};
 
 /// Each promise broken, and how often.
 fn broken(ran: &Finished) -> Vec<(String, i64)> {
@@ -38,12 +38,15 @@ async fn a_sound_system_breaks_no_invariant_until_its_tables_are_tampered_with()
     let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
     let placed = keys.iter().map(|key| (to_commands(&namespace), order(key).1)).collect();
     publish(&raw_publisher, placed).await;
+    // There is one of them, so that this one is REJECTED.
+    let (rejected, command) = order_of("short", "PROD28", 10);
+    publish(&raw_publisher, vec![(to_commands(&namespace), command)]).await;
     let audit = async |arguments: &[&str]| {
         let mut words = vec!["audit", "--output", "json"];
         words.extend(arguments);
         operator.runs(&words).await
     };
-    eventually("every order is placed", async || audit(&[]).await.json()["orders"] == 40).await;
+    eventually("every order is placed", async || audit(&[]).await.json()["orders"] == 41).await;
 
     let log = write_log(folder.path(), &[("k0", "ok"), ("k1", "unknown"), ("never", "error")]);
     let sound = audit(&["--client-log", &log]).await;
@@ -61,6 +64,9 @@ async fn a_sound_system_breaks_no_invariant_until_its_tables_are_tampered_with()
         format!("UPDATE reservation_lines SET quantity = 1 WHERE order_id = '{held}'"),
         format!("UPDATE order_events SET version = 7 WHERE order_id = '{stepped}'"),
         "UPDATE products SET on_hand = on_hand + 1 WHERE id = 'PROD02'".to_owned(),
+        format!(
+            "UPDATE orders SET rejection = jsonb_set(rejection, '{{shortfalls,0,available}}', '5') WHERE id = '{rejected}'"
+        ),
     ] {
         postgres.query(&database, &tampering).await.unwrap();
     }
@@ -68,9 +74,39 @@ async fn a_sound_system_breaks_no_invariant_until_its_tables_are_tampered_with()
     assert_eq!(tampered.code, 1, "{tampered:?}");
     let violations = tampered.json()["violations"].as_array().unwrap().clone();
     let names = |part: &str| violations.iter().any(|violation| violation.to_string().contains(part));
-    for part in [held.to_string(), stepped.to_string(), "PROD02".to_owned()] {
+    for part in [held.to_string(), stepped.to_string(), "PROD02".to_owned(), rejected.to_string()] {
         assert!(names(&part), "{part} is not named: {tampered:?}");
     }
+    raw_publisher.close().await;
+    assert!(system.terminate().await.unwrap().success());
+}
+
+/// Orders are placed all the time: there are always some that were not published yet, or are held and not stored.
+#[tokio::test]
+async fn a_system_under_steady_load_is_found_sound() {
+    let (url, namespace) = (rabbitmq_url().await, unique("operator"));
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::of_broker(&url, &namespace);
+    let system = operator.with("DATA_DIR", &folder.path().display().to_string()).starts_system().await;
+    let raw_publisher = raw_publisher(&url, &namespace).await;
+    let (loaded, commands) = (raw_publisher.clone(), to_commands(&namespace));
+    let load = tokio::spawn(async move {
+        for number in 0.. {
+            let placed = (0..10).map(|n| (commands.clone(), order(&format!("k{number}.{n}")).1)).collect();
+            publish(&loaded, placed).await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    let audit = ["audit", "--output", "json", "--patience", "30s"];
+    let many = async || operator.runs(&audit).await.json()["orders"].as_i64() > Some(100);
+    eventually("orders are placed", many).await;
+    for _ in 0..3 {
+        let audited = operator.runs(&audit).await;
+        assert_eq!((audited.code, broken(&audited)), (0, Vec::new()), "{audited:?}");
+    }
+    assert!(!load.is_finished());
+    load.abort();
+    let _ = load.await;
     raw_publisher.close().await;
     assert!(system.terminate().await.unwrap().success());
 }

@@ -1,8 +1,8 @@
 //! The judge finds each kind of corruption in sound facts.
 
-use schema::ids::OrderId;
+use schema::ids::{OrderId, ProductId};
 use schema::inventory_messages::{AuditedReservation, ReservationState, StockMismatch};
-use schema::order::OrderStatus;
+use schema::order::{OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::order_events::EventKind;
 use schema::order_messages::{AuditedOrder, HistoryEntry, Item};
 use waybill::audit::{
@@ -37,6 +37,7 @@ fn order(number: u128, path: &[OrderStatus]) -> AuditedOrder {
         version: u32::try_from(path.len()).unwrap(),
         deleted: false,
         items: items(2),
+        rejection: None,
         steps,
     }
 }
@@ -282,6 +283,41 @@ fn what_clients_recorded_is_compared_with_what_exists() {
     }
     assert_eq!(placement_faults(Ok, true, None, &[named("k")]), []);
     assert_eq!(placement_faults(Ok, true, None, &[named("l")]), [I1], "another order than the key names");
+}
+
+/// What is wrong with an order that was REJECTED for want of 2 mugs, of which so many were available, as the ledger says.
+fn rejection_faults(available: u32, levels: &[i64]) -> Vec<Violation> {
+    let product_id: ProductId = "PROD01".parse().unwrap();
+    let shortfalls = vec![Shortfall { product_id: product_id.clone(), requested: 2, available }];
+    let rejection = Rejection { code: RejectionCode::OutOfStock, message: "short".to_owned(), shortfalls };
+    let rejected = AuditedOrder { rejection: Some(rejection), ..order(1, &[OrderStatus::Rejected]) };
+    let mut facts = Answers { orders: vec![rejected], reservations: Vec::new() }.into_facts();
+    facts.levels.insert((id(1), product_id), levels.to_vec());
+    check(&facts)
+}
+
+#[test]
+fn a_rejected_order_was_short_of_stock_at_that_moment() {
+    assert_eq!(rejection_faults(1, &[0, 1, 40]), []);
+    for (available, levels, part) in [
+        (2, &[2][..], "REJECTED for 2 of PROD01, of which 2 were there"),
+        (1, &[0, 5], "1 of PROD01 were available, which was never so"),
+        (0, &[5], "0 of PROD01 were available, which was never so"),
+    ] {
+        let found = rejection_faults(available, levels);
+        let [only] = &found[..] else { panic!("{part}: {found:?}") };
+        assert_eq!((only.invariant, only.order_id), (Invariant::I4, Some(id(1))));
+        assert!(only.message.contains(part), "{only:?}");
+    }
+    // Where every movement is known, the figure has to be one of them.
+    let mut facts = complete();
+    let product_id: ProductId = "PROD01".parse().unwrap();
+    let shortfalls = vec![Shortfall { product_id, requested: 9, available: 7 }];
+    let rejection = Rejection { code: RejectionCode::OutOfStock, message: "short".to_owned(), shortfalls };
+    facts.orders[0].rejection = Some(rejection.clone());
+    assert!(check(&facts).iter().any(|violation| violation.message.contains("never so")));
+    facts.orders[0].rejection.as_mut().unwrap().shortfalls[0].available = 8;
+    assert_eq!(check(&facts), []);
 }
 
 #[test]

@@ -119,12 +119,17 @@ pub(crate) fn poison(id: &str) -> Message {
 
 /// A demo customer's order of two mugs under a key, and the command that places it.
 pub(crate) fn order(key: &str) -> (OrderId, Message) {
+    order_of(key, "PROD01", 2)
+}
+
+/// Like [`order`], of another product.
+pub(crate) fn order_of(key: &str, product_id: &str, quantity: u32) -> (OrderId, Message) {
     let customer_id: CustomerId = "CUST01".parse().unwrap();
     let order_id = OrderId::for_idempotency_key(&customer_id, key);
     let placement = CreateOrder {
         order_id,
         customer_id,
-        items: vec![Item { product_id: "PROD01".parse().unwrap(), quantity: 2 }],
+        items: vec![Item { product_id: product_id.parse().unwrap(), quantity }],
         shipping_address: None,
         idempotency_key: Some(key.to_owned()),
         placed_at: SystemClock.now(),

@@ -31,6 +31,7 @@ enum Field {
     Named(&'static str, &'static str),
     Uuid(&'static str, &'static str),
     Bool(&'static str, &'static str),
+    Json(&'static str),
 }
 
 /// Where the tables are.
@@ -48,7 +49,7 @@ pub(crate) enum Tables {
 impl Tables {
     /// All facts that the tables hold.
     pub(crate) async fn facts(&self) -> Result<Facts> {
-        use Field::{Bool, Named, Plain, Uuid};
+        use Field::{Bool, Json, Named, Plain, Uuid};
         #[derive(Deserialize)]
         struct Reservation {
             order_id: OrderId,
@@ -62,6 +63,7 @@ impl Tables {
             Plain("status"),
             Plain("version"),
             Plain("fingerprint"),
+            Json("rejection"),
             Bool("deleted", "deleted_at IS NOT NULL"),
         ];
         let mut orders: Vec<OrderFacts> =
@@ -186,6 +188,8 @@ impl Tables {
     fn field(&self, field: Field) -> String {
         match (self, field) {
             (_, Field::Plain(name)) => format!("'{name}', {name}"),
+            (Self::Postgres { .. }, Field::Json(name)) => format!("'{name}', {name}"),
+            (Self::Sqlite(_), Field::Json(name)) => format!("'{name}', json({name})"),
             (_, Field::Named(name, column)) => format!("'{name}', {column}"),
             (Self::Postgres { .. }, Field::Uuid(name, column)) => format!("'{name}', {column}::text"),
             (Self::Sqlite(_), Field::Uuid(name, column)) => {

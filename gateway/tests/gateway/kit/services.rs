@@ -10,8 +10,8 @@ use schema::order::{LineItem, Order, OrderStatus};
 use schema::order_events::{EventKind, OrderEvent};
 use schema::order_messages::request_fingerprint;
 use schema::order_messages::{
-    Change, CreateOrder, HistoryEntry, Item, ListOrders, OrderCreated, OrderPage, OrderRef, Replay,
-    ReplayFrom, Replayed,
+    Change, CreateOrder, FoundOrder, HistoryEntry, Item, ListOrders, OrderCreated, OrderLookup, OrderPage,
+    OrderRef, Replay, ReplayFrom, Replayed,
 };
 use schema::pattern::*;
 use schema::product::Product;
@@ -30,6 +30,8 @@ pub(crate) struct ServiceData {
     pub(crate) products: BTreeMap<ProductId, Product>,
     /// Positions are indexes plus one.
     pub(crate) events: Vec<OrderEvent>,
+    /// How many orders fit one answer to `order.list`.
+    pub(crate) page_fits: Option<usize>,
 }
 
 impl ServiceData {
@@ -144,7 +146,7 @@ impl ServiceData {
             CUSTOMER_GET => to_value(&self.customers.get(&read::<CustomerId>(question))),
             INVENTORY_GET => to_value(&self.products.get(&read::<ProductId>(question))),
             INVENTORY_LIST => to_value(&self.list_products(read(question))),
-            ORDER_GET => to_value(&self.find(&read(question))),
+            ORDER_GET => to_value(&self.look_up(&read(question))),
             ORDER_LIST => to_value(&self.list_orders(&read(question))),
             ORDER_HISTORY => to_value(&self.history(&read(question))),
             ORDER_REPLAY => to_value(&self.replay(read(question))),
@@ -165,6 +167,16 @@ impl ServiceData {
             }
             other => panic!("unexpected pattern {other}"),
         }
+    }
+
+    fn look_up(&self, lookup: &OrderLookup) -> Option<FoundOrder> {
+        let found = |order: &Order, deleted| FoundOrder { order: order.clone(), created_by: None, deleted };
+        if let Some(order) = self.find(&lookup.order) {
+            return Some(found(order, false));
+        }
+        let is_its = |event: &&OrderEvent| event.order_id == lookup.order.order_id;
+        let last = self.events.iter().rfind(is_its).filter(|_| lookup.creation)?;
+        lookup.order.owner.includes(&last.customer_id).then(|| found(&last.order, true))
     }
 
     fn find(&self, order: &OrderRef) -> Option<&Order> {
@@ -195,7 +207,18 @@ impl ServiceData {
         if !bounds.reads_forwards() {
             rows.reverse();
         }
-        let page = bounds.cut(rows);
+        let mut page = bounds.cut(rows);
+        if let Some(cut) =
+            self.page_fits.and_then(|fits| page.rows.len().checked_sub(fits)).filter(|&cut| cut > 0)
+        {
+            if bounds.reads_forwards() {
+                page.rows.truncate(page.rows.len() - cut);
+                page.has_next_page = true;
+            } else {
+                page.rows.drain(..cut);
+                page.has_previous_page = true;
+            }
+        }
         DomainResult::Done(OrderPage {
             orders: page.rows,
             has_next_page: page.has_next_page,
