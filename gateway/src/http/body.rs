@@ -73,7 +73,7 @@ pub(super) fn from_query_string(uri: &Uri) -> Result<GraphqlRequest, HttpError> 
     let Query(given) =
         Query::<QueryString>::try_from_uri(uri).map_err(|_| bad_request("the query string is malformed"))?;
     let json = |name: &str, text: Option<String>| {
-        let text = text.filter(|text| !text.is_empty());
+        let text = text.filter(|text| !["", "null"].contains(&text.trim()));
         let read = text.map(RawValue::from_string).transpose();
         read.map_err(|_| bad_request(format!("{name} must be JSON")))
     };

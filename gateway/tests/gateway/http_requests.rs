@@ -25,8 +25,28 @@ async fn a_query_is_answered_by_post_and_by_get() {
         ("variables", r#"{"t":"ä"}"#),
         ("extensions", "{}"),
     ]);
-    let (status, answer) = answer(get).await;
-    assert_eq!((status, answer), (200, json!({ "data": { "echo": "ä" } })));
+    assert_eq!(answer(get).await, (200, json!({ "data": { "echo": "ä" } })));
+    for nothing in ["null", " null ", "", "{}"] {
+        let get = gateway.http.get(gateway.url("/graphql"));
+        let get = get.query(&[("query", "{ hello }"), ("variables", nothing), ("extensions", nothing)]);
+        assert_eq!(answer(get).await, (200, json!({ "data": { "hello": "world" } })), "{nothing:?}");
+    }
+    for (name, value) in [("variables", "1"), ("variables", "{"), ("extensions", "[]"), ("extensions", "x")] {
+        let get = gateway.http.get(gateway.url("/graphql")).query(&[("query", "{ hello }"), (name, value)]);
+        let (status, answer) = answer(get).await;
+        assert_eq!((status, code(&answer)), (400, "BAD_USER_INPUT"), "{name} {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_a_get_only_names_is_asked_for() {
+    let gateway = TestGateway::start().await;
+    let extensions = r#"{"persistedQuery":{"version":1,"sha256Hash":"abc"}}"#;
+    for (accept, expected) in [("application/json", 200), ("application/graphql-response+json", 400)] {
+        let get = gateway.http.get(gateway.url("/graphql")).header("accept", accept);
+        let (status, answer) = answer(get.query(&[("extensions", extensions)])).await;
+        assert_eq!((status, code(&answer)), (expected, "PERSISTED_QUERY_NOT_SUPPORTED"));
+    }
 }
 
 #[tokio::test]
