@@ -18,6 +18,7 @@ use super::normalize::{Conditions, NormalizedOperation, normalize};
 use super::position::Lines;
 use super::rules;
 use super::schema::SchemaTypes;
+use super::tokens::without_descriptions;
 use super::values::Variables;
 
 /// Memory of the documents that are kept, estimated.
@@ -78,7 +79,7 @@ impl Document {
     pub(super) fn parse(schema: &SchemaTypes, text: &str) -> Result<Self, Vec<ServerError>> {
         let tokens = check_tokens(text).map_err(|error| vec![error])?;
         let lines = Lines::new(text);
-        let tree = SyntaxTree::parse(text, "document.graphql")
+        let tree = SyntaxTree::parse(without_descriptions(text), "document.graphql")
             .map_err(|invalid| errors(&invalid.errors, ErrorCode::GraphqlParseFailed, &lines))
             .map_err(|mut errors| {
                 // What follows the first is most often a consequence of it.

@@ -3,6 +3,7 @@
 use async_graphql::ServerError;
 
 use super::ErrorCode;
+use super::tokens::tokens;
 
 /// Errors of one request; further ones are left out.
 pub(super) const MAX_ERRORS: usize = 20;
@@ -88,41 +89,23 @@ impl OperationSize {
 
 /// Counts tokens and nested brackets without parsing; returns the number of tokens.
 pub(super) fn check_tokens(text: &str) -> Result<usize, ServerError> {
-    let (mut tokens, mut nesting) = (0_usize, 0_usize);
-    let mut rest = text.as_bytes();
-    while let Some(&byte) = rest.first() {
-        let length = match byte {
-            b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xEF | 0xBB | 0xBF => {
-                rest = &rest[1..];
-                continue;
-            }
-            b'#' => {
-                let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-                rest = &rest[end.unwrap_or(rest.len())..];
-                continue;
-            }
-            b'"' => string_length(rest),
-            b'.' if rest.starts_with(b"...") => 3,
-            _ if is_word(byte) => rest.iter().take_while(|byte| is_word(**byte)).count(),
-            _ => 1,
-        };
-        match byte {
+    let (mut count, mut nesting) = (0_usize, 0_usize);
+    for token in tokens(text) {
+        match token.first {
             b'{' | b'[' | b'(' => nesting += 1,
             b'}' | b']' | b')' => nesting = nesting.saturating_sub(1),
             _ => {}
         }
-        tokens += 1;
-        for (what, count, limit) in
-            [("tokens", tokens, MAX_TOKENS), ("nested brackets", nesting, MAX_NESTING)]
+        count += 1;
+        for (what, count, limit) in [("tokens", count, MAX_TOKENS), ("nested brackets", nesting, MAX_NESTING)]
         {
             if count > limit {
                 let message = format!("the document has more than {limit} {what}");
                 return Err(ErrorCode::QueryTooComplex.error(message).into());
             }
         }
-        rest = &rest[length..];
     }
-    Ok(tokens)
+    Ok(count)
 }
 
 /// Bounds the operations of a document: each is validated with all fragments that it spreads.
@@ -132,29 +115,6 @@ pub(super) fn check_operations(operations: usize) -> Result<(), ServerError> {
     }
     let message = format!("the document has more than {MAX_OPERATIONS} operations");
     Err(ErrorCode::QueryTooComplex.error(message).into())
-}
-
-/// Returns the length of the string at the start of `text`, quotes included; all of it if the string never ends.
-fn string_length(text: &[u8]) -> usize {
-    let (quote, escape): (&[u8], &[u8]) =
-        if text.starts_with(b"\"\"\"") { (b"\"\"\"", b"\\\"\"\"") } else { (b"\"", b"\\") };
-    let is_block = quote.len() == 3;
-    let mut at = quote.len();
-    while at < text.len() {
-        let rest = &text[at..];
-        if rest.starts_with(escape) {
-            at += if is_block { escape.len() } else { 2 };
-        } else if rest.starts_with(quote) {
-            return at + quote.len();
-        } else {
-            at += 1;
-        }
-    }
-    text.len()
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! GraphQL requests, whatever the schema. A request passes these files in this order:
 //!
 //! - `request`: what a transport has received.
-//! - `limits`: bounds on a document's text, and on what its operation selects.
+//! - `limits`: bounds on a document's text (`tokens`), and on what its operation selects.
 //! - `documents`: parses and validates each distinct document once. `schema` has the types, and `rules` what the parser's
 //!   own validation leaves open.
 //! - `variables`: the request's variables as their declared types have them; `values` does the same for literals.
@@ -22,6 +22,7 @@ mod prepared;
 mod request;
 mod rules;
 mod schema;
+mod tokens;
 mod values;
 mod variables;
 

@@ -478,6 +478,10 @@ const RULES: &[Rule] = &[
             "query on { me { id } }",
             "query fragment($query: ID!) { mutation: product(id: $query) { true: id null: name } }",
             "{ ...onX } fragment onX on Query { me { id } }",
+            "\"What I am\" query Q(\"which\" $x: ID! \"\"\"how\nmany\"\"\" $n: Int = 1) { product(id: $x) { id } orders(first: $n)
+             { nodes { id } } } \"\"\"a part\"\"\" fragment F on Query { me { id } } query R { ...F }",
+            "query($x: String = \"a\" \"described\" $y: String = \"b\") { a: products(search: $x) { nodes { id } }
+             b: products(search: $y) { nodes { id } } }",
         ],
         invalid: &[
             "",
@@ -513,6 +517,12 @@ const RULES: &[Rule] = &[
             "query($x: ID = [$y]) { product(id: $x) { id } }",
             "{ 1: me { id } }",
             "{ me { id } }\u{0}",
+            "\"short operations have none\" { me { id } }",
+            "\"one\" \"two\" query Q { me { id } }",
+            "{ \"none here\" me { id } }",
+            "query(\"one\" \"two\" $x: ID!) { product(id: $x) { id } }",
+            "query($x: ID! \"after\") { product(id: $x) { id } }",
+            "{ me { id } } \"alone\"",
             "{ me.id }",
             "{ me? { id } }",
             "notAnOperation Q { me { id } }",
