@@ -234,7 +234,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// I7: a subscriber received each later event of its customer once, by position, and no error that lasts.
+    /// I7: a subscriber received each later event in its scope once, by position, and no error that lasts.
     fn check_subscriber(&mut self, subscriber: &SubscriberRecord) {
         let name = &subscriber.name;
         let mut broken = |fault: String| self.found.push(Violation::new(I7, fault));
@@ -254,7 +254,7 @@ impl<'a> Judge<'a> {
         let later = &events[begin + usize::from(version > 0)..];
         let expected: Vec<_> = later
             .iter()
-            .filter(|event| event.customer_id == subscriber.customer_id)
+            .filter(|event| subscriber.scope.includes(&event.customer_id))
             .map(|&&EventFacts { order_id, version, status, .. }| OrderVersion { order_id, version, status })
             .collect();
         let received = &subscriber.received;

@@ -9,7 +9,7 @@ use schema::ids::{CustomerId, OrderId, ProductId};
 use schema::inventory_messages::{AuditedReservation, StockMismatch};
 use schema::order::{OrderStatus, Rejection};
 use schema::order_events::EventKind;
-use schema::order_messages::{AuditedOrder, Item};
+use schema::order_messages::{AuditedOrder, Item, OrderScope};
 use serde::{Deserialize, Serialize};
 
 /// Lines of a client log at most.
@@ -209,7 +209,8 @@ pub struct OrderVersion {
 #[derive(Debug, Clone)]
 pub struct SubscriberRecord {
     pub name: String,
-    pub customer_id: CustomerId,
+    /// Whose orders it follows.
+    pub scope: OrderScope,
     /// It receives what comes after this version of this order; before its first if 0.
     pub after: (OrderId, u32),
     pub received: Vec<OrderVersion>,

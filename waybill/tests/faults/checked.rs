@@ -6,6 +6,7 @@ use std::time::Duration;
 use schema::ids::OrderId;
 use schema::order::OrderStatus;
 use schema::order_events::EventKind;
+use schema::order_messages::OrderScope;
 use uuid::Uuid;
 use waybill::audit::{
     ChangeEffect, ChangeRecord, ClientOutcome, EventFacts, Facts, Invariant, PlacementRecord, RecordedEvents,
@@ -112,7 +113,7 @@ const CORRUPTED_TABLES: [(&str, Whose, &str, Invariant); 13] = [
 
 /// What is done to the records of clients, subscribers and the broker.
 type Corruption = fn(&mut Facts);
-const CORRUPTED_RECORDS: [(&str, Corruption, Invariant); 14] = [
+const CORRUPTED_RECORDS: [(&str, Corruption, Invariant); 15] = [
     ("an accepted order has another id", another_id, Invariant::I1),
     ("no client asked for an order", |facts| drop(facts.placements.pop()), Invariant::I1),
     ("an error left an order", an_error_instead, Invariant::I2),
@@ -122,6 +123,7 @@ const CORRUPTED_RECORDS: [(&str, Corruption, Invariant); 14] = [
     ("an event was not delivered", undelivered, Invariant::I6),
     ("an update was missed", missed, Invariant::I7),
     ("the last update was missed", last_missed, Invariant::I7),
+    ("an update was missed by the warehouse", missed_by_warehouse, Invariant::I7),
     ("an update came twice", received_twice, Invariant::I7),
     ("two updates changed places", |facts| facts.subscribers[2].received.swap(0, 1), Invariant::I7),
     ("a dead letter was no poison", |facts| facts.dead_letters.push("order".into()), Invariant::I8),
@@ -212,6 +214,11 @@ fn undelivered(facts: &mut Facts) {
 
 fn missed(facts: &mut Facts) {
     facts.subscribers[0].received.remove(1);
+}
+
+fn missed_by_warehouse(facts: &mut Facts) {
+    let warehouse = facts.subscribers.iter_mut().find(|subscriber| subscriber.scope == OrderScope::Any);
+    warehouse.unwrap().received.remove(1);
 }
 
 fn last_missed(facts: &mut Facts) {

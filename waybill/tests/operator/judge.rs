@@ -4,7 +4,7 @@ use schema::ids::{OrderId, ProductId};
 use schema::inventory_messages::{AuditedReservation, ReservationState, StockMismatch};
 use schema::order::{OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::order_events::EventKind;
-use schema::order_messages::{AuditedOrder, HistoryEntry, Item};
+use schema::order_messages::{AuditedOrder, HistoryEntry, Item, OrderScope};
 use waybill::audit::{
     ClientOutcome, EventFacts, Facts, Invariant, Ledger, MovementFacts, OrderVersion, PlacementRecord,
     ProductFacts, RecordedEvents, Violation, check,
@@ -433,7 +433,7 @@ fn each_corruption_of_complete_facts_is_found() {
         ("which has no event", Invariant::I7, |facts| {
             facts.subscribers.push(waybill::audit::SubscriberRecord {
                 name: "subscriber".to_owned(),
-                customer_id: "CUST01".parse().unwrap(),
+                scope: OrderScope::Customer { customer_id: "CUST01".parse().unwrap() },
                 after: (id(7), 1),
                 received: Vec::new(),
                 errors: Vec::new(),

@@ -8,6 +8,7 @@ mod privacy;
 mod refusals;
 mod rush;
 mod updates;
+mod warehouse;
 
 mod copies;
 mod databases;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use schema::ids::OrderId;
 use schema::inventory_messages::{AuditedReservation, ReservationState};
 use schema::order_messages::Item;
@@ -15,6 +15,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
 use testkit::Postgres;
 use waybill::audit::{Facts, Ledger, OrderFacts};
+
+/// The rows that `order_products` has too many or too few, read at one moment.
+const STALE_ROWS_BY_PRODUCT: &str = "
+    WITH kept AS (SELECT order_id, product_id, customer_id, status, created_at FROM order_products),
+        expected AS (SELECT o.id, l.product_id, o.customer_id, o.status, o.created_at
+            FROM orders o JOIN order_line_items l ON l.order_id = o.id WHERE o.deleted_at IS NULL AND NOT o.fenced)
+    SELECT product_id FROM (SELECT * FROM kept EXCEPT SELECT * FROM expected) more
+    UNION ALL SELECT product_id FROM (SELECT * FROM expected EXCEPT SELECT * FROM kept) fewer";
 
 /// Whose tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +55,7 @@ pub(crate) enum Tables {
 }
 
 impl Tables {
-    /// All facts that the tables hold.
+    /// All facts that the tables hold. Fails if `order_products` doesn't repeat the orders that it was made from.
     pub(crate) async fn facts(&self) -> Result<Facts> {
         use Field::{Bool, Json, Named, Plain, Uuid};
         #[derive(Deserialize)]
@@ -108,6 +116,8 @@ impl Tables {
             movements: self.rows(Whose::Inventory, "stock_movements", &movements).await?,
             received: None,
         };
+        let stale = self.texts(Whose::Orders, STALE_ROWS_BY_PRODUCT).await?;
+        ensure!(stale.is_empty(), "order_products is not as the orders are, for the products {stale:?}");
         Ok(Facts {
             complete: true,
             orders,

@@ -169,7 +169,7 @@ fn subscriber((index, subscriber): (usize, &Subscriber)) -> SubscriberRecord {
     let notes = subscriber.notes();
     SubscriberRecord {
         name: format!("subscriber {index} ({} connections)", notes.connections),
-        customer_id: subscriber.customer.parse().expect("a customer's id"),
+        scope: subscriber.scope.clone(),
         after: subscriber.after,
         received: notes.received,
         errors: notes.errors,

@@ -183,9 +183,17 @@ impl Cluster {
         self.programs.iter().filter(|copy| copy.name.starts_with(program)).cloned().collect()
     }
 
-    /// The API as a customer with every scope uses it, over all gateways.
+    /// The API as a customer with every scope of their own orders uses it, over all gateways.
     pub(crate) fn api(&self, customer: &str) -> Result<Api> {
-        let scopes = ["orders:read", "orders:write", "orders:fulfil"];
+        self.api_with(customer, &["orders:read", "orders:write", "orders:fulfil"])
+    }
+
+    /// The API as a warehouse reads the orders of all customers.
+    pub(crate) fn warehouse_api(&self) -> Result<Api> {
+        self.api_with("WAREHOUSE", &["orders:read", "orders:all"])
+    }
+
+    fn api_with(&self, customer: &str, scopes: &[&str]) -> Result<Api> {
         let scopes = scopes.iter().map(|scope| scope.parse()).collect::<Result<_, _>>();
         let lifetime = std::time::Duration::from_secs(24 * 60 * 60);
         let token = gateway::auth::mint(SECRET, customer, scopes.context("a scope is misspelt")?, lifetime)?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use schema::ids::OrderId;
+use schema::order_messages::OrderScope;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -90,19 +91,20 @@ impl Load {
     pub(crate) async fn start(cluster: &Cluster, clients: usize, config: WorkloadConfig) -> Result<Self> {
         let (stop, progress, log) =
             (CancellationToken::new(), Progress::new(), Arc::new(ClientLog::default()));
-        let mut subscribers = Vec::new();
+        let (mut subscribers, mut begin) = (Vec::new(), None);
         for customer in CUSTOMERS {
             let api = cluster.api(customer)?;
             // Its cursor is where the subscribers begin; they must miss nothing from there on.
             let first = place_until_settled(&api, &log, Basket::single(crate::cluster::ENDLESS[0])).await?;
+            let after = (OrderId(first.order_id), first.version.try_into()?);
+            let scope = OrderScope::Customer { customer_id: customer.parse()? };
             for _ in 0..SUBSCRIBERS {
-                subscribers.push(Subscriber::start(
-                    api.clone(),
-                    (OrderId(first.order_id), first.version.try_into()?),
-                    first.cursor.clone(),
-                ));
+                subscribers.push(Subscriber::start(api.clone(), scope.clone(), after, first.cursor.clone()));
             }
+            begin = Some((after, first.cursor));
         }
+        let (after, cursor) = begin.expect("there are customers");
+        subscribers.push(Subscriber::start(cluster.warehouse_api()?, OrderScope::Any, after, cursor));
         let mut running = JoinSet::new();
         for index in 0..clients {
             let client = Client {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use schema::ids::OrderId;
+use schema::order_messages::OrderScope;
 use serde_json::{Value, json};
 use testkit::Received;
 use tokio::task::AbortHandle;
@@ -13,8 +14,8 @@ use waybill::audit::OrderVersion;
 
 use super::Api;
 
-const UPDATES: &str = "subscription ($after: String) {
-    orderUpdated(after: $after) { cursor kind orderId version status previousStatus } }";
+const UPDATES: &str = "subscription ($after: String, $allCustomers: Boolean!) {
+    orderUpdated(after: $after, allCustomers: $allCustomers) { cursor kind orderId version status previousStatus } }";
 
 /// How long one connection is used.
 const LIFETIME_MS: std::ops::Range<u64> = 2_000..10_000;
@@ -30,9 +31,9 @@ pub(crate) struct Notes {
     pub(crate) connections: u64,
 }
 
-/// Follows all orders of one customer until dropped.
+/// Follows all orders of one customer, or of all customers, until dropped.
 pub(crate) struct Subscriber {
-    pub(crate) customer: String,
+    pub(crate) scope: OrderScope,
     /// It receives what comes after this version of this order.
     pub(crate) after: (OrderId, u32),
     notes: Arc<Mutex<Notes>>,
@@ -40,11 +41,11 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    pub(super) fn start(api: Api, after: (OrderId, u32), cursor: String) -> Self {
+    pub(super) fn start(api: Api, scope: OrderScope, after: (OrderId, u32), cursor: String) -> Self {
         let notes = Arc::new(Mutex::new(Notes::default()));
-        let customer = api.customer().to_owned();
-        let task = tokio::spawn(follow(api, cursor, Arc::clone(&notes))).abort_handle();
-        Self { customer, after, notes, task }
+        let all_customers = scope == OrderScope::Any;
+        let task = tokio::spawn(follow(api, all_customers, cursor, Arc::clone(&notes))).abort_handle();
+        Self { scope, after, notes, task }
     }
 
     pub(crate) fn notes(&self) -> Notes {
@@ -58,17 +59,19 @@ impl Drop for Subscriber {
     }
 }
 
-async fn follow(api: Api, mut cursor: String, notes: Arc<Mutex<Notes>>) {
+async fn follow(api: Api, all_customers: bool, mut cursor: String, notes: Arc<Mutex<Notes>>) {
     loop {
         // The next connection resumes from the last cursor, for whichever reason this one ended.
-        drop(connection(&api, &mut cursor, &notes).await);
+        drop(connection(&api, all_customers, &mut cursor, &notes).await);
         sleep(Duration::from_millis(rand::random_range(20..200))).await;
     }
 }
 
-async fn connection(api: &Api, cursor: &mut String, notes: &Mutex<Notes>) -> Result<()> {
+async fn connection(api: &Api, all_customers: bool, cursor: &mut String, notes: &Mutex<Notes>) -> Result<()> {
     let mut socket = timeout(HANDSHAKE_LIMIT, api.gateway().connect()).await??;
-    socket.try_subscribe("updates", UPDATES, &json!({ "after": cursor })).await?;
+    socket
+        .try_subscribe("updates", UPDATES, &json!({ "after": cursor, "allCustomers": all_customers }))
+        .await?;
     notes.lock().unwrap().connections += 1;
 
     let end = Instant::now() + Duration::from_millis(rand::random_range(LIFETIME_MS));

@@ -14,7 +14,7 @@ pub(crate) use one_process::OneProcess;
 pub(crate) use program::{program, waybill};
 pub(crate) use stock_tables::{Stock, StockTables};
 pub(crate) use token::Token;
-use updates::Updates;
+pub(crate) use updates::Updates;
 
 /// Runs each scenario once in one process and once in four.
 macro_rules! on_both {

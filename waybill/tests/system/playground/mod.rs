@@ -16,6 +16,8 @@ use devtools::Window;
 const EXECUTE: &str = ".graphiql-execute-button";
 /// The editor of the operation in front.
 const EDITOR: &str = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror";
+/// The editor of its headers.
+const HEADERS: &str = "document.querySelectorAll('.graphiql-editor-tool .CodeMirror')[1].CodeMirror";
 /// The text of the answer, or of the whole page if there is no answer.
 const RESULT: &str = "document.querySelector('.result-window')?.innerText ?? document.body.innerText";
 
@@ -44,6 +46,32 @@ async fn shows(window: &Window, parts: &[&str]) -> String {
         }
     })
     .await
+}
+
+/// Runs the two tabs for a warehouse: first with the page's own token, which doesn't reach beyond one customer, then with
+/// the token that the tab's comment names.
+async fn reads_as_warehouse(process: &OneProcess, listing: &Window, watching: &Window, id: &str) {
+    turns_to(listing, "OrdersToShip").await;
+    executes(listing).await;
+    shows(listing, &["FORBIDDEN", "orders:all"]).await;
+
+    let text = listing.evaluate(&format!("{EDITOR}.getValue()")).await;
+    let command = text.as_str().unwrap().lines().find_map(|line| line.strip_prefix("#   waybill ")).unwrap();
+    let arguments: Vec<&str> = command.split(' ').collect();
+    let token = process.waybill(&arguments).prints().await;
+    let headers = json!({ "Authorization": format!("Bearer {}", token.trim()) }).to_string();
+    let signs_in = format!("{HEADERS}.setValue({})", json!(headers));
+    listing.evaluate(&signs_in).await;
+    executes(listing).await;
+    shows(listing, &["nodes", id, "shippingAddress"]).await;
+
+    turns_to(watching, "WatchAllOrders").await;
+    watching.evaluate(&signs_in).await;
+    executes(watching).await;
+    watching.waits_for(&format!("document.querySelector('{EXECUTE}[aria-label^=Stop]')")).await;
+    turns_to(listing, "PlaceOrder").await;
+    executes(listing).await;
+    shows(watching, &["orderUpdated", "CREATED", "PROCESSING", "CUST01"]).await;
 }
 
 /// README's picture of the page.
@@ -120,6 +148,7 @@ async fn the_example_mutation_is_run_by_clicking_and_its_update_is_seen() {
     turns_to(&ordering, "MyOrders").await;
     executes(&ordering).await;
     shows(&ordering, &["nodes", id]).await;
+    reads_as_warehouse(&process, &ordering, &watching, id).await;
     let picture = chromium.opens("/").await;
     takes_picture(&picture, &ordering).await;
     for window in [&watching, &ordering, &picture] {
