@@ -242,13 +242,13 @@ pub struct OrderFilter {
     /// With a line item of this product. Not together with a tracking number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_id: Option<ProductId>,
-    /// Under exactly this tracking number, whoever carries it.
+    /// Under exactly this tracking number, of any carrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking_number: Option<String>,
-    /// Placed at this time or later.
+    /// Ordered at this time or later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placed_from: Option<Timestamp>,
-    /// Placed before this time; nothing matches if that is no later than `placed_from`.
+    /// Ordered before this time; nothing matches if that is no later than `placed_from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placed_before: Option<Timestamp>,
 }
