@@ -206,7 +206,7 @@ fn clocks(clocks: &[ClockStatus]) -> Vec<Finding> {
             // Services have told their time themselves.
             if !clocks.iter().any(|clock| process.contains(clock.service.as_str())) {
                 let sum_ms = service_ahead_ms.saturating_add(*sender_ahead_ms);
-                let is_known = sum_ms > 0 || sum_ms < -SENDER_BEHIND_MS;
+                let is_known = !(-SENDER_BEHIND_MS..=0).contains(&sum_ms);
                 ahead_ms.entry(process).or_insert(if is_known { sum_ms } else { 0 });
             }
         }
