@@ -96,7 +96,7 @@ impl Load {
             let api = cluster.api(customer)?;
             // Its cursor is where the subscribers begin; they must miss nothing from there on.
             let first = place_until_settled(&api, &log, Basket::single(crate::cluster::ENDLESS[0])).await?;
-            let after = (OrderId(first.order_id), first.version.try_into()?);
+            let after = (OrderId(first.order_id), u32::try_from(first.version)?);
             let scope = OrderScope::Customer { customer_id: customer.parse()? };
             for _ in 0..SUBSCRIBERS {
                 subscribers.push(Subscriber::start(api.clone(), scope.clone(), after, first.cursor.clone()));
