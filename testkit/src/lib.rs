@@ -1,18 +1,23 @@
 //! Test support: private servers that leave nothing behind, programs under test, GraphQL clients, and waiting for
 //! conditions. Depends on no other crate of the workspace.
 
+mod certificates;
 mod eventually;
 mod graphql;
 mod guard;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
 mod program;
 mod rabbitmq;
 mod shared;
+mod user;
 
+pub use certificates::{Authority, KeyedCertificate};
 pub use eventually::{Probe, WAIT_LIMIT, eventually, eventually_within};
 pub use graphql::{GraphQlClient, GraphQlSocket, Received, Reply, http_client, refused_connection, reply};
+pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::Process;

@@ -6,13 +6,15 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, getuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::guard::{EndSignals, Environment, Guard, has_ended};
-use crate::{free_port, unique};
+use crate::user::{unprivileged, write_private};
+use crate::{KeyedCertificate, free_port, unique};
 
 const INITDB: &str = "initdb";
+const BASEBACKUP: &str = "pg_basebackup";
 const POSTGRES: &str = "postgres";
 const START_LIMIT: Duration = Duration::from_secs(90);
 const QUERY_LIMIT: Duration = Duration::from_secs(120);
@@ -26,18 +28,68 @@ pub struct Postgres {
     /// The words before a server program, by which root becomes another user.
     become_user: Vec<String>,
     server: Mutex<Option<Pid>>,
+    /// Settings beside those that every test's server has, each as `name=value`.
+    settings: Mutex<Vec<String>>,
 }
 
 impl Postgres {
     /// Makes a cluster, starts it and waits until it takes connections, which takes some two seconds.
     pub async fn start() -> Result<Self> {
-        let programs = programs().context("PostgreSQL's server is not installed (Debian: postgresql)")?;
-        let guard = Guard::new("waybill-postgres", EndSignals::Quit)?;
-        let become_user = unprivileged(guard.folder())?;
-        let postgres = Self { guard, programs, port: free_port(), become_user, server: Mutex::new(None) };
+        let postgres = Self::prepare()?;
         postgres.initdb().await?;
         postgres.start_server().await?;
         Ok(postgres)
+    }
+
+    /// Starts a standby of this server, which has every commit before the commit is answered: `SELECT pg_promote()` at the
+    /// standby makes it a primary that has lost nothing.
+    pub async fn start_standby(&self) -> Result<Self> {
+        let standby = Self::prepare()?;
+        let (data, port) = (standby.data(), self.port.to_string());
+        let copied = [
+            "-D",
+            &data,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            "postgres",
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+        ];
+        standby.run(BASEBACKUP, &copied).await?;
+        standby.start_server().await?;
+        let url = self.url("postgres");
+        self.query(&url, "ALTER SYSTEM SET synchronous_standby_names = '*'").await?;
+        self.query(&url, "SELECT pg_reload_conf()").await?;
+        let deadline = Instant::now() + START_LIMIT;
+        while self.query(&url, "SELECT sync_state FROM pg_stat_replication").await? != "sync" {
+            ensure!(
+                Instant::now() < deadline,
+                "the standby doesn't follow:\n{}",
+                standby.guard.log(POSTGRES)
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(standby)
+    }
+
+    fn prepare() -> Result<Self> {
+        let programs = programs().context("PostgreSQL's server is not installed (Debian: postgresql)")?;
+        let guard = Guard::new("waybill-postgres", EndSignals::Quit)?;
+        let become_user = unprivileged(guard.folder())?;
+        Ok(Self {
+            guard,
+            programs,
+            port: free_port(),
+            become_user,
+            server: Mutex::new(None),
+            settings: Mutex::default(),
+        })
     }
 
     /// `postgres://` to a database of this cluster as its superuser.
@@ -74,6 +126,44 @@ impl Postgres {
         self.start_server().await
     }
 
+    /// Restarts the server with these settings (`name=value`) instead of earlier ones.
+    pub async fn restart_with(&self, settings: &[String]) -> Result<()> {
+        *self.settings.lock().expect("no holder of the lock panics") = settings.to_vec();
+        self.restart().await
+    }
+
+    /// Restarts the server so that it offers TLS with this certificate, beside connections without it.
+    pub async fn restart_with_tls(&self, certificate: &KeyedCertificate) -> Result<()> {
+        self.restart_with(&self.tls_settings(certificate)?).await
+    }
+
+    /// The same, and the server knows the root of its clients' certificates.
+    pub async fn restart_with_tls_and_clients(
+        &self,
+        certificate: &KeyedCertificate,
+        root: &str,
+    ) -> Result<()> {
+        let root = write_private(self.guard.folder(), "root.crt", root)?;
+        let mut settings = self.tls_settings(certificate)?;
+        settings.push(format!("ssl_ca_file={root}"));
+        self.restart_with(&settings).await
+    }
+
+    fn tls_settings(&self, certificate: &KeyedCertificate) -> Result<Vec<String>> {
+        let folder = self.guard.folder();
+        let file = write_private(folder, "server.crt", &certificate.certificate)?;
+        let key = write_private(folder, "server.key", &certificate.key)?;
+        Ok(vec!["ssl=on".to_owned(), format!("ssl_cert_file={file}"), format!("ssl_key_file={key}")])
+    }
+
+    /// Replaces the rules by which the server accepts connections, `pg_hba.conf`, at once.
+    pub async fn accept(&self, rules: &str) -> Result<()> {
+        write_private(&self.guard.folder().join("data"), "pg_hba.conf", rules)?;
+        let pid = *self.server.lock().expect("no holder of the lock panics");
+        kill_process(pid.context("PostgreSQL is not running")?, Signal::HUP)?;
+        Ok(())
+    }
+
     /// The rows of a statement, one a line, columns separated by `|`.
     pub async fn query(&self, database_url: &str, sql: &str) -> Result<String> {
         query(database_url, sql).await
@@ -97,25 +187,27 @@ impl Postgres {
 
     async fn initdb(&self) -> Result<()> {
         let data = self.data();
-        let words = self.words(
-            INITDB,
-            &[
-                "-D",
-                &data,
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C.UTF-8",
-                "--no-sync",
-                "--no-instructions",
-            ],
-        );
-        self.guard.start(INITDB, &environment(), &words).await?;
-        let status = self.guard.wait(INITDB).await?;
-        ensure!(status == 0, "initdb failed:\n{}", self.guard.log(INITDB));
+        let options = [
+            "-D",
+            &data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "--no-instructions",
+        ];
+        self.run(INITDB, &options).await
+    }
+
+    /// Runs one of PostgreSQL's programs until it ends, which must be well.
+    async fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
+        self.guard.start(program, &environment(), &self.words(program, arguments)).await?;
+        let status = self.guard.wait(program).await?;
+        ensure!(status == 0, "{program} failed:\n{}", self.guard.log(program));
         Ok(())
     }
 
@@ -130,6 +222,8 @@ impl Postgres {
         ];
         let mut arguments = vec!["-D", &data, "-p", &port];
         arguments.extend(settings.iter().flat_map(|setting| ["-c", setting]));
+        let more = self.settings.lock().expect("no holder of the lock panics").clone();
+        arguments.extend(more.iter().flat_map(|setting| ["-c", setting.as_str()]));
         let pid = self.guard.start(POSTGRES, &environment(), &self.words(POSTGRES, &arguments)).await?;
         *self.server.lock().expect("no holder of the lock panics") = Some(pid);
 
@@ -195,28 +289,4 @@ fn programs() -> Option<PathBuf> {
         let folder = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
         folder.join(POSTGRES).exists().then_some(folder)
     })
-}
-
-/// PostgreSQL refuses to run as root: hands the folder to a user without rights, and says how to become that user.
-fn unprivileged(folder: &Path) -> Result<Vec<String>> {
-    if !getuid().is_root() {
-        return Ok(Vec::new());
-    }
-    let (user, group) = ["postgres", "nobody"]
-        .iter()
-        .find_map(|name| Some((id("-u", name)?, id("-g", name)?)))
-        .context("neither of the users postgres and nobody exists")?;
-    std::os::unix::fs::chown(folder, Some(user), Some(group))?;
-    Ok(vec![
-        "setpriv".to_owned(),
-        format!("--reuid={user}"),
-        format!("--regid={group}"),
-        "--clear-groups".to_owned(),
-        "--".to_owned(),
-    ])
-}
-
-fn id(kind: &str, name: &str) -> Option<u32> {
-    let output = Command::new("id").args([kind, name]).output().ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }

@@ -11,8 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::free_port;
 use crate::guard::{EndSignals, Environment, Guard, has_ended};
+use crate::user::write_private;
+use crate::{KeyedCertificate, free_port};
 
 const BROKER: &str = "rabbitmq";
 const EPMD: &str = "epmd";
@@ -30,6 +31,7 @@ pub struct RabbitMq {
     port: u16,
     /// Of the management API, if it is enabled.
     management_port: Option<u16>,
+    tls_port: Option<u16>,
     environment: Environment,
     broker: Mutex<Option<Pid>>,
 }
@@ -38,15 +40,23 @@ impl RabbitMq {
     /// Starts a node and waits until it speaks AMQP, which takes some five seconds.
     pub async fn start() -> Result<Self> {
         // No plugins: they cost memory and start-up time.
-        Self::start_with(None).await
+        Self::start_with(None, None).await
     }
 
     /// As [`RabbitMq::start`], with the management plugin.
     pub async fn start_with_management() -> Result<Self> {
-        Self::start_with(Some(free_port())).await
+        Self::start_with(Some(free_port()), None).await
     }
 
-    async fn start_with(management_port: Option<u16>) -> Result<Self> {
+    /// Starts a node that speaks AMQP over TLS too, with this certificate.
+    pub async fn start_with_tls(certificate: &KeyedCertificate) -> Result<Self> {
+        Self::start_with(None, Some(certificate)).await
+    }
+
+    async fn start_with(
+        management_port: Option<u16>,
+        certificate: Option<&KeyedCertificate>,
+    ) -> Result<Self> {
         let scripts = SCRIPT_FOLDERS
             .iter()
             .map(Path::new)
@@ -58,10 +68,17 @@ impl RabbitMq {
         let environment = environment(guard.folder(), epmd_port)?;
         let plugins = if management_port.is_some() { "[rabbitmq_management]." } else { "[]." };
         std::fs::write(guard.folder().join("enabled_plugins"), plugins)?;
-        std::fs::write(guard.folder().join("rabbitmq.conf"), configuration(port, management_port))?;
+        let mut settings = configuration(port, management_port);
+        let mut tls_port = None;
+        if let Some(certificate) = certificate {
+            write_certificate(guard.folder(), certificate)?;
+            let port = *tls_port.insert(free_port());
+            settings.push_str(&tls_configuration(port, guard.folder()));
+        }
+        std::fs::write(guard.folder().join("rabbitmq.conf"), settings)?;
 
         let broker = Mutex::new(None);
-        let rabbit = Self { guard, scripts, port, management_port, environment, broker };
+        let rabbit = Self { guard, scripts, port, management_port, tls_port, environment, broker };
         rabbit.start_epmd(epmd_port).await?;
         rabbit.start_broker().await?;
         Ok(rabbit)
@@ -77,6 +94,22 @@ impl RabbitMq {
     #[must_use]
     pub fn management_url(&self) -> Option<String> {
         self.management_port.map(|port| format!("http://guest:guest@127.0.0.1:{port}"))
+    }
+
+    /// `amqps://` at this name of the machine, with the default user and virtual host.
+    ///
+    /// # Panics
+    /// When the node was started without TLS.
+    #[must_use]
+    pub fn tls_url(&self, host: &str) -> String {
+        format!("amqps://guest:guest@{host}:{}/%2f", self.tls_port.expect("the node speaks TLS"))
+    }
+
+    /// Lets new connections see another certificate.
+    pub async fn replace_certificate(&self, certificate: &KeyedCertificate) -> Result<()> {
+        write_certificate(self.guard.folder(), certificate)?;
+        self.ctl(&["eval", "ssl:clear_pem_cache()."]).await?;
+        Ok(())
     }
 
     /// The AMQP port, the same across restarts.
@@ -210,6 +243,23 @@ fn configuration(port: u16, management_port: Option<u16>) -> String {
          raft.wal_max_size_bytes = 33554432\n\
          {management}"
     )
+}
+
+fn tls_configuration(port: u16, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "listeners.ssl.1 = 127.0.0.1:{port}\n\
+         ssl_options.certfile = {folder}/server.crt\n\
+         ssl_options.keyfile = {folder}/server.key\n\
+         ssl_options.verify = verify_none\n\
+         ssl_options.fail_if_no_peer_cert = false\n"
+    )
+}
+
+fn write_certificate(folder: &Path, certificate: &KeyedCertificate) -> Result<()> {
+    write_private(folder, "server.crt", &certificate.certificate)?;
+    write_private(folder, "server.key", &certificate.key)?;
+    Ok(())
 }
 
 /// Whether the broker answers a protocol header with a method frame, `connection.start`.
