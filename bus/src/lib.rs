@@ -10,6 +10,7 @@
 //!   growing delays, dead-lettered in the end.
 //! - [`events`]: order events, and a subscription to them that reports gaps.
 //! - [`dead_letters`]: listing, replaying and discarding dead letters.
+//! - [`tls`]: root certificates of brokers and databases.
 
 #![warn(missing_docs)]
 
@@ -37,6 +38,7 @@ pub mod dead_letters;
 pub mod trace;
 
 pub mod amqp;
+pub mod tls;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -31,7 +31,7 @@ impl Arguments {
     pub fn check(&self) -> Result<(ProcessConfig, (Secret, Config)), ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let process = self.process.check(&mut errors);
-        let database_url = self.database.required_url(&mut errors);
+        let database_url = self.database.required_url(&mut errors, store::check_url);
         let seed_demo = self.seed.demo(&mut errors);
         let service = Config { prefetch: process.bus.prefetch, seed_demo };
         errors.finish((process, (database_url, service)))

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
-use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, Secret};
+use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, Secret, check_url};
 
 use crate::auth::{AuthConfig, KeySource};
 
@@ -96,7 +96,7 @@ impl AuthArgs {
     }
 
     fn jwks(&self, errors: &mut ConfigErrors) -> AuthConfig {
-        let url = errors.url("JWKS_URL", self.jwks_url.as_ref(), &["http", "https"]);
+        let url = errors.url("JWKS_URL", self.jwks_url.as_ref(), &["http", "https"], check_url);
         let source = match (url, given(&self.jwks_file)) {
             (Some(url), None) => KeySource::Url(url),
             (None, Some(file)) => KeySource::File(file.into()),

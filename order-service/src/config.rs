@@ -54,7 +54,7 @@ impl Arguments {
     pub fn check(&self) -> Result<(ProcessConfig, (Secret, Config)), ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let process = self.process.check(&mut errors);
-        let database_url = self.database.required_url(&mut errors);
+        let database_url = self.database.required_url(&mut errors, store::check_url);
         let service = self.orders.check(&process.bus, &mut errors);
         errors.finish((process, (database_url, service)))
     }

@@ -10,7 +10,7 @@ use bus::transport::{LinkState, SharedTransport, Transport};
 use uuid::Uuid;
 
 use crate::ServiceContext;
-use crate::config::{BusConfig, Secret};
+use crate::config::{BrokerAddress, BusConfig};
 
 /// How long a starting process waits for a broker or a database: longer than it takes to start all of them at once.
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// declared, or there.
 pub async fn connect(
     process: &str,
-    url: &Secret,
+    address: &BrokerAddress,
     config: &BusConfig,
     timeout: Duration,
     context: &ServiceContext,
@@ -30,7 +30,8 @@ pub async fn connect(
     let instance = Uuid::new_v4().simple().to_string();
     let owner = format!("{process}.{}", &instance[..8]);
     let topology = topology(config).part(Part::of_process(process));
-    let mut amqp = AmqpConfig::new(url.expose(), owner, topology);
+    let mut amqp = AmqpConfig::new(address.urls.expose(), owner, topology);
+    amqp.root_certificates.clone_from(&address.root_certificates);
     amqp.heartbeat = context.heartbeat(format!("{process} connection"), &[]);
     let transport = AmqpTransport::connect(amqp).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
     follow(process, &transport, context);

@@ -33,8 +33,8 @@ pub fn run<C>(
         let routes = admin::routes(&context.readiness, &context.liveness);
         let _admin = admin::start(routes, &process.admin).await?;
         let starting = async {
-            let (url, bus) = (&process.rabbitmq_url, &process.bus);
-            let transport = broker::connect(name, url, bus, START_TIMEOUT, &context).await?;
+            let (address, bus) = (&process.broker, &process.bus);
+            let transport = broker::connect(name, address, bus, START_TIMEOUT, &context).await?;
             start(&context, Arc::clone(&transport), config).await?;
             anyhow::Ok(transport)
         };

@@ -8,34 +8,27 @@ use bus::backoff::Backoff;
 use bus::clock::Clock;
 use schema::time::Timestamp;
 use sea_orm::sea_query::SelectStatement;
-use sea_orm::sqlx::pool::PoolOptions;
-use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, ConnectionTrait, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
-    Statement, TransactionOptions,
+    ConnectOptions, ConnectionTrait, DbBackend, SqliteTransactionMode, Statement, TransactionOptions,
 };
+use sqlx::Connection as _;
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use crate::error::StoreError;
 use crate::health::{Health, WriteFailure};
+use crate::pool::Pool;
+use crate::postgres::Postgres;
 use crate::session::{Connection, Transaction};
 use crate::sqlite_file;
 
-/// Connections to PostgreSQL of one service in one process.
-const POSTGRES_CONNECTIONS: u32 = 16;
 /// Read-only connections to SQLite, beside the one that writes.
 const SQLITE_READERS: u32 = 4;
-/// How long a task waits for a pooled connection, free or newly made.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a statement may run in PostgreSQL, and how long SQLite waits for another process's write.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a statement waits for a row lock, and how long a transaction may lie idle with its locks: a copy
-/// that stalls inside a transaction blocks the others no longer than this.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a ping may take before a connection of its own is opened.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long opening that connection may take, and a write that finds out whether the database takes writes again.
+/// How long a write may take that finds out whether the database takes writes again.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_ONLY: &str = "the server takes no writes: it is a standby, or default_transaction_read_only is on";
 /// The pauses between attempts to connect at start.
@@ -47,14 +40,16 @@ pub struct Database {
     /// The one connection that writes, on SQLite; the pool, on PostgreSQL.
     writer: Connection,
     reader: Connection,
+    postgres: Option<Arc<Postgres>>,
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
 }
 
 impl Database {
     /// Connects to `postgres://user@host/database` or `sqlite://path`, once: a database that does not answer within
-    /// seconds is an error. `clock` is the time on SQLite, where database and service are on one machine. A missing
-    /// SQLite file is created; a missing folder is an error.
+    /// seconds is an error. Of several hosts the first that can be written to is used, and another one when that is lost;
+    /// [`check_url`](crate::check_url) says what a URL may hold. `clock` is the time on SQLite, where database and service
+    /// are on one machine. A missing SQLite file is created; a missing folder is an error.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             connect_sqlite(url, clock).await
@@ -90,8 +85,8 @@ impl Database {
     #[must_use]
     pub fn with_observer(mut self, observer: impl Fn(&Statement) + Clone + Send + Sync + 'static) -> Self {
         let writing = observer.clone();
-        self.writer.pool_mut().set_metric_callback(move |info| writing(info.statement));
-        self.reader.pool_mut().set_metric_callback(move |info| observer(info.statement));
+        self.writer.pool_mut().inner.set_metric_callback(move |info| writing(info.statement));
+        self.reader.pool_mut().inner.set_metric_callback(move |info| observer(info.statement));
         self
     }
 
@@ -137,11 +132,12 @@ impl Database {
     }
 
     /// Checks that the database answers and takes writes. If PostgreSQL's pool does not answer, one connection outside of
-    /// the pool decides: busy connections do not make a database unavailable. After a write that failed, a probe writes.
+    /// the pool decides: busy connections do not make a database unavailable. If the server is lost or takes no writes, the
+    /// pool goes over to another one of the URL's. After a write that failed, a probe writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self.backend() {
-            DbBackend::Postgres => self.ping_postgres().await?,
-            _ => self.reader.pool().ping().await?,
+        match &self.postgres {
+            Some(postgres) => self.ping_postgres(postgres).await?,
+            None => self.reader.pool().inner.ping().await?,
         }
         match self.write_failure() {
             Some(WriteFailure { reason, lasts: true, .. }) => self.probe_write(reason).await,
@@ -159,17 +155,17 @@ impl Database {
         self.health.file()
     }
 
-    async fn ping_postgres(&self) -> Result<(), StoreError> {
+    async fn ping_postgres(&self, postgres: &Postgres) -> Result<(), StoreError> {
         let session =
             Statement::from_string(self.backend(), "SELECT current_setting('transaction_read_only')");
         let asked = tokio::time::timeout(PING_TIMEOUT, self.reader.query_one_raw(session)).await;
         let Ok(Ok(Some(row))) = asked else {
-            let options = self.reader.pool().get_postgres_connection_pool().connect_options();
-            return probe(&options).await;
+            return postgres.choose().await;
         };
         if row.try_get_by_index::<String>(0)? == "on" {
             // The server may take writes again while this session stays as it began.
             self.health.condemn_sessions();
+            postgres.choose().await?;
             return Err(StoreError::Unavailable(READ_ONLY.to_owned()));
         }
         Ok(())
@@ -204,7 +200,7 @@ impl Database {
     /// Closes the connections, and with them SQLite's write-ahead log.
     pub async fn close(self) {
         for connection in [self.writer, self.reader] {
-            if let Err(error) = connection.pool().clone().close().await {
+            if let Err(error) = connection.pool().inner.clone().close().await {
                 tracing::debug!(%error, "cannot close a database connection");
             }
         }
@@ -219,12 +215,14 @@ async fn connect_sqlite(url: &str, clock: Arc<dyn Clock>) -> Result<Database, St
     let health = Arc::new(Health::of_file(file));
     let connect = async |connections, read_only| {
         let connected = sea_orm::Database::connect(sqlite_options(url, connections, read_only)).await;
-        let pool = connected.map_err(|error| health.failed(error, false))?;
+        let inner = connected.map_err(|error| health.failed(error, false))?;
+        let pool = Pool { inner, is_transaction_pooled: false };
         Ok::<_, StoreError>(Connection::new(pool, &health, !read_only))
     };
     Ok(Database {
         writer: connect(1, false).await?,
         reader: connect(SQLITE_READERS, true).await?,
+        postgres: None,
         health,
         clock,
     })
@@ -232,16 +230,12 @@ async fn connect_sqlite(url: &str, clock: Arc<dyn Clock>) -> Result<Database, St
 
 async fn connect_postgres(url: &str, clock: Arc<dyn Clock>) -> Result<Database, StoreError> {
     let health = Arc::new(Health::default());
-    let options = postgres_options(url, Arc::clone(&health));
-    let given = options.get_url().parse::<PgConnectOptions>();
-    let given = given.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let pool = match sea_orm::Database::connect(options).await {
-        Ok(pool) => pool,
-        Err(error) => return Err(connect_error(error, &given).await),
-    };
+    let postgres = Postgres::connect(url, &health).await?;
+    let pool = postgres.pool();
     let reader = Connection::new(pool.clone(), &health, false);
     check_encoding(&reader).await?;
-    Ok(Database { writer: Connection::new(pool, &health, true), reader, health, clock })
+    let writer = Connection::new(pool, &health, true);
+    Ok(Database { writer, reader, postgres: Some(postgres), health, clock })
 }
 
 /// Refuses a database that can't hold every text: it would accept an order and fail at its address.
@@ -288,68 +282,12 @@ fn is_forbidden(reason: &str) -> bool {
     reason.contains("(42501)")
 }
 
-/// Replaces the pool's timeout by the error that one connection meets: the pool retries every error of PostgreSQL
-/// until its time is up, and returns none of them.
-async fn connect_error(error: DbErr, options: &PgConnectOptions) -> StoreError {
-    let timed_out = match &error {
-        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => true,
-        DbErr::Conn(RuntimeErr::SqlxError(cause)) => matches!(**cause, sqlx::Error::PoolTimedOut),
-        _ => false,
-    };
-    let probed = if timed_out { probe(options).await } else { Ok(()) };
-    probed.err().unwrap_or_else(|| error.into())
-}
-
-/// Opens and closes one connection outside of the pool.
-async fn probe(options: &PgConnectOptions) -> Result<(), StoreError> {
-    match tokio::time::timeout(PROBE_TIMEOUT, options.connect()).await {
-        Ok(Ok(connection)) => {
-            if let Err(error) = connection.close().await {
-                tracing::debug!(%error, "cannot close a probing connection");
-            }
-            Ok(())
-        }
-        Ok(Err(error)) => Err(DbErr::Conn(RuntimeErr::SqlxError(error.into())).into()),
-        Err(_) => Err(StoreError::Unavailable(format!("no answer within {PROBE_TIMEOUT:?}"))),
-    }
-}
-
-fn postgres_options(given: &str, health: Arc<Health>) -> ConnectOptions {
-    // PostgreSQL names the scheme in two ways; sea-orm knows the short one.
-    let url = given.strip_prefix("postgresql://").map(|rest| format!("postgres://{rest}"));
-    let mut options = ConnectOptions::new(url.unwrap_or_else(|| given.to_owned()));
-    let lock_timeout = LOCK_TIMEOUT.as_millis().to_string();
-    options
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .statement_timeout(STATEMENT_TIMEOUT)
-        .sqlx_logging(false)
-        .map_sqlx_postgres_opts(move |options| {
-            options.options([
-                ("lock_timeout", &lock_timeout),
-                ("idle_in_transaction_session_timeout", &lock_timeout),
-            ])
-        })
-        .map_sqlx_postgres_pool_opts(move |pool| with_usable_sessions(pool, &health));
-    options
-}
-
-/// Replaces pooled sessions that are older than an error that speaks of the session or the server: after a failover a
-/// session stays read-only, and after a change of a table it holds plans of the old one.
-fn with_usable_sessions<DB: sqlx::Database>(pool: PoolOptions<DB>, health: &Arc<Health>) -> PoolOptions<DB> {
-    let health = Arc::clone(health);
-    pool.before_acquire(move |connection, session| {
-        let usable = health.is_usable(session.age) && !connection.is_in_transaction();
-        Box::pin(async move { Ok(usable) })
-    })
-}
-
 fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
         .min_connections(1)
-        .acquire_timeout(STATEMENT_TIMEOUT)
+        .acquire_timeout(BUSY_TIMEOUT)
         // Closing the last connection to a file removes its write-ahead log: keep them open.
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
@@ -359,7 +297,7 @@ fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOption
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(STATEMENT_TIMEOUT)
+                .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true);
             if read_only { options.pragma("query_only", "ON") } else { options }
         })

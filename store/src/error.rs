@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bus::backoff::Backoff;
 use bus::failure::{Failure, FailureCode};
-use sea_orm::sqlx;
-use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr};
+use sqlx::postgres::PgDatabaseError;
 
 /// How often a transaction that met contention runs before its error is returned.
 const CONTENTION_ATTEMPTS: u32 = 10;

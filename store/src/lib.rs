@@ -5,6 +5,7 @@
 //!
 //! - [`database`]: connecting, locks and the database's clock.
 //! - [`session`]: connections and transactions. [`health`]: what their outcomes say about the database.
+//! - `postgres`, `url` and `pool`: which PostgreSQL servers are used, and how.
 //! - [`entity`]: what the services' tables share as sea-orm entities.
 //! - [`error`]: error classes (unavailable, contention, constraint, data), and [`retrying`].
 //! - [`sqlite_file`]: the names of files in SQLite's errors.
@@ -16,8 +17,11 @@ pub mod database;
 pub mod entity;
 pub mod error;
 pub mod health;
+mod pool;
+mod postgres;
 pub mod session;
 pub mod sqlite_file;
+mod url;
 
 pub mod lease;
 pub mod outbox;
@@ -25,6 +29,7 @@ pub mod relay;
 
 pub mod failpoint;
 
+pub use crate::url::{InvalidUrl, check_url};
 pub use database::{Database, advisory_lock, for_update};
 pub use error::{StoreError, retrying};
 pub use health::WriteFailure;

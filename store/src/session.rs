@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    IntoDatabaseExecutor, QueryResult, Statement, TransactionOptions, TransactionTrait as _,
+    ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    IntoDatabaseExecutor, QueryResult, Statement, TransactionOptions,
 };
 
 use crate::health::Health;
+use crate::pool::Pool;
 
 /// A pool of connections, of which each statement takes one.
 #[derive(Clone)]
 pub struct Connection {
-    pool: DatabaseConnection,
+    pool: Pool,
     health: Arc<Health>,
     /// Whether its statements write.
     writes: bool,
@@ -30,20 +31,20 @@ pub struct Transaction {
 }
 
 impl Connection {
-    pub(crate) fn new(pool: DatabaseConnection, health: &Arc<Health>, writes: bool) -> Self {
+    pub(crate) fn new(pool: Pool, health: &Arc<Health>, writes: bool) -> Self {
         Self { pool, health: Arc::clone(health), writes }
     }
 
-    pub(crate) fn pool(&self) -> &DatabaseConnection {
+    pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
-    pub(crate) fn pool_mut(&mut self) -> &mut DatabaseConnection {
+    pub(crate) fn pool_mut(&mut self) -> &mut Pool {
         &mut self.pool
     }
 
     pub(crate) async fn begin(&self, options: TransactionOptions) -> Result<Transaction, DbErr> {
-        let begun = self.pool.begin_with_options(options).await;
+        let begun = self.pool.begin(options).await;
         let transaction = begun.map_err(|error| self.health.failed(error, true))?;
         let health = Arc::clone(&self.health);
         Ok(Transaction { transaction, health, wrote: AtomicBool::new(false), failed: AtomicBool::new(false) })

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use service_kit::config::with_defaults;
+use service_kit::config::{with_defaults, without_empty_variables};
 use service_kit::runtime::report;
 
 use crate::{audit, dead_letters, doctor, health, import, stock, token, topology, up};
@@ -48,7 +48,7 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = command().get_matches_from(with_default_command(arguments));
+    let matches = without_empty_variables(command()).get_matches_from(with_default_command(arguments));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Command::Up(args) => service_kit::run_process(NAME, |shutdown| up::main(*args, shutdown)),
@@ -83,14 +83,15 @@ pub(crate) fn command() -> clap::Command {
         })
 }
 
-const BROKER_HELP: &str = "A RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// [default: the embedded broker, in DATA_DIR]";
-const DATABASE_HELP: &str = "A database: postgres://user:password@host/database, or sqlite://path [default: SQLite files in DATA_DIR]";
+const BROKER_HELP: &str = "A RabbitMQ: amqp://user:password@host:5672/vhost, or amqps://; several, separated by commas, are tried in order [default: the embedded broker, in DATA_DIR]";
+const DATABASE_HELP: &str = "A database: postgres://user:password@host/database, or sqlite://path; several hosts, separated by commas, are tried in order [default: SQLite files in DATA_DIR]";
 const SECRET_HELP: &str = "mock: the secret that tokens are signed with (HS256) [default: a random one, kept in DATA_DIR/jwt-secret]";
 
 /// Hides options of commands that read the same variables as `up`, because they may start services, but seldom need them.
 fn with_few_options(command: clap::Command) -> clap::Command {
     let seldom = [
         "bus_namespace",
+        "rabbitmq_ca_file",
         "request_timeout",
         "retry_delays",
         "prefetch",

@@ -12,7 +12,7 @@ use clap::Args;
 use embedded_broker::{EmbeddedBroker, Storage};
 use inventory_service::config::StockArgs;
 use order_service::config::OrderArgs;
-use service_kit::config::{BusArgs, BusConfig, ConfigErrors, DatabaseArgs, Secret, SeedArgs};
+use service_kit::config::{BrokerAddress, BusArgs, BusConfig, ConfigErrors, DatabaseArgs, Secret, SeedArgs};
 use service_kit::{ServiceContext, broker};
 use store::{Database, StoreError};
 use tokio::sync::Mutex;
@@ -44,7 +44,7 @@ pub(crate) struct SystemArgs {
 pub(crate) struct SystemConfig {
     pub(crate) data_dir: DataDir,
     /// None: the embedded broker.
-    pub(crate) rabbitmq_url: Option<Secret>,
+    pub(crate) broker: Option<BrokerAddress>,
     pub(crate) bus: BusConfig,
     /// None: SQLite.
     pub(crate) database_url: Option<Secret>,
@@ -58,8 +58,8 @@ impl SystemArgs {
         let (bus, seed_demo) = (self.bus.check(errors), self.seed.demo(errors));
         SystemConfig {
             data_dir: self.data_dir.check(errors),
-            rabbitmq_url: self.bus.url(errors),
-            database_url: self.database.url(errors),
+            broker: self.bus.broker.check(errors),
+            database_url: self.database.url(errors, store::check_url),
             orders: self.orders.check(&bus, errors),
             inventory: self.stock.check(&bus, seed_demo, errors),
             customers: customer_service::Config { prefetch: bus.prefetch, seed_demo },
@@ -78,7 +78,7 @@ impl SystemArgs {
 impl SystemConfig {
     /// Whether any of it is kept in DATA_DIR, which is then this process's alone.
     pub(crate) fn is_kept_in_data_dir(&self) -> bool {
-        self.rabbitmq_url.is_none() || self.database_url.is_none()
+        self.broker.is_none() || self.database_url.is_none()
     }
 
     /// Creates DATA_DIR and locks it, if anything is kept in it.
@@ -108,7 +108,7 @@ impl Infrastructure {
         lock: Option<DataDirLock>,
     ) -> anyhow::Result<Self> {
         let mut broker = None;
-        if config.rabbitmq_url.is_none() {
+        if config.broker.is_none() {
             let (file, topology) = (config.data_dir.database("broker"), broker::topology(&config.bus));
             let opened = EmbeddedBroker::open(Storage::File(file.clone()), topology, Arc::clone(&clock));
             broker = Some(opened.await.with_context(|| format!("cannot open {}", file.display()))?);
@@ -156,8 +156,8 @@ impl Infrastructure {
             broker::follow(part, &*transport, context);
             return Ok(transport);
         }
-        let url = self.config.rabbitmq_url.as_ref().context("there is no broker")?;
-        broker::connect(part, url, &self.config.bus, CONNECT_LIMIT, context).await
+        let address = self.config.broker.as_ref().context("there is no broker")?;
+        broker::connect(part, address, &self.config.bus, CONNECT_LIMIT, context).await
     }
 
     /// Connects to the database of one service's tables.

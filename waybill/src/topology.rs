@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
+use bus::amqp::check_urls;
 use bus::topology::{Argument, Part, RetryDelays, Topology, WorkQueue};
 use clap::Args;
 use schema::pattern::Service;
@@ -40,7 +41,7 @@ pub(crate) struct TopologyArgs {
 
 pub(crate) fn run(args: &TopologyArgs) -> anyhow::Result<()> {
     let mut errors = ConfigErrors::default();
-    let url = errors.url("RABBITMQ_URL", args.rabbitmq_url.as_ref(), &["amqp", "amqps"]);
+    let url = errors.url("RABBITMQ_URL", args.rabbitmq_url.as_ref(), &["amqp", "amqps"], check_urls);
     let namespace = errors.name("BUS_NAMESPACE", &args.bus_namespace);
     let retry_delays = errors.retry_delays(&args.retry_delays);
     let (url, topology) = errors.finish((url, Topology::new(namespace, RetryDelays(retry_delays))))?;

@@ -162,7 +162,7 @@ impl System {
         infrastructure.start_customers(&stock_and_customers).await?;
         infrastructure.start_inventory(&stock_and_customers).await?;
         infrastructure.start_orders(&context.with_shutdown(&stop_order.orders)).await?;
-        if config.system.rabbitmq_url.is_none() {
+        if config.system.broker.is_none() {
             let transport = infrastructure.transport("admin", context).await?;
             let services = context.rpc_client("admin", &transport);
             let service = AdminService::new(transport, services, infrastructure.databases().await);
@@ -184,7 +184,7 @@ impl System {
 fn welcome(config: &UpConfig, gateway: SocketAddr, admin: SocketAddr) -> anyhow::Result<String> {
     let (gateway, admin) = (reachable_address(gateway), reachable_address(admin));
     let system = &config.system;
-    let broker = system.rabbitmq_url.as_ref().map_or("the embedded broker", |_| "RabbitMQ");
+    let broker = system.broker.as_ref().map_or("the embedded broker", |_| "RabbitMQ");
     let database = system.database_url.as_ref().map_or("SQLite", |_| "DATABASE_URL");
     let path = Some(system.data_dir.0.display()).filter(|_| system.is_kept_in_data_dir());
     let files = path.map(|path| format!(", in {path}")).unwrap_or_default();

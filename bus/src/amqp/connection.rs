@@ -2,7 +2,6 @@
 
 use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
-use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, ConnectionProperties};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::brokers::Broker;
 use super::channel::{bounded, is_of_another_channel};
 use crate::transport::TransportError;
 
@@ -30,10 +30,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens a connection that does not reconnect by itself. The error says why it could not be opened.
-    pub(super) async fn open(uri: AMQPUri, name: &str) -> Result<Self, String> {
+    pub(super) async fn open(broker: &Broker, name: &str) -> Result<Self, String> {
         let socket = Socket::default();
         let mut unless_opened = ShutDownOnDrop(Some(socket.clone()));
-        let opening = Self::handshake(uri, name, socket.clone());
+        let opening = Self::handshake(broker, name, socket.clone());
         match tokio::time::timeout(OPEN_LIMIT, opening).await {
             Ok(Ok(inner)) => {
                 unless_opened.0 = None;
@@ -44,14 +44,16 @@ impl Connection {
         }
     }
 
-    async fn handshake(uri: AMQPUri, name: &str, socket: Socket) -> lapin::Result<lapin::Connection> {
+    async fn handshake(broker: &Broker, name: &str, socket: Socket) -> lapin::Result<lapin::Connection> {
+        let certificates = broker.root_certificates.clone();
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = lapin::runtime::default_runtime()?;
         lapin::Connection::connector(
-            uri,
+            broker.uri.clone(),
             runtime,
             async move |uri, runtime| {
-                let connecting = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+                let tls = TLSConfig { cert_chain: certificates.as_deref(), ..TLSConfig::default() };
+                let connecting = uri.connect_with_config_async(tls, &runtime);
                 let stream =
                     tokio::time::timeout(OPEN_LIMIT, connecting).await.map_err(std::io::Error::from)??;
                 let descriptor = match &stream {

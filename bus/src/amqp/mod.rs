@@ -4,6 +4,7 @@
 //! and their callers begin them anew; unconfirmed messages are answered [`PublishError::Unknown`]. Connections, channels and
 //! everything that waits on them are bounded in number, size and time.
 
+mod brokers;
 mod channel;
 mod connection;
 mod consumer;
@@ -14,7 +15,6 @@ mod publisher;
 mod session;
 
 use async_trait::async_trait;
-use lapin::uri::AMQPUri;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +30,12 @@ use crate::transport::{
     Deliveries, ExclusiveQueue, LinkState, PeekedMessages, PublishError, QueueDepth, Target, Transport,
     TransportError,
 };
+use brokers::Brokers;
+pub use brokers::{InvalidUrl, check_urls, virtual_host};
 use link_state::LinkTracker;
 use publisher::{Outgoing, Published, Publisher};
 use session::{Session, Supervisor};
 
-/// AMQP's heartbeat. A connection that has been silent for twice as long is lost.
-const HEARTBEAT_SECONDS: u16 = 5;
 /// How long writing an unconfirmed message may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a result is held back so that a deleted queue exists again for the next message.
@@ -44,8 +44,11 @@ const HEAL_LIMIT: Duration = Duration::from_secs(2);
 /// Where the broker is, and who connects to it.
 #[derive(Clone)]
 pub struct AmqpConfig {
-    /// `amqp://user:password@host:port/vhost`, or `amqps://` over TLS with the system's certificates.
-    pub url: String,
+    /// `amqp://user:password@host:port/vhost`, or `amqps://` over TLS. Of several URLs, separated by commas, the first that
+    /// accepts a connection is used; when it is lost, the list is tried again from the next one on.
+    pub urls: String,
+    /// Root certificates in PEM that `amqps://` trusts beside the system's.
+    pub root_certificates: Option<String>,
     /// `<process>.<instance>`: the connections' name, and part of the names of exclusive queues.
     pub owner: String,
     /// The queues and exchanges that are declared at each connect.
@@ -58,26 +61,16 @@ pub struct AmqpConfig {
 
 impl AmqpConfig {
     /// The usual limits.
-    pub fn new(url: impl Into<String>, owner: impl Into<String>, topology: Topology) -> Self {
+    pub fn new(urls: impl Into<String>, owner: impl Into<String>, topology: Topology) -> Self {
         Self {
-            url: url.into(),
+            urls: urls.into(),
+            root_certificates: None,
             owner: owner.into(),
             topology,
             max_message_bytes: BODY_MAX_BYTES,
             heartbeat: Heartbeat::new(),
         }
     }
-}
-
-/// The URL is invalid. The message doesn't repeat it, as it may contain a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an AMQP URL (amqp://user:password@host:port/vhost): {0}")]
-pub struct InvalidUrl(String);
-
-/// Returns the virtual host that the URL names.
-pub fn virtual_host(url: &str) -> Result<String, InvalidUrl> {
-    let uri: AMQPUri = url.parse().map_err(InvalidUrl)?;
-    Ok(uri.vhost)
 }
 
 /// A transport over RabbitMQ that reconnects whenever its connections are lost. Dropped, it disconnects.
@@ -96,13 +89,12 @@ impl AmqpTransport {
     pub fn connect(config: AmqpConfig) -> Result<Self, InvalidUrl> {
         // Another crate of the process may have installed a provider; the first one stays.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let mut uri: AMQPUri = config.url.parse().map_err(InvalidUrl)?;
-        uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
+        let brokers = Brokers::new(&config.urls, config.root_certificates)?;
         let topology = Arc::new(config.topology);
         let link = Arc::new(LinkTracker::new());
         let (session, sessions) = watch::channel(None);
         let supervisor = Supervisor {
-            uri,
+            brokers,
             owner: config.owner.clone(),
             topology: Arc::clone(&topology),
             link: Arc::clone(&link),

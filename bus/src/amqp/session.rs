@@ -4,7 +4,6 @@
 use futures::StreamExt as _;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::uri::AMQPUri;
 use lapin::{Channel, Event};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::brokers::{Broker, Brokers};
 use super::channel::{bounded, delivery, is_not_found};
 use super::connection::Connection;
 use super::declare::Declarer;
@@ -49,10 +49,10 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens a session and declares the topology, except what the broker refuses.
-    async fn open(supervisor: &Supervisor) -> Result<Self, String> {
-        let Supervisor { uri, owner, topology, link, .. } = supervisor;
+    async fn open(supervisor: &Supervisor, broker: &Broker) -> Result<Self, String> {
+        let Supervisor { owner, topology, link, .. } = supervisor;
         let (publishing, consuming) =
-            tokio::try_join!(Connection::open(uri.clone(), owner), Connection::open(uri.clone(), owner))?;
+            tokio::try_join!(Connection::open(broker, owner), Connection::open(broker, owner))?;
         let (publishing, consuming) = (Arc::new(publishing), Arc::new(consuming));
         let declarer =
             Arc::new(Declarer::new(Arc::clone(&consuming), Arc::clone(topology), Arc::clone(link)));
@@ -192,7 +192,7 @@ impl Session {
 
 /// Keeps a session open: connects without end, and updates the link state.
 pub(super) struct Supervisor {
-    pub(super) uri: AMQPUri,
+    pub(super) brokers: Brokers,
     pub(super) owner: String,
     pub(super) topology: Arc<Topology>,
     pub(super) link: Arc<LinkTracker>,
@@ -202,12 +202,13 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Runs until `stop`, and closes the connections.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut epoch = 0;
         let mut failures = 0;
         while !stop.is_cancelled() {
             // Each of its many steps has a bound of its own.
-            let opening = self.heartbeat.while_waiting(Session::open(&self));
+            let broker = self.brokers.current();
+            let opening = self.heartbeat.while_waiting(Session::open(&self, &broker));
             let reason = match stop.run_until_cancelled(Box::pin(opening)).await {
                 None => break,
                 Some(Ok(session)) => {
@@ -221,10 +222,12 @@ impl Supervisor {
             if stop.is_cancelled() {
                 break;
             }
-            tracing::warn!(%reason, "no connection to the broker");
+            tracing::warn!(broker = broker.name, %reason, "no connection to the broker");
             self.heartbeat.beat();
-            failures += 1;
-            stop.run_until_cancelled(tokio::time::sleep(RECONNECT.pause(failures))).await;
+            if self.brokers.next() {
+                failures += 1;
+                stop.run_until_cancelled(tokio::time::sleep(RECONNECT.pause(failures))).await;
+            }
         }
         self.link.disconnected("closed");
     }
@@ -235,7 +238,7 @@ impl Supervisor {
         metrics::counter!("waybill_broker_connects_total").increment(1);
         self.session.send_replace(Some(Arc::clone(&session)));
         self.link.change(|state| state.connection = Ok(epoch));
-        tracing::info!(epoch, "connected to the broker");
+        tracing::info!(epoch, broker = self.brokers.current().name, "connected to the broker");
         let watching = self.watch(&session);
         let reason = stop.run_until_cancelled(watching).await.unwrap_or_else(|| "closed".to_owned());
         self.link.disconnected(&reason);

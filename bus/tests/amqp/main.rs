@@ -14,5 +14,7 @@ mod oversized;
 mod reconnect;
 mod refused;
 mod returned;
+mod several_brokers;
 mod silent_broker;
+mod tls;
 mod unknown_outcome;

@@ -72,7 +72,8 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
 fn mock_mode_needs_a_secret() {
     assert_eq!(errors(&[BROKER, "--auth-mode=mock"]), ["JWT_SECRET"]);
     assert_eq!(errors(&[BROKER, "--auth-mode=mock", "--jwt-secret="]), ["JWT_SECRET"]);
-    let (process, config) = check(&[BROKER, "--auth-mode=mock", "--jwt-secret=hunter2"]).unwrap();
+    // A secret from a file ends with a line break.
+    let (process, config) = check(&[BROKER, "--auth-mode=mock", "--jwt-secret= hunter2\n"]).unwrap();
     assert!(matches!(&config.auth, AuthConfig::Mock { secret } if secret.expose() == "hunter2"));
     assert!(!format!("{process:?} {config:?}").contains("hunter2"));
     assert_eq!((config.port, process.admin.port), (4000, 9400));

@@ -1,8 +1,11 @@
 //! The groups of arguments that processes share, each with its checked form.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use bus::amqp::check_urls;
+use bus::tls::read_root_certificates;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
@@ -39,13 +42,61 @@ impl AdminArgs {
     }
 }
 
+/// How to connect to the broker.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Message bus")]
+pub struct BrokerArgs {
+    /// The broker: amqp://user:password@host:5672/vhost, or amqps://; several, separated by commas, are tried in order
+    #[arg(long, env = "RABBITMQ_URL", hide_env_values = true, value_name = "URL")]
+    pub rabbitmq_url: Option<Secret>,
+    /// A file of root certificates (PEM) that amqps:// trusts beside the system's
+    #[arg(long, env = "RABBITMQ_CA_FILE", value_name = "FILE")]
+    pub rabbitmq_ca_file: Option<String>,
+}
+
+/// [`BrokerArgs`], checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerAddress {
+    /// One URL, or several that are separated by commas.
+    pub urls: Secret,
+    /// Root certificates in PEM that are trusted beside the system's.
+    pub root_certificates: Option<String>,
+}
+
+impl BrokerArgs {
+    /// The broker's address, or `None` if no URL is given.
+    pub fn check(&self, errors: &mut ConfigErrors) -> Option<BrokerAddress> {
+        let urls = errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES, check_urls)?;
+        Some(BrokerAddress { root_certificates: self.root_certificates(&urls, errors), urls })
+    }
+
+    pub fn required(&self, errors: &mut ConfigErrors) -> BrokerAddress {
+        let urls =
+            errors.required_url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES, check_urls);
+        BrokerAddress { root_certificates: self.root_certificates(&urls, errors), urls }
+    }
+
+    fn root_certificates(&self, urls: &Secret, errors: &mut ConfigErrors) -> Option<String> {
+        let file = self.rabbitmq_ca_file.as_deref().map(str::trim).filter(|file| !file.is_empty())?;
+        if !urls.expose().contains("amqps://") {
+            errors.add("RABBITMQ_CA_FILE", "of no use unless RABBITMQ_URL begins with amqps://");
+        }
+        match read_root_certificates(file) {
+            Ok(certificates) => Some(certificates),
+            Err(problem) => {
+                errors.add("RABBITMQ_CA_FILE", problem);
+                None
+            }
+        }
+    }
+}
+
 /// The broker and the bounds of messages.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Message bus")]
 pub struct BusArgs {
-    /// The broker: amqp://user:password@host:5672/vhost, or amqps://
-    #[arg(long, env = "RABBITMQ_URL", hide_env_values = true)]
-    pub rabbitmq_url: Option<Secret>,
+    #[command(flatten)]
+    pub broker: BrokerArgs,
     /// Prefix of every exchange and queue
     #[arg(long, env = "BUS_NAMESPACE", default_value = "waybill")]
     pub bus_namespace: String,
@@ -60,7 +111,7 @@ pub struct BusArgs {
     pub prefetch: String,
 }
 
-/// [`BusArgs`], checked, without the URL, which is optional in some processes.
+/// [`BusArgs`], checked, without the broker's address, which is optional in some processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusConfig {
     pub namespace: String,
@@ -80,32 +131,33 @@ impl BusArgs {
             prefetch: errors.number("PREFETCH", &self.prefetch, 1..=10_000),
         }
     }
-
-    pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
-        errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
-    }
-
-    pub fn required_url(&self, errors: &mut ConfigErrors) -> Secret {
-        errors.required_url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &BROKER_SCHEMES)
-    }
 }
 
 /// The database of a service.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseArgs {
-    /// postgres://user:password@host/database, or sqlite://path
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    /// postgres://user:password@host/database, or sqlite://path; several hosts, separated by commas, are tried in order
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Secret>,
 }
 
 impl DatabaseArgs {
-    pub fn url(&self, errors: &mut ConfigErrors) -> Option<Secret> {
-        errors.url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
+    /// The URL, or `None` if it isn't given. `check` is the database layer's, which this crate doesn't know.
+    pub fn url<E: Display>(
+        &self,
+        errors: &mut ConfigErrors,
+        check: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Option<Secret> {
+        errors.url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES, check)
     }
 
-    pub fn required_url(&self, errors: &mut ConfigErrors) -> Secret {
-        errors.required_url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES)
+    pub fn required_url<E: Display>(
+        &self,
+        errors: &mut ConfigErrors,
+        check: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Secret {
+        errors.required_url("DATABASE_URL", self.database_url.as_ref(), &DATABASE_SCHEMES, check)
     }
 }
 
@@ -202,7 +254,7 @@ pub struct ProcessArgs {
 #[derive(Debug, Clone)]
 pub struct ProcessConfig {
     pub admin: AdminConfig,
-    pub rabbitmq_url: Secret,
+    pub broker: BrokerAddress,
     pub bus: BusConfig,
     pub log: LogConfig,
     /// How long the process serves on after SIGTERM.
@@ -213,7 +265,7 @@ impl ProcessArgs {
     pub fn check(&self, errors: &mut ConfigErrors) -> ProcessConfig {
         ProcessConfig {
             admin: self.admin.check(errors),
-            rabbitmq_url: self.bus.required_url(errors),
+            broker: self.bus.broker.required(errors),
             bus: self.bus.check(errors),
             log: self.log.check(errors),
             drain_delay: self.drain.check(errors),

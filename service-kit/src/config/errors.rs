@@ -170,18 +170,33 @@ impl ConfigErrors {
         self.or_add(variable, text.trim().parse().ok().map(Some), None, || format!("{text:?} is not {form}"))
     }
 
-    /// A URL of one of `schemes`, or `None` if it is absent or empty. The error does not contain its value.
-    pub fn url(&mut self, variable: Variable, value: Option<&Secret>, schemes: &[&str]) -> Option<Secret> {
+    /// A URL of one of `schemes` in which `check` finds nothing wrong, or `None` if it is absent or empty. Neither the error
+    /// nor that of `check` contains a password.
+    pub fn url<E: fmt::Display>(
+        &mut self,
+        variable: Variable,
+        value: Option<&Secret>,
+        schemes: &[&str],
+        check: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Option<Secret> {
         let url = value.map(|value| value.expose().trim()).filter(|value| !value.is_empty())?;
-        if !is_url(url, schemes) {
+        if !has_scheme(url, schemes) {
             self.add(variable, format!("not a URL of the form {}", forms(schemes)));
+        } else if let Err(problem) = check(url) {
+            self.add(variable, problem.to_string());
         }
         Some(Secret::new(url))
     }
 
-    /// A URL of one of `schemes` that must be given.
-    pub fn required_url(&mut self, variable: Variable, value: Option<&Secret>, schemes: &[&str]) -> Secret {
-        let url = self.url(variable, value, schemes);
+    /// A URL of one of `schemes` that must be given, in which `check` finds nothing wrong.
+    pub fn required_url<E: fmt::Display>(
+        &mut self,
+        variable: Variable,
+        value: Option<&Secret>,
+        schemes: &[&str],
+        check: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Secret {
+        let url = self.url(variable, value, schemes, check);
         self.or_add(variable, url, Secret::new(""), || {
             format!("not set; give a URL of the form {}", forms(schemes))
         })
@@ -193,10 +208,19 @@ fn forms(schemes: &[&str]) -> String {
     forms.join(" or ")
 }
 
-fn is_url(text: &str, schemes: &[&str]) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else { return false };
-    // A SQLite URL holds a file's path, which may be no valid URL.
-    schemes.contains(&scheme) && !rest.is_empty() && (scheme == "sqlite" || url::Url::parse(text).is_ok())
+fn has_scheme(text: &str, schemes: &[&str]) -> bool {
+    text.split_once("://").is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
+
+/// Refuses what is no URL, without repeating it.
+pub fn check_url(text: &str) -> Result<(), &'static str> {
+    url::Url::parse(text).map(drop).map_err(|_| "not a valid URL")
+}
+
+/// Finds nothing wrong, since a SQLite URL holds a file's path, which may be no valid URL.
+#[cfg(test)]
+fn unchecked(_: &str) -> Result<(), &'static str> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -215,7 +239,7 @@ mod tests {
         errors.choice("LOG_FORMAT", "xml", &[("pretty", 1), ("json", 2)]);
         errors.number::<u16>("PREFETCH", "0", 1..=10_000);
         errors.name("BUS_NAMESPACE", "a b");
-        errors.required_url("DATABASE_URL", None, &["postgres", "sqlite"]);
+        errors.required_url("DATABASE_URL", None, &["postgres", "sqlite"], unchecked);
         let error = errors.finish(()).unwrap_err();
         let names: Vec<&str> = error.errors.iter().map(|error| error.variable).collect();
         let expected =
@@ -245,18 +269,19 @@ mod tests {
         assert_eq!(errors.host("A", "::1"), "::1");
         assert_eq!(errors.choice("A", "json", &[("pretty", 1), ("json", 2)]), 2);
         let url = Secret::new("amqps://user:word@broker:5671/%2f");
-        assert_eq!(errors.url("A", Some(&url), &["amqp", "amqps"]), Some(url));
-        assert_eq!(errors.url("A", Some(&Secret::new("")), &["amqp"]), None);
+        assert_eq!(errors.url("A", Some(&url), &["amqp", "amqps"], check_url), Some(url));
+        assert_eq!(errors.url("A", Some(&Secret::new("")), &["amqp"], check_url), None);
         let file = Secret::new("sqlite:///var/lib/way bill/orders.db?mode=rwc");
-        assert_eq!(errors.required_url("A", Some(&file), &["sqlite"]), file);
+        assert_eq!(errors.required_url("A", Some(&file), &["sqlite"], unchecked), file);
         errors.finish(()).unwrap();
     }
 
     #[test]
     fn a_faulty_url_is_reported_without_its_password() {
         let mut errors = ConfigErrors::default();
-        errors.url("RABBITMQ_URL", Some(&Secret::new("http://user:hunter2@broker")), &["amqp", "amqps"]);
-        errors.url("RABBITMQ_URL", Some(&Secret::new("amqp://user:hunter2@broker:port")), &["amqp", "amqps"]);
+        for url in ["http://user:hunter2@broker", "amqp://user:hunter2@broker:port"] {
+            errors.url("RABBITMQ_URL", Some(&Secret::new(url)), &["amqp", "amqps"], check_url);
+        }
         let error = errors.finish(()).unwrap_err();
         assert_eq!(error.errors.len(), 2);
         assert!(!format!("{error} {error:?}").contains("hunter2"));
@@ -265,5 +290,10 @@ mod tests {
     #[test]
     fn a_secret_does_not_print() {
         assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(Secret(..))");
+    }
+
+    #[test]
+    fn a_secret_of_the_environment_is_trimmed_as_every_other_value_is() {
+        assert_eq!(" hunter2\n".parse(), Ok(Secret::new("hunter2")));
     }
 }

@@ -8,16 +8,17 @@ mod args;
 mod errors;
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
 use clap::{Command, Parser};
 
 pub use args::{
-    AdminArgs, AdminConfig, BusArgs, BusConfig, DatabaseArgs, DrainArgs, LogArgs, LogConfig, LogFormat,
-    ProcessArgs, ProcessConfig, SeedArgs,
+    AdminArgs, AdminConfig, BrokerAddress, BrokerArgs, BusArgs, BusConfig, DatabaseArgs, DrainArgs, LogArgs,
+    LogConfig, LogFormat, ProcessArgs, ProcessConfig, SeedArgs,
 };
-pub use errors::{ConfigError, ConfigErrors};
+pub use errors::{ConfigError, ConfigErrors, check_url};
 
 /// Every variable that a process of this project reads, in alphabetical order. Tests hold each process's arguments and
 /// docker-compose.yml against this list.
@@ -41,6 +42,7 @@ pub const VARIABLES: &[&str] = &[
     "PENDING_MAX_AGE",
     "PORT",
     "PREFETCH",
+    "RABBITMQ_CA_FILE",
     "RABBITMQ_MANAGEMENT_URL",
     "RABBITMQ_URL",
     "REQUEST_TIMEOUT",
@@ -53,7 +55,7 @@ pub const VARIABLES: &[&str] = &[
 /// Parses the command line and the environment, with the defaults that differ between processes
 /// (see [`with_defaults`]). Help, the version and unknown flags end the process, as clap does.
 pub fn parse<A: Parser>(defaults: &[(&'static str, &'static str)]) -> A {
-    let matches = with_defaults(A::command(), defaults).get_matches();
+    let matches = without_empty_variables(with_defaults(A::command(), defaults)).get_matches();
     A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
@@ -62,6 +64,16 @@ pub fn with_defaults(command: Command, defaults: &[(&'static str, &'static str)]
     defaults.iter().fold(command, |command, (argument, default)| {
         command.mut_arg(argument, |arg| arg.default_value(*default).required(false))
     })
+}
+
+/// Makes an empty variable count as one that is not set, as in `CURRENCY=` or an expanded `${CURRENCY:-}`.
+#[expect(clippy::disallowed_methods, reason = "this module reads the environment")]
+pub fn without_empty_variables(command: Command) -> Command {
+    let is_empty =
+        |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty());
+    command
+        .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(None::<&str>) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// A variable that is no configuration and not among [`VARIABLES`].
@@ -104,11 +116,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// For clap, which parses argument fields from strings.
+/// For clap, which parses argument fields from strings: without the white space around it, such as a file's last line break.
 impl FromStr for Secret {
     type Err = Infallible;
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
-        Ok(Self::new(value))
+        Ok(Self::new(value.trim()))
     }
 }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use service_kit::config::{
-    AdminArgs, BusArgs, ConfigErrors, DatabaseArgs, DrainArgs, LogArgs, SeedArgs, VARIABLES, variables_of,
-    with_defaults,
+    AdminArgs, BusArgs, ConfigErrors, DatabaseArgs, DrainArgs, LogArgs, SeedArgs, VARIABLES, check_url,
+    variables_of, with_defaults,
 };
 
 #[derive(Parser, Debug)]
@@ -37,8 +37,8 @@ fn defaults_are_the_documented_ones_and_valid() {
     let sample = parse(&["--rabbitmq-url", "amqp://localhost", "--database-url", "sqlite://orders.db"]);
     let mut errors = ConfigErrors::default();
     let (admin, bus) = (sample.admin.check(&mut errors), sample.bus.check(&mut errors));
-    sample.bus.required_url(&mut errors);
-    sample.database.required_url(&mut errors);
+    sample.bus.broker.required(&mut errors);
+    sample.database.required_url(&mut errors, check_url);
     sample.log.check(&mut errors);
     assert_eq!(sample.drain.check(&mut errors), Duration::ZERO);
     assert!(sample.seed.demo(&mut errors));
@@ -63,8 +63,8 @@ fn the_groups_report_their_errors_together() {
     let sample = parse(&flags);
     let mut errors = ConfigErrors::default();
     sample.bus.check(&mut errors);
-    sample.bus.required_url(&mut errors);
-    sample.database.required_url(&mut errors);
+    sample.bus.broker.required(&mut errors);
+    sample.database.required_url(&mut errors, check_url);
     sample.log.check(&mut errors);
     sample.seed.demo(&mut errors);
     sample.drain.check(&mut errors);

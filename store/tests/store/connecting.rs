@@ -28,13 +28,23 @@ async fn sqlite_keeps_what_it_commits_and_checks_foreign_keys() {
 
 #[tokio::test]
 async fn nothing_waits_for_postgres_without_bound() {
-    let bank = Bank::on_postgres().await;
-    for (name, bound) in
-        [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "5s")]
-    {
-        let statement = Statement::from_string(bank.database.backend(), format!("SHOW {name}"));
-        let row = bank.database.read().query_one_raw(statement).await.unwrap().unwrap();
-        assert_eq!(row.try_get_by_index::<String>(0).unwrap(), bound, "{name}");
+    for bank in [
+        Bank::on_postgres().await,
+        Bank::behind_transaction_pooler().await,
+        Bank::behind_session_pooler().await,
+    ] {
+        for (name, bound) in [
+            ("statement_timeout", "10s"),
+            ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "5s"),
+        ] {
+            let statement = || Statement::from_string(bank.database.backend(), format!("SHOW {name}"));
+            let row = bank.database.read().query_one_raw(statement()).await.unwrap().unwrap();
+            assert_eq!(row.try_get_by_index::<String>(0).unwrap(), bound, "{name} of {}", bank.url);
+            let transaction = bank.database.begin().await.unwrap();
+            let row = transaction.query_one_raw(statement()).await.unwrap().unwrap();
+            assert_eq!(row.try_get_by_index::<String>(0).unwrap(), bound, "{name} of {}", bank.url);
+        }
     }
 }
 

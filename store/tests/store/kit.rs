@@ -3,14 +3,24 @@ use std::sync::Arc;
 use bus::clock::ManualClock;
 use sea_orm::{ConnectionTrait as _, Statement};
 use store::Database;
+use testkit::PgBouncer;
 
 /// A database of the test's own, with a table of accounts and one of leases.
 pub(crate) struct Bank {
     pub(crate) database: Database,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) url: String,
+    #[expect(dead_code, reason = "ends with the bank")]
+    held: Held,
+}
+
+/// What a bank's database is in or behind.
+enum Held {
+    Nothing,
     #[expect(dead_code, reason = "removed with the bank")]
-    folder: Option<tempfile::TempDir>,
+    Folder(tempfile::TempDir),
+    #[expect(dead_code, reason = "ends with the bank")]
+    Pooler(PgBouncer),
 }
 
 const TABLES: [&str; 4] = [
@@ -24,20 +34,33 @@ impl Bank {
     pub(crate) async fn on_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/bank.db", folder.path().display());
-        Self::open(url, Some(folder)).await
+        Self::open(url, Held::Folder(folder)).await
     }
 
     pub(crate) async fn on_postgres() -> Self {
-        Self::open(testkit::postgres_database().await, None).await
+        Self::open(testkit::postgres_database().await, Held::Nothing).await
     }
 
-    async fn open(url: String, folder: Option<tempfile::TempDir>) -> Self {
+    /// Behind a PgBouncer that gives out sessions for the length of a transaction, and fewer than there are connections.
+    pub(crate) async fn behind_transaction_pooler() -> Self {
+        let url = testkit::postgres_database().await;
+        let bouncer = PgBouncer::start(&url, "transaction").await.unwrap();
+        Self::open(format!("{}?pool_mode=transaction", bouncer.url(&url)), Held::Pooler(bouncer)).await
+    }
+
+    pub(crate) async fn behind_session_pooler() -> Self {
+        let url = testkit::postgres_database().await;
+        let bouncer = PgBouncer::start(&url, "session").await.unwrap();
+        Self::open(bouncer.url(&url), Held::Pooler(bouncer)).await
+    }
+
+    async fn open(url: String, held: Held) -> Self {
         let clock = Arc::new(ManualClock::at("2027-01-01T00:00:00.000Z".parse().unwrap()));
         let database = Database::connect(&url, clock.clone()).await.unwrap();
         for sql in TABLES {
             database.write().execute_unprepared(sql).await.unwrap();
         }
-        Self { database, clock, url, folder }
+        Self { database, clock, url, held }
     }
 
     pub(crate) async fn balance(&self, account: i32) -> i32 {
@@ -48,8 +71,8 @@ impl Bank {
     }
 }
 
-/// Runs each test on SQLite and on PostgreSQL.
-macro_rules! on_both_databases {
+/// Runs each test on SQLite, on PostgreSQL, and on PostgreSQL behind poolers.
+macro_rules! on_each_database {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
@@ -63,6 +86,18 @@ macro_rules! on_both_databases {
                 super::$name(crate::kit::Bank::on_postgres().await).await;
             })*
         }
+        mod transaction_pooler {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::kit::Bank::behind_transaction_pooler().await).await;
+            })*
+        }
+        mod session_pooler {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::kit::Bank::behind_session_pooler().await).await;
+            })*
+        }
     };
 }
-pub(crate) use on_both_databases;
+pub(crate) use on_each_database;

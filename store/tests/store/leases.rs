@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use store::lease::{LEASE_TTL, Lease};
 
-use crate::kit::{Bank, on_both_databases};
+use crate::kit::{Bank, on_each_database};
 
-on_both_databases!(
+on_each_database!(
     a_lease_is_one_holders_until_it_is_given_up,
     a_lease_that_is_not_renewed_is_taken_over,
     a_lease_that_is_renewed_is_kept,

@@ -2,9 +2,9 @@ use sea_orm::ConnectionTrait as _;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use store::{Database, StoreError, Transaction, for_update, retrying};
 
-use crate::kit::{Bank, on_both_databases};
+use crate::kit::{Bank, on_each_database};
 
-on_both_databases!(
+on_each_database!(
     what_is_read_under_lock_stays_until_the_commit,
     a_transaction_that_is_dropped_leaves_nothing,
     transactions_that_wait_for_one_another_are_tried_again,

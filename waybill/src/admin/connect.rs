@@ -10,7 +10,7 @@ use bus::topology::{RetryDelays, Topology};
 use bus::transport::{LinkState, SharedTransport, Transport, TransportError};
 use clap::Args;
 use embedded_broker::{EmbeddedBroker, Storage};
-use service_kit::config::{ConfigErrors, Secret};
+use service_kit::config::{BrokerAddress, BrokerArgs, ConfigErrors};
 use service_kit::{ServiceContext, Shutdown};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,9 +33,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Message bus")]
 pub(crate) struct AdminAddressArgs {
-    /// The broker, if it isn't the one in DATA_DIR: amqp://user:password@host:5672/vhost, or amqps://
-    #[arg(long, env = "RABBITMQ_URL", hide_env_values = true, value_name = "URL")]
-    rabbitmq_url: Option<Secret>,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// Prefix of every exchange and queue
     #[arg(long, env = "BUS_NAMESPACE", default_value = "waybill", value_name = "NAME")]
     bus_namespace: String,
@@ -46,7 +45,7 @@ pub(crate) struct AdminAddressArgs {
 #[derive(Debug, Clone)]
 pub(crate) struct AdminAddress {
     /// If there is one, the system is behind this broker; else it is in DATA_DIR.
-    pub(crate) rabbitmq_url: Option<Secret>,
+    pub(crate) broker: Option<BrokerAddress>,
     pub(crate) namespace: String,
     /// Declared with the rest of the topology. A command that doesn't look at retry queues declares none, so that it
     /// creates none that the services don't have.
@@ -57,7 +56,7 @@ pub(crate) struct AdminAddress {
 impl AdminAddressArgs {
     pub(crate) fn check(&self, errors: &mut ConfigErrors) -> AdminAddress {
         AdminAddress {
-            rabbitmq_url: errors.url("RABBITMQ_URL", self.rabbitmq_url.as_ref(), &["amqp", "amqps"]),
+            broker: self.broker.check(errors),
             namespace: errors.name("BUS_NAMESPACE", &self.bus_namespace),
             retry_delays: RetryDelays(Vec::new()),
             data_dir: self.data_dir.check(errors),
@@ -76,8 +75,8 @@ impl AdminAddress {
     /// Connects to the system: behind the broker of RABBITMQ_URL; else to the process that holds DATA_DIR, or, if none
     /// runs, to the broker's file there, without services.
     pub(crate) async fn connect(self) -> anyhow::Result<AdminConnection> {
-        if let Some(url) = &self.rabbitmq_url {
-            return connect_to_broker(url, self.topology()).await;
+        if let Some(address) = &self.broker {
+            return connect_to_broker(address, self.topology()).await;
         }
         let file = self.data_dir.database("broker");
         ensure!(
@@ -110,8 +109,8 @@ impl SystemConfig {
     /// Connects as [`AdminAddress::connect`] does; but if no process runs, it starts inventory-service and
     /// customer-service on the files in DATA_DIR, which it creates if they don't exist.
     pub(crate) async fn connect(self) -> anyhow::Result<AdminConnection> {
-        if let Some(url) = &self.rabbitmq_url {
-            return connect_to_broker(url, service_kit::broker::topology(&self.bus)).await;
+        if let Some(address) = &self.broker {
+            return connect_to_broker(address, service_kit::broker::topology(&self.bus)).await;
         }
         self.data_dir.prepare()?;
         let Some(lock) = self.data_dir.try_lock()? else {
@@ -138,10 +137,11 @@ impl SystemConfig {
 }
 
 /// A broker that refuses a declaration is connected to all the same, so that `doctor` can say so.
-async fn connect_to_broker(url: &Secret, topology: Topology) -> anyhow::Result<AdminConnection> {
+async fn connect_to_broker(address: &BrokerAddress, topology: Topology) -> anyhow::Result<AdminConnection> {
     let owner = format!("operator.{:08x}", rand::random::<u32>());
-    let transport = AmqpTransport::connect(AmqpConfig::new(url.expose(), owner, topology))
-        .map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
+    let mut config = AmqpConfig::new(address.urls.expose(), owner, topology);
+    config.root_certificates.clone_from(&address.root_certificates);
+    let transport = AmqpTransport::connect(config).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
     let transport: SharedTransport = Arc::new(transport);
     wait_until_connected(&*transport).await?;
     let stop = CancellationToken::new();

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow};
 use bus::topology::RetryDelays;
 use clap::Args;
 use serde::Serialize;
-use service_kit::config::{ConfigErrors, DatabaseArgs, Secret};
+use service_kit::config::{ConfigErrors, DatabaseArgs, Secret, check_url};
 
 use crate::admin::{AdminAddress, AdminAddressArgs, BrokerStatus, QueueRole, database_at};
 use crate::output::{OutputArgs, columns, counted, printable};
@@ -49,9 +49,10 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut errors = ConfigErrors::default();
     let mut address = args.address.check(&mut errors);
     address.retry_delays = RetryDelays(errors.retry_delays(&args.retry_delays));
-    let database_url = args.database.url(&mut errors);
+    let database_url = args.database.url(&mut errors, store::check_url);
     let management_url = args.rabbitmq_management_url.as_ref();
-    let management_url = errors.url("RABBITMQ_MANAGEMENT_URL", management_url, &["http", "https"]);
+    let schemes = ["http", "https"];
+    let management_url = errors.url("RABBITMQ_MANAGEMENT_URL", management_url, &schemes, check_url);
     let (address, database_url, management_url) = errors.finish((address, database_url, management_url))?;
 
     let managed = managed(&address, management_url.as_ref()).await?;
@@ -68,14 +69,14 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
 
 /// What the management API says of the broker that the address names, if both are given.
 async fn managed(address: &AdminAddress, url: Option<&Secret>) -> anyhow::Result<Option<ManagementStatus>> {
-    let (Some(broker), Some(url)) = (&address.rabbitmq_url, url) else { return Ok(None) };
+    let (Some(broker), Some(url)) = (&address.broker, url) else { return Ok(None) };
     let virtual_host =
-        bus::amqp::virtual_host(broker.expose()).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
+        bus::amqp::virtual_host(broker.urls.expose()).map_err(|error| anyhow!("RABBITMQ_URL: {error}"))?;
     Ok(Some(management(url, &virtual_host, &address.topology()).await))
 }
 
 async fn snapshot(address: AdminAddress) -> anyhow::Result<Snapshot> {
-    let is_behind_a_broker = address.rabbitmq_url.is_some();
+    let is_behind_a_broker = address.broker.is_some();
     let connection = match address.connect().await {
         Ok(connection) => connection,
         Err(error) if is_behind_a_broker => return Ok(Snapshot::unreachable(format!("{error:#}"))),

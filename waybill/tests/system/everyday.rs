@@ -13,7 +13,7 @@ on_both!(
     the_catalogue_needs_no_token
 );
 
-async fn an_order_is_placed_watched_and_delivered(gateway: Gateway) {
+pub(crate) async fn an_order_is_placed_watched_and_delivered(gateway: Gateway) {
     let customer = gateway.customer("CUST01");
     let mut updates = customer.subscribes().await;
     let (first, second) = (customer.looks_at("PROD01").await, customer.looks_at("PROD02").await);

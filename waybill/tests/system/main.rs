@@ -20,6 +20,7 @@ mod bad_requests;
 mod bad_tokens;
 
 mod commands;
+mod connections;
 mod least_privilege;
 mod starting;
 

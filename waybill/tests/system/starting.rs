@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use service_kit::config::VARIABLES;
 use testkit::Program;
 
 use crate::kit::{OneProcess, program, waybill};
@@ -192,6 +193,24 @@ async fn each_program_reports_what_it_lacks() {
     let message = fails(keyless).await.message;
     for variable in ["JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"] {
         assert!(message.contains(variable), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_variable_counts_as_not_set() {
+    for (name, lacking) in [
+        ("inventory-service", &["RABBITMQ_URL", "DATABASE_URL"][..]),
+        ("order-service", &["RABBITMQ_URL", "DATABASE_URL"]),
+        ("gateway", &["RABBITMQ_URL", "AUTH_MODE"]),
+    ] {
+        let empty = VARIABLES.iter().fold(program(name), |program, variable| program.with(variable, " "));
+        // Not `fails`, which sets a variable.
+        let ran = empty.run().await;
+        assert_eq!(ran.code, 2, "{name} {ran:?}");
+        for variable in lacking {
+            assert!(ran.stderr.contains(&format!("\n  {variable} (--")), "{name} {ran:?}");
+        }
+        assert_eq!(ran.stderr.matches("\n  ").count(), lacking.len(), "{name} {ran:?}");
     }
 }
 

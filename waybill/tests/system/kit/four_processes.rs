@@ -15,6 +15,8 @@ pub(crate) struct FourProcesses {
     /// Whether each process is a user of its own, called as the process is and with its name as the password.
     has_users: bool,
     database_url: String,
+    /// Empty for the system's root certificates alone.
+    pub(crate) rabbitmq_ca_file: String,
     namespace: String,
     gateway_port: u16,
     admin_ports: BTreeMap<&'static str, u16>,
@@ -24,10 +26,16 @@ pub(crate) struct FourProcesses {
 impl FourProcesses {
     /// A system that has never run.
     pub(crate) async fn new() -> Self {
+        Self::on(rabbitmq_url().await, postgres_database().await)
+    }
+
+    /// A system that has never run, on a broker and a database that are reached by these URLs.
+    pub(crate) fn on(rabbitmq_url: String, database_url: String) -> Self {
         Self {
-            rabbitmq_url: rabbitmq_url().await,
+            rabbitmq_url,
             has_users: false,
-            database_url: postgres_database().await,
+            database_url,
+            rabbitmq_ca_file: String::new(),
             namespace: unique("system"),
             gateway_port: free_port(),
             admin_ports: PROGRAMS.iter().map(|program| (*program, free_port())).collect(),
@@ -52,6 +60,11 @@ impl FourProcesses {
         let address = format!("127.0.0.1:{}", self.gateway_port);
         self.running["gateway"].answers(&address, "/readyz").await.unwrap();
         Gateway::at(&address)
+    }
+
+    /// What a process has printed.
+    pub(crate) fn output(&self, program: &str) -> Vec<String> {
+        self.running[program].output()
     }
 
     /// Starts one process again; returns when it is ready.
@@ -127,6 +140,9 @@ impl FourProcesses {
             true => self.rabbitmq_url.replace("guest:guest", &format!("{user}:{user}")),
             false => self.rabbitmq_url.clone(),
         };
-        program.with("RABBITMQ_URL", url).with("BUS_NAMESPACE", &self.namespace)
+        program
+            .with("RABBITMQ_URL", url)
+            .with("RABBITMQ_CA_FILE", &self.rabbitmq_ca_file)
+            .with("BUS_NAMESPACE", &self.namespace)
     }
 }
