@@ -24,17 +24,19 @@ use sea_orm::sea_query::{
     ConditionalStatement as _, Expr, ForeignKey, ForeignKeyAction, ForeignKeyCreateStatement, Index,
     IndexCreateStatement,
 };
-use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, DynIden};
+use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, DynIden, RuntimeErr};
 use sea_orm_migration::{
     MigrationName, MigrationStatus, MigrationTrait, MigratorTraitSelf, SchemaManager, async_trait,
 };
-use store::{Database, StoreError};
+use store::{Database, StoreError, Transaction};
 
 pub const CUSTOMERS: ServiceTables = ServiceTables {
+    service: "customers",
     applied: "customers_migrations",
     migrations: &[Migration("0001_customers", |manager| Box::pin(customers::m0001_customers::up(manager)))],
 };
 pub const INVENTORY: ServiceTables = ServiceTables {
+    service: "inventory",
     applied: "inventory_migrations",
     migrations: &[
         Migration("0001_inventory", |manager| Box::pin(inventory::m0001_inventory::up(manager))),
@@ -42,6 +44,7 @@ pub const INVENTORY: ServiceTables = ServiceTables {
     ],
 };
 pub const ORDERS: ServiceTables = ServiceTables {
+    service: "orders",
     applied: "order_migrations",
     migrations: &[
         Migration("0001_orders", |manager| Box::pin(orders::m0001_orders::up(manager))),
@@ -55,9 +58,25 @@ const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c01;
 
 /// The tables of one service, by their migrations.
 pub struct ServiceTables {
+    /// What the program `migrations` calls the service.
+    service: &'static str,
     /// The table of applied migrations.
     applied: &'static str,
     migrations: &'static [Migration],
+}
+
+/// Why migrations were not applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MigrateError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Migrations are pending, and the role lacks a privilege for them.
+    #[error(
+        "the tables of {service} are not up to date (pending: {pending}) and this role may not change them ({reason}): \
+         run `migrations {service}` as the role that owns them; if they are up to date, this role lacks SELECT, INSERT, \
+         UPDATE or DELETE on them"
+    )]
+    NotAllowed { service: &'static str, pending: String, reason: String },
 }
 
 /// The progress of a service's migrations in one database.
@@ -70,12 +89,27 @@ pub struct Progress {
 }
 
 impl ServiceTables {
-    /// Applies the pending migrations. A second copy waits, and then finds nothing to do.
+    /// Applies the pending migrations. A second copy waits, and then finds nothing to do. Without a pending migration it
+    /// only reads, so that a role that may not create tables can start a service.
     ///
     /// On SQLite the transaction itself is the lock.
-    pub async fn migrate(&self, database: &Database) -> Result<(), StoreError> {
-        let transaction = database.begin().await?;
-        if database.backend() == DbBackend::Postgres {
+    pub async fn migrate(&self, database: &Database) -> Result<(), MigrateError> {
+        let pending = self.progress(database).await?.pending;
+        if !pending.is_empty() {
+            let transaction = database.begin().await?;
+            self.apply(transaction).await.map_err(|error| match denied(&error) {
+                Some(reason) => {
+                    MigrateError::NotAllowed { service: self.service, pending: pending.join(", "), reason }
+                }
+                None => MigrateError::Store(error.into()),
+            })?;
+        }
+        database.set_probe_table(self.applied);
+        Ok(())
+    }
+
+    async fn apply(&self, transaction: Transaction) -> Result<(), DbErr> {
+        if transaction.get_database_backend() == DbBackend::Postgres {
             let lock = format!(
                 "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
                  SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
@@ -83,9 +117,7 @@ impl ServiceTables {
             transaction.execute_unprepared(&lock).await?;
         }
         self.up(&transaction, None).await?;
-        transaction.commit().await?;
-        database.set_probe_table(self.applied);
-        Ok(())
+        transaction.commit().await
     }
 
     /// Returns the progress of the migrations, and changes nothing.
@@ -106,6 +138,16 @@ impl MigratorTraitSelf for ServiceTables {
     fn migration_table_name(&self) -> DynIden {
         self.applied.into()
     }
+}
+
+/// PostgreSQL's message if the role lacks a privilege: SQLSTATE `insufficient_privilege`.
+fn denied(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return None;
+    };
+    let error = error.as_database_error()?;
+    (error.code()? == "42501").then(|| error.message().to_owned())
 }
 
 /// The name of a migration, and its statements.

@@ -16,7 +16,7 @@ struct Arguments {
     #[arg(value_enum, value_name = "WHOSE", default_value_t = Service::All)]
     service: Service,
     /// The database: postgres://user:password@host/database, or sqlite://path
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
 }
 
@@ -30,18 +30,27 @@ enum Service {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match migrate(&Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    if let Err(invalid) = store::check_url(&arguments.database_url) {
+        report(&format!("invalid configuration\n  DATABASE_URL (--database-url): {invalid}"));
+        return ExitCode::from(2);
+    }
+    match migrate(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            use std::io::Write as _;
-            // A closed standard error leaves no place to report to.
-            let _ = writeln!(std::io::stderr(), "migrations: {error:#}");
+            report(&format!("{error:#}"));
             match error.downcast_ref() {
                 Some(StoreError::Misconfigured(_)) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }
     }
+}
+
+fn report(message: &str) {
+    use std::io::Write as _;
+    // A closed standard error leaves no place to report to.
+    let _ = writeln!(std::io::stderr(), "migrations: {message}");
 }
 
 async fn migrate(arguments: &Arguments) -> anyhow::Result<()> {

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use bus::clock::SystemClock;
+use migrations::MigrateError;
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
-use store::{Database, StoreError};
+use store::Database;
+use testkit::{PgBouncer, Postgres};
 
 async fn connect(url: &str) -> Database {
     Database::connect(url, Arc::new(SystemClock)).await.unwrap()
 }
 
-async fn migrate_all(database: &Database) -> Result<(), StoreError> {
+async fn migrate_all(database: &Database) -> Result<(), MigrateError> {
     migrations::ORDERS.migrate(database).await?;
     migrations::INVENTORY.migrate(database).await?;
     migrations::CUSTOMERS.migrate(database).await
@@ -38,6 +40,87 @@ async fn copies_that_start_at_once_migrate_postgres_once() {
 async fn copies_that_start_at_once_migrate_sqlite_once() {
     let folder = tempfile::tempdir().unwrap();
     start_many_at_once(&format!("sqlite://{}/all.db", folder.path().display())).await;
+}
+
+#[tokio::test]
+async fn copies_that_start_at_once_migrate_through_a_pooler_once() {
+    let url = testkit::postgres_database().await;
+    let bouncer = PgBouncer::start(&url, "transaction").await.unwrap();
+    start_many_at_once(&format!("{}?pool_mode=transaction", bouncer.url(&url))).await;
+}
+
+/// The URL of a role of this name, which may do nothing yet.
+async fn new_role(server: &Postgres, url: &str, name: &str) -> String {
+    server.query(url, &format!("CREATE ROLE {name} LOGIN")).await.unwrap();
+    url.replacen("postgres@", &format!("{name}@"), 1)
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_read_and_write_rows_finds_tables_that_are_up_to_date() {
+    let server = Postgres::start().await.unwrap();
+    let url = server.create_database("shop").await.unwrap();
+    let shop = new_role(&server, &url, "shop").await;
+
+    let without_tables = migrate_all(&connect(&shop).await).await.unwrap_err().to_string();
+    assert!(
+        without_tables.contains("the tables of orders are not up to date (pending: 0001_orders, "),
+        "{without_tables}"
+    );
+    assert!(without_tables.contains("permission denied for schema public"), "{without_tables}");
+    assert!(
+        without_tables.contains("run `migrations orders` as the role that owns them"),
+        "{without_tables}"
+    );
+
+    migrate_all(&connect(&url).await).await.unwrap();
+    let without_grants = migrate_all(&connect(&shop).await).await.unwrap_err().to_string();
+    assert!(without_grants.contains("this role lacks SELECT, INSERT, UPDATE or DELETE"), "{without_grants}");
+
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO shop";
+    server.query(&url, grant).await.unwrap();
+    let database = connect(&shop).await;
+    migrate_all(&database).await.unwrap();
+    // An event's number comes from the table itself, so that a privilege for tables is enough.
+    server
+        .query(
+            &shop,
+            "INSERT INTO orders (id, customer_id, status, version, fingerprint, attempt, created_by, created_at, updated_at, fenced, tries) \
+             VALUES (gen_random_uuid(), 'CUST01', 'CANCELLED', 1, '', 0, gen_random_uuid(), now(), now(), false, 0)",
+        )
+        .await
+        .unwrap();
+    server
+        .query(
+            &shop,
+            "INSERT INTO order_events (id, order_id, customer_id, version, kind, status, occurred_at, payload) \
+             SELECT gen_random_uuid(), id, customer_id, 1, 'CREATED', status, now(), '{}' FROM orders",
+        )
+        .await
+        .unwrap();
+
+    server.query(&url, "DELETE FROM order_migrations WHERE version = '0002_change_answers'").await.unwrap();
+    let pending = migrate_all(&database).await.unwrap_err();
+    assert!(
+        matches!(&pending, MigrateError::NotAllowed { pending, .. } if pending == "0002_change_answers"),
+        "{pending}"
+    );
+}
+
+#[tokio::test]
+async fn the_program_refuses_a_wrong_url_with_code_2() {
+    let program = testkit::Program::new(env!("CARGO_BIN_EXE_migrations"), &["orders"]);
+    for (url, words) in [
+        ("postgres://me:hunter2@db/waybill?sslmode=full", "sslmode=full is not one of disable, allow"),
+        (
+            "postgres://me:hunter2@db/waybill?sslmode=verify-full&sslrootcert=/nowhere",
+            "/nowhere can't be read",
+        ),
+    ] {
+        let ran = program.clone().with("DATABASE_URL", url).run().await;
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains("DATABASE_URL") && ran.stderr.contains(words), "{ran:?}");
+        assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
+    }
 }
 
 async fn progress_is_reported(url: &str) {
