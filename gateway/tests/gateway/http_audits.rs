@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use testkit::install_locked;
 use tokio::process::Command;
 
 use crate::kit::TestGateway;
@@ -9,19 +10,8 @@ use crate::kit::TestGateway;
 #[tokio::test]
 async fn all_graphql_over_http_audits_pass() {
     let gateway = TestGateway::start().await;
-    let folder = tempfile::tempdir().unwrap();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit");
-    for file in ["package.json", "package-lock.json", "audit.js"] {
-        std::fs::copy(sources.join(file), folder.path().join(file)).unwrap();
-    }
-    let install = Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(&folder)
-        .output()
-        .await
-        .expect("npm must be installed");
-    assert!(install.status.success(), "{}", text(&install.stderr));
-
+    let folder = install_locked(&sources).await.unwrap();
     let audit = Command::new("node")
         .args(["audit.js", &gateway.url("/graphql")])
         .current_dir(&folder)

@@ -19,6 +19,7 @@ mod http_errors;
 mod http_health;
 mod http_playground;
 mod http_requests;
+mod oracle;
 mod query_limits;
 mod query_merging;
 mod query_mutations;

@@ -233,8 +233,21 @@ impl ServiceData {
                 .as_ref()
                 .is_none_or(|search| product.name.to_lowercase().contains(&search.to_lowercase()))
         };
-        let rows = self.products.values().filter(matching).cloned().collect();
-        let page = question.bounds().unwrap().cut(rows);
+        let bounds = question.bounds().unwrap();
+        let after = bounds.after.as_ref().map(|cursor| &cursor.product_id);
+        let before = bounds.before.as_ref().map(|cursor| &cursor.product_id);
+        let mut rows: Vec<Product> = self
+            .products
+            .values()
+            .filter(matching)
+            .filter(|product| after.is_none_or(|after| product.id > *after))
+            .filter(|product| before.is_none_or(|before| product.id < *before))
+            .cloned()
+            .collect();
+        if !bounds.reads_forwards() {
+            rows.reverse();
+        }
+        let page = bounds.cut(rows);
         ProductPage {
             products: page.rows,
             has_next_page: page.has_next_page,
