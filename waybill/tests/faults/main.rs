@@ -14,6 +14,7 @@ mod scale;
 
 mod broker;
 mod checked;
+mod clients;
 mod database;
 mod disk;
 mod embedded;

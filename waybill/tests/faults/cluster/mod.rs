@@ -29,6 +29,8 @@ use crate::load::Api;
 use event_recorder::EventRecorder;
 
 const SECRET: &str = "a secret for tests alone, 32 bytes or more";
+/// The scopes of a customer who may do everything with their own orders.
+const OWN_ORDERS: [&str; 3] = ["orders:read", "orders:write", "orders:fulfil"];
 const NAMESPACE: &str = "waybill";
 const RETRY_DELAYS_MS: [u64; 3] = [200, 500, 1_000];
 
@@ -185,7 +187,7 @@ impl Cluster {
 
     /// The API as a customer with every scope of their own orders uses it, over all gateways.
     pub(crate) fn api(&self, customer: &str) -> Result<Api> {
-        self.api_with(customer, &["orders:read", "orders:write", "orders:fulfil"])
+        self.api_with(customer, &OWN_ORDERS)
     }
 
     /// The API as a warehouse reads the orders of all customers.
@@ -194,10 +196,17 @@ impl Cluster {
     }
 
     fn api_with(&self, customer: &str, scopes: &[&str]) -> Result<Api> {
-        let scopes = scopes.iter().map(|scope| scope.parse()).collect::<Result<_, _>>();
-        let lifetime = std::time::Duration::from_secs(24 * 60 * 60);
-        let token = gateway::auth::mint(SECRET, customer, scopes.context("a scope is misspelt")?, lifetime)?;
-        Ok(Api::new(customer, &self.gateways, &token))
+        Ok(Api::new(customer, &self.gateways, &token(customer, scopes)?))
+    }
+
+    /// A token of a customer with every scope of their own orders.
+    pub(crate) fn token(&self, customer: &str) -> Result<String> {
+        token(customer, &OWN_ORDERS)
+    }
+
+    /// The port of the first gateway.
+    pub(crate) fn gateway_port(&self) -> &str {
+        self.gateways[0].rsplit_once(':').expect("an address has a port").1
     }
 
     /// A connection of the test's own to the private broker, which declares what the processes declare. Connected.
@@ -227,6 +236,12 @@ impl Cluster {
     pub(crate) fn logs(&self) -> &Path {
         &self.logs
     }
+}
+
+fn token(customer: &str, scopes: &[&str]) -> Result<String> {
+    let scopes = scopes.iter().map(|scope| scope.parse()).collect::<Result<_, _>>();
+    let lifetime = std::time::Duration::from_secs(24 * 60 * 60);
+    Ok(gateway::auth::mint(SECRET, customer, scopes.context("a scope is misspelt")?, lifetime)?)
 }
 
 fn amqp_url(port: u16) -> String {
