@@ -138,7 +138,8 @@ impl System {
     /// the start, whatever the start waits for.
     async fn serve(&self, endpoint: &AdminEndpoint, started: &ReadinessHandle) -> anyhow::Result<()> {
         let ServiceContext { shutdown, readiness, .. } = &self.context;
-        let starting = shutdown.draining().run_until_cancelled(self.start(endpoint));
+        // Boxed, since the start of everything together is a large future.
+        let starting = shutdown.draining().run_until_cancelled(Box::pin(self.start(endpoint)));
         let Some(gateway) = starting.await.transpose()? else { return Ok(()) };
         started.set(true);
         let welcome = welcome(&self.config, gateway, self.admin)?;
