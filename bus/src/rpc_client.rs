@@ -25,6 +25,8 @@ use crate::transport::{ExclusiveQueue, PublishError, SharedTransport, Target};
 
 /// Requests of one process that may await their reply at any time; more are refused.
 const MAX_IN_FLIGHT: usize = 4_096;
+/// An unanswered request with a nearer deadline says nothing about the service: under load, its turn may not have come.
+const BREAKER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection, if its deadline allows.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// The pauses before an unsent or interrupted request is sent again.
@@ -267,6 +269,7 @@ impl RpcClient for BusRpcClient {
             return Err(unavailable("the service has not answered its last requests"));
         }
         let unanswered = || RequestError::DeadlineExceeded { pattern: pattern.to_owned() };
+        let was_patient = deadline.remaining() >= BREAKER_PATIENCE;
         let (mut failures, mut may_be_handled) = (0, false);
         let result = loop {
             match self.attempt(pattern, &data, deadline).await {
@@ -291,7 +294,7 @@ impl RpcClient for BusRpcClient {
             }
             // A service without a process is not waited for, and is there at once when it is back: nothing to probe.
             (Err(RequestError::DeadlineExceeded { .. }), Some(service))
-                if !service.consumers.was_absent() =>
+                if was_patient && !service.consumers.was_absent() =>
             {
                 service.breaker.unanswered(Instant::now());
             }

@@ -86,6 +86,7 @@ pub const METRICS: &[Metric] = &[
     ("waybill_hub_lag_events", Gauge, "Order events that this gateway has still to send to its subscribers"),
     ("waybill_late_replies_total", Counter, "Replies that came after their request had ended"),
     ("waybill_loop_silent_seconds", Gauge, "Time since the last heartbeat of a loop; -1 if it has ended"),
+    ("waybill_missed_events_total", Counter, "Order events that had not come, and were read and applied"),
     (
         "waybill_orders_placed_again_total",
         Counter,

@@ -6,7 +6,12 @@ use sea_orm::{
     IntoDatabaseExecutor, QueryResult, Statement, TransactionOptions, TransactionTrait as _,
 };
 
-use crate::postgres::SESSION_SETTINGS;
+/// Bounds of what is done on a connection: a statement, a wait for a lock, and a transaction that lies idle with its locks.
+/// A copy of a service that stalls inside a transaction blocks the others no longer than this.
+///
+/// They are statements, since poolers refuse or drop the startup parameter `options`.
+pub(crate) const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
+                                           SET idle_in_transaction_session_timeout = '5s'";
 
 /// A pool that runs single statements, each in a transaction of its own.
 ///

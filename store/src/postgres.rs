@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::StoreError;
 use crate::health::Health;
-use crate::pool::Pool;
+use crate::pool::{Pool, SESSION_SETTINGS};
 use crate::url::{Pooling, PostgresUrl, Server, TargetSession};
 
 /// Connections of one service in one process.
@@ -22,13 +22,6 @@ const CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one server may take to accept a connection and to say whether it can be written to.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Bounds of what is done on a connection: a statement, a wait for a lock, and a transaction that lies idle with its locks.
-/// A copy of a service that stalls inside a transaction blocks the others no longer than this.
-///
-/// They are statements, since poolers refuse or drop the startup parameter `options`.
-pub(crate) const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
-                                           SET idle_in_transaction_session_timeout = '5s'";
 
 /// SQLSTATE `invalid_authorization_specification`: also what a server answers when its `pg_hba.conf` demands or refuses TLS.
 const NOT_ALLOWED: &str = "28000";

@@ -2,7 +2,7 @@
 // schema and its data, then one request with its answer a line. Prints one line for each: the class of the request, and
 // what differs, if anything.
 import { createInterface } from 'node:readline';
-import { buildSchema, executeSync, parse, validate, validateExecutionArgs } from 'graphql';
+import { buildSchema, executeSync, parse, subscribe, validate, validateExecutionArgs } from 'graphql';
 import { Unmodelled, rootValue } from './model.mjs';
 
 // Where the gateway is right to answer otherwise: the specification leaves it open, or JavaScript can't do it.
@@ -53,13 +53,17 @@ function judge({ query, operationName, variables }) {
   }
   const stage = args.operation.operation;
   if (stage === 'subscription') {
-    return { verdict: 'executed', stage };
+    // Without valid arguments its root field has no events, and the operation is refused as a whole.
+    const { errors } = subscribe({ ...request, rootValue: { orderUpdated: noEvents } });
+    return errors ? { verdict: 'refused', stage: 'request', reason: errors[0].message } : { verdict: 'executed', stage };
   }
   const { data, errors = [] } = executeSync({ ...request, rootValue: root });
   const unmodelled = errors.some((error) => error.originalError instanceof Unmodelled);
   const messages = errors.map(({ message }) => message);
   return { verdict: 'executed', stage, data: unmodelled ? undefined : data, errors: paths(errors), messages };
 }
+
+async function* noEvents() {}
 
 function paths(errors) {
   return errors.map((error) => (error.path ?? []).join('.')).sort();

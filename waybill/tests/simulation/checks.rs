@@ -12,7 +12,9 @@ use crate::template::STOCK;
 
 /// Everything that is wrong.
 pub(crate) async fn violations(simulation: &Simulation) -> Vec<Violation> {
-    let stored = tables(simulation).facts().await.unwrap();
+    let tables = tables(simulation);
+    tables.check_rows_by_product().await.unwrap();
+    let stored = tables.facts().await.unwrap();
     let received = STOCK.iter().map(|(product, on_hand)| (product.parse().unwrap(), *on_hand)).collect();
     let topology = simulation.topology();
     let ready = |queue: String| (simulation.ready(&queue), queue);

@@ -108,15 +108,8 @@ async fn orders_out_of_bounds_are_refused_and_not_stored(gateway: Gateway) {
     }
     // Input that doesn't match its GraphQL type is refused with the whole request.
     let query = "mutation($input: CreateOrderInput!) { createOrder(input: $input) { order { id } } }";
-    let too_great = json!({ "items": [item("PROD01", json!(2_147_483_648_i64))] });
-    let reply = customer.sends(query, json!({ "input": too_great })).await;
-    assert_eq!(
-        (reply.code(), &reply.body["data"]),
-        (Some("BAD_USER_INPUT"), &Value::Null),
-        "{:#}",
-        reply.body
-    );
     for input in [
+        json!({ "items": [item("PROD01", json!(2_147_483_648_i64))] }),
         json!({ "items": [item("PROD01", json!(1.5))] }),
         json!({ "items": [item("PROD01", json!("1"))] }),
         json!({ "items": [{ "productId": "PROD01" }] }),

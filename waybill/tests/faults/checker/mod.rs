@@ -63,6 +63,7 @@ impl<'a> Observer<'a> {
     /// Everything but what the API lists, which is read once the system is at rest.
     async fn facts(&self) -> Result<Facts> {
         let depths = self.depths().await?;
+        self.cluster.tables.check_rows_by_product().await?;
         let stored = self.cluster.tables.facts().await?;
         let changes = self.log.changes();
         Ok(Facts {
