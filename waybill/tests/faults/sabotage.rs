@@ -42,7 +42,14 @@ async fn without_confirms_accepted_orders_are_found_lost() {
         cluster.broker().pause().unwrap();
         // A paused broker confirms nothing, so that no client should be answered that these are accepted.
         progress.reaches(progress.placed() + 12, LIVENESS).await.unwrap();
+        // A gateway that lives on places again what it has accepted and no event tells of.
+        for gateway in cluster.copies_of("gateway") {
+            gateway.kill().await.unwrap();
+        }
         cluster.broker().restart().await.unwrap();
+        for gateway in cluster.copies_of("gateway") {
+            gateway.start().await.unwrap();
+        }
     }
     cluster.ready().await.unwrap();
     assert_found(&cluster, load, "without confirms", Invariant::I1).await;
