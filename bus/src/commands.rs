@@ -1,5 +1,6 @@
 //! Sending commands: a command that the broker has confirmed is accepted and never lost.
 
+use futures::FutureExt;
 use schema::time::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,7 +13,7 @@ use crate::clock::Deadline;
 use crate::envelope;
 use crate::failure::Failure;
 use crate::message::Message;
-use crate::rpc_client::{BusRpcClient, PendingReply};
+use crate::rpc_client::BusRpcClient;
 use crate::topology::WorkQueue;
 use crate::trace;
 use crate::transport::{PublishError, Target};
@@ -38,9 +39,12 @@ pub struct Command<'a, T> {
 pub enum Accepted {
     /// The reply: its effect is committed, or it was dead-lettered.
     Answered(Result<Box<RawValue>, Failure>),
-    /// No reply came in time, or none was requested. The command will be handled.
+    /// No reply came in time, or none was waited for. The command will be handled; see [`Commands::on_unawaited_reply`].
     Unanswered,
 }
+
+/// Takes the outcome of a command that nothing waits for any more; returns whether it knows the command.
+pub type ReplyHandler = Box<dyn Fn(Uuid, Result<(), Failure>) -> bool + Send + Sync>;
 
 /// Sends commands and waits for their replies.
 #[derive(Clone)]
@@ -66,18 +70,22 @@ impl Commands {
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError> {
         let waiting = Deadline::after(wait.unwrap_or_default());
-        let reply = match wait {
-            Some(_) => self.rpc_client.reply_queue(waiting).await.zip(self.rpc_client.pending.expect()),
-            None => None,
+        let (reply_queue, pending) = match wait {
+            Some(_) => {
+                let reply_queue = self.rpc_client.reply_queue(waiting).await;
+                (reply_queue, self.rpc_client.pending.expect(command.message_id))
+            }
+            None => (self.rpc_client.current_reply_queue(), None),
         };
-        let message = self.message(command, reply.as_ref());
+        let message = message(command, reply_queue);
         let answer = async {
-            match reply {
-                Some((_, pending)) => pending.reply().await,
+            match pending {
+                Some(pending) => pending.reply().await,
                 None => std::future::pending().await,
             }
         };
-        let mut answer = std::pin::pin!(answer);
+        // Without its reply queue it ends early, and is polled again below.
+        let mut answer = std::pin::pin!(answer.fuse());
         let answered = |reply: Message| Accepted::Answered(envelope::read_reply(&reply.body));
         tokio::select! {
             biased;
@@ -89,6 +97,16 @@ impl Commands {
             reply = answer => Ok(reply.map_or(Accepted::Unanswered, answered)),
             () = waiting.passed() => Ok(Accepted::Unanswered),
         }
+    }
+
+    /// Has replies that come when their command's `send` has returned, or never waited, passed to `handler`, by the
+    /// command's message id: whether its effect is committed or it was dead-lettered. The handler returns whether it knows
+    /// the command. Replies are lost with the connection. One handler for each process: the first one stays.
+    pub fn on_unawaited_reply(&self, handler: ReplyHandler) {
+        self.rpc_client.pending.on_unawaited(Box::new(move |reply| {
+            let message_id = reply.correlation_id.as_deref().and_then(|id| id.parse().ok());
+            message_id.is_some_and(|id| handler(id, envelope::read_reply(&reply.body).map(drop)))
+        }));
     }
 
     /// Whether no command waits, neither to be delivered nor for its retry. `false` if the broker does not say.
@@ -128,24 +146,22 @@ impl Commands {
             tokio::time::sleep(pause).await;
         }
     }
+}
 
-    fn message<T: Serialize>(
-        &self,
-        command: &Command<'_, T>,
-        reply: Option<&(String, PendingReply)>,
-    ) -> Message {
-        let correlation_id = reply.map(|(_, pending)| pending.id.clone());
-        let mut message = Message {
-            body: envelope::write(command.pattern, command.data, correlation_id.as_deref()),
-            message_id: Some(command.message_id.to_string()),
-            correlation_id,
-            reply_to: reply.map(|(reply_queue, _)| reply_queue.clone()),
-            kind: Some(command.pattern.to_owned()),
-            timestamp: Some(command.timestamp),
-            persistent: true,
-            ..Message::default()
-        };
-        trace::inject(&mut message.headers);
-        message
-    }
+/// A command whose reply is correlated by its message id.
+fn message<T: Serialize>(command: &Command<'_, T>, reply_to: Option<String>) -> Message {
+    let message_id = command.message_id.to_string();
+    let correlation_id = reply_to.is_some().then(|| message_id.clone());
+    let mut message = Message {
+        body: envelope::write(command.pattern, command.data, correlation_id.as_deref()),
+        message_id: Some(message_id),
+        correlation_id,
+        reply_to,
+        kind: Some(command.pattern.to_owned()),
+        timestamp: Some(command.timestamp),
+        persistent: true,
+        ..Message::default()
+    };
+    trace::inject(&mut message.headers);
+    message
 }

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::breaker::Breaker;
@@ -167,6 +168,11 @@ impl BusRpcClient {
         tokio::time::timeout(deadline.remaining(), ready).await.ok()?.ok()?.clone()
     }
 
+    /// The name of the reply queue, if there is one at this moment.
+    pub(crate) fn current_reply_queue(&self) -> Option<String> {
+        self.reply_queue.borrow().clone()
+    }
+
     /// Sends the request once, unless no process consumes the service's requests, and waits for its reply.
     async fn attempt(
         &self,
@@ -191,7 +197,8 @@ impl BusRpcClient {
             }
             () = deadline.passed() => {}
         }
-        let pending = self.pending.expect().ok_or_else(|| overloaded("requests in flight".to_owned()))?;
+        let pending = self.pending.expect(Uuid::now_v7());
+        let pending = pending.ok_or_else(|| overloaded("requests in flight".to_owned()))?;
         let message = self.request_message(pattern, data, &pending, reply_to, deadline);
         let target = Target::Queue(queue.clone());
         // The deadline ends the wait below; this later limit only ends the wait for the confirmation.
@@ -331,12 +338,18 @@ impl Attempt {
 
 /// The requests that await their reply, by correlation id.
 #[derive(Clone, Default)]
-pub(crate) struct PendingReplies(Arc<Mutex<HashMap<String, oneshot::Sender<Message>>>>);
+pub(crate) struct PendingReplies {
+    waiting: Arc<Mutex<HashMap<String, oneshot::Sender<Message>>>>,
+    unawaited: Arc<OnceLock<UnawaitedReply>>,
+}
+
+/// Takes a reply that no call waits for; returns whether it was of use.
+pub(crate) type UnawaitedReply = Box<dyn Fn(&Message) -> bool + Send + Sync>;
 
 impl PendingReplies {
     /// Registers a reply to await. Nothing if too many are awaited already.
-    pub(crate) fn expect(&self) -> Option<PendingReply> {
-        let id = uuid::Uuid::now_v7().to_string();
+    pub(crate) fn expect(&self, id: Uuid) -> Option<PendingReply> {
+        let id = id.to_string();
         let (sender, receiver) = oneshot::channel();
         let mut pending = self.locked();
         if pending.len() >= MAX_IN_FLIGHT {
@@ -346,17 +359,26 @@ impl PendingReplies {
         Some(PendingReply { id, receiver, pending: self.clone() })
     }
 
-    /// Passes a reply to its request. A reply whose request no longer waits is counted and dropped.
+    /// Has all replies that no call waits for passed to `take`. The first one set stays.
+    pub(crate) fn on_unawaited(&self, take: UnawaitedReply) {
+        let _ = self.unawaited.set(take);
+    }
+
+    /// Passes a reply to its request. A reply that nothing waits for is counted and dropped.
     fn deliver(&self, reply: Message) {
         let waiting = reply.correlation_id.as_deref().and_then(|id| self.locked().remove(id));
-        let delivered = waiting.is_some_and(|sender| sender.send(reply).is_ok());
-        if !delivered {
+        let undelivered = match waiting {
+            Some(sender) => sender.send(reply).err(),
+            None => Some(reply),
+        };
+        let Some(reply) = undelivered else { return };
+        if !self.unawaited.get().is_some_and(|take| take(&reply)) {
             metrics::counter!("waybill_late_replies_total").increment(1);
         }
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Message>>> {
-        self.0.lock().expect("nothing panics while it holds this lock")
+        self.waiting.lock().expect("nothing panics while it holds this lock")
     }
 }
 

@@ -4,7 +4,7 @@ pub mod unseen;
 
 use async_trait::async_trait;
 use bus::clock::{Clock, Deadline, IdSource};
-use bus::commands::{Accepted, Command, Commands};
+use bus::commands::{Accepted, Command, Commands, ReplyHandler};
 use bus::failure::{Failure, FailureCode};
 use bus::rpc_client::{RequestError, RpcClient, request};
 use bus::transport::PublishError;
@@ -116,6 +116,9 @@ pub trait SendCommand: Send + Sync + 'static {
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError>;
 
+    /// See [`Commands::on_unawaited_reply`].
+    fn on_unawaited_reply(&self, handler: ReplyHandler);
+
     /// Whether no command waits to be handled. `false` if that is not known.
     async fn is_idle(&self) -> bool;
 }
@@ -129,6 +132,10 @@ impl SendCommand for Commands {
         wait: Option<Duration>,
     ) -> Result<Accepted, PublishError> {
         Self::send(self, command, deadline, wait).await
+    }
+
+    fn on_unawaited_reply(&self, handler: ReplyHandler) {
+        Self::on_unawaited_reply(self, handler);
     }
 
     async fn is_idle(&self) -> bool {
@@ -224,7 +231,7 @@ impl OrderPlacer {
             PlaceOrderOutcome::Refused(_) => false,
         };
         if is_known {
-            self.unseen.seen(order.order_id);
+            self.unseen.seen(message_id);
         }
         Ok(outcome)
     }

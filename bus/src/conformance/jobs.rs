@@ -231,6 +231,12 @@ pub async fn a_command_is_answered_once_its_effect_is_committed(broker: &dyn Bro
     );
     let _stop = stop.drop_guard();
     let commands = Commands::new(rpc_client, QUEUE);
+    let replied: Arc<Mutex<Vec<Uuid>>> = Arc::default();
+    let heard = Arc::clone(&replied);
+    commands.on_unawaited_reply(Box::new(move |message_id, outcome| {
+        heard.lock().unwrap().push(message_id);
+        outcome.is_ok()
+    }));
     let command = Command {
         pattern: ORDER_CREATE,
         data: &"something",
@@ -240,9 +246,11 @@ pub async fn a_command_is_answered_once_its_effect_is_committed(broker: &dyn Bro
     let accepted = commands.send(&command, Deadline::after(WAIT_LIMIT), Some(WAIT_LIMIT)).await.unwrap();
     let Accepted::Answered(Ok(answer)) = accepted else { panic!("{accepted:?}") };
     assert_eq!(answer.get(), format!("\"{}\"", command.message_id));
+    assert!(replied.lock().unwrap().is_empty());
 
     let unawaited = commands.send(&command, Deadline::after(WAIT_LIMIT), None).await.unwrap();
     assert!(matches!(unawaited, Accepted::Unanswered), "{unawaited:?}");
     let id = command.message_id.to_string();
     eventually("it is handled again", async || done.names() == [id.clone(), id.clone()]).await;
+    eventually("its reply comes by itself", async || *replied.lock().unwrap() == [command.message_id]).await;
 }

@@ -50,6 +50,8 @@ pub struct Api {
 impl Api {
     pub fn new(settings: ApiSettings) -> Self {
         let unseen_orders = UnseenOrders::new(settings.unseen_orders);
+        let unseen = unseen_orders.clone();
+        settings.commands.on_unawaited_reply(Box::new(move |id, outcome| unseen.replied(id, outcome)));
         let placer = OrderPlacer {
             commands: Arc::clone(&settings.commands),
             clock: settings.clock,
@@ -71,11 +73,6 @@ impl Api {
         stop: CancellationToken,
     ) {
         let client = self.client(Timeout::Each(self.request_timeout));
-        let source = source.inspect(|signal| {
-            if let EventSignal::Event(event) = signal {
-                self.unseen_orders.seen(event.order_id);
-            }
-        });
         self.subscriptions.run(source, client, heartbeat, stop).await;
     }
 

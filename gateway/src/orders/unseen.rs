@@ -1,17 +1,19 @@
-//! Accepted orders of which nothing has been seen since: neither order-service's answer nor an event.
+//! Accepted orders whose command order-service has not answered yet.
 //!
 //! The broker keeps what it has confirmed, unless its administrator has it drop messages: by a policy that expires
 //! messages or queues, by purging or deleting the queue. The gateway therefore remembers each such order, asks
 //! order-service about it once no command waits any more, and places it again under the same ids if it is unknown. An
 //! order that was in time after all is recognised by its id.
 //!
-//! What is remembered ends with the process.
+//! Every command asks for a reply, whether or not a client waits for it: stored, refused and dead-lettered alike end the
+//! watch. What is remembered ends with the process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::commands::{Accepted, Command};
+use bus::commands::Command;
+use bus::failure::Failure;
 use bus::heartbeat::Heartbeat;
 use futures::stream::{self, StreamExt};
 use metrics::Gauge;
@@ -31,8 +33,9 @@ const BATCH: usize = 20;
 const PLACED_AT_ONCE: usize = 16;
 /// How often an order is placed again before it is given up.
 const PLACED_AGAIN_MAX: u32 = 5;
-/// How long order-service may take to answer an order that is placed again.
-const ANSWER_WAIT: Duration = Duration::from_secs(2);
+/// How often in a row an order must be found unknown while no command waits: between two retries a command is for a
+/// moment in no queue.
+const FOUND_UNKNOWN_MIN: u32 = 2;
 
 /// The bounds of what is remembered, and how often it is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +69,8 @@ pub(crate) struct UnseenOrders {
 }
 
 struct State {
-    orders: HashMap<OrderId, Unseen>,
+    /// By their command's message id.
+    orders: HashMap<Uuid, Unseen>,
     bytes: usize,
     is_full: bool,
     gauge: Gauge,
@@ -76,7 +80,9 @@ struct State {
 struct Unseen {
     create: Arc<CreateOrder>,
     message_id: Uuid,
-    ask_at: Instant,
+    /// Nothing while the command is being sent.
+    ask_at: Option<Instant>,
+    found_unknown: u32,
     placed_again: u32,
 }
 
@@ -87,14 +93,38 @@ impl UnseenOrders {
         Self { state: Arc::new(Mutex::new(state)), settings }
     }
 
-    /// Remembers the order once the guard is dropped, as it is when the client goes away, unless it was seen.
-    pub(crate) fn watch<'a>(&'a self, create: &'a CreateOrder, message_id: Uuid) -> UnseenGuard<'a> {
-        UnseenGuard { orders: self, create, message_id, is_seen: false }
+    /// Remembers the order until its command is answered. Asked about is it only once the guard is dropped, as it is when
+    /// the client goes away.
+    pub(crate) fn watch(&self, create: &CreateOrder, message_id: Uuid) -> UnseenGuard<'_> {
+        self.remember(create, message_id);
+        UnseenGuard { orders: self, message_id }
     }
 
     /// Forgets the order: order-service has it.
-    pub(crate) fn seen(&self, order_id: OrderId) {
-        self.state().remove(order_id);
+    pub(crate) fn seen(&self, message_id: Uuid) {
+        self.state().remove(message_id);
+    }
+
+    /// Takes a reply that no client waits for; returns whether it is to an order that is remembered.
+    pub(crate) fn replied(&self, message_id: Uuid, outcome: Result<(), Failure>) -> bool {
+        let Some(Unseen { create, placed_again, .. }) = self.state().remove(message_id) else { return false };
+        let order_id = create.order_id;
+        match outcome {
+            Err(failure) => {
+                tracing::warn!(%order_id, %failure, placed_again, "an accepted order is a dead letter");
+                count_placed_again(placed_again, "dead_letter");
+            }
+            Ok(()) if placed_again > 0 => {
+                tracing::error!(
+                    %order_id,
+                    "an accepted order had not reached order-service and was placed again: `waybill doctor` with \
+                     RABBITMQ_MANAGEMENT_URL names policies that drop messages"
+                );
+                count_placed_again(placed_again, "placed");
+            }
+            Ok(()) => {}
+        }
+        true
     }
 
     /// Looks after the orders until `stop`.
@@ -116,7 +146,8 @@ impl UnseenOrders {
         stop.run_until_cancelled(looking).await;
         let state = self.state();
         if !state.orders.is_empty() {
-            let some: Vec<OrderId> = state.orders.keys().take(10).copied().collect();
+            let some: Vec<OrderId> =
+                state.orders.values().take(10).map(|unseen| unseen.create.order_id).collect();
             tracing::warn!(orders = state.orders.len(), ?some, "stopped before accepted orders were seen");
         }
     }
@@ -139,8 +170,9 @@ impl UnseenOrders {
         };
         let (known, unknown): (Vec<_>, Vec<_>) =
             due.into_iter().zip(found).partition(|(_, found)| found.is_some());
-        known.iter().for_each(|(unseen, _)| self.seen(unseen.create.order_id));
-        let placing = unknown.into_iter().map(|(unseen, _)| self.place_again(unseen, client, commands));
+        known.iter().for_each(|(unseen, _)| self.seen(unseen.message_id));
+        let lost = self.state().unknown(unknown.into_iter().map(|(unseen, _)| unseen), self.settings.interval);
+        let placing = lost.into_iter().map(|unseen| self.place_again(unseen, client, commands));
         stream::iter(placing).buffer_unordered(PLACED_AT_ONCE).collect::<()>().await;
         true
     }
@@ -148,43 +180,22 @@ impl UnseenOrders {
     async fn place_again(&self, unseen: Unseen, client: &ServiceClient, commands: &dyn SendCommand) {
         let Unseen { create, message_id, placed_again, .. } = unseen;
         let order_id = create.order_id;
-        let outcome = if placed_again >= PLACED_AGAIN_MAX {
+        if placed_again >= PLACED_AGAIN_MAX {
             tracing::error!(%order_id, placed_again, command = ?create, "an accepted order is lost");
-            self.seen(order_id);
-            "lost"
-        } else {
-            let (pattern, timestamp) = (ORDER_CREATE, create.placed_at);
-            let command = Command { pattern, data: &*create, message_id, timestamp };
-            // Until it is answered, or for a while.
-            self.state().postpone(
-                order_id,
-                self.settings.patience * 2_u32.pow(placed_again),
-                placed_again + 1,
-            );
-            match commands.send(&command, client.deadline(), Some(ANSWER_WAIT)).await {
-                Ok(Accepted::Answered(Ok(_))) => {
-                    tracing::error!(
-                        %order_id,
-                        "an accepted order had not reached order-service and was placed again: `waybill doctor` with \
-                         RABBITMQ_MANAGEMENT_URL names policies that drop messages"
-                    );
-                    self.seen(order_id);
-                    "placed"
-                }
-                Ok(Accepted::Answered(Err(failure))) => {
-                    tracing::error!(%order_id, %failure, "an accepted order was placed again and is a dead letter");
-                    self.seen(order_id);
-                    "dead_letter"
-                }
-                Ok(Accepted::Unanswered) => "unanswered",
-                Err(error) => {
-                    tracing::warn!(%order_id, %error, "an accepted order could not be placed again yet");
-                    self.state().postpone(order_id, self.settings.patience, placed_again);
-                    "unsent"
-                }
-            }
-        };
-        metrics::counter!("waybill_orders_placed_again_total", "outcome" => outcome).increment(1);
+            self.seen(message_id);
+            count_placed_again(placed_again, "lost");
+            return;
+        }
+        let (pattern, timestamp) = (ORDER_CREATE, create.placed_at);
+        let command = Command { pattern, data: &*create, message_id, timestamp };
+        let patience = self.settings.patience;
+        // The reply may come before `send` returns.
+        self.state().postpone(message_id, patience * 2_u32.pow(placed_again), placed_again + 1);
+        if let Err(error) = commands.send(&command, client.deadline(), None).await {
+            tracing::warn!(%order_id, %error, "an accepted order could not be placed again yet");
+            self.state().postpone(message_id, patience, placed_again);
+            count_placed_again(placed_again + 1, "unsent");
+        }
     }
 
     fn remember(&self, create: &CreateOrder, message_id: Uuid) {
@@ -198,14 +209,11 @@ impl UnseenOrders {
             }
             return;
         }
-        let ask_at = Instant::now() + self.settings.patience;
-        let unseen = Unseen { create: Arc::new(create.clone()), message_id, ask_at, placed_again: 0 };
-        // Sent again with its key, the order is another message's too; the first one's id is as good.
-        if let std::collections::hash_map::Entry::Vacant(entry) = state.orders.entry(create.order_id) {
-            entry.insert(unseen);
-            state.bytes += bytes;
-            state.update_gauge();
-        }
+        let create = Arc::new(create.clone());
+        let unseen = Unseen { create, message_id, ask_at: None, found_unknown: 0, placed_again: 0 };
+        state.orders.insert(message_id, unseen);
+        state.bytes += bytes;
+        state.update_gauge();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -216,24 +224,39 @@ impl UnseenOrders {
 impl State {
     /// The orders to ask about now, at most [`BATCH`].
     fn due(&self, now: Instant) -> Vec<Unseen> {
-        self.orders.values().filter(|unseen| unseen.ask_at <= now).take(BATCH).cloned().collect()
+        let is_due = |unseen: &&Unseen| unseen.ask_at.is_some_and(|ask_at| ask_at <= now);
+        self.orders.values().filter(is_due).take(BATCH).cloned().collect()
     }
 
-    fn postpone(&mut self, order_id: OrderId, by: Duration, placed_again: u32) {
-        if let Some(unseen) = self.orders.get_mut(&order_id) {
-            (unseen.ask_at, unseen.placed_again) = (Instant::now() + by, placed_again);
+    /// Of the orders that order-service doesn't know, those that are lost; the others are asked about again after `pause`.
+    fn unknown(&mut self, orders: impl Iterator<Item = Unseen>, pause: Duration) -> Vec<Unseen> {
+        let mut lost = Vec::new();
+        for order in orders {
+            // Answered meanwhile, it is not here any more.
+            let Some(unseen) = self.orders.get_mut(&order.message_id) else { continue };
+            unseen.found_unknown += 1;
+            if unseen.found_unknown >= FOUND_UNKNOWN_MIN {
+                lost.push(unseen.clone());
+            } else {
+                unseen.ask_at = Some(Instant::now() + pause);
+            }
+        }
+        lost
+    }
+
+    fn postpone(&mut self, message_id: Uuid, by: Duration, placed_again: u32) {
+        if let Some(unseen) = self.orders.get_mut(&message_id) {
+            unseen.ask_at = Some(Instant::now() + by);
+            (unseen.found_unknown, unseen.placed_again) = (0, placed_again);
         }
     }
 
-    fn remove(&mut self, order_id: OrderId) {
-        if self.orders.is_empty() {
-            return;
-        }
-        if let Some(unseen) = self.orders.remove(&order_id) {
-            self.bytes -= bytes_of(&unseen.create);
-            self.is_full = false;
-            self.update_gauge();
-        }
+    fn remove(&mut self, message_id: Uuid) -> Option<Unseen> {
+        let unseen = self.orders.remove(&message_id)?;
+        self.bytes -= bytes_of(&unseen.create);
+        self.is_full = false;
+        self.update_gauge();
+        Some(unseen)
     }
 
     fn update_gauge(&self) {
@@ -241,26 +264,28 @@ impl State {
     }
 }
 
-/// Remembers an order when dropped, unless it was answered or was not accepted.
+/// Has the order asked about after a while when dropped, unless its command was answered or not accepted.
 pub(crate) struct UnseenGuard<'a> {
     orders: &'a UnseenOrders,
-    create: &'a CreateOrder,
     message_id: Uuid,
-    is_seen: bool,
 }
 
 impl UnseenGuard<'_> {
     /// The order needs no watching: it was answered, or an error has told the client that it may not be accepted.
-    pub(crate) fn release(mut self) {
-        self.is_seen = true;
+    pub(crate) fn release(self) {
+        self.orders.seen(self.message_id);
     }
 }
 
 impl Drop for UnseenGuard<'_> {
     fn drop(&mut self) {
-        if !self.is_seen {
-            self.orders.remember(self.create, self.message_id);
-        }
+        self.orders.state().postpone(self.message_id, self.orders.settings.patience, 0);
+    }
+}
+
+fn count_placed_again(placed_again: u32, outcome: &'static str) {
+    if placed_again > 0 {
+        metrics::counter!("waybill_orders_placed_again_total", "outcome" => outcome).increment(1);
     }
 }
 

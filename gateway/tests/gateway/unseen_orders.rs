@@ -3,10 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bus::events::EventSignal;
+use bus::failure::{Failure, FailureCode};
 use bus::heartbeat::Heartbeat;
-use futures::StreamExt;
-use futures::stream;
 use gateway::orders::unseen::UnseenOrderSettings;
 use gateway::subscriptions::SubscriptionSettings;
 use schema::pattern::ORDER_GET;
@@ -79,24 +77,15 @@ async fn no_order_is_placed_again_while_its_command_may_wait_or_order_service_is
 }
 
 #[tokio::test]
-async fn an_order_that_order_service_has_is_asked_about_once_and_one_whose_event_came_never() {
+async fn an_order_that_order_service_has_is_asked_about_once_and_one_that_was_answered_late_never() {
     let test = test_api();
     commands_are(&test, CommandOutcome::DoneWithoutAnswer);
     place(&test).await;
     place(&test).await;
-    let event = test.services.data.lock().unwrap().events[0].clone();
-    let asked = test.services.data.lock().unwrap().events[1].order_id.to_string();
-    let signals = stream::iter([EventSignal::Listening, EventSignal::Event(Box::new(event))]);
-    let (api, stop) = (test.api.clone(), CancellationToken::new());
-    let _stop = stop.clone().drop_guard();
-    let (seen, mut is_seen) = tokio::sync::mpsc::channel(1);
-    let signals = signals.chain(stream::once(async move {
-        seen.send(()).await.unwrap();
-        EventSignal::Lost
-    }));
-    let source = signals.chain(stream::pending());
-    tokio::spawn(async move { api.run_subscription(source, Heartbeat::new(), stop).await });
-    is_seen.recv().await.unwrap();
+    let message_ids = test.services.message_ids.lock().unwrap().clone();
+    let asked = test.services.placements.lock().unwrap()[1].order_id.to_string();
+    assert!(test.services.reply(message_ids[0], Ok(())), "it is remembered until its answer");
+    assert!(!test.services.reply(message_ids[0], Ok(())), "and no longer");
 
     let _watched = watched(&test);
     let requests = eventually("order-service is asked", async || {
@@ -117,6 +106,27 @@ async fn an_order_that_order_service_has_is_asked_about_once_and_one_whose_event
     eventually("the last one is placed again", async || placements(&test) == 4).await;
     let ids = test.services.requests_for(ORDER_GET);
     assert!(ids.iter().all(|request| request.as_array().unwrap().len() == 1), "{ids:?}");
+}
+
+#[tokio::test]
+async fn an_order_that_is_unknown_while_no_command_waits_is_not_placed_again_at_once() {
+    let test = test_api();
+    // Between two retries its command is for a moment in no queue.
+    test.services.commands_wait_once_asked.store(true, Ordering::SeqCst);
+    commands_are(&test, CommandOutcome::Accepted);
+    place(&test).await;
+    let _watched = watched(&test);
+    asked_again(&test).await;
+    assert_eq!(test.services.requests_for(ORDER_GET).len(), 1);
+    assert_eq!(placements(&test), 1);
+    let message_id = test.services.message_ids.lock().unwrap()[0];
+    assert!(test.services.reply(message_id, Err(Failure::new(FailureCode::Internal, "it always fails"))));
+    test.services.commands_wait.store(false, Ordering::SeqCst);
+    place(&test).await;
+    commands_are(&test, CommandOutcome::Answered);
+    eventually("the next one is placed again", async || placements(&test) == 3).await;
+    let placed = test.services.message_ids.lock().unwrap().clone();
+    assert!(!placed[1..].contains(&message_id), "a dead letter is an operator's");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use bus::backoff::Backoff;
 use bus::clock::Deadline;
 use bus::clock::ManualClock;
 use bus::clock::SystemIds;
-use bus::commands::{Accepted, Command};
+use bus::commands::{Accepted, Command, ReplyHandler};
 use bus::failure::{Failure, FailureCode};
 use bus::rpc_client::{RequestError, RpcClient};
 use bus::transport::PublishError;
@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use testkit::WAIT_LIMIT;
+use uuid::Uuid;
 
 use super::services::ServiceData;
 
@@ -56,8 +57,11 @@ pub(crate) struct Services {
     pub(crate) message_ids: Mutex<Vec<uuid::Uuid>>,
     /// Whether commands wait, as the broker says.
     pub(crate) commands_wait: AtomicBool,
+    /// With the next `order.get`, `commands_wait` comes to hold.
+    pub(crate) commands_wait_once_asked: AtomicBool,
     /// How often it was asked.
     pub(crate) asked_for_idle: AtomicUsize,
+    unawaited: Mutex<Option<ReplyHandler>>,
     requests: Mutex<Vec<(String, Value)>>,
     /// By pattern: the error, and how many requests still get it (all, if there is no number).
     failing: Mutex<HashMap<String, (RequestError, Option<u32>)>>,
@@ -92,6 +96,11 @@ impl Services {
         self.refusing.lock().unwrap().insert(pattern.to_owned(), refusal);
     }
 
+    /// Replies to a command that nothing waits for; returns whether the gateway still knows it.
+    pub(crate) fn reply(&self, message_id: Uuid, outcome: Result<(), Failure>) -> bool {
+        self.unawaited.lock().unwrap().as_ref().is_some_and(|handler| handler(message_id, outcome))
+    }
+
     fn failure(&self, pattern: &str) -> Option<RequestError> {
         let mut failing = self.failing.lock().unwrap();
         let (error, times) = failing.get_mut(pattern)?;
@@ -124,6 +133,9 @@ impl RpcClient for Services {
     ) -> Result<Box<RawValue>, RequestError> {
         let data: Value = serde_json::from_str(data.get()).unwrap();
         self.requests.lock().unwrap().push((pattern.to_owned(), data.clone()));
+        if pattern == ORDER_GET && self.commands_wait_once_asked.swap(false, Ordering::SeqCst) {
+            self.commands_wait.store(true, Ordering::SeqCst);
+        }
         // As over a real bus, the answer comes in a later poll.
         tokio::task::yield_now().await;
         if let Some(error) = self.failure(pattern) {
@@ -154,7 +166,12 @@ impl SendCommand for Services {
         let answer = match &command_outcome {
             CommandOutcome::Unsent(error) => return Err(error.clone()),
             CommandOutcome::DeadLettered => {
-                return Ok(Accepted::Answered(Err(Failure::new(FailureCode::Internal, "internal details"))));
+                let failure = Failure::new(FailureCode::Internal, "internal details");
+                if wait.is_some() {
+                    return Ok(Accepted::Answered(Err(failure)));
+                }
+                self.reply(command.message_id, Err(failure));
+                return Ok(Accepted::Unanswered);
             }
             CommandOutcome::Accepted => return Ok(Accepted::Unanswered),
             CommandOutcome::Answered | CommandOutcome::DoneWithoutAnswer => {
@@ -162,9 +179,15 @@ impl SendCommand for Services {
             }
         };
         match (command_outcome, wait) {
-            (CommandOutcome::Answered, Some(_)) => Ok(Accepted::Answered(Ok(raw(&answer)))),
-            _ => Ok(Accepted::Unanswered),
+            (CommandOutcome::Answered, Some(_)) => return Ok(Accepted::Answered(Ok(raw(&answer)))),
+            (CommandOutcome::Answered, None) => drop(self.reply(command.message_id, Ok(()))),
+            _ => {}
         }
+        Ok(Accepted::Unanswered)
+    }
+
+    fn on_unawaited_reply(&self, handler: ReplyHandler) {
+        *self.unawaited.lock().unwrap() = Some(handler);
     }
 
     async fn is_idle(&self) -> bool {
@@ -211,7 +234,9 @@ pub(crate) fn test_api_of(
         placements: Mutex::default(),
         message_ids: Mutex::default(),
         commands_wait: AtomicBool::new(false),
+        commands_wait_once_asked: AtomicBool::new(false),
         asked_for_idle: AtomicUsize::new(0),
+        unawaited: Mutex::default(),
         requests: Mutex::default(),
         failing: Mutex::default(),
         refusing: Mutex::default(),
