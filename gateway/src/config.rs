@@ -18,6 +18,8 @@ pub struct Config {
     /// How long `createOrder` waits for the outcome; within `request_timeout`.
     pub create_order_wait: Duration,
     pub max_body_bytes: usize,
+    /// How long a connection without a request is kept.
+    pub keep_alive: Duration,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -29,6 +31,9 @@ pub struct HttpArgs {
     /// The largest request body that is read
     #[arg(long, env = "MAX_BODY_BYTES", default_value = "1MiB")]
     pub max_body_bytes: String,
+    /// How long a connection without a request is kept; longer than the load balancer in front keeps it
+    #[arg(long, env = "KEEP_ALIVE_TIMEOUT", default_value = "75s")]
+    pub keep_alive_timeout: String,
     /// How long createOrder waits for the outcome before it answers PENDING
     #[arg(long, env = "CREATE_ORDER_WAIT", default_value = "2s", help_heading = "Message bus")]
     pub create_order_wait: String,
@@ -44,6 +49,11 @@ impl HttpArgs {
             auth,
             request_timeout: bus.request_timeout,
             create_order_wait: errors.duration("CREATE_ORDER_WAIT", &self.create_order_wait, waits),
+            keep_alive: errors.duration(
+                "KEEP_ALIVE_TIMEOUT",
+                &self.keep_alive_timeout,
+                Duration::from_secs(1)..=Duration::from_secs(3_600),
+            ),
             max_body_bytes: errors.size("MAX_BODY_BYTES", &self.max_body_bytes, 1_024..=64 * 1_024 * 1_024),
         }
     }

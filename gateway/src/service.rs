@@ -9,6 +9,7 @@ use bus::rpc_client::{RequestError, RpcClient, request};
 use bus::{commands::Commands, topology::WorkQueue, transport::SharedTransport};
 use futures::stream::{self, Stream};
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET};
+use service_kit::http_server::{ConnectionLimits, raise_open_files_limit};
 use service_kit::{ServiceContext, config::Secret, health::ReadinessHandle};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,11 @@ const SLACK: Duration = Duration::from_secs(2);
 /// How long a starting gateway stays not ready for services that don't answer.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(10);
 const WARM_UP_PAUSE: Duration = Duration::from_millis(100);
+
+/// Open files that are kept for what is not a client's connection.
+const RESERVED_FILES: usize = 128;
+/// Connections that are served however few files the process may open.
+const MIN_CONNECTIONS: usize = 16;
 
 /// The token that the playground fills in, in mock mode.
 const PLAYGROUND_CUSTOMER: &str = "CUST01";
@@ -62,6 +68,7 @@ pub async fn start(
     });
     let (draining, stopping) = (shutdown.draining().clone(), shutdown.stopping().clone());
     let lifecycle = Lifecycle { draining, closing: stopping.clone(), sockets: TaskTracker::new() };
+    let connections = connection_limits(config.keep_alive);
     let router = GraphqlServer {
         executor: api.clone(),
         authenticator: authenticator.clone(),
@@ -71,6 +78,7 @@ pub async fn start(
         limits: Limits {
             max_body_bytes: config.max_body_bytes,
             request_timeout: config.request_timeout + SLACK,
+            max_sockets: Limits::default().max_sockets.min(connections.max_connections * 3 / 4),
             ..Limits::default()
         },
         lifecycle: lifecycle.clone(),
@@ -86,9 +94,19 @@ pub async fn start(
     let keys = readiness.condition("signing keys");
     shutdown.spawn("gateway signing keys", async move { authenticator.refresh_jwks(&keys, stopping).await });
     context.run_until_stopping(warm_up(api, rpc_client, readiness.condition("gateway backends")));
-    shutdown.spawn("gateway connections", serve(listener, router, lifecycle));
+    shutdown.spawn("gateway connections", serve(listener, router, connections, lifecycle));
     tracing::info!(%address, "gateway listening");
     Ok(address)
+}
+
+/// As many connections as the process may have files, but for those that the broker, databases and the admin port need.
+fn connection_limits(keep_alive: Duration) -> ConnectionLimits {
+    let (wanted, open_files) = (ConnectionLimits::default().max_connections, raise_open_files_limit());
+    let max_connections = wanted.min(open_files.saturating_sub(RESERVED_FILES)).max(MIN_CONNECTIONS);
+    if max_connections < wanted {
+        tracing::warn!(open_files, max_connections, "the limit on open files bounds the connections");
+    }
+    ConnectionLimits { max_connections, keep_alive, ..ConnectionLimits::default() }
 }
 
 /// Waits for each signal without bound.

@@ -10,11 +10,16 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::AdminConfig;
+use crate::http_server::{ConnectionLimits, serve};
 use crate::metrics::{self, Metrics};
 use crate::{Liveness, Readiness, health};
+
+/// Connections to the admin port at once: probes, a scraper, an operator's commands.
+const MAX_CONNECTIONS: usize = 64;
 
 /// A listening admin server; dropping it closes it. It outlives the drain, so that `/readyz` reports it.
 #[derive(Debug)]
@@ -36,12 +41,8 @@ pub async fn start(router: Router, config: &AdminConfig) -> anyhow::Result<Runni
         .await
         .with_context(|| format!("cannot listen on {}:{} (ADMIN_PORT)", config.host, config.port))?;
     let address = listener.local_addr().context("cannot read the address of the admin port")?;
-    let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>());
-    let task = tokio::spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the admin server ended");
-        }
-    });
+    let limits = ConnectionLimits { max_connections: MAX_CONNECTIONS, ..ConnectionLimits::default() };
+    let task = tokio::spawn(serve(listener, router, limits, CancellationToken::new()));
     tracing::info!(%address, "the admin server listens");
     Ok(RunningAdmin { address, _task: AbortOnDropHandle::new(task) })
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod admin;
+pub mod http_server;
 pub mod health;
 pub mod metrics;
 

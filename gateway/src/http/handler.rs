@@ -5,8 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::extract::{FromRequestParts, Request, State, WebSocketUpgrade};
-use axum::http::{HeaderMap, Method, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method, Version, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::{body::Body, http::request::Parts};
 use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -22,10 +23,10 @@ pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, r
     let protocol = parts.headers.get(header::UPGRADE);
     if protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => websocket::accept(shared, upgrade, &parts.headers)
+            Ok(upgrade) => websocket::accept(shared, upgrade, &parts)
                 .await
                 .unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace)),
-            Err(rejection) => rejection.into_response(),
+            Err(rejection) => HttpError::of_upgrade(&parts.headers, &rejection).respond(ResponseFormat::Json, &trace),
         };
     }
     let Some(format) = ResponseFormat::preferred(&parts.headers) else {
@@ -45,7 +46,8 @@ async fn execute<E: Executor>(
 ) -> Result<ExecutionResult, HttpError> {
     let is_post = match parts.method {
         Method::POST => true,
-        Method::GET => false,
+        // A HEAD's body is left out when it is written.
+        Method::GET | Method::HEAD => false,
         _ => return Err(HttpError::MethodNotAllowed),
     };
     if is_post {
@@ -78,6 +80,30 @@ fn trace(headers: &HeaderMap) -> Trace {
         ["traceparent", "tracestate"].into_iter().filter_map(text).collect();
     // Not the current context: the request that this connection served before is no parent.
     Trace::continuing(&TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier))
+}
+
+/// Answers a request to a path that there is not.
+pub(super) async fn not_found() -> Response {
+    HttpError::NotFound.respond(ResponseFormat::Json, &Trace::root())
+}
+
+/// Answers a request by a method that its path does not have.
+pub(super) async fn method_not_allowed() -> Response {
+    HttpError::OnlyGet.respond(ResponseFormat::Json, &Trace::root())
+}
+
+/// Refuses a request that names no host, or several (RFC 9112, section 3.2): what stands in front may have meant another.
+pub(super) async fn check_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    let is_valid = match request.version() {
+        Version::HTTP_11 => hosts == 1,
+        _ => hosts <= 1,
+    };
+    if is_valid {
+        return next.run(request).await;
+    }
+    let error = HttpError::BadRequest("a request names its host, once".into());
+    error.respond(ResponseFormat::Json, &trace(request.headers()))
 }
 
 /// Answers a request whose handling panicked. The panic's text stays in the log.

@@ -59,10 +59,14 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
         });
         Router::new()
             .route("/graphql", any(handler::graphql::<E>))
+            .route("/graphql/", any(handler::graphql::<E>))
             .with_state(shared)
             .route("/", get(playground::page))
             .with_state(Arc::new(self.playground.render()))
             .merge(health::routes(self.readiness, self.liveness))
+            .fallback(handler::not_found)
+            .method_not_allowed_fallback(handler::method_not_allowed)
+            .layer(axum::middleware::from_fn(handler::check_host))
             .layer(CatchPanicLayer::custom(handler::panicked))
             .layer(axum::middleware::from_fn_with_state(self.lifecycle, server::announce_drain))
     }

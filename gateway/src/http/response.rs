@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use async_graphql_axum::GraphQLResponse;
 use axum::Json;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -34,15 +35,22 @@ impl ResponseFormat {
         if accepted.peek().is_none() {
             return Some(Self::Json);
         }
-        let (mut json, mut graphql) = (0.0_f32, 0.0_f32);
+        // The most precise range that includes a type is what counts for it (RFC 9110, section 12.5.1).
+        let (mut json, mut graphql) = ((0, 0.0_f32), (0, 0.0_f32));
         for range in accepted {
             let (name, quality) = quality(range);
-            match name.as_str() {
-                "application/graphql-response+json" => graphql = graphql.max(quality),
-                "application/json" | "application/*" | "*/*" => json = json.max(quality),
-                _ => {}
+            let (counts, precision) = match name.as_str() {
+                "application/graphql-response+json" => (&mut graphql, 3),
+                "application/json" => (&mut json, 3),
+                "application/*" => (&mut json, 2),
+                "*/*" => (&mut json, 1),
+                _ => continue,
+            };
+            if precision >= counts.0 {
+                *counts = (precision, quality);
             }
         }
+        let (json, graphql) = (json.1, graphql.1);
         let preferred = if json > graphql { Self::Json } else { Self::GraphqlResponse };
         (json > 0.0 || graphql > 0.0).then_some(preferred)
     }
@@ -108,12 +116,26 @@ pub(super) enum HttpError {
     PayloadTooLarge(usize),
     SlowBody,
     BadToken,
+    NotFound,
+    /// A path that is read alone.
+    OnlyGet,
+    /// A WebSocket of another version than 13.
+    UpgradeRequired,
     /// The gateway can't serve the request at the moment.
     Unavailable(GraphqlError),
     Internal,
 }
 
 impl HttpError {
+    /// Why a request for a WebSocket is none.
+    pub(super) fn of_upgrade(headers: &HeaderMap, rejection: &WebSocketUpgradeRejection) -> Self {
+        let version = headers.get(header::SEC_WEBSOCKET_VERSION);
+        match version.is_some_and(|version| version.as_bytes() != b"13") {
+            true => Self::UpgradeRequired,
+            false => Self::BadRequest(rejection.body_text().into()),
+        }
+    }
+
     pub(super) fn respond(self, format: ResponseFormat, trace: &Trace) -> Response {
         let invalid = |status, message: &str| (status, ErrorCode::BadUserInput.error(message), None);
         let not_allowed = |methods, message| {
@@ -141,6 +163,13 @@ impl HttpError {
                 let error = ErrorCode::DeadlineExceeded.error("the body took too long to arrive");
                 (StatusCode::REQUEST_TIMEOUT, error.outcome(Outcome::None).retryable(true), None)
             }
+            Self::NotFound => invalid(StatusCode::NOT_FOUND, "there is nothing here: GraphQL is at /graphql"),
+            Self::OnlyGet => not_allowed("GET, HEAD", "use one of: GET, HEAD"),
+            Self::UpgradeRequired => (
+                StatusCode::UPGRADE_REQUIRED,
+                ErrorCode::BadUserInput.error("use version 13 of the WebSocket protocol"),
+                Some((header::SEC_WEBSOCKET_VERSION, "13")),
+            ),
             Self::BadToken => (
                 StatusCode::UNAUTHORIZED,
                 ErrorCode::Unauthenticated.error("the token is not valid"),
@@ -200,6 +229,9 @@ mod tests {
             ("text/html, */*;q=0.8", json),
             ("text/html", None),
             ("application/json;q=0", None),
+            ("application/json;q=0, */*", None),
+            ("*/*, application/json;q=0, application/graphql-response+json;q=0.1", graphql),
+            ("application/*;q=0, */*", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));

@@ -13,8 +13,9 @@ mod session;
 use std::sync::Arc;
 
 use async_graphql::Executor;
-use axum::http::{HeaderMap, header};
+use axum::http::{header, request::Parts};
 use axum::{extract::WebSocketUpgrade, response::Response};
+use service_kit::http_server::ConnectionPermit;
 use tokio::time::sleep_until;
 
 use self::{protocol::CloseCode, session::Session};
@@ -41,7 +42,7 @@ const READ_PAST_LIMIT: usize = 4;
 pub(super) async fn accept<E: Executor>(
     shared: Arc<Shared<E>>,
     mut upgrade: WebSocketUpgrade,
-    headers: &HeaderMap,
+    parts: &Parts,
 ) -> Result<Response, HttpError> {
     started(&shared).await?;
     let permit = Arc::clone(&shared.sockets).try_acquire_owned();
@@ -56,7 +57,7 @@ pub(super) async fn accept<E: Executor>(
     }
     // A header that is no text can't be a token either; an empty one is refused as such.
     let authorization =
-        headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
+        parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
     let limits = &shared.limits;
     let largest_read = MAX_MESSAGE_BYTES * READ_PAST_LIMIT;
     let upgrade = upgrade
@@ -66,9 +67,10 @@ pub(super) async fn accept<E: Executor>(
         .max_message_size(largest_read)
         .max_frame_size(largest_read);
     let tracker = shared.lifecycle.sockets.clone();
+    let connection = parts.extensions.get::<ConnectionPermit>().cloned();
     Ok(upgrade.on_upgrade(move |socket| {
         tracker.track_future(async move {
-            let _permit = permit;
+            let _permits = (permit, connection);
             let session = Session::new(socket, shared, authorization);
             if speaks_protocol {
                 session.run().await;

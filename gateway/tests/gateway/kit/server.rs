@@ -9,6 +9,7 @@ use gateway::{
     query::GraphqlSchema,
 };
 use serde_json::{Value, json};
+use service_kit::http_server::ConnectionLimits;
 use service_kit::{Liveness, Readiness, config::Secret, health::SILENCE_LIMIT};
 use testkit::{GraphQlClient, GraphQlSocket, WAIT_LIMIT, http_client};
 use tokio::net::TcpListener;
@@ -32,6 +33,7 @@ pub(crate) struct Options {
     pub(crate) readiness: Readiness,
     pub(crate) liveness: Liveness,
     pub(crate) playground: Playground,
+    pub(crate) connections: ConnectionLimits,
 }
 
 impl Default for Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             readiness: Readiness::default(),
             liveness: Liveness::new(SILENCE_LIMIT),
             playground: Playground::default(),
+            connections: ConnectionLimits::default(),
         }
     }
 }
@@ -90,7 +93,7 @@ impl TestGateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self {
             address: listener.local_addr().unwrap(),
-            served: tokio::spawn(serve(listener, router, lifecycle.clone())),
+            served: tokio::spawn(serve(listener, router, options.connections, lifecycle.clone())),
             lifecycle,
             inside,
             http: http_client().timeout(WAIT_LIMIT).build().unwrap(),
