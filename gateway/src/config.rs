@@ -6,6 +6,7 @@ use clap::{Args, Parser};
 use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, Secret, check_url};
 
 use crate::auth::{AuthConfig, KeySource};
+use crate::http::CorsOrigins;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +21,7 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How long a connection without a request is kept.
     pub keep_alive: Duration,
+    pub cors: CorsOrigins,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -34,14 +36,31 @@ pub struct HttpArgs {
     /// How long a connection without a request is kept; longer than the load balancer in front keeps it
     #[arg(long, env = "KEEP_ALIVE_TIMEOUT", default_value = "75s")]
     pub keep_alive_timeout: String,
+    /// Origins whose pages may call the gateway, separated by commas, * for all, or local; by default none, with `waybill up` local
+    #[arg(long, env = "CORS_ORIGINS")]
+    pub cors_origins: Option<String>,
     /// How long createOrder waits for the outcome before it answers PENDING
     #[arg(long, env = "CREATE_ORDER_WAIT", default_value = "2s", help_heading = "Message bus")]
     pub create_order_wait: String,
 }
 
 impl HttpArgs {
-    /// Returns the gateway's configuration; adds what is wrong to `errors`.
-    pub fn check(&self, host: &str, auth: AuthConfig, bus: &BusConfig, errors: &mut ConfigErrors) -> Config {
+    /// Returns the gateway's configuration; adds what is wrong to `errors`. Unless set, `cors` are the allowed origins.
+    pub fn check(
+        &self,
+        host: &str,
+        cors: CorsOrigins,
+        auth: AuthConfig,
+        bus: &BusConfig,
+        errors: &mut ConfigErrors,
+    ) -> Config {
+        let cors = match given(&self.cors_origins) {
+            None => cors,
+            Some(origins) => CorsOrigins::parse(origins).unwrap_or_else(|problem| {
+                errors.add("CORS_ORIGINS", problem);
+                CorsOrigins::None
+            }),
+        };
         let waits = Duration::ZERO..=Duration::from_secs(60);
         Config {
             host: host.to_owned(),
@@ -49,6 +68,7 @@ impl HttpArgs {
             auth,
             request_timeout: bus.request_timeout,
             create_order_wait: errors.duration("CREATE_ORDER_WAIT", &self.create_order_wait, waits),
+            cors,
             keep_alive: errors.duration(
                 "KEEP_ALIVE_TIMEOUT",
                 &self.keep_alive_timeout,
@@ -160,7 +180,8 @@ impl Arguments {
         let mut errors = ConfigErrors::default();
         let process = self.process.check(&mut errors);
         let auth = self.auth.check(&mut errors);
-        let gateway = self.http.check(&process.admin.host, auth, &process.bus, &mut errors);
+        let gateway =
+            self.http.check(&process.admin.host, CorsOrigins::None, auth, &process.bus, &mut errors);
         errors.finish((process, gateway))
     }
 }

@@ -81,6 +81,7 @@ pub async fn start(
             max_sockets: Limits::default().max_sockets.min(connections.max_connections * 3 / 4),
             ..Limits::default()
         },
+        cors: config.cors.clone(),
         lifecycle: lifecycle.clone(),
     }
     .router();

@@ -10,8 +10,8 @@ pub mod config;
 pub mod telemetry;
 
 pub mod admin;
-pub mod http_server;
 pub mod health;
+pub mod http_server;
 pub mod metrics;
 
 pub mod broker;

@@ -106,6 +106,10 @@ pub const METRICS: &[Metric] = &[
     ("waybill_stock_inconsistent_total", Counter, "Orders whose stock contradicts an event: audit them"),
     ("waybill_stock_mended_total", Counter, "Orders whose missing hold was taken upon an event"),
     ("waybill_subscribers", Gauge, "Subscribers of this gateway that receive live events"),
-    ("waybill_unseen_orders", Gauge, "Accepted orders whose command order-service has not answered to this gateway"),
+    (
+        "waybill_unseen_orders",
+        Gauge,
+        "Accepted orders whose command order-service has not answered to this gateway",
+    ),
     ("waybill_unwatched_orders_total", Counter, "Accepted orders that this gateway had no room to remember"),
 ];

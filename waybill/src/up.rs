@@ -9,6 +9,7 @@ use bus::clock::SystemClock;
 use clap::Args;
 use gateway::auth::{AuthConfig, mint};
 use gateway::config::{AuthArgs, HttpArgs};
+use gateway::http::CorsOrigins;
 use service_kit::config::{AdminArgs, AdminConfig, ConfigErrors, DrainArgs, LogArgs, LogConfig, Secret};
 use service_kit::health::ReadinessHandle;
 use service_kit::{ExitStatus, ServiceContext, Shutdown, admin, telemetry};
@@ -84,7 +85,7 @@ impl UpArgs {
             self.auth.check(&mut errors)
         };
         let config = UpConfig {
-            gateway: self.http.check(&admin.host, auth, &system.bus, &mut errors),
+            gateway: self.http.check(&admin.host, CorsOrigins::Local, auth, &system.bus, &mut errors),
             makes_secret,
             log: self.log.check(&mut errors),
             drain_delay: self.drain.check(&mut errors),

@@ -26,7 +26,9 @@ pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, r
             Ok(upgrade) => websocket::accept(shared, upgrade, &parts)
                 .await
                 .unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace)),
-            Err(rejection) => HttpError::of_upgrade(&parts.headers, &rejection).respond(ResponseFormat::Json, &trace),
+            Err(rejection) => {
+                HttpError::of_upgrade(&parts.headers, &rejection).respond(ResponseFormat::Json, &trace)
+            }
         };
     }
     let Some(format) = ResponseFormat::preferred(&parts.headers) else {
@@ -92,17 +94,22 @@ pub(super) async fn method_not_allowed() -> Response {
     HttpError::OnlyGet.respond(ResponseFormat::Json, &Trace::root())
 }
 
-/// Refuses a request that names no host, or several (RFC 9112, section 3.2): what stands in front may have meant another.
-pub(super) async fn check_host(request: Request, next: Next) -> Response {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    let is_valid = match request.version() {
+/// Refuses a request that names no host, or several (RFC 9112, section 3.2), since what stands in front may have meant
+/// another one; and a body in an encoding that can't be read.
+pub(super) async fn check_head(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    let names_host = match request.version() {
         Version::HTTP_11 => hosts == 1,
         _ => hosts <= 1,
     };
-    if is_valid {
+    let error = if !names_host {
+        HttpError::BadRequest("a request names its host, once".into())
+    } else if !headers.get_all(header::CONTENT_ENCODING).iter().all(body::is_readable_encoding) {
+        HttpError::UnsupportedEncoding
+    } else {
         return next.run(request).await;
-    }
-    let error = HttpError::BadRequest("a request names its host, once".into());
+    };
     error.respond(ResponseFormat::Json, &trace(request.headers()))
 }
 

@@ -1,6 +1,7 @@
 //! GraphQL over HTTP and WebSocket, the playground, and the health endpoints, over any schema.
 
 mod body;
+mod cors;
 mod handler;
 pub mod playground;
 mod response;
@@ -14,11 +15,18 @@ use axum::routing::{any, get};
 use service_kit::{Liveness, Readiness, health};
 use tokio::{sync::Semaphore, time::Instant};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+use tower_http::decompression::RequestDecompressionLayer;
 
+pub use self::cors::CorsOrigins;
 pub use self::playground::Playground;
 pub use self::server::{Lifecycle, serve};
 use crate::auth::Authenticator;
 use crate::query::{GraphqlSchema, OperationExecutor};
+
+/// Smaller responses are not compressed.
+const COMPRESSED_FROM_BYTES: u64 = 1_024;
 
 /// What the gateway's public port serves.
 pub struct GraphqlServer<E> {
@@ -30,6 +38,7 @@ pub struct GraphqlServer<E> {
     pub liveness: Liveness,
     pub playground: Playground,
     pub limits: Limits,
+    pub cors: CorsOrigins,
     pub lifecycle: Lifecycle,
 }
 
@@ -57,7 +66,10 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
             readiness: self.readiness.clone(),
             start_deadline: Instant::now() + start_wait,
         });
-        Router::new()
+        // Compressed is what is worth it; events are sent as they come.
+        let worth_compressing =
+            SizeAbove::new(COMPRESSED_FROM_BYTES).and(NotForContentType::new("text/event-stream"));
+        let router = Router::new()
             .route("/graphql", any(handler::graphql::<E>))
             .route("/graphql/", any(handler::graphql::<E>))
             .with_state(shared)
@@ -66,9 +78,17 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
             .merge(health::routes(self.readiness, self.liveness))
             .fallback(handler::not_found)
             .method_not_allowed_fallback(handler::method_not_allowed)
-            .layer(axum::middleware::from_fn(handler::check_host))
+            .layer(RequestDecompressionLayer::new())
+            .layer(
+                CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_compressing),
+            )
+            .layer(axum::middleware::from_fn(handler::check_head))
             .layer(CatchPanicLayer::custom(handler::panicked))
-            .layer(axum::middleware::from_fn_with_state(self.lifecycle, server::announce_drain))
+            .layer(axum::middleware::from_fn_with_state(self.lifecycle, server::announce_drain));
+        match self.cors.layer() {
+            Some(cors) => router.layer(cors),
+            None => router,
+        }
     }
 }
 

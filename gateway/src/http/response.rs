@@ -9,6 +9,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::body::ENCODINGS;
 use crate::auth::AuthError;
 use crate::query::{ErrorCode, ExecutionResult, GraphqlError, OVERLOAD_RETRY_AFTER, Outcome, Trace};
 
@@ -111,6 +112,7 @@ pub(super) enum HttpError {
     BadRequest(Cow<'static, str>),
     NotAcceptable,
     UnsupportedMediaType,
+    UnsupportedEncoding,
     MethodNotAllowed,
     MutationByGet,
     PayloadTooLarge(usize),
@@ -152,6 +154,11 @@ impl HttpError {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 ErrorCode::BadUserInput.error("send the request as content-type application/json, in UTF-8"),
                 Some((HeaderName::from_static("accept-post"), "application/json")),
+            ),
+            Self::UnsupportedEncoding => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ErrorCode::BadUserInput.error(format!("the body's encoding is not one of {ENCODINGS}")),
+                Some((header::ACCEPT_ENCODING, ENCODINGS)),
             ),
             Self::MethodNotAllowed => not_allowed("GET, POST", "use one of: GET, POST"),
             Self::MutationByGet => not_allowed("POST", "a mutation must be sent by POST"),

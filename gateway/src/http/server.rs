@@ -19,7 +19,12 @@ pub struct Lifecycle {
 
 /// Serves connections until `lifecycle.closing`, then lets requests and sockets finish. The caller bounds how long
 /// finishing may take by dropping the future.
-pub async fn serve(listener: TcpListener, router: Router, connections: ConnectionLimits, lifecycle: Lifecycle) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections: ConnectionLimits,
+    lifecycle: Lifecycle,
+) {
     http_server::serve(listener, router, connections, lifecycle.closing.clone()).await;
     lifecycle.sockets.close();
     lifecycle.sockets.wait().await;

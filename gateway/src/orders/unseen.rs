@@ -171,7 +171,8 @@ impl UnseenOrders {
         let (known, unknown): (Vec<_>, Vec<_>) =
             due.into_iter().zip(found).partition(|(_, found)| found.is_some());
         known.iter().for_each(|(unseen, _)| self.seen(unseen.message_id));
-        let lost = self.state().unknown(unknown.into_iter().map(|(unseen, _)| unseen), self.settings.interval);
+        let lost =
+            self.state().unknown(unknown.into_iter().map(|(unseen, _)| unseen), self.settings.interval);
         let placing = lost.into_iter().map(|unseen| self.place_again(unseen, client, commands));
         stream::iter(placing).buffer_unordered(PLACED_AT_ONCE).collect::<()>().await;
         true

@@ -45,6 +45,8 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
         "--jwks-url=ftp://user:hunter2@keys",
         "--create-order-wait=2",
         "--max-body-bytes=1",
+        "--keep-alive-timeout=0s",
+        "--cors-origins=shop.example",
         "--request-timeout=0s",
         "--drain-delay=soon",
     ];
@@ -54,11 +56,13 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
     variables.dedup();
     let expected = [
         "ADMIN_PORT",
+        "CORS_ORIGINS",
         "CREATE_ORDER_WAIT",
         "DRAIN_DELAY",
         "JWKS_URL",
         "JWT_AUDIENCE",
         "JWT_ISSUER",
+        "KEEP_ALIVE_TIMEOUT",
         "MAX_BODY_BYTES",
         "PORT",
         "RABBITMQ_URL",

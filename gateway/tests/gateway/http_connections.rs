@@ -81,7 +81,8 @@ async fn a_connection_is_kept_between_requests_and_no_longer_than_it_is_used() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_keeps_no_connection() {
-    let limits = ConnectionLimits { max_connections: 1, unread: SHORT, keep_alive: SHORT, ..Default::default() };
+    let limits =
+        ConnectionLimits { max_connections: 1, unread: SHORT, keep_alive: SHORT, ..Default::default() };
     let gateway = gateway(limits).await;
     let mut deaf = connection(&gateway, b"").await;
     // More pages than the buffers in between hold.

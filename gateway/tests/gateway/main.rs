@@ -15,6 +15,7 @@ mod graphql_reach;
 mod graphql_schema;
 mod graphql_updates;
 mod http_audits;
+mod http_browsers;
 mod http_connections;
 mod http_errors;
 mod http_health;

@@ -126,8 +126,7 @@ impl Server {
         &self,
         listener: &TcpListener,
     ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit =
-            Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
         let (stream, client) = listener.accept().await?;
         // Responses and events are small and wanted at once.
         stream.set_nodelay(true)?;
@@ -183,8 +182,7 @@ async fn serve_connection(
     // The bound on the first head is `first_request`; hyper counts the time between two requests to the next head.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.keep_alive.max(limits.first_request));
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HTTP2_PING).keep_alive_timeout(HTTP2_PING);
-    let mut connection =
-        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = shutting_down.cancelled() => {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bus::clock::SystemClock;
 use gateway::{
     auth::{AuthConfig, Authenticator, Scopes, mint},
-    http::{GraphqlServer, Lifecycle, Limits, Playground, serve},
+    http::{CorsOrigins, GraphqlServer, Lifecycle, Limits, Playground, serve},
     query::GraphqlSchema,
 };
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ pub(crate) struct Options {
     pub(crate) liveness: Liveness,
     pub(crate) playground: Playground,
     pub(crate) connections: ConnectionLimits,
+    pub(crate) cors: CorsOrigins,
 }
 
 impl Default for Options {
@@ -45,6 +46,7 @@ impl Default for Options {
             liveness: Liveness::new(SILENCE_LIMIT),
             playground: Playground::default(),
             connections: ConnectionLimits::default(),
+            cors: CorsOrigins::default(),
         }
     }
 }
@@ -87,6 +89,7 @@ impl TestGateway {
             liveness: options.liveness,
             playground: options.playground,
             limits: options.limits,
+            cors: options.cors,
             lifecycle: lifecycle.clone(),
         }
         .router();
