@@ -63,6 +63,16 @@ impl Program {
         self
     }
 
+    /// The same program, begun by a shell that first runs `command`.
+    #[must_use]
+    pub fn after(mut self, command: &str) -> Self {
+        let script = format!("{command} && exec \"$0\" \"$@\"");
+        let program = std::mem::replace(&mut self.path, PathBuf::from("/bin/sh"));
+        let program = program.to_str().expect("its path is text").to_owned();
+        self.arguments.splice(0..0, ["-c".to_owned(), script, program]);
+        self
+    }
+
     /// Starts the program.
     ///
     /// # Panics

@@ -22,6 +22,7 @@ mod bad_tokens;
 mod commands;
 mod connections;
 mod least_privilege;
+mod silence;
 mod starting;
 
 mod playground;

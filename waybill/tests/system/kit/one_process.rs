@@ -12,19 +12,27 @@ use super::{Gateway, StockTables};
 pub(crate) struct OneProcess {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    open_files: Option<u32>,
     process: Option<Process>,
 }
 
 impl OneProcess {
     /// A system that has never run.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), process: None }
+        Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), open_files: None, process: None }
     }
 
     /// With a variable set.
     #[must_use]
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.settings.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a hard limit on open files.
+    #[must_use]
+    pub(crate) fn with_open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 
@@ -42,7 +50,12 @@ impl OneProcess {
 
     /// Starts the process; returns when it is ready.
     pub(crate) async fn start(&mut self) -> Gateway {
-        let process = self.waybill(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0").start();
+        let up = self.waybill(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0");
+        let up = match self.open_files {
+            Some(most) => up.after(&format!("ulimit -n {most}")),
+            None => up,
+        };
+        let process = up.start();
         let line = process.line("  GraphQL").await.unwrap();
         let address = line.split("://").nth(1).and_then(|rest| rest.split('/').next());
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
