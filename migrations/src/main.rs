@@ -30,7 +30,7 @@ enum Service {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = service_kit::config::parse(&[]);
     if let Err(invalid) = store::check_url(&arguments.database_url) {
         report(&format!("invalid configuration\n  DATABASE_URL (--database-url): {invalid}"));
         return ExitCode::from(2);

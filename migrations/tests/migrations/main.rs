@@ -123,6 +123,23 @@ async fn the_program_refuses_a_wrong_url_with_code_2() {
     }
 }
 
+#[tokio::test]
+async fn the_program_takes_an_empty_variable_for_one_that_is_not_set() {
+    let program = testkit::Program::new(env!("CARGO_BIN_EXE_migrations"), &["orders"]);
+    let unset = program.clone().run().await;
+    assert_eq!(unset.code, 2, "{unset:?}");
+    assert!(unset.stderr.contains("--database-url"), "{unset:?}");
+    for empty in ["", " "] {
+        let ran = program.clone().with("DATABASE_URL", empty).run().await;
+        assert_eq!((ran.code, &ran.stderr), (unset.code, &unset.stderr));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/orders.db", folder.path().display());
+    let flag = testkit::Program::new(env!("CARGO_BIN_EXE_migrations"), &["orders", "--database-url", &url]);
+    let ran = flag.with("DATABASE_URL", "").run().await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
 async fn progress_is_reported(url: &str) {
     let database = connect(url).await;
     let before = migrations::ORDERS.progress(&database).await.unwrap();
@@ -225,4 +242,26 @@ async fn the_release_before_keeps_rows_by_product_on_postgres() {
 async fn the_release_before_keeps_rows_by_product_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     the_release_before_writes_rows_by_product(&format!("sqlite://{}/all.db", folder.path().display())).await;
+}
+
+/// A copy of this release starts after a later release has migrated the tables: in a rolling restart, or rolled back to.
+async fn a_later_release_has_migrated(url: &str) {
+    let database = connect(url).await;
+    migrate_all(&database).await.unwrap();
+    let later = "INSERT INTO order_migrations (version, applied_at) VALUES ('9999_later', 0)";
+    database.write().execute_unprepared(later).await.unwrap();
+    migrate_all(&database).await.unwrap();
+    let progress = migrations::ORDERS.progress(&database).await.unwrap();
+    assert_eq!(progress.pending, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn tables_of_a_later_release_are_taken_as_they_are_on_postgres() {
+    a_later_release_has_migrated(&testkit::postgres_database().await).await;
+}
+
+#[tokio::test]
+async fn tables_of_a_later_release_are_taken_as_they_are_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    a_later_release_has_migrated(&format!("sqlite://{}/all.db", folder.path().display())).await;
 }
