@@ -16,6 +16,7 @@ mod orders {
     pub(crate) mod m0001_orders;
     pub(crate) mod m0002_change_answers;
     pub(crate) mod m0003_order_filters;
+    pub(crate) mod m0004_bounded_change_answers;
 }
 
 use std::collections::HashSet;
@@ -49,6 +50,9 @@ pub const ORDERS: ServiceTables = ServiceTables {
         Migration("0001_orders", |manager| Box::pin(orders::m0001_orders::up(manager))),
         Migration("0002_change_answers", |manager| Box::pin(orders::m0002_change_answers::up(manager))),
         Migration("0003_order_filters", |manager| Box::pin(orders::m0003_order_filters::up(manager))),
+        Migration("0004_bounded_change_answers", |manager| {
+            Box::pin(orders::m0004_bounded_change_answers::up(manager))
+        }),
     ],
 };
 

@@ -134,6 +134,8 @@ pub mod change_answer {
         #[sea_orm(column_type = "JsonBinary", nullable)]
         pub refusal: Option<Json>,
         pub answered_at: DateTimeUtc,
+        /// If there was no such order: which of a fixed number of buckets bounds how long the answer is kept.
+        pub unknown_order_bucket: Option<i16>,
     }
 
     impl ActiveModelBehavior for ActiveModel {}

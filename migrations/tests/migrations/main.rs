@@ -244,6 +244,62 @@ async fn the_release_before_keeps_rows_by_product_on_sqlite() {
     the_release_before_writes_rows_by_product(&format!("sqlite://{}/all.db", folder.path().display())).await;
 }
 
+/// Takes the migration away, with what it made.
+const BEFORE_BOUNDED_CHANGE_ANSWERS: &str = "
+    DROP INDEX order_change_answers_of_order;
+    DROP INDEX order_change_answers_of_bucket;
+    ALTER TABLE order_change_answers DROP COLUMN unknown_order_bucket;
+    CREATE INDEX order_change_answers_by_age ON order_change_answers (answered_at);
+    DELETE FROM order_migrations WHERE version = '0004_bounded_change_answers';";
+
+/// Stores a refusal as the release before does.
+async fn insert_answer(database: &Database, request: u8, order: u8, hours_ago: u32) {
+    let (hex, at) = match database.backend() {
+        DbBackend::Sqlite => {
+            ("x", format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-{hours_ago} hours')"))
+        }
+        _ => ("", format!("now() - interval '{hours_ago} hours'")),
+    };
+    let sql = format!(
+        "INSERT INTO order_change_answers (request_id, order_id, refusal, answered_at) \
+         VALUES ({hex}'{request:032x}', {hex}'{order:032x}', '{{}}', {at})"
+    );
+    database.write().execute_unprepared(&sql).await.unwrap();
+}
+
+/// Answers about orders that don't exist are forgotten, except what a copy of a request may still ask for.
+async fn the_release_before_stores_answers(url: &str) {
+    let database = connect(url).await;
+    migrations::ORDERS.migrate(&database).await.unwrap();
+    database.write().execute_unprepared(BEFORE_BOUNDED_CHANGE_ANSWERS).await.unwrap();
+    insert_order(&database, 1, "PENDING", "", &["A"]).await;
+    insert_answer(&database, 1, 1, 48).await;
+    insert_answer(&database, 2, 2, 48).await;
+    insert_answer(&database, 3, 2, 0).await;
+
+    migrations::ORDERS.migrate(&database).await.unwrap();
+    insert_answer(&database, 4, 3, 0).await;
+    let sql = match database.backend() {
+        DbBackend::Sqlite => "SELECT lower(hex(request_id)) AS id FROM order_change_answers",
+        _ => "SELECT replace(request_id::text, '-', '') AS id FROM order_change_answers",
+    };
+    let rows = database.read().query_all_raw(Statement::from_string(database.backend(), sql)).await.unwrap();
+    let mut kept: Vec<String> = rows.iter().map(|row| row.try_get("", "id").unwrap()).collect();
+    kept.sort();
+    assert_eq!(kept, [1, 3, 4].map(|id| format!("{id:032x}")));
+}
+
+#[tokio::test]
+async fn answers_of_the_release_before_are_bounded_on_postgres() {
+    the_release_before_stores_answers(&testkit::postgres_database().await).await;
+}
+
+#[tokio::test]
+async fn answers_of_the_release_before_are_bounded_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    the_release_before_stores_answers(&format!("sqlite://{}/all.db", folder.path().display())).await;
+}
+
 /// A copy of this release starts after a later release has migrated the tables: in a rolling restart, or rolled back to.
 async fn a_later_release_has_migrated(url: &str) {
     let database = connect(url).await;

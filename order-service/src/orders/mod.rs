@@ -8,7 +8,7 @@ mod query;
 mod update;
 
 pub(crate) use events::{EVENTS, NewEvent, OrderEvents, event_from_row, history, traceparents};
-pub(crate) use idempotency::{store_response, stored_response};
+pub(crate) use idempotency::{OrderExists, store_response, stored_response};
 pub(crate) use insert::{NewOrder, insert};
 pub(crate) use page::page_rows;
 pub(crate) use query::{OrderRow, find, lock, parse, readable, with_lines};

@@ -11,7 +11,7 @@ use super::Refusable;
 use crate::context::Context;
 use crate::domain::Decision;
 use crate::domain::change::{cancel, delete, update};
-use crate::orders::{self, NewEvent, lock, store_response, stored_response};
+use crate::orders::{self, NewEvent, OrderExists, lock, store_response, stored_response};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -55,8 +55,10 @@ async fn change_one(context: &Context, kind: Kind, change: &Change) -> Refusable
         return Ok(Err(DomainError::new(DomainErrorCode::InvalidInput, message)));
     }
     let now = context.clock.now();
+    let exists = if row.is_some() { OrderExists::Yes } else { OrderExists::No };
     let Some(row) = row.filter(|row| !row.deleted) else {
-        return respond_unchanged(transaction, change, Err(DomainError::order_not_found()), now).await;
+        return respond_unchanged(transaction, change, exists, Err(DomainError::order_not_found()), now)
+            .await;
     };
     let (order, expected_version) = (&row.order, change.expected_version);
     let decision = match kind {
@@ -65,8 +67,8 @@ async fn change_one(context: &Context, kind: Kind, change: &Change) -> Refusable
         Kind::Delete => delete(order, expected_version, now),
     };
     match decision {
-        Decision::NoOp => respond_unchanged(transaction, change, Ok(row.order), now).await,
-        Decision::Refused(refusal) => respond_unchanged(transaction, change, Err(refusal), now).await,
+        Decision::NoOp => respond_unchanged(transaction, change, exists, Ok(row.order), now).await,
+        Decision::Refused(refusal) => respond_unchanged(transaction, change, exists, Err(refusal), now).await,
         Decision::Applied(changed) => {
             let order = changed.order.clone();
             let event = NewEvent::new(context.ids.fresh(), *changed, Some(change.request_id));
@@ -85,11 +87,12 @@ async fn change_one(context: &Context, kind: Kind, change: &Change) -> Refusable
 async fn respond_unchanged(
     transaction: Transaction,
     change: &Change,
+    exists: OrderExists,
     response: Result<Order, DomainError>,
     now: Timestamp,
 ) -> Refusable<Order> {
     let stored = response.as_ref().map(|order| order.version);
-    store_response(&transaction, change.request_id, change.order_id, stored, now).await?;
+    store_response(&transaction, change.request_id, change.order_id, exists, stored, now).await?;
     transaction.commit().await?;
     Ok(response)
 }

@@ -25,7 +25,9 @@ on_both_databases!(
     a_request_about_an_order_that_was_not_there_stays_refused_when_it_is,
     a_request_that_asked_for_nothing_new_changes_nothing_later_either,
     copies_of_a_request_that_overtake_the_order_agree,
-    what_changed_nothing_is_answered_again_for_as_long_as_what_changed_something,
+    no_time_makes_a_request_forgotten,
+    the_latest_hundred_answers_of_an_order_that_changed_nothing_are_kept,
+    of_orders_that_do_not_exist_the_latest_hundred_answers_of_a_bucket_are_kept,
 );
 
 async fn an_order_goes_through_its_life_one_version_at_a_time(service: OrderService) {
@@ -211,7 +213,7 @@ async fn copies_of_a_request_that_overtake_the_order_agree(service: OrderService
     }
 }
 
-async fn what_changed_nothing_is_answered_again_for_as_long_as_what_changed_something(service: OrderService) {
+async fn no_time_makes_a_request_forgotten(service: OrderService) {
     let order = service.order(&[("MUG", 2)]).await;
     let same = Changes { shipping_address: order.shipping_address.clone(), ..Changes::default() };
     let (same, moving) = (change_of(order.id, same), change_of(order.id, address("2 Hill Road")));
@@ -229,4 +231,52 @@ async fn what_changed_nothing_is_answered_again_for_as_long_as_what_changed_some
     service.clock.advance(Duration::from_hours(24 * 365));
     assert_eq!(ask().await, first);
     assert_eq!(service.get(order.id).await.unwrap().version, 3);
+}
+
+async fn the_latest_hundred_answers_of_an_order_that_changed_nothing_are_kept(service: OrderService) {
+    let order = service.order(&[("MUG", 2)]).await;
+    let other = service.order(&[("MUG", 2)]).await;
+    let delivered = Changes { status: Some(OrderStatus::Delivered), ..Changes::default() };
+    let of_other = change_of(other.id, delivered.clone());
+    let refusal = service.change(ORDER_UPDATE, &of_other).await.unwrap_err();
+    let refused: Vec<Change> = (0..150).map(|_| change_of(order.id, delivered.clone())).collect();
+    for change in &refused {
+        service.clock.advance(Duration::from_millis(1));
+        assert_eq!(service.change(ORDER_UPDATE, change).await.unwrap_err(), refusal);
+    }
+    assert_eq!(service.count("order_change_answers").await, 101);
+
+    service.update(order.id, shipped()).await.unwrap();
+    service.update(other.id, shipped()).await.unwrap();
+    for change in refused[50..].iter().chain([&of_other]) {
+        assert_eq!(service.change(ORDER_UPDATE, change).await.unwrap_err(), refusal);
+    }
+    assert_eq!(service.change(ORDER_UPDATE, &refused[49]).await.unwrap().status, OrderStatus::Delivered);
+}
+
+async fn of_orders_that_do_not_exist_the_latest_hundred_answers_of_a_bucket_are_kept(service: OrderService) {
+    // The last bits of a request's id name its bucket.
+    let of_bucket = |n: u128, bucket: u128| {
+        let placement = placement("CUST01", &[("MUG", 1)]);
+        let request_id = uuid::Uuid::from_u128(n << 32 | bucket);
+        let change = Change { request_id, ..change_of(placement.order_id, Changes::default()) };
+        (placement, change)
+    };
+    let early: Vec<_> = (0..150).map(|n| of_bucket(n, 7)).collect();
+    let elsewhere = of_bucket(150, 8);
+    for (_, change) in [&elsewhere].into_iter().chain(&early) {
+        service.clock.advance(Duration::from_millis(1));
+        let refusal = service.change(ORDER_CANCEL, change).await.unwrap_err();
+        assert_eq!(refusal.code, DomainErrorCode::OrderNotFound);
+    }
+    assert_eq!(service.count("order_change_answers").await, 101);
+
+    for (placement, change) in [&early[50], &early[149], &elsewhere] {
+        let order = service.place(placement.clone()).await.unwrap().order.unwrap();
+        assert!(service.change(ORDER_CANCEL, change).await.is_err(), "a copy gets the first answer");
+        assert_eq!(service.get(order.id).await, Some(order));
+    }
+    let (placement, change) = &early[49];
+    service.place(placement.clone()).await.unwrap();
+    assert!(service.change(ORDER_CANCEL, change).await.is_ok(), "judged anew");
 }

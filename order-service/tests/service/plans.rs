@@ -39,6 +39,9 @@ const PAST: &str = "
     FROM orders, generate_series(1, 2) step;
     INSERT INTO order_change_answers (request_id, order_id, version, answered_at)
     SELECT gen_random_uuid(), id, 1, now() - interval '1 minute' FROM orders;
+    INSERT INTO order_change_answers (request_id, order_id, refusal, answered_at, unknown_order_bucket)
+    SELECT gen_random_uuid(), gen_random_uuid(), '{}', now() - n * interval '1 second', n % 1024
+    FROM generate_series(1, 100000) n;
     UPDATE order_event_counter SET last_position = 200000;
     ANALYZE";
 
@@ -63,7 +66,9 @@ async fn everything_that_is_asked_of_a_full_database_uses_an_index() {
         {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{}\n{plan}", statement.sql);
         }
-        let sorts_much = plan.contains("Sort") && statement.sql.contains("LIMIT");
+        // What is deleted may be sorted: no order and no bucket has more than some two hundred answers.
+        let is_page = statement.sql.contains("LIMIT") && !statement.sql.starts_with("DELETE");
+        let sorts_much = plan.contains("Sort") && is_page;
         assert!(!sorts_much, "a page is read in order\n{}\n{plan}", statement.sql);
     }
 }
@@ -92,6 +97,7 @@ async fn ask_for_everything(service: &OrderService) {
     service.cancel(placed.id).await.unwrap();
     service.delete(placed.id).await.unwrap();
     assert!(service.update(placed.id, Changes::default()).await.is_err());
+    assert!(service.cancel(OrderId(uuid::Uuid::now_v7())).await.is_err());
 }
 
 async fn list_everything(service: &OrderService, order: &schema::order::Order) {
