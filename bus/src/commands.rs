@@ -134,10 +134,15 @@ impl Commands {
         loop {
             let publishing = transport.publish_one(target.clone(), message.clone(), deadline.remaining());
             let Err(error) = publishing.await else { return Ok(()) };
-            let worth_retrying = matches!(error, PublishError::Disconnected | PublishError::Unknown(_));
             if !error.is_certain() {
                 maybe_published = Some(error.clone());
             }
+            // A broker that refuses now may confirm in time what it left open before.
+            let worth_retrying = match error {
+                PublishError::Disconnected | PublishError::Unknown(_) => true,
+                PublishError::Blocked(_) => maybe_published.is_some(),
+                _ => false,
+            };
             failures += 1;
             let pause = RESEND.pause(failures);
             if !worth_retrying || deadline.remaining() <= pause {

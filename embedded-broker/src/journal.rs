@@ -22,6 +22,9 @@ const ROWS_PER_STATEMENT: usize = 64;
 /// The size that the write-ahead log is truncated to after a burst, in bytes.
 const WAL_SIZE_LIMIT: &str = "67108864";
 
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_FULL: u32 = 13;
+
 /// The version of the tables below, kept in `user_version`.
 const VERSION: i64 = 1;
 
@@ -106,7 +109,15 @@ impl Journal {
         }
         if let Err(error) = sqlx::query("COMMIT").execute(&mut self.connection).await {
             self.roll_back().await;
-            return Err(CommitError::Uncertain(self.describe(&error)));
+            let reason = self.describe(&error);
+            // The frame that ends a transaction in the write-ahead log is its last: without space for all of them SQLite
+            // did not write that one whole, and reads none of them after a crash. A failed sync is another error.
+            let is_full = code(&error) == Some(SQLITE_FULL);
+            return Err(if is_full {
+                CommitError::RolledBack(reason)
+            } else {
+                CommitError::Uncertain(reason)
+            });
         }
         Ok(())
     }
@@ -180,15 +191,17 @@ fn options(path: Option<&Path>) -> SqliteConnectOptions {
 }
 
 fn open_error(path: &Path, source: sqlx::Error) -> OpenError {
-    const SQLITE_BUSY: u32 = 5;
-    let code = source.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
     let path = path.to_owned();
-    // The low byte of an extended code is the plain one.
-    if code.is_some_and(|code| code & 0xff == SQLITE_BUSY) {
+    if code(&source) == Some(SQLITE_BUSY) {
         OpenError::InUse(path)
     } else {
         OpenError::Sqlite { path, source }
     }
+}
+
+/// SQLite's plain code of an error: the low byte of an extended one.
+fn code(error: &sqlx::Error) -> Option<u32> {
+    Some(error.as_database_error()?.code()?.parse::<u32>().ok()? & 0xff)
 }
 
 /// Creates the tables in a new file; refuses a file of a newer version.

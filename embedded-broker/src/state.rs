@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bus::clock::Clock;
 use bus::message::Message;
 use bus::topology::Topology;
-use bus::transport::{self, Acknowledge, Acknowledgement, LinkState, Target};
+use bus::transport::{self, Acknowledge, Acknowledgement, LinkState, PublishError, Target};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -65,12 +65,32 @@ pub(crate) struct State {
     /// requeues the delivery, which takes the lock.
     deferred_drops: Vec<Box<dyn Any + Send>>,
     blocked: bool,
-    /// Why the last transaction of the journal failed.
-    journal_fault: Option<String>,
+    journal: JournalState,
     stopped: bool,
     next_due: Option<Millis>,
     last_connection: u64,
     last_exclusive: u64,
+}
+
+/// How the journal's last write ended.
+#[derive(Debug, Default)]
+pub(crate) enum JournalState {
+    #[default]
+    Written,
+    /// It failed, for this reason. The next one is tried.
+    Failed(String),
+    /// It failed again. Until one succeeds, messages for durable queues are refused untried, so that their publishers know
+    /// that nothing was done.
+    Unwritable(String),
+}
+
+impl JournalState {
+    fn reason(&self) -> Option<&String> {
+        match self {
+            Self::Written => None,
+            Self::Failed(reason) | Self::Unwritable(reason) => Some(reason),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -114,15 +134,21 @@ impl Shared {
         result
     }
 
-    /// Publishes messages that need not be journaled. Returns the messages unpublished if some must be.
+    /// Publishes messages that need not be journaled, or refuses those that can't be. Returns the messages unpublished if
+    /// they are to be journaled.
     pub(crate) fn publish_now(
         self: &Arc<Self>,
         messages: Vec<(Target, Message)>,
     ) -> Result<Answers, Vec<(Target, Message)>> {
         let now = self.now();
-        self.with(|queues| {
+        self.with_state(|State { queues, journal, .. }| {
             if matches!(self.mode, DispatchMode::Automatic(_)) && queues.reaches_durable(&messages) {
-                return Err(messages);
+                return match journal {
+                    JournalState::Unwritable(reason) => {
+                        Ok(vec![Err(PublishError::Blocked(reason.clone())); messages.len()])
+                    }
+                    _ => Err(messages),
+                };
             }
             let publication = queues.stage_publication(messages, now, &mut Changes::default());
             Ok(queues.commit_publication(publication))
@@ -266,11 +292,10 @@ impl State {
         }
     }
 
-    /// Tells the connections whether the journal can be written. Publishing is tried all the same, and refused message by
-    /// message.
-    pub(crate) fn set_journal_fault(&mut self, fault: Option<String>) {
-        let changed = self.journal_fault.is_some() != fault.is_some();
-        self.journal_fault = fault;
+    /// Tells the connections whether the journal's last write succeeded.
+    pub(crate) fn set_journal(&mut self, journal: JournalState) {
+        let changed = self.journal.reason().is_some() != journal.reason().is_some();
+        self.journal = journal;
         if changed {
             self.tell_connections();
         }
@@ -288,7 +313,7 @@ impl State {
         } else if self.blocked {
             let reason = format!("{} bytes of messages are waiting", self.queues.bytes);
             LinkState::Blocked { epoch, reason }
-        } else if let Some(reason) = self.journal_fault.clone() {
+        } else if let Some(reason) = self.journal.reason().cloned() {
             LinkState::Blocked { epoch, reason }
         } else {
             LinkState::Up { epoch }

@@ -2,17 +2,23 @@
 //!
 //! While one transaction is being committed the next batch gathers in the channel, so that batches grow with the load
 //! and no command waits for others.
+//!
+//! After a transaction that failed, a probe finds out whether the file takes writes. Commands wait for the first probe, so
+//! that a single failure costs only what it hit. If that fails as well, the disk is full or broken: publications are
+//! refused untried, since a publication that is tried and fails in its commit may have happened. Acknowledgements are
+//! tried all the same: the worst that comes of a failed one is another delivery.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bus::transport::PublishError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{CommitError, Journal};
 use crate::queues::{Changes, Millis, Queues};
-use crate::state::{Command, Shared};
+use crate::state::{Command, JournalState, Shared};
 
 /// Commands that may wait for the writer; if there are more, publishers wait.
 pub(crate) const COMMANDS_MAX: usize = 4_096;
@@ -21,11 +27,11 @@ const BATCH_MAX: usize = 1_024;
 /// Messages moved or dropped by one command.
 const EXPIRY_MAX: usize = 1_000;
 
-/// The pause after a failed transaction. A delivery whose acknowledgement failed is delivered again, and would fail
-/// again at once.
+/// The pause after a failed transaction, before the first probe. A delivery whose acknowledgement failed is delivered
+/// again, and would fail again at once.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often the journal is probed after a failed transaction, if nothing else is written.
+/// How often the journal is probed after a probe that failed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Commits or aborts a staged command, under the lock, and returns its answer.
@@ -43,29 +49,74 @@ pub(crate) async fn run(
     cut_off: CancellationToken,
 ) {
     let mut batch = Vec::new();
-    let mut failed = false;
+    // While the last write failed.
+    let mut next_probe: Option<Instant> = None;
+    let mut unwritable: Option<String> = None;
     loop {
         let count = tokio::select! {
             biased;
             () = cut_off.cancelled() => return,
+            // Before the commands: those that are refused would put it off for ever.
+            () = tokio::time::sleep_until(next_probe.unwrap_or_else(Instant::now)), if next_probe.is_some() => 0,
             count = commands.recv_many(&mut batch, BATCH_MAX) => if count == 0 { break } else { count },
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(PROBE_INTERVAL), if failed => 0,
         };
-        let outcome = match count {
-            0 => Some(journal.probe().await),
-            _ => write(&shared, &mut journal, std::mem::take(&mut batch)).await,
+        let probed = count == 0;
+        let outcome = if probed {
+            Some(journal.probe().await)
+        } else {
+            let batch = std::mem::take(&mut batch);
+            let batch = match &unwritable {
+                Some(reason) => refuse_publications(batch, reason),
+                None => batch,
+            };
+            write(&shared, &mut journal, batch).await
         };
         let Some(outcome) = outcome else { continue };
-        failed = outcome.is_err();
-        shared.with_state(|state| state.set_journal_fault(outcome.err().map(|error| error.to_string())));
-        if failed {
+        let Err(error) = outcome else {
+            if unwritable.is_some() {
+                tracing::info!("the journal takes writes again");
+            }
+            (next_probe, unwritable) = (None, None);
+            shared.with_state(|state| state.set_journal(JournalState::Written));
+            continue;
+        };
+        let reason = error.to_string();
+        if probed {
+            if unwritable.is_none() {
+                tracing::error!(%error, "the journal takes no writes: messages are refused until it does");
+            }
+            next_probe = Some(Instant::now() + PROBE_INTERVAL);
+            unwritable = Some(reason.clone());
+        }
+        shared.with_state(|state| {
+            state.set_journal(match unwritable {
+                Some(_) => JournalState::Unwritable(reason),
+                None => JournalState::Failed(reason),
+            });
+        });
+        if !probed {
             tokio::time::sleep(FAILURE_PAUSE).await;
+            next_probe.get_or_insert_with(Instant::now);
         }
     }
     // Commands are refused from now on; those still in the channel are answered by their dropped senders.
     drop(commands);
     journal.close().await;
+}
+
+/// Answers the publications that waited while the disk was found to take no writes; returns the other commands.
+fn refuse_publications(batch: Vec<Command>, reason: &str) -> Vec<Command> {
+    let mut others = Vec::new();
+    for command in batch {
+        match command {
+            Command::Publish { messages, answer } => {
+                send(answer, vec![Err(PublishError::Blocked(reason.to_owned())); messages.len()])();
+            }
+            other => others.push(other),
+        }
+    }
+    others
 }
 
 /// Journals one batch and answers its commands. Returns how the transaction ended; none if there was nothing to write.

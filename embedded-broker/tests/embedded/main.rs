@@ -5,6 +5,7 @@
 mod broker;
 mod conformance;
 mod durability;
+mod full_disk;
 mod kill;
 mod kit;
 mod manual;

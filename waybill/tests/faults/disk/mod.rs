@@ -12,9 +12,9 @@ use testkit::{eventually, workspace_program};
 use tokio::time::sleep;
 
 use crate::checker::assert_promises_kept;
-use crate::cluster::{Cluster, Shape, open};
+use crate::cluster::{Cluster, ENDLESS, Shape, open};
 use crate::embedded::assert_files_are_whole;
-use crate::load::{Load, WorkloadConfig};
+use crate::load::{Basket, Load, WorkloadConfig};
 use crate::scale::scaled;
 use faulty_disk::{DiskFault, FaultyDisk};
 
@@ -75,6 +75,13 @@ async fn takes_no_writes_for_a_while(
         eventually("doctor names the file", async || {
             let found = doctor(&cluster).await?;
             ensure!(found.contains(told) && found.contains(".sqlite"), "{found}");
+            anyhow::Ok(())
+        })
+        .await;
+        eventually("an order is refused while the broker can't be written", async || {
+            let is_written = !waybill.missing().await?.iter().any(|part| part == "broker");
+            let refused = load.refusal(&api, Basket::single(ENDLESS[0])).await.is_some();
+            ensure!(is_written || refused, "nothing was refused");
             anyhow::Ok(())
         })
         .await;
