@@ -187,7 +187,8 @@ impl Database {
         match written.map_err(StoreError::from) {
             Ok(_) => {
                 self.health.wrote();
-                Ok(())
+                let lasts = self.write_failure().is_some_and(|failure| failure.lasts);
+                if lasts { Err(StoreError::Unavailable(reason)) } else { Ok(()) }
             }
             // A role that may write the service's rows and not this one says nothing about them.
             Err(StoreError::Unavailable(refused)) if is_forbidden(&refused) && !is_forbidden(&reason) => {

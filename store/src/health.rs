@@ -15,6 +15,10 @@ use crate::sqlite_file::name_file;
 /// by every statement.
 const CONDEMN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a write that PostgreSQL had no space for counts, whatever is written meanwhile: a row that fits a page that is
+/// there already says nothing about the next one that doesn't.
+const NO_SPACE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Why the last write of a database failed, or an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteFailure {
@@ -79,9 +83,14 @@ impl Health {
 
     /// Notes that something was written and committed.
     pub(crate) fn wrote(&self) {
-        if self.write_fails.load(Ordering::Acquire) {
+        if self.write_fails.load(Ordering::Acquire) && !self.had_no_space() {
             self.write_fails.store(false, Ordering::Release);
         }
+    }
+
+    fn had_no_space(&self) -> bool {
+        let failure = lock(&self.write_failure);
+        failure.as_ref().is_some_and(|(reason, at)| is_no_space(reason) && at.elapsed() < NO_SPACE_INTERVAL)
     }
 
     /// The newest failure of a write since the process started.
@@ -104,6 +113,11 @@ impl Health {
     pub(crate) fn is_usable(&self, age: Duration) -> bool {
         lock(&self.condemned_at).is_none_or(|at| age < at.elapsed())
     }
+}
+
+/// Whether a reason quotes the SQLSTATE of a full disk.
+fn is_no_space(reason: &str) -> bool {
+    reason.contains("(53100)")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -136,5 +150,14 @@ mod tests {
         assert!(health.write_failure().unwrap().lasts);
         health.wrote();
         assert!(!health.write_failure().unwrap().lasts);
+    }
+
+    #[test]
+    fn a_write_that_found_no_space_is_not_made_up_for_by_one_that_needed_none() {
+        let health = Health::default();
+        let reason = "could not extend file: No space left on device (53100)".to_owned();
+        health.failed(DbErr::Conn(sea_orm::RuntimeErr::Internal(reason)), true);
+        health.wrote();
+        assert!(health.write_failure().unwrap().lasts);
     }
 }

@@ -105,8 +105,8 @@ impl Relay {
         }
     }
 
-    /// Ticks at each `wake` (events were committed) and every 200 ms until `stop`; then once more, and releases
-    /// the lease.
+    /// Ticks at each `wake` (events were committed) and every 200 ms until `stop`; then once more, unless the last tick has
+    /// failed, and releases the lease.
     pub async fn run(&self, wake: &Notify, heartbeat: &Heartbeat, stop: &CancellationToken) {
         let active = metrics::gauge!("waybill_relay_active");
         let mut failures = 0;
@@ -122,6 +122,7 @@ impl Relay {
                     stop.run_until_cancelled(woken).await;
                 }
                 Ok(Relayed::Standby) => {
+                    failures = 0;
                     stop.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await;
                 }
                 Err(error) => {
@@ -137,7 +138,9 @@ impl Relay {
                 }
             }
         }
-        if let Err(error) = self.tick().await {
+        if failures > 0 {
+            tracing::info!("events are left for the next start");
+        } else if let Err(error) = self.tick().await {
             tracing::info!(%error, "events are left for the next start");
         }
         self.release_lease().await;

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::{
     ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    IntoDatabaseExecutor, QueryResult, Statement, TransactionOptions,
+    IntoDatabaseExecutor, QueryResult, RuntimeErr, Statement, TransactionOptions,
 };
+use tokio::time::timeout;
 
 use crate::health::Health;
 use crate::pool::Pool;
+
+/// How long PostgreSQL may take to answer: longer than the bound on a statement that it keeps itself, unless it is stopped
+/// or the network is silent. Without a bound here such a statement would never end.
+const ANSWER_LIMIT: Duration = Duration::from_secs(12);
 
 /// A pool of connections, of which each statement takes one.
 #[derive(Clone)]
@@ -44,7 +50,7 @@ impl Connection {
     }
 
     pub(crate) async fn begin(&self, options: TransactionOptions) -> Result<Transaction, DbErr> {
-        let begun = self.pool.begin(options).await;
+        let begun = answered(self.pool.get_database_backend(), self.pool.begin(options)).await;
         let transaction = begun.map_err(|error| self.health.failed(error, true))?;
         let health = Arc::clone(&self.health);
         Ok(Transaction { transaction, health, wrote: AtomicBool::new(false), failed: AtomicBool::new(false) })
@@ -70,7 +76,8 @@ impl Transaction {
                 "a statement of the transaction has failed: nothing is committed".to_owned(),
             ));
         }
-        transaction.commit().await.map_err(|error| health.failed(error, true))?;
+        let backend = transaction.get_database_backend();
+        answered(backend, transaction.commit()).await.map_err(|error| health.failed(error, true))?;
         if wrote.into_inner() {
             health.wrote();
         }
@@ -89,6 +96,23 @@ impl Transaction {
                 self.failed.store(true, Ordering::Relaxed);
                 Err(self.health.failed(error, true))
             }
+        }
+    }
+}
+
+/// Gives an operation up that PostgreSQL does not answer. Whether it happened is unknown, as if the connection were lost.
+async fn answered<T>(
+    backend: DbBackend,
+    operation: impl Future<Output = Result<T, DbErr>>,
+) -> Result<T, DbErr> {
+    if backend != DbBackend::Postgres {
+        return operation.await;
+    }
+    match timeout(ANSWER_LIMIT, operation).await {
+        Ok(result) => result,
+        Err(_) => {
+            let reason = format!("PostgreSQL did not answer within {ANSWER_LIMIT:?}");
+            Err(DbErr::Conn(RuntimeErr::Internal(reason)))
         }
     }
 }
@@ -113,7 +137,8 @@ macro_rules! connection_trait {
             }
 
             async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-                self.noted(self.$inner.execute_raw(statement).await, changed)
+                let answer = answered(self.get_database_backend(), self.$inner.execute_raw(statement)).await;
+                self.noted(answer, changed)
             }
 
             async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
@@ -122,12 +147,16 @@ macro_rules! connection_trait {
 
             async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
                 let writes = is_write(&statement);
-                self.noted(self.$inner.query_one_raw(statement).await, |row| writes && row.is_some())
+                let answer =
+                    answered(self.get_database_backend(), self.$inner.query_one_raw(statement)).await;
+                self.noted(answer, |row| writes && row.is_some())
             }
 
             async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
                 let writes = is_write(&statement);
-                self.noted(self.$inner.query_all_raw(statement).await, |rows| writes && !rows.is_empty())
+                let answer =
+                    answered(self.get_database_backend(), self.$inner.query_all_raw(statement)).await;
+                self.noted(answer, |rows| writes && !rows.is_empty())
             }
         }
 

@@ -13,6 +13,7 @@ mod process;
 mod program;
 mod rabbitmq;
 mod shared;
+mod small_disk;
 mod user;
 
 pub use certificates::{Authority, KeyedCertificate};
@@ -27,3 +28,4 @@ pub use program::{Finished, Program, workspace_program};
 pub use rabbitmq::RabbitMq;
 pub use rustix::process::Signal;
 pub use shared::{POSTGRES_VARIABLE, RABBITMQ_VARIABLE, postgres_database, rabbitmq_url, unique};
+pub use small_disk::can_mount;

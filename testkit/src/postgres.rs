@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::guard::{EndSignals, Environment, Guard, has_ended};
+use crate::small_disk::SmallDisk;
 use crate::user::{unprivileged, write_private};
 use crate::{KeyedCertificate, free_port, unique};
 
@@ -30,6 +31,8 @@ pub struct Postgres {
     server: Mutex<Option<Pid>>,
     /// Settings beside those that every test's server has, each as `name=value`.
     settings: Mutex<Vec<String>>,
+    /// What the tablespace `small` is on, if there is one.
+    small_disk: Option<SmallDisk>,
 }
 
 impl Postgres {
@@ -38,6 +41,19 @@ impl Postgres {
         let postgres = Self::prepare()?;
         postgres.initdb().await?;
         postgres.start_server().await?;
+        Ok(postgres)
+    }
+
+    /// The same with a tablespace `small`, which has so many bytes on a file system of its own. The tablespace does not
+    /// survive a restart. For machines where [`can_mount`](crate::can_mount) holds.
+    pub async fn start_with_small_tablespace(bytes: u64) -> Result<Self> {
+        let mut postgres = Self::prepare()?;
+        postgres.initdb().await?;
+        let disk = SmallDisk::new(&postgres.guard.folder().join("small"), bytes)?;
+        let create = format!("CREATE TABLESPACE small LOCATION '{}'", disk.space());
+        postgres.small_disk = Some(disk);
+        postgres.start_server().await?;
+        postgres.query(&postgres.url("postgres"), &create).await?;
         Ok(postgres)
     }
 
@@ -89,6 +105,7 @@ impl Postgres {
             become_user,
             server: Mutex::new(None),
             settings: Mutex::default(),
+            small_disk: None,
         })
     }
 
@@ -118,6 +135,46 @@ impl Postgres {
         kill_process(pid, Signal::QUIT)?;
         self.guard.wait(POSTGRES).await?;
         Ok(())
+    }
+
+    /// Stops the server and its sessions with SIGSTOP: connections are accepted and stay open, but nothing is answered.
+    pub fn pause(&self) -> Result<()> {
+        self.signal_all(Signal::STOP)
+    }
+
+    /// Resumes a paused server with SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        self.signal_all(Signal::CONT)
+    }
+
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        let server = self.running()?;
+        // Before its children: a server that is stopped begins no other.
+        kill_process(server, signal)?;
+        for child in children(server)? {
+            // It may have ended by now.
+            let _ = kill_process(child, signal);
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> Result<Pid> {
+        let server = *self.server.lock().expect("no holder of the lock panics");
+        server.context("PostgreSQL is not running")
+    }
+
+    /// Leaves no space in the tablespace `small`.
+    pub fn fill_small_tablespace(&self) -> Result<()> {
+        self.small_disk()?.fill(self.running()?)
+    }
+
+    /// Frees the space again.
+    pub fn free_small_tablespace(&self) -> Result<()> {
+        self.small_disk()?.free(self.running()?)
+    }
+
+    fn small_disk(&self) -> Result<&SmallDisk> {
+        self.small_disk.as_ref().context("the server has no tablespace small")
     }
 
     /// Stops the server immediately if it runs, and starts it on the same port with the same data.
@@ -159,8 +216,7 @@ impl Postgres {
     /// Replaces the rules by which the server accepts connections, `pg_hba.conf`, at once.
     pub async fn accept(&self, rules: &str) -> Result<()> {
         write_private(&self.guard.folder().join("data"), "pg_hba.conf", rules)?;
-        let pid = *self.server.lock().expect("no holder of the lock panics");
-        kill_process(pid.context("PostgreSQL is not running")?, Signal::HUP)?;
+        kill_process(self.running()?, Signal::HUP)?;
         Ok(())
     }
 
@@ -180,9 +236,13 @@ impl Postgres {
     }
 
     fn words(&self, program: &str, arguments: &[&str]) -> Vec<String> {
-        let program = self.programs.join(program).display().to_string();
+        let path = self.programs.join(program).display().to_string();
         let arguments = arguments.iter().map(|&argument| argument.to_owned());
-        self.become_user.iter().cloned().chain([program]).chain(arguments).collect()
+        let before = match &self.small_disk {
+            Some(disk) if program == POSTGRES => disk.words(&self.become_user),
+            _ => self.become_user.clone(),
+        };
+        before.into_iter().chain([path]).chain(arguments).collect()
     }
 
     async fn initdb(&self) -> Result<()> {
@@ -244,6 +304,19 @@ impl Postgres {
             .await?;
         Ok(status.success())
     }
+}
+
+/// The processes that a process has begun.
+fn children(parent: Pid) -> Result<Vec<Pid>> {
+    let parent = parent.as_raw_pid().to_string();
+    let processes = std::fs::read_dir("/proc")?.flatten().filter_map(|process| {
+        let id = process.file_name().to_str()?.parse().ok()?;
+        // The name, in brackets, may hold anything; the parent is the second field after it.
+        let status = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        let (_, fields) = status.rsplit_once(") ")?;
+        (fields.split(' ').nth(1)? == parent).then(|| Pid::from_raw(id))?
+    });
+    Ok(processes.collect())
 }
 
 /// Makes an empty database beside the one that the URL names, and answers its URL.

@@ -11,6 +11,8 @@ use crate::load::{Load, WorkloadConfig};
 use crate::scale::{is_full, scaled};
 
 const LIVENESS: Duration = Duration::from_secs(30);
+/// Room for the orders of a run at full scale, and not for more.
+const SMALL_TABLESPACE_BYTES: u64 = 64 << 20;
 /// The bound that is promised, judged at full scale.
 const PROMISED: Duration = Duration::from_secs(5);
 
@@ -91,6 +93,47 @@ async fn postgres_takes_no_writes_for_a_while_under_load() {
     );
     if is_full() {
         assert!(slowest <= PROMISED, "the first order was decided {slowest:?} after PostgreSQL took writes");
+    }
+    assert_promises_kept(&cluster, load).await;
+}
+
+/// The server itself finds no space: SQLSTATE 53100.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_has_no_space_for_a_while_under_load() {
+    if !testkit::can_mount() {
+        println!("skipped: this user may not mount a file system");
+        return;
+    }
+    let shape = Shape { small_tablespace_bytes: Some(SMALL_TABLESPACE_BYTES), ..Shape::default() };
+    let cluster = Cluster::distributed("no-space", shape).await.unwrap();
+    cluster.move_to_small_tablespace().await.unwrap();
+    let load = Load::start(&cluster, scaled(8, 16), WorkloadConfig::default()).await.unwrap();
+    let (progress, api) = (load.progress(), cluster.api("CUST01").unwrap());
+    let orders = &cluster.copies_of("order-service")[0];
+    let mut slowest = Duration::ZERO;
+    let rounds = scaled(2, 10);
+    for round in 1..=rounds {
+        progress.reaches(progress.placed() + 25, LIVENESS).await.unwrap();
+        cluster.database().fill_small_tablespace().unwrap();
+        eventually("readiness names the database", async || {
+            let missing = orders.missing().await?;
+            anyhow::ensure!(missing.iter().any(|part| part == "orders database"), "missing: {missing:?}");
+            anyhow::Ok(())
+        })
+        .await;
+        // Orders are accepted meanwhile: the broker has them.
+        progress.reaches(progress.placed() + 25, LIVENESS).await.unwrap();
+        assert!(orders.said("53100").await.unwrap() >= round, "the server said that it has no space");
+        cluster.database().free_small_tablespace().unwrap();
+        slowest = slowest.max(load.decided(&api).await);
+        cluster.ready().await.unwrap();
+    }
+    println!(
+        "{rounds} times without space, first decision {slowest:?} after it at the most; {}",
+        load.log().summary()
+    );
+    if is_full() {
+        assert!(slowest <= PROMISED, "the first order was decided {slowest:?} after there was space");
     }
     assert_promises_kept(&cluster, load).await;
 }

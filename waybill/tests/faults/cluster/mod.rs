@@ -41,6 +41,8 @@ pub(crate) struct Shape {
     pub(crate) copies: usize,
     /// Whether the processes reach the broker through a [`Proxy`].
     pub(crate) proxied: bool,
+    /// The size of PostgreSQL's tablespace `small`, if it has one; see [`Cluster::move_to_small_tablespace`].
+    pub(crate) small_tablespace_bytes: Option<u64>,
     /// Whether every event that the broker takes is recorded, to be compared with the tables.
     pub(crate) records_events: bool,
     /// Additional environment variables.
@@ -49,7 +51,13 @@ pub(crate) struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { copies: 1, proxied: false, records_events: true, variables: Vec::new() }
+        Self {
+            copies: 1,
+            proxied: false,
+            small_tablespace_bytes: None,
+            records_events: true,
+            variables: Vec::new(),
+        }
     }
 }
 
@@ -73,7 +81,13 @@ impl Cluster {
     /// The four processes over a private RabbitMQ and PostgreSQL, ready, with products in stock.
     pub(crate) async fn distributed(name: &str, shape: Shape) -> Result<Self> {
         let logs = logs(name)?;
-        let (broker, database) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
+        let database = async {
+            match shape.small_tablespace_bytes {
+                Some(bytes) => Postgres::start_with_small_tablespace(bytes).await,
+                None => Postgres::start().await,
+            }
+        };
+        let (broker, database) = tokio::try_join!(RabbitMq::start(), database)?;
         let (broker, database) = (Arc::new(broker), Arc::new(database));
         let [orders, inventory, customers] = [
             database.create_database("orders").await?,
@@ -170,6 +184,17 @@ impl Cluster {
             Engines::Servers { database, .. } => database,
             Engines::Embedded(_) => panic!("the embedded system has no PostgreSQL"),
         }
+    }
+
+    /// Moves everything that orders and stock are kept in to the tablespace `small`.
+    pub(crate) async fn move_to_small_tablespace(&self) -> Result<()> {
+        for whose in [Whose::Orders, Whose::Inventory] {
+            for what in ["TABLE", "INDEX"] {
+                let all = format!("ALTER {what} ALL IN TABLESPACE pg_default SET TABLESPACE small");
+                self.tables.run(whose, &all).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The embedded system's files.
