@@ -13,6 +13,7 @@ mod graphql_faults;
 mod graphql_queries;
 mod graphql_reach;
 mod graphql_schema;
+mod graphql_update_gaps;
 mod graphql_updates;
 mod http_audits;
 mod http_browsers;

@@ -115,6 +115,17 @@ export function rootValue(data, ANY) {
     updateOrder: ({ input }) => change(input, 'shippingAddress', 'trackingCompany', 'trackingNumber'),
     cancelOrder: ({ input }) => change(input),
     deleteOrder: ({ input }) => change(input),
+    // The first update that a subscriber receives.
+    orderUpdated: ({ orderId, customerId, allCustomers, after }) => {
+      own(customerId);
+      const from = after == null ? 0 : data.updates.findIndex(({ cursor }) => cursor === after) + 1;
+      const wanted = (update) => orderId == null || update.orderId === orderId;
+      const update = data.updates.slice(from).find(wanted);
+      if (allCustomers || (after != null && from === 0) || update === undefined) {
+        throw new Unmodelled();
+      }
+      return { ...update, order: order(update.order) };
+    },
   };
 }
 

@@ -3,6 +3,7 @@
 // what differs, if anything.
 import { createInterface } from 'node:readline';
 import { buildSchema, executeSync, parse, subscribe, validate, validateExecutionArgs } from 'graphql';
+import { argumentsOf, sorted, withNullableFields } from './arguments.mjs';
 import { Unmodelled, rootValue } from './model.mjs';
 
 // Where the gateway is right to answer otherwise: the specification leaves it open, or JavaScript can't do it.
@@ -13,7 +14,6 @@ const ALLOWED_DIFFERENCES = [
     // the argument is true, so that null is as good as false; graphql-js makes it an error of the field around.
     name: 'null for @skip or @include',
     applies: (request, expected, actual) => {
-      const isNullDirective = (message) => /^Argument "@(skip|include)\(if:\)" has invalid value/u.test(message);
       const isBoolean = (name) => request.query.includes(`$${name}: Boolean`);
       const nullsAsFalse = Object.entries(request.variables).map(([name, value]) => [
         name,
@@ -27,10 +27,12 @@ const ALLOWED_DIFFERENCES = [
   },
 ];
 
+const isNullDirective = (message) => /^Argument "@(skip|include)\(if:\)" has invalid value/u.test(message);
 const SUBSCRIPTIONS = 'subscriptions are served over WebSocket';
 const ANY = '\u0000any';
 
 let schema;
+let nullableSchema;
 let root;
 
 // What graphql-js makes of a request: refused, or executed with its data and the paths of its errors.
@@ -55,12 +57,25 @@ function judge({ query, operationName, variables }) {
   if (stage === 'subscription') {
     // Without valid arguments its root field has no events, and the operation is refused as a whole.
     const { errors } = subscribe({ ...request, rootValue: { orderUpdated: noEvents } });
-    return errors ? { verdict: 'refused', stage: 'request', reason: errors[0].message } : { verdict: 'executed', stage };
+    if (errors) {
+      return { verdict: 'refused', stage: 'request', reason: errors[0].message };
+    }
   }
+  // Of a subscription: the result for its first event.
   const { data, errors = [] } = executeSync({ ...request, rootValue: root });
   const unmodelled = errors.some((error) => error.originalError instanceof Unmodelled);
   const messages = errors.map(({ message }) => message);
-  return { verdict: 'executed', stage, data: unmodelled ? undefined : data, errors: paths(errors), messages };
+  const fields = argumentsOf(nullableSchema, request);
+  // Where an argument is null for which a directive takes none, see above.
+  const isComparable = !fields.messages.some(isNullDirective);
+  return {
+    verdict: 'executed',
+    stage,
+    data: unmodelled ? undefined : data,
+    errors: paths(errors),
+    messages,
+    fields: isComparable ? fields.fields : undefined,
+  };
 }
 
 async function* noEvents() {}
@@ -70,11 +85,11 @@ function paths(errors) {
 }
 
 // What the gateway made of it, in the same words.
-function read({ status, body }) {
-  const { data, errors = [] } = JSON.parse(body);
+function read({ status, body, first: message }) {
+  const { data, errors = [], extensions } = JSON.parse(body);
   const [first] = errors;
   if (first?.message.startsWith(SUBSCRIPTIONS)) {
-    return { verdict: 'executed' };
+    return readUpdate(message);
   }
   if (first?.extensions.code === 'QUERY_TOO_COMPLEX') {
     return { verdict: 'limited' };
@@ -82,7 +97,16 @@ function read({ status, body }) {
   if (data === undefined) {
     return { verdict: 'refused', reason: first?.message, status };
   }
-  return { verdict: 'executed', data, errors: paths(errors), status };
+  return { verdict: 'executed', data, errors: paths(errors), status, fields: extensions?.arguments };
+}
+
+// The first message of a subscription. Without an event that the model has, its data are null.
+function readUpdate({ type, payload }) {
+  if (type !== 'next') {
+    return { verdict: 'refused', reason: payload?.[0]?.message ?? type };
+  }
+  const { data, errors = [], extensions } = payload;
+  return { verdict: 'executed', data: data ?? undefined, errors: paths(errors), fields: extensions?.arguments };
 }
 
 // The first difference between two values, in the order of their keys; none if they are equal.
@@ -116,10 +140,16 @@ function compare(expected, actual) {
   if (expected.verdict === 'refused') {
     return actual.status === 400 ? undefined : `refused with status ${actual.status}`;
   }
-  if (expected.data === undefined) {
-    return undefined;
+  const found = expected.fields && difference(sorted(expected.fields), sorted(actual.fields), 'arguments');
+  if (found !== undefined || !isModelled(expected, actual)) {
+    return found;
   }
   return difference(expected.data, actual.data) ?? difference(expected.errors, actual.errors, 'paths of errors');
+}
+
+// Whether both have data: the model may lack what the gateway knows, and the fixed events what a subscription asks for.
+function isModelled(expected, actual) {
+  return expected.data !== undefined && actual.data !== undefined;
 }
 
 function answer(request) {
@@ -127,7 +157,7 @@ function answer(request) {
   const found = compare(expected, actual);
   const allowed = found && ALLOWED_DIFFERENCES.find(({ applies }) => applies(request, expected, actual));
   const kind = actual.verdict === 'limited' ? 'limited' : expected.stage;
-  const modelled = expected.verdict === 'refused' || expected.data !== undefined;
+  const modelled = expected.verdict === 'refused' || isModelled(expected, actual);
   return allowed ? { kind: 'allowed', modelled, allowed: allowed.name } : { kind, modelled, difference: found };
 }
 
@@ -135,6 +165,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const message = JSON.parse(line);
   if (message.sdl !== undefined) {
     schema = buildSchema(message.sdl);
+    nullableSchema = withNullableFields(message.sdl);
     root = rootValue(message.data, ANY);
     continue;
   }

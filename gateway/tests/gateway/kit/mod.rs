@@ -2,6 +2,7 @@
 
 mod api;
 mod documents;
+pub(crate) mod live_api;
 mod server;
 pub(crate) mod services;
 pub(crate) mod toy;

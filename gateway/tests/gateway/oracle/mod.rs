@@ -1,14 +1,17 @@
-//! Documents by seed, over HTTP, judged by graphql-js on the same schema and the same data: the same verdict on validity,
-//! the same data with the same keys in the same order, the same paths of errors.
+//! Documents by seed, over HTTP, and subscriptions over WebSocket, judged by graphql-js on the same schema, the same data
+//! and the same events: the same verdict on validity, the same values of all arguments, the same data with the same keys
+//! in the same order, the same paths of errors.
 //!
 //! `WAYBILL_ORACLE_RUNS` says how many documents, `WAYBILL_ORACLE_SEED` the first seed.
 
 mod generator;
 mod node;
+mod observed;
 mod sdl;
 mod values;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::clock::{Clock as _, ManualClock};
@@ -19,19 +22,25 @@ use schema::domain_error::DomainErrorCode;
 use schema::order::{OrderStatus, Rejection, RejectionCode, Shortfall};
 use schema::pattern::{ORDER_CANCEL, ORDER_DELETE, ORDER_UPDATE};
 use serde_json::{Value, json};
-use testkit::GraphQlClient;
+use testkit::{GraphQlClient, GraphQlSocket};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::generator::{Generator, Known, Sample};
 use self::node::{Judge, send};
+use self::observed::{FixedEvents, Observed};
 use self::sdl::Schema;
+use crate::kit::live_api::listening;
 use crate::kit::services::ServiceData;
 use crate::kit::{
-    ALL_SCOPES, CommandOutcome, Options, SECRET, TestApi, TestGateway, refusal, test_api, toy::toy,
+    ALL_SCOPES, CommandOutcome, Options, SECRET, TestApi, TestGateway, WAIT_LIMIT, refusal, test_api,
+    toy::toy,
 };
 
 const RUNS: u64 = 5_000;
 const CONCURRENT_REQUESTS: usize = 8;
+/// What the server says of a subscription over HTTP.
+const SUBSCRIPTIONS: &str = "subscriptions are served over WebSocket";
 /// Differences that a failure shows.
 const MAX_SHOWN: usize = 12;
 
@@ -39,20 +48,27 @@ const MAX_SHOWN: usize = 12;
 async fn documents_mean_what_graphql_js_says() {
     let (runs, first) = (setting("WAYBILL_ORACLE_RUNS", RUNS), setting("WAYBILL_ORACLE_SEED", 1));
     let seeds = first..first + runs;
-    let test = stocked();
-    let gateway = TestGateway::serving(test.api.clone(), toy().1, Options::default()).await;
+    let live = listening(stocked()).await;
+    let events = Arc::new(fixed_events(&live.test));
+    let observed = Observed { api: live.test.api.clone(), events: events.clone() };
+    let gateway = TestGateway::serving(observed, toy().1, Options::default()).await;
     let token =
         mint(SECRET, "CUST01", Scopes::from_claim(ALL_SCOPES), Duration::from_secs(24 * 3600)).unwrap();
-    let client = GraphQlClient::over(gateway.http.clone(), gateway.address.to_string()).with_token(token);
     let schema = Schema::read(gateway::graphql::sdl());
-    let data = everything(&client, &schema).await;
+    let client = Client {
+        http: GraphQlClient::over(gateway.http.clone(), gateway.address.to_string())
+            .with_token(token.clone()),
+        address: gateway.address.to_string(),
+        token,
+    };
+    let data = everything(&client, &schema, events.order_ids.len() * 2).await;
     let known = known(&data);
     let Judge { mut requests, mut judgements } =
         Judge::start(&json!({ "sdl": schema.text, "data": data }).to_string()).await;
 
     let answered = async {
         let answers = stream::iter(seeds.clone())
-            .map(|seed| ask(&client, Generator::new(&schema, &known, seed).sample()))
+            .map(|seed| client.ask(Generator::new(&schema, &known, seed).sample()))
             .buffered(CONCURRENT_REQUESTS);
         let mut answers = std::pin::pin!(answers);
         while let Some(line) = answers.next().await {
@@ -82,17 +98,20 @@ async fn documents_mean_what_graphql_js_says() {
 struct Summary {
     kinds: BTreeMap<String, u64>,
     allowed: BTreeMap<String, u64>,
-    unmodelled: u64,
+    /// By kind: those whose data were not compared.
+    unmodelled: BTreeMap<String, u64>,
     differences: Vec<(u64, String)>,
 }
 
 impl Summary {
     fn add(&mut self, seed: u64, judgement: node::Judgement) {
+        if !judgement.modelled {
+            *self.unmodelled.entry(judgement.kind.clone()).or_default() += 1;
+        }
         *self.kinds.entry(judgement.kind).or_default() += 1;
         if let Some(name) = judgement.allowed {
             *self.allowed.entry(name).or_default() += 1;
         }
-        self.unmodelled += u64::from(!judgement.modelled);
         self.differences.extend(judgement.difference.map(|difference| (seed, difference)));
     }
 
@@ -110,17 +129,70 @@ impl Summary {
             assert!(count(kind) * 100 >= runs * least_percent, "too few of {kind}: {self:?}");
         }
         assert!(count("limited") * 100 <= runs * 3, "too many beyond the limits: {self:?}");
+        let without_data = |kind: &str| self.unmodelled.get(kind).copied().unwrap_or_default();
+        for kind in ["query", "mutation", "subscription"] {
+            assert!(
+                without_data(kind) * 4 <= count(kind) * 3,
+                "too few data of {kind} were compared: {self:?}"
+            );
+        }
     }
 }
 
-/// Sends a request; returns it with its answer as a line for the judge.
-async fn ask(client: &GraphQlClient, sample: Sample) -> String {
-    let Sample { query, operation_name, variables } = sample;
-    let (query, operation_name) = (json!(query), json!(operation_name));
-    let request = format!(r#""query":{query},"operationName":{operation_name},"variables":{variables}"#);
-    let response = client.post(format!("{{{request}}}")).send().await.unwrap();
-    let (status, body) = (response.status().as_u16(), response.text().await.unwrap());
-    format!(r#"{{{request},"status":{status},"body":{}}}"#, json!(body))
+/// CUST01's client.
+struct Client {
+    http: GraphQlClient,
+    address: String,
+    token: String,
+}
+
+impl Client {
+    /// Sends a request; returns it with its answer as a line for the judge. An operation that the server takes for a
+    /// subscription is sent over WebSocket as well, for its first message.
+    async fn ask(&self, sample: Sample) -> String {
+        let Sample { query, operation_name, variables } = sample;
+        let (query, operation_name) = (json!(query), json!(operation_name));
+        let request = format!(r#""query":{query},"operationName":{operation_name},"variables":{variables}"#);
+        let response = self.http.post(format!("{{{request}}}")).send().await.unwrap();
+        let (status, body) = (response.status().as_u16(), response.text().await.unwrap());
+        let first = match body.contains(SUBSCRIPTIONS) {
+            true => self.first_message(&format!("{{{request}}}")).await,
+            false => "null".to_owned(),
+        };
+        format!(r#"{{{request},"status":{status},"body":{},"first":{first}}}"#, json!(body))
+    }
+
+    /// The message as it came, since a `Value` has no order of keys.
+    async fn first_message(&self, request: &str) -> String {
+        let mut socket = self.subscribed(request).await;
+        loop {
+            let message = timeout(WAIT_LIMIT, socket.stream.next()).await.unwrap().unwrap().unwrap();
+            if message.is_text() {
+                return message.into_text().unwrap().to_string();
+            }
+        }
+    }
+
+    async fn subscribed(&self, request: &str) -> GraphQlSocket {
+        let mut socket = GraphQlSocket::open(&self.address).await.unwrap();
+        socket.init(json!({ "authorization": format!("Bearer {}", self.token) })).await;
+        socket.send_text(format!(r#"{{"type":"subscribe","id":"1","payload":{request}}}"#)).await;
+        socket
+    }
+}
+
+/// Two events of each of CUST01's orders, one after the other.
+fn fixed_events(test: &TestApi) -> FixedEvents {
+    let data = test.services.data.lock().unwrap();
+    let own: Vec<_> = data.events.iter().filter(|event| event.customer_id.to_string() == "CUST01").collect();
+    let cursor = |order_id, version| UpdateCursor { order_id, version }.encode();
+    let first = own[0].order_id;
+    FixedEvents {
+        customer_id: "CUST01".to_owned(),
+        order_ids: own.iter().map(|event| event.order_id.to_string()).collect(),
+        begin: cursor(first, 0),
+        cursors: [cursor(first, 1)].into(),
+    }
 }
 
 /// An API whose data no operation changes: orders are accepted and not decided, and every change is refused.
@@ -157,7 +229,7 @@ fn stocked() -> TestApi {
 }
 
 /// What the gateway answers for everything that CUST01 may see.
-async fn everything(client: &GraphQlClient, schema: &Schema) -> Value {
+async fn everything(client: &Client, schema: &Schema, updates: usize) -> Value {
     let omitted = ["Customer", "OrderConnection"];
     let order = schema.full_selection("Order", &["Customer", "OrderConnection", "Product"]);
     let (product, me) =
@@ -166,7 +238,16 @@ async fn everything(client: &GraphQlClient, schema: &Schema) -> Value {
         "{{ me {me} products(first: 100) {{ edges {{ cursor node {product} }} }} \
          orders(first: 100) {{ edges {{ cursor node {order} }} }} }}"
     );
-    let mut data = client.execute(&query, &json!({})).await.unwrap().data();
+    let mut data = client.http.execute(&query, &json!({})).await.unwrap().data();
+    let update = schema.full_selection("OrderUpdate", &["Customer", "OrderConnection", "Product"]);
+    let query = format!("subscription {{ orderUpdated {update} }}");
+    let mut socket = client.subscribed(&json!({ "query": query }).to_string()).await;
+    let mut seen = Vec::new();
+    for _ in 0..updates {
+        let message = socket.next().await;
+        seen.push(message["payload"]["data"]["orderUpdated"].clone());
+    }
+    data["updates"] = json!(seen);
     let clock = ManualClock::at("2026-11-23T19:10:51.371Z".parse().unwrap());
     data["now"] = json!(clock.now());
     data
@@ -177,10 +258,11 @@ fn known(data: &Value) -> Known {
     let edges = |list: &str| data[list]["edges"].as_array().unwrap().clone();
     let orders = edges("orders");
     let mut order_ids: Vec<String> = orders.iter().map(|edge| text(&edge["node"]["id"])).collect();
+    let oldest = order_ids[order_ids.len() - 1].parse().unwrap();
     order_ids.push("019ab1f0-7b2a-7c3d-8e4f-ffffffffffff".into());
     let mut cursors: Vec<String> =
         orders.iter().chain(&edges("products")[..4]).map(|edge| text(&edge["cursor"])).collect();
-    cursors.push(UpdateCursor { order_id: order_ids[0].parse().unwrap(), version: 1 }.encode());
+    cursors.push(UpdateCursor { order_id: oldest, version: 1 }.encode());
     Known { order_ids, cursors }
 }
 
