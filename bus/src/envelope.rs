@@ -119,9 +119,19 @@ pub fn write_no_handler(id: &str) -> Bytes {
 
 /// Reads a reply: the response, undecoded, or the failure.
 pub fn read_reply(body: &[u8]) -> Result<Box<RawValue>, Failure> {
+    Ok(read_response(body)?.unwrap_or_else(|| RawValue::NULL.to_owned()))
+}
+
+/// Reads a reply whose response is a list: its items, undecoded, or the failure.
+pub fn read_list_reply(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
+    read_response(body)?.ok_or_else(|| Failure::undecodable("the response is not a list"))
+}
+
+fn read_response<R: DeserializeOwned>(body: &[u8]) -> Result<Option<R>, Failure> {
     #[derive(Deserialize)]
-    struct Wire {
-        response: Option<Box<RawValue>>,
+    #[serde(bound = "R: DeserializeOwned")]
+    struct Wire<R> {
+        response: Option<R>,
         err: Option<WireFailure>,
     }
     // Nest's own exceptions are texts, or objects without a code.
@@ -134,7 +144,7 @@ pub fn read_reply(body: &[u8]) -> Result<Box<RawValue>, Failure> {
         Other(Value),
     }
     let Wire { response, err } = serde_json::from_slice(body).map_err(Failure::undecodable)?;
-    let Some(err) = err else { return Ok(response.unwrap_or_else(|| RawValue::NULL.to_owned())) };
+    let Some(err) = err else { return Ok(response) };
     let (code, message) = match err {
         WireFailure::Ours { code, message } => (code, message),
         WireFailure::Text(text) if text == NO_HANDLER => (FailureCode::NoHandler, text),
@@ -186,8 +196,14 @@ mod tests {
     fn replies_of_waybill_and_of_nest_are_read() {
         assert_eq!(read_reply(br#"{"response":{"a":1},"isDisposed":true}"#).unwrap().get(), r#"{"a":1}"#);
         assert_eq!(read_reply(br#"{"isDisposed":true}"#).unwrap().get(), "null");
+        let list = read_list_reply(br#"{"response":[{"a":1},null],"isDisposed":true}"#).unwrap();
+        assert_eq!(list.iter().map(|item| item.get()).collect::<Vec<_>>(), [r#"{"a":1}"#, "null"]);
+        for no_list in [r#"{"response":{"a":1}}"#, r#"{"response":null}"#, "{}"] {
+            assert_eq!(read_list_reply(no_list.as_bytes()).unwrap_err().code, FailureCode::Undecodable);
+        }
         let failure = Failure::new(FailureCode::Overloaded, "busy");
         assert_eq!(read_reply(&write_error(&failure)).unwrap_err(), failure);
+        assert_eq!(read_list_reply(&write_error(&failure)).unwrap_err(), failure);
         assert_eq!(read_reply(&write_no_handler("1")).unwrap_err().code, FailureCode::NoHandler);
         let nest = br#"{"err":{"status":"error","message":"Internal server error"},"isDisposed":true}"#;
         assert_eq!(read_reply(nest).unwrap_err().code, FailureCode::Internal);

@@ -5,7 +5,8 @@
 //! in one process. What a message *means* (deadlines, replies, retries, dead-lettering) is implemented once, above the
 //! trait, so both transports give the same guarantees; the conformance suite tests both.
 //!
-//! - [`rpc_client`] and [`rpc_server`]: requests with a deadline, answered or refused in time, never kept for later.
+//! - [`rpc_client`] and [`rpc_server`]: requests with a deadline, answered or refused in time, never kept for later;
+//!   [`batching`]: what several callers read, in one request.
 //! - [`commands`] and [`consumer`]: durable commands and events, at least once: acknowledged after the effect, retried with
 //!   growing delays, dead-lettered in the end.
 //! - [`events`]: order events, and a subscription to them that reports gaps.
@@ -25,8 +26,10 @@ pub mod message;
 pub mod topology;
 pub mod transport;
 
+pub mod batching;
 mod breaker;
 mod consumer_watch;
+mod pending_replies;
 pub mod rpc_client;
 pub mod rpc_server;
 

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,12 +20,11 @@ use crate::envelope;
 use crate::failure::{Failure, FailureCode};
 use crate::heartbeat::Heartbeat;
 use crate::message::{Message, header};
+use crate::pending_replies::{PendingReplies, PendingReply};
 use crate::topology::REPLIES_MAX_LENGTH;
 use crate::trace;
 use crate::transport::{ExclusiveQueue, PublishError, SharedTransport, Target};
 
-/// Requests of one process that may await their reply at any time; more are refused.
-const MAX_IN_FLIGHT: usize = 4_096;
 /// An unanswered request with a nearer deadline says nothing about the service: under load, its turn may not have come.
 const BREAKER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection, if its deadline allows.
@@ -44,6 +43,19 @@ pub trait RpcClient: Send + Sync + 'static {
         data: Box<RawValue>,
         deadline: Deadline,
     ) -> Result<Box<RawValue>, RequestError>;
+
+    /// Sends a request whose data is a list of these items, as [`RpcClient::call`] does, and returns the answers: a service
+    /// gives one for each item, in the same order, which is for the caller to check.
+    async fn call_list(
+        &self,
+        pattern: &str,
+        items: &[&RawValue],
+        deadline: Deadline,
+    ) -> Result<Vec<Box<RawValue>>, RequestError> {
+        let data = to_raw_value(items).map_err(|error| undecodable(pattern, &error))?;
+        let response = self.call(pattern, data, deadline).await?;
+        serde_json::from_str(response.get()).map_err(|error| undecodable(pattern, &error))
+    }
 }
 
 /// Sends a request with typed data and decodes its response.
@@ -57,12 +69,13 @@ where
     Q: Serialize + Sync + ?Sized,
     R: DeserializeOwned,
 {
-    let undecodable = |error: serde_json::Error| {
-        RequestError::Answered(Failure::new(FailureCode::Undecodable, format!("{pattern}: {error}")))
-    };
-    let data = to_raw_value(data).map_err(undecodable)?;
+    let data = to_raw_value(data).map_err(|error| undecodable(pattern, &error))?;
     let response = rpc.call(pattern, data, deadline).await?;
-    serde_json::from_str(response.get()).map_err(undecodable)
+    serde_json::from_str(response.get()).map_err(|error| undecodable(pattern, &error))
+}
+
+fn undecodable(pattern: &str, error: &serde_json::Error) -> RequestError {
+    RequestError::Answered(Failure::new(FailureCode::Undecodable, format!("{pattern}: {error}")))
 }
 
 /// Why a request has no response. Each error names the pattern, and so the service.
@@ -174,10 +187,10 @@ impl BusRpcClient {
     }
 
     /// Sends the request once, unless no process consumes the service's requests, and waits for its reply.
-    async fn attempt(
+    async fn attempt<T: Serialize + Sync + ?Sized>(
         &self,
         pattern: &str,
-        data: &RawValue,
+        data: &T,
         deadline: Deadline,
     ) -> Result<Attempt, RequestError> {
         let unavailable = |reason: String| RequestError::Unavailable { pattern: pattern.to_owned(), reason };
@@ -237,10 +250,10 @@ impl BusRpcClient {
         }
     }
 
-    fn request_message(
+    fn request_message<T: Serialize + ?Sized>(
         &self,
         pattern: &str,
-        data: &RawValue,
+        data: &T,
         pending: &PendingReply,
         reply_to: String,
         deadline: Deadline,
@@ -257,16 +270,15 @@ impl BusRpcClient {
         trace::inject(&mut message.headers);
         message
     }
-}
 
-#[async_trait]
-impl RpcClient for BusRpcClient {
-    async fn call(
+    /// Sends the request until there is a reply, within the deadline, and decodes the reply.
+    async fn exchange<T: Serialize + Sync + ?Sized, R>(
         &self,
         pattern: &str,
-        data: Box<RawValue>,
+        data: &T,
         deadline: Deadline,
-    ) -> Result<Box<RawValue>, RequestError> {
+        read: impl Fn(&[u8]) -> Result<R, Failure>,
+    ) -> Result<R, RequestError> {
         let unavailable = |reason: &str| RequestError::Unavailable {
             pattern: pattern.to_owned(),
             reason: reason.to_owned(),
@@ -279,9 +291,9 @@ impl RpcClient for BusRpcClient {
         let was_patient = deadline.remaining() >= BREAKER_PATIENCE;
         let (mut failures, mut may_be_handled) = (0, false);
         let result = loop {
-            match self.attempt(pattern, &data, deadline).await {
+            match self.attempt(pattern, data, deadline).await {
                 Ok(Attempt::Answered(reply)) => {
-                    break envelope::read_reply(&reply.body).map_err(RequestError::Answered);
+                    break read(&reply.body).map_err(RequestError::Answered);
                 }
                 Ok(attempt) => may_be_handled |= matches!(attempt, Attempt::Interrupted),
                 Err(error) => break Err(error),
@@ -321,6 +333,27 @@ impl RpcClient for BusRpcClient {
     }
 }
 
+#[async_trait]
+impl RpcClient for BusRpcClient {
+    async fn call(
+        &self,
+        pattern: &str,
+        data: Box<RawValue>,
+        deadline: Deadline,
+    ) -> Result<Box<RawValue>, RequestError> {
+        self.exchange(pattern, &*data, deadline, envelope::read_reply).await
+    }
+
+    async fn call_list(
+        &self,
+        pattern: &str,
+        items: &[&RawValue],
+        deadline: Deadline,
+    ) -> Result<Vec<Box<RawValue>>, RequestError> {
+        self.exchange(pattern, items, deadline, envelope::read_list_reply).await
+    }
+}
+
 /// The result of sending a request once.
 enum Attempt {
     Answered(Message),
@@ -333,72 +366,6 @@ enum Attempt {
 impl Attempt {
     fn from_reply(reply: Option<Message>) -> Self {
         reply.map_or(Self::Interrupted, Self::Answered)
-    }
-}
-
-/// The requests that await their reply, by correlation id.
-#[derive(Clone, Default)]
-pub(crate) struct PendingReplies {
-    waiting: Arc<Mutex<HashMap<String, oneshot::Sender<Message>>>>,
-    unawaited: Arc<OnceLock<UnawaitedReply>>,
-}
-
-/// Takes a reply that no call waits for; returns whether it was of use.
-pub(crate) type UnawaitedReply = Box<dyn Fn(&Message) -> bool + Send + Sync>;
-
-impl PendingReplies {
-    /// Registers a reply to await. Nothing if too many are awaited already.
-    pub(crate) fn expect(&self, id: Uuid) -> Option<PendingReply> {
-        let id = id.to_string();
-        let (sender, receiver) = oneshot::channel();
-        let mut pending = self.locked();
-        if pending.len() >= MAX_IN_FLIGHT {
-            return None;
-        }
-        pending.insert(id.clone(), sender);
-        Some(PendingReply { id, receiver, pending: self.clone() })
-    }
-
-    /// Has all replies that no call waits for passed to `take`. The first one set stays.
-    pub(crate) fn on_unawaited(&self, take: UnawaitedReply) {
-        let _ = self.unawaited.set(take);
-    }
-
-    /// Passes a reply to its request. A reply that nothing waits for is counted and dropped.
-    fn deliver(&self, reply: Message) {
-        let waiting = reply.correlation_id.as_deref().and_then(|id| self.locked().remove(id));
-        let undelivered = match waiting {
-            Some(sender) => sender.send(reply).err(),
-            None => Some(reply),
-        };
-        let Some(reply) = undelivered else { return };
-        if !self.unawaited.get().is_some_and(|take| take(&reply)) {
-            metrics::counter!("waybill_late_replies_total").increment(1);
-        }
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Message>>> {
-        self.waiting.lock().expect("nothing panics while it holds this lock")
-    }
-}
-
-/// One awaited reply; dropped, it is no longer awaited.
-pub(crate) struct PendingReply {
-    pub(crate) id: String,
-    receiver: oneshot::Receiver<Message>,
-    pending: PendingReplies,
-}
-
-impl PendingReply {
-    /// Waits for the reply. Nothing if the connection that it would have come over is lost.
-    pub(crate) async fn reply(mut self) -> Option<Message> {
-        (&mut self.receiver).await.ok()
-    }
-}
-
-impl Drop for PendingReply {
-    fn drop(&mut self) {
-        self.pending.locked().remove(&self.id);
     }
 }
 
@@ -415,12 +382,12 @@ async fn consume_replies(
         match transport.consume_exclusive(queue.clone()).await {
             Ok((name, mut deliveries)) => {
                 queue_name.send_replace(Some(name));
-                while let Some(delivery) = heartbeat.while_waiting(deliveries.recv()).await {
-                    pending.deliver(delivery.message.clone());
+                while let Some(mut delivery) = heartbeat.while_waiting(deliveries.recv()).await {
+                    pending.deliver(std::mem::take(&mut delivery.message));
                     delivery.ack().await;
                 }
                 queue_name.send_replace(None);
-                pending.locked().clear();
+                pending.clear();
             }
             Err(error) => {
                 tracing::debug!(%error, "replies can't be consumed yet");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bus::clock::{Clock, Deadline, IdSource};
 use bus::commands::{Accepted, Command, Commands, ReplyHandler};
 use bus::failure::{Failure, FailureCode};
-use bus::rpc_client::{RequestError, RpcClient, request};
+use bus::rpc_client::{RequestError, RpcClient};
 use bus::transport::PublishError;
 use schema::domain_error::{DomainError, DomainResult};
 use schema::ids::{CustomerId, OrderId};
@@ -16,6 +16,7 @@ use schema::order_messages::{
 };
 use schema::pattern::{ORDER_CREATE, ORDER_GET};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::{RawValue, to_raw_value};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -63,12 +64,20 @@ impl ServiceClient {
             let reason = "not sent, the operation's time is over".to_owned();
             return Err(failure(FailureCode::DeadlineExceeded, reason));
         }
+        let undecodable = |error: serde_json::Error| failure(FailureCode::Undecodable, error.to_string());
+        let requests: Vec<Box<RawValue>> =
+            requests.iter().map(to_raw_value).collect::<Result<_, _>>().map_err(undecodable)?;
+        let requests: Vec<&RawValue> = requests.iter().map(|request| &**request).collect();
         let mut answers = Vec::with_capacity(requests.len());
         // Those that are still to be sent, the next ones last.
-        let mut parts = vec![requests];
+        let mut parts = vec![&*requests];
         while let Some(part) = parts.pop() {
-            match request::<_, Vec<R>>(&*self.rpc, pattern, &part, deadline).await {
-                Ok(part_answers) if part_answers.len() == part.len() => answers.extend(part_answers),
+            match self.rpc.call_list(pattern, part, deadline).await {
+                Ok(part_answers) if part_answers.len() == part.len() => {
+                    for answer in part_answers {
+                        answers.push(serde_json::from_str(answer.get()).map_err(undecodable)?);
+                    }
+                }
                 Ok(part_answers) => {
                     let reason = format!("{} requests, {} answers", part.len(), part_answers.len());
                     return Err(failure(FailureCode::Internal, reason));
@@ -274,7 +283,6 @@ async fn read_back(command: &CreateOrder, message_id: Uuid, client: &ServiceClie
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::value::{RawValue, to_raw_value};
     use std::sync::Mutex;
 
     /// Answers each number with itself, at most `fits` at once.

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use bus::batching::BatchingRpcClient;
 use bus::clock::{Deadline, SystemIds};
 use bus::events::{EventSignal, EventSubscription};
 use bus::rpc_client::{RequestError, RpcClient, request};
@@ -56,7 +57,7 @@ pub async fn start(
 
     let rpc_client = context.rpc_client("gateway", &transport);
     let api = Api::new(ApiSettings {
-        rpc: rpc_client.clone(),
+        rpc: Arc::new(BatchingRpcClient::new(rpc_client.clone())),
         commands: Arc::new(Commands::new(rpc_client.clone(), WorkQueue::OrderCommands)),
         clock: Arc::clone(clock),
         ids: Arc::new(SystemIds),

@@ -98,6 +98,7 @@ pub const METRICS: &[Metric] = &[
     ("waybill_pending_orders", Gauge, "Orders that are PENDING; 100000 is a maximum"),
     ("waybill_pending_orders_oldest_seconds", Gauge, "How long the oldest PENDING order has been PENDING"),
     ("waybill_published_total", Counter, "Messages published, by outcome"),
+    ("waybill_read_batch_items", Histogram, "Items read by one request, by pattern"),
     ("waybill_relay_active", Gauge, "1 in the one copy of order-service that publishes events"),
     ("waybill_requests_total", Counter, "Requests to services, by pattern and outcome"),
     ("waybill_reservations_total", Counter, "Reservations of stock, by outcome"),

@@ -3,6 +3,7 @@
 
 use async_graphql::{Enum, OutputType, SimpleObject};
 use bus::{failure::FailureCode, rpc_client::RequestError, transport::PublishError};
+use futures::{FutureExt as _, future::BoxFuture};
 use schema::cursor::InvalidCursor;
 use schema::domain_error::{DomainError, DomainErrorCode};
 
@@ -14,10 +15,11 @@ use crate::query::{ErrorCode, GraphqlError, Outcome};
 /// nullable or not, and so does one with a guard.
 pub(crate) type Nullable<T> = Option<Result<T, GraphqlError>>;
 
-pub(crate) async fn nullable<T: OutputType>(
-    resolver: impl Future<Output = Result<Option<T>, GraphqlError>>,
-) -> Nullable<T> {
-    resolver.await.transpose()
+/// Boxed, since async-graphql allocates for each field, of whatever kind, as much as the largest one of its object takes.
+pub(crate) fn nullable<'a, T: OutputType>(
+    resolver: impl Future<Output = Result<Option<T>, GraphqlError>> + Send + 'a,
+) -> BoxFuture<'a, Nullable<T>> {
+    async move { resolver.await.transpose() }.boxed()
 }
 
 /// The error of a failed request that only reads.

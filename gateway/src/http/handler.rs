@@ -77,6 +77,9 @@ async fn execute<E: Executor>(
 
 /// Continues the client's trace (W3C `traceparent`), or begins one.
 fn trace(headers: &HeaderMap) -> Trace {
+    if !headers.contains_key("traceparent") {
+        return Trace::root();
+    }
     let text = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
     let carrier: HashMap<String, String> =
         ["traceparent", "tracestate"].into_iter().filter_map(text).collect();

@@ -72,12 +72,12 @@ impl<E: Executor> OperationExecutor<E> {
         let document = self.documents.get(&text).await?;
         let chosen = document.choose(operation_name.as_deref()).map_err(|error| vec![error])?;
         let definition = chosen.definition();
-        let kind = match definition.operation_type {
-            ast::OperationType::Query => OperationType::Query,
-            ast::OperationType::Mutation => OperationType::Mutation,
-            ast::OperationType::Subscription => OperationType::Subscription,
+        let (kind, kind_name) = match definition.operation_type {
+            ast::OperationType::Query => (OperationType::Query, "query"),
+            ast::OperationType::Mutation => (OperationType::Mutation, "mutation"),
+            ast::OperationType::Subscription => (OperationType::Subscription, "subscription"),
         };
-        trace.span.record("graphql.operation.type", kind.to_string());
+        trace.span.record("graphql.operation.type", kind_name);
         trace.span.record("graphql.operation.name", operation_name);
         let variables = coerce(schema, &definition.variables, variables.as_deref(), document.lines())?;
         let normalized = document.normalize(schema, chosen, &variables).map_err(|error| vec![error])?;
