@@ -2,15 +2,23 @@ use std::{sync::Arc, time::Duration};
 
 use bus::clock::Clock;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use moka::sync::Cache;
 use service_kit::health::ReadinessHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::jwks::Jwks;
-use super::token::{Claims, MAX_TOKEN_BYTES, validation};
+use super::token::{Claims, Grant, MAX_TOKEN_BYTES, validation};
 use super::{AuthConfig, AuthConfigError, Viewer};
 
 /// What a mode with public keys accepts, whatever a token's header says.
 const JWKS_ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+
+/// Memory of the tokens whose signatures are known to be right, estimated.
+const VERIFIED_BYTES: u64 = 8 * 1024 * 1024;
+/// What a token takes beside its text, rounded up.
+const VERIFIED_OVERHEAD_BYTES: usize = 512;
+/// A token that no request has brought for this long is forgotten.
+const VERIFIED_IDLE: Duration = Duration::from_secs(600);
 
 /// Why a token was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +37,16 @@ pub enum AuthError {
 pub struct Authenticator {
     mode: Arc<Mode>,
     clock: Arc<dyn Clock>,
+    verified: Cache<Arc<str>, VerifiedToken>,
+}
+
+/// A token whose signature was right. It is checked again once the keys have been read again, which may not hold its key
+/// any more.
+#[derive(Clone)]
+struct VerifiedToken {
+    grant: Grant,
+    /// Which reading of the keys it was checked by.
+    reading: u64,
 }
 
 enum Mode {
@@ -52,7 +70,11 @@ impl Authenticator {
                 Mode::Jwks { keys: Jwks::new(source)?, issuer, audience }
             }
         };
-        Ok(Self { mode: Arc::new(mode), clock })
+        let weight = |token: &Arc<str>, _: &VerifiedToken| {
+            u32::try_from(token.len() + VERIFIED_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+        };
+        let verified = Cache::builder().max_capacity(VERIFIED_BYTES).weigher(weight);
+        Ok(Self { mode: Arc::new(mode), clock, verified: verified.time_to_idle(VERIFIED_IDLE).build() })
     }
 
     /// Reads the signing keys for the first time if they are in a file; fails if the file can't be read or holds no key.
@@ -78,8 +100,26 @@ impl Authenticator {
     }
 
     async fn viewer(&self, token: &str) -> Result<Viewer, AuthError> {
+        // Read first: keys that are replaced meanwhile have the token checked again.
+        let reading = match &*self.mode {
+            Mode::Mock { .. } => 0,
+            Mode::Jwks { keys, .. } => keys.reading(),
+        };
+        let verified = self.verified.get(token).filter(|verified| verified.reading == reading);
+        let grant = match verified {
+            Some(verified) => verified.grant,
+            None => {
+                let grant = self.verify(token).await?;
+                self.verified.insert(token.into(), VerifiedToken { grant: grant.clone(), reading });
+                grant
+            }
+        };
+        grant.viewer(self.clock.now().to_utc()).ok_or(AuthError::BadToken)
+    }
+
+    async fn verify(&self, token: &str) -> Result<Grant, AuthError> {
         match &*self.mode {
-            Mode::Mock { key, validation } => self.decode(token, key, validation),
+            Mode::Mock { key, validation } => decode(token, key, validation),
             Mode::Jwks { keys, issuer, audience } => {
                 let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::BadToken)?;
                 if !JWKS_ALGORITHMS.contains(&header.alg) {
@@ -93,27 +133,27 @@ impl Authenticator {
                 validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
                 validation.set_issuer(&[issuer]);
                 validation.set_audience(&[audience]);
-                self.decode(token, &found.key, &validation)
+                decode(token, &found.key, &validation)
             }
         }
-    }
-
-    fn decode(&self, token: &str, key: &DecodingKey, validation: &Validation) -> Result<Viewer, AuthError> {
-        let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| {
-            tracing::debug!(reason = ?error.kind(), "token refused");
-            AuthError::BadToken
-        })?;
-        // RFC 7515, section 4.1.11: an extension marked critical must be understood, and none is.
-        if token.header.crit.is_some() {
-            return Err(AuthError::BadToken);
-        }
-        token.claims.viewer(self.clock.now().to_utc()).ok_or(AuthError::BadToken)
     }
 
     /// Returns how long the viewer's token is still valid; zero once it has ended.
     pub fn time_left(&self, viewer: &Viewer) -> Duration {
         (viewer.expires_at - self.clock.now().to_utc()).to_std().unwrap_or_default()
     }
+}
+
+fn decode(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Grant, AuthError> {
+    let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| {
+        tracing::debug!(reason = ?error.kind(), "token refused");
+        AuthError::BadToken
+    })?;
+    // RFC 7515, section 4.1.11: an extension marked critical must be understood, and none is.
+    if token.header.crit.is_some() {
+        return Err(AuthError::BadToken);
+    }
+    token.claims.grant().ok_or(AuthError::BadToken)
 }
 
 /// Returns the credentials of the Bearer scheme (RFC 6750, section 2.1).

@@ -1,5 +1,6 @@
 //! The public keys of an identity provider: read, kept fresh, and found by the id that a token names.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
@@ -37,6 +38,8 @@ pub(super) struct Jwks {
     source: Source,
     /// None before the first good read.
     keys: ArcSwapOption<KeySet>,
+    /// Counts the good reads.
+    readings: AtomicU64,
     // Held while reading; holds when the last read ended, so that requests that waited for a slow read don't each begin
     // another.
     last_read: Mutex<Option<Instant>>,
@@ -71,11 +74,26 @@ impl Jwks {
                 Source::Url { url: url.ok_or(AuthConfigError::Url)?, client: client()? }
             }
         };
-        Ok(Self { source, keys: ArcSwapOption::empty(), last_read: Mutex::new(None) })
+        Ok(Self {
+            source,
+            keys: ArcSwapOption::empty(),
+            readings: AtomicU64::new(0),
+            last_read: Mutex::new(None),
+        })
     }
 
     fn current(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
+    }
+
+    fn replace(&self, keys: KeySet) {
+        self.keys.store(Some(Arc::new(keys)));
+        self.readings.fetch_add(1, Ordering::Release);
+    }
+
+    /// Numbers the keys in use: it changes with each good read, after the keys have.
+    pub(super) fn reading(&self) -> u64 {
+        self.readings.load(Ordering::Acquire)
     }
 
     /// Returns the keys, read again if they don't hold the named one and the last read is long enough ago. Concurrent
@@ -104,7 +122,7 @@ impl Jwks {
         if let Source::File(path) = &self.source {
             let unusable =
                 |error: ReadError| AuthConfigError::File { path: path.clone(), source: error.into() };
-            self.keys.store(Some(Arc::new(self.source.read().await.map_err(unusable)?)));
+            self.replace(self.source.read().await.map_err(unusable)?);
         }
         Ok(())
     }
@@ -132,7 +150,7 @@ impl Jwks {
 
     async fn read_into(&self, last_read: &mut Option<Instant>) {
         match self.source.read().await {
-            Ok(keys) => self.keys.store(Some(Arc::new(keys))),
+            Ok(keys) => self.replace(keys),
             Err(error) => {
                 let (error, has_keys): (&dyn std::error::Error, _) = (&error, self.current().is_some());
                 tracing::warn!(error, has_keys, "signing keys not read");

@@ -19,7 +19,7 @@ const LEEWAY: TimeDelta = TimeDelta::seconds(5);
 /// What every mode demands of a token's claims; modes add issuer and audience.
 pub(super) fn validation(algorithm: Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
-    // Checked by `Claims::viewer`, against a clock that tests can set.
+    // Checked by `Grant::viewer`, against a clock that tests can set.
     validation.validate_exp = false;
     validation.set_required_spec_claims(&["exp", "sub"]);
     validation
@@ -36,19 +36,30 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Returns the viewer that these claims describe; none if the token has ended or not begun, or the subject can't be
-    /// a customer id.
-    pub(super) fn viewer(self, now: DateTime<Utc>) -> Option<Viewer> {
-        let expires_at = instant(self.exp);
-        let has_begun = self.nbf.is_none_or(|nbf| instant(nbf) <= now + LEEWAY);
-        if !has_begun || expires_at <= now - LEEWAY {
-            return None;
-        }
-        Some(Viewer {
+    /// Returns what these claims grant, whatever the time; none if the subject can't be a customer id.
+    pub(super) fn grant(self) -> Option<Grant> {
+        let viewer = Viewer {
             customer_id: self.sub.parse().ok()?,
             scopes: Scopes::from_claim(self.scope.as_deref().unwrap_or_default()),
-            expires_at,
-        })
+            expires_at: instant(self.exp),
+        };
+        Some(Grant { viewer, begins_at: self.nbf.map(instant) })
+    }
+}
+
+/// What a token whose signature has been checked grants, while it holds.
+#[derive(Clone)]
+pub(super) struct Grant {
+    viewer: Viewer,
+    begins_at: Option<DateTime<Utc>>,
+}
+
+impl Grant {
+    /// Returns the viewer; none if the token has ended or not begun.
+    pub(super) fn viewer(&self, now: DateTime<Utc>) -> Option<Viewer> {
+        let has_begun = self.begins_at.is_none_or(|begins_at| begins_at <= now + LEEWAY);
+        let has_ended = self.viewer.expires_at <= now - LEEWAY;
+        (has_begun && !has_ended).then(|| self.viewer.clone())
     }
 }
 
