@@ -8,6 +8,9 @@ use service_kit::broker::START_TIMEOUT;
 use service_kit::config::ConfigErrors;
 use store::{Database, StoreError};
 
+#[global_allocator]
+static ALLOCATOR: service_kit::Allocator = service_kit::Allocator;
+
 fn main() -> ExitCode {
     let arguments: Arguments = service_kit::config::parse(DEFAULTS);
     service_kit::run("customer-service", arguments.check(), async |context, transport, (url, config)| {

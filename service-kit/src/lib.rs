@@ -21,6 +21,9 @@ pub mod shutdown;
 #[cfg(feature = "fault-injection")]
 pub mod fault_injection;
 
+/// The allocator of every program: each `main.rs` makes it the global one.
+pub use mimalloc::MiMalloc as Allocator;
+
 pub use context::ServiceContext;
 pub use health::{Liveness, Readiness};
 pub use runtime::{run, run_process};
