@@ -289,6 +289,8 @@ fn sqlite_options(url: &str, connections: u32, read_only: bool) -> ConnectOption
         .max_connections(connections)
         .min_connections(1)
         .acquire_timeout(BUSY_TIMEOUT)
+        // A file does not go away as a server does.
+        .test_before_acquire(false)
         // Closing the last connection to a file removes its write-ahead log: keep them open.
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)

@@ -71,7 +71,8 @@ impl From<&DbErr> for StoreError {
 /// session may run it.
 pub(crate) fn blames_session(error: &DbErr) -> bool {
     match driver_error(error) {
-        Some(sqlx::Error::Protocol(_)) => true,
+        // A connection that is lost is seldom the only one.
+        Some(sqlx::Error::Protocol(_) | sqlx::Error::Io(_)) => true,
         Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| is_session_fault(&code)),
         _ => false,
     }

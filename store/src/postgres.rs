@@ -18,6 +18,9 @@ use crate::url::{Pooling, PostgresUrl, Server, TargetSession};
 
 /// Connections of one service in one process.
 const CONNECTIONS: u32 = 16;
+/// A connection that has been idle for so long is tested before it is used. Of a server that is lost sooner, one statement
+/// fails, and with it all its sessions are replaced.
+const TESTED_AFTER: Duration = Duration::from_secs(1);
 /// How long a task waits for a pooled connection, free or newly made.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one server may take to accept a connection and to say whether it can be written to.
@@ -166,12 +169,19 @@ fn pool_options(postgres: &Arc<Postgres>, health: &Arc<Health>) -> PgPoolOptions
                 Ok(())
             })
         })
+        // By default each statement would cost a round trip more.
+        .test_before_acquire(false)
         // A session that is older than an error that speaks of sessions is replaced: after a failover it stays read-only, and
         // after a change of a table it holds plans of the old one.
         .before_acquire(move |connection, session| {
             let is_current = for_idle.upgrade().is_none_or(|postgres| postgres.is_current(session.age));
             let usable = is_current && health.is_usable(session.age) && !connection.is_in_transaction();
-            Box::pin(async move { Ok(usable) })
+            Box::pin(async move {
+                if usable && session.idle_for >= TESTED_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(usable)
+            })
         })
 }
 
