@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bus::message::ANSWER_MAX_BYTES;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use schema::cursor::OrderCursor;
 use schema::domain_error::DomainResult;
 use schema::ids::CustomerId;
@@ -16,6 +17,9 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::orders::{self, EVENTS, find, parse, readable, with_lines};
 use crate::tables::order;
+
+/// Pages of one request that are read at the same time.
+const PAGES_AT_ONCE: usize = 4;
 
 /// Returns each order, or `None` if its scope has none of that id.
 pub(super) async fn get(
@@ -70,16 +74,23 @@ pub(super) async fn list(
     context: &Context,
     requests: Vec<ListOrders>,
 ) -> Result<Vec<DomainResult<OrderPage>>, StoreError> {
+    let read = async |request: &ListOrders| match request.bounds() {
+        Ok(bounds) => {
+            let page = page(context, request, &bounds).await?;
+            Ok(DomainResult::Done((page, bounds.reads_forwards())))
+        }
+        Err(refused) => Ok::<_, StoreError>(DomainResult::Refused { refused }),
+    };
+    let mut reading = std::pin::pin!(stream::iter(&requests).map(read).buffered(PAGES_AT_ONCE));
     let mut pages = Vec::with_capacity(requests.len());
     let mut room = ANSWER_MAX_BYTES;
-    for request in requests {
-        pages.push(match request.bounds() {
-            Ok(bounds) => {
-                let mut page = page(context, &request, &bounds).await?;
-                room = cut_to_size(&mut page, bounds.reads_forwards(), room);
+    while let Some(page) = reading.try_next().await? {
+        pages.push(match page {
+            DomainResult::Done((mut page, forwards)) => {
+                room = cut_to_size(&mut page, forwards, room);
                 DomainResult::Done(page)
             }
-            Err(refused) => DomainResult::Refused { refused },
+            DomainResult::Refused { refused } => DomainResult::Refused { refused },
         });
     }
     Ok(pages)
