@@ -11,8 +11,9 @@ use schema::ids::CustomerId;
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::pattern::{CUSTOMER_GET, CUSTOMER_PUT};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use sea_orm::{EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use serde_json::value::RawValue;
+use store::bulk::is_any;
 use store::{Database, StoreError, retrying};
 
 use crate::tables::{Column, Entity, active};
@@ -27,7 +28,7 @@ impl Customers {
     /// Returns the customers of these ids in the order requested; none for an unknown id.
     pub async fn get(&self, ids: &[CustomerId]) -> Result<Vec<Option<Customer>>, StoreError> {
         let rows = Entity::find()
-            .filter(Column::Id.is_in(ids.iter().map(CustomerId::as_str)))
+            .filter(is_any(self.database.backend(), Column::Id, ids.iter().map(CustomerId::as_str)))
             .all(self.database.read())
             .await?;
         let mut by_id = HashMap::with_capacity(rows.len());

@@ -1,11 +1,12 @@
 //! Checks PENDING orders with customer-service and inventory-service: does the customer exist, and is the stock reserved?
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bus::clock::Deadline;
 use bus::rpc_client::{RequestError, RpcClient, request};
 use schema::customer::Customer;
-use schema::ids::CustomerId;
+use schema::ids::{CustomerId, OrderId};
 use schema::inventory_messages::{Reserve, Reserved};
 use schema::limits::REQUEST_MAX_ITEMS;
 use schema::order::{LineItem, Order};
@@ -47,20 +48,62 @@ impl CheckResult {
     }
 }
 
-/// Requests all customers, then reserves stock for the orders whose customer exists: one request each, within one
-/// deadline. The results are in the order of `checks`.
+/// Customers that were found before. A customer is never deleted, so that an order of one of them does not wait for
+/// customer-service before its stock is reserved. Bounded: which customers it has only matters for latency.
+#[derive(Debug, Default)]
+pub struct KnownCustomers(Mutex<HashSet<CustomerId>>);
+
+impl KnownCustomers {
+    const MAX: usize = 10_000;
+
+    fn include_all(&self, checks: &[Check<'_>]) -> bool {
+        let known = self.locked();
+        checks.iter().all(|check| known.contains(&check.order.customer_id))
+    }
+
+    fn add(&self, found: &HashMap<CustomerId, Option<Customer>>) {
+        let mut known = self.locked();
+        for (id, _) in found.iter().filter(|(_, customer)| customer.is_some()) {
+            if known.len() >= Self::MAX && !known.contains(id) {
+                known.clear();
+            }
+            known.insert(id.clone());
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashSet<CustomerId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Requests all customers, and reserves stock for the orders whose customer exists: one request each, within one deadline,
+/// and at the same time if every customer is known to exist. The results are in the order of `checks`.
 pub(crate) async fn run_checks(
     client: &dyn RpcClient,
+    known_customers: &KnownCustomers,
     checks: &[Check<'_>],
     deadline: Deadline,
 ) -> Vec<CheckResult> {
-    let customers = customers(client, checks, deadline).await;
-    let known = |check: &Check<'_>| customers.get(&check.order.customer_id).cloned();
-    let reserves: Vec<Reserve> =
-        checks.iter().filter(|check| matches!(known(check), Some(Some(_)))).map(reserve).collect();
-    let mut reserved = call_all(client, INVENTORY_RESERVE, &reserves, deadline).await.into_iter();
-    let result = |check: &Check<'_>| match known(check) {
-        Some(Some(customer)) => with_stock(customer.shipping_address, reserved.next().flatten()),
+    let reserve_all = async |checks: Vec<&Check<'_>>| {
+        let reserves: Vec<Reserve> = checks.into_iter().map(reserve).collect();
+        let reserved: Vec<Option<Reserved>> = call_all(client, INVENTORY_RESERVE, &reserves, deadline).await;
+        let ids = reserves.into_iter().map(|reserve| reserve.order_id);
+        ids.zip(reserved).collect::<HashMap<OrderId, Option<Reserved>>>()
+    };
+    let (customers, mut reserved) = if known_customers.include_all(checks) {
+        tokio::join!(customers(client, checks, deadline), reserve_all(checks.iter().collect()))
+    } else {
+        let customers = customers(client, checks, deadline).await;
+        let exists = |check: &&Check<'_>| matches!(customers.get(&check.order.customer_id), Some(Some(_)));
+        let reserved = reserve_all(checks.iter().filter(exists).collect()).await;
+        (customers, reserved)
+    };
+    known_customers.add(&customers);
+    let result = |check: &Check<'_>| match customers.get(&check.order.customer_id) {
+        Some(Some(customer)) => {
+            let reserved = reserved.remove(&check.order.id).flatten();
+            with_stock(customer.shipping_address.clone(), reserved)
+        }
         Some(None) => CheckResult { facts: CheckedFacts::UnknownCustomer, blocker: None },
         None => CheckResult { facts: CheckedFacts::Nothing, blocker: Some(Blocker::Unavailable) },
     };

@@ -9,12 +9,15 @@ use store::Database;
 use store::failpoint::Failpoints;
 use tokio::sync::Notify;
 
+use crate::checks::KnownCustomers;
+
 /// The dependencies, passed in so that tests and the simulation can replace each.
 #[derive(Clone)]
 pub struct Context {
     /// The database of orders, migrated.
     pub database: Database,
     pub rpc: Arc<dyn RpcClient>,
+    pub known_customers: Arc<KnownCustomers>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Wakes the relay when events were committed.

@@ -9,7 +9,7 @@ pub mod domain;
 mod orders;
 mod tables;
 
-mod checks;
+pub mod checks;
 
 pub mod context;
 pub mod pending;

@@ -81,7 +81,8 @@ impl RetryPending {
         });
         let checks: Vec<Check<'_>> =
             due.iter().map(|row| Check { order: &row.order, attempt: row.attempt }).collect();
-        let checking = run_checks(&*self.context.rpc, &checks, Deadline::after(timeout));
+        let checking =
+            run_checks(&*self.context.rpc, &self.context.known_customers, &checks, Deadline::after(timeout));
         let results = keep_claimed(database, &due, checking).await;
         // A fault of one order says nothing about the others.
         let is_unavailable = |result: &CheckResult| result.blocker == Some(Blocker::Unavailable);

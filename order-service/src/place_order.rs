@@ -148,11 +148,17 @@ impl<'a> Placement<'a> {
         }
         let checks: Vec<Check<'_>> =
             drafts.iter().map(|draft| Check { order: &draft.order, attempt: draft.attempt }).collect();
-        let results = run_checks(&*self.context.rpc, &checks, self.deadline).await;
+        let results =
+            run_checks(&*self.context.rpc, &self.context.known_customers, &checks, self.deadline).await;
         if results.iter().any(CheckResult::holds_stock) {
             self.context.failpoints.hit(Failpoint::AfterReserveBeforeCommit).await;
         }
-        let now = self.context.database.now().await?;
+        // Only what makes an order PENDING needs the database's time.
+        let now = if results.iter().any(|result| result.blocker.is_some()) {
+            self.context.database.now().await?
+        } else {
+            self.context.clock.now()
+        };
         let new_orders: Vec<NewOrder> = drafts
             .into_iter()
             .zip(results)

@@ -42,6 +42,7 @@ pub async fn start(
     let context = Context {
         database: database.clone(),
         rpc: service_context.rpc_client("order", &transport),
+        known_customers: Arc::default(),
         clock: Arc::clone(&service_context.clock),
         ids: Arc::new(SystemIds),
         committed: Arc::new(Notify::new()),

@@ -4,9 +4,10 @@
 
 /// `orders`: orders, deleted orders and fences.
 pub mod order {
+    use serde::Serialize;
     use store::entity::*;
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
     #[sea_orm(table_name = "orders")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -46,9 +47,10 @@ pub mod order {
 
 /// `order_line_items`.
 pub mod line_item {
+    use serde::Serialize;
     use store::entity::*;
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
     #[sea_orm(table_name = "order_line_items")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -87,9 +89,10 @@ pub mod order_product {
 
 /// `order_events`: the history of each order, and the outbox.
 pub mod order_event {
+    use serde::Serialize;
     use store::entity::*;
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
     #[sea_orm(table_name = "order_events")]
     pub struct Model {
         #[sea_orm(primary_key)]

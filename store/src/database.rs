@@ -116,11 +116,16 @@ impl Database {
 
     /// Returns the time by the database's clock, which all copies of a service share: for ages and leases.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.now_within(&self.reader).await
+    }
+
+    /// Like [`Database::now`], asked over a connection that the caller has, such as that of its transaction.
+    pub async fn now_within(&self, connection: &impl ConnectionTrait) -> Result<Timestamp, StoreError> {
         if self.backend() == DbBackend::Sqlite {
             return Ok(self.clock.now());
         }
         let statement = Statement::from_string(self.backend(), "SELECT clock_timestamp() AS now");
-        let row = self.reader.query_one_raw(statement).await?;
+        let row = connection.query_one_raw(statement).await?;
         let row = row.ok_or_else(|| StoreError::Data("the database returned no time".to_owned()))?;
         Ok(row.try_get::<chrono::DateTime<chrono::Utc>>("", "now")?.into())
     }

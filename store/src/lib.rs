@@ -6,6 +6,7 @@
 //! - [`database`]: connecting, locks and the database's clock.
 //! - [`session`]: connections and transactions. [`health`]: what their outcomes say about the database.
 //! - `postgres`, `url` and `pool`: which PostgreSQL servers are used, and how.
+//! - [`bulk`]: statements about many rows.
 //! - [`entity`]: what the services' tables share as sea-orm entities.
 //! - [`error`]: error classes (unavailable, contention, constraint, data), and [`retrying`].
 //! - [`sqlite_file`]: the names of files in SQLite's errors.
@@ -13,6 +14,7 @@
 //! - [`outbox`] and [`relay`]: number committed events and publish them in order.
 //! - [`failpoint`]: places between two effects where a test may stop a process.
 
+pub mod bulk;
 pub mod database;
 pub mod entity;
 pub mod error;

@@ -4,8 +4,10 @@
 //! A database sequence cannot be that position: its values become visible out of order, and a rollback leaves holes.
 //! Positions come from a counter row, which the transaction that assigns them locks.
 
+use std::ops::RangeInclusive;
+
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
-use sea_orm::{ConnectionTrait as _, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::database::{Database, for_update};
 use crate::error::{StoreError, retrying};
@@ -40,8 +42,37 @@ impl Outbox {
         Ok(self.head(database).await?.0)
     }
 
-    /// Marks the events through `position` as published.
+    /// Takes the next positions for as many events that the transaction inserts, each the first of its subject. Nothing if
+    /// an event waits for its position: these would overtake it. The counter stays locked until the transaction ends: let it
+    /// be the last row that is.
+    pub async fn take_positions(
+        &self,
+        transaction: &impl ConnectionTrait,
+        count: usize,
+    ) -> Result<Option<RangeInclusive<i64>>, StoreError> {
+        let count = i64::try_from(count).expect("a batch is bounded");
+        let waiting = Query::select()
+            .expr(Expr::val(1))
+            .from(self.events)
+            .and_where(Expr::col("position").is_null())
+            .take();
+        let update = Query::update()
+            .table(self.counter)
+            .value("last_position", Expr::col("last_position").add(count))
+            .and_where(Expr::exists(waiting).not())
+            .returning(Query::returning().column("last_position"))
+            .take();
+        let Some(row) = transaction.query_one(&update).await? else { return Ok(None) };
+        let last: i64 = row.try_get("", "last_position")?;
+        Ok(Some(last - count + 1..=last))
+    }
+
+    /// Marks the events through `position` as published. On PostgreSQL a mark may be lost if the server crashes within a
+    /// second: the events are then published again, as after a crash before their mark.
     pub async fn mark_published(&self, database: &Database, position: i64) -> Result<(), StoreError> {
+        if database.backend() == DbBackend::Postgres {
+            return self.mark_published_postgres(database, position).await;
+        }
         let now = database.now().await?;
         let statement = Query::update()
             .table(self.events)
@@ -50,6 +81,24 @@ impl Outbox {
             .and_where(Expr::col("position").lte(position))
             .take();
         retrying(|| async { Ok(database.write().execute(&statement).await.map(|_| ())?) }).await
+    }
+
+    /// Marks them in one statement, whose transaction does not wait until it is on disk.
+    async fn mark_published_postgres(&self, database: &Database, position: i64) -> Result<(), StoreError> {
+        let sql = format!(
+            "WITH commit AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS mode) \
+             UPDATE {} SET published_at = clock_timestamp() FROM commit \
+             WHERE commit.mode = 'off' AND published_at IS NULL AND position <= $1",
+            self.events
+        );
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [position.into()]);
+        let mark = || async { Ok(database.write().execute_raw(statement.clone()).await.map(|_| ())?) };
+        retrying(mark).await
+    }
+
+    /// Whether committed events have no position yet.
+    pub async fn is_behind(&self, database: &Database) -> Result<bool, StoreError> {
+        Ok(self.head(database).await?.1)
     }
 
     /// Returns the last position, and whether events without a position wait.

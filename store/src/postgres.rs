@@ -152,6 +152,8 @@ fn pool_options(postgres: &Arc<Postgres>, health: &Arc<Health>) -> PgPoolOptions
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // It would cost a round trip before each statement.
+        .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let postgres = Weak::clone(&for_new);
             Box::pin(async move {

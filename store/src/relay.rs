@@ -82,10 +82,14 @@ impl Relay {
     }
 
     async fn publish_batch(&self) -> Result<Relayed, RelayError> {
-        self.outbox.assign_positions(&self.database).await?;
-        let publications = self.events.unpublished(BATCH).await?.into_iter();
+        let reading = self.events.unpublished(BATCH);
+        let (is_behind, mut publications) = tokio::try_join!(self.outbox.is_behind(&self.database), reading)?;
+        if is_behind {
+            self.outbox.assign_positions(&self.database).await?;
+            publications = self.events.unpublished(BATCH).await?;
+        }
         let (positions, messages): (Vec<i64>, Vec<_>) =
-            publications.map(|event| (event.position, (event.target, event.message))).unzip();
+            publications.into_iter().map(|event| (event.position, (event.target, event.message))).unzip();
         if positions.is_empty() {
             return Ok(Relayed::Published(0));
         }

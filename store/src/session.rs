@@ -122,10 +122,18 @@ fn changed(result: &ExecResult) -> bool {
     result.rows_affected() > 0
 }
 
-/// Whether the rows of a query are those that it has written.
+/// Whether the rows of a query are those that it has written. A query that begins with WITH is taken to end with the
+/// statement that writes them, if one of its parts writes.
 fn is_write(statement: &Statement) -> bool {
-    let first_word = statement.sql.trim_start().split_ascii_whitespace().next().unwrap_or_default();
-    ["INSERT", "UPDATE", "DELETE"].iter().any(|word| first_word.eq_ignore_ascii_case(word))
+    const WRITES: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
+    let mut words = statement.sql.split_ascii_whitespace();
+    let is = |word: &str, other: &str| word.eq_ignore_ascii_case(other);
+    let writes = |word: &str| WRITES.iter().any(|write| is(word, write));
+    match words.next() {
+        Some(first) if is(first, "WITH") => words.any(|word| WRITES.contains(&word.trim_start_matches('('))),
+        Some(first) => writes(first),
+        None => false,
+    }
 }
 
 macro_rules! connection_trait {

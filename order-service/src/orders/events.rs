@@ -10,12 +10,13 @@ use schema::ids::OrderId;
 use schema::limits::HISTORY_MAX;
 use schema::order_events::OrderEvent;
 use schema::order_messages::HistoryEntry;
-use sea_orm::ActiveValue::Set;
+use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde::Serialize;
+use store::bulk::is_any;
 use store::outbox::Outbox;
 use store::relay::{OutboxSource, Publication};
 use store::{Database, StoreError};
@@ -52,7 +53,9 @@ impl NewEvent {
             return Err(StoreError::Data(format!("{kind:?} is not stored as a string")));
         };
         Ok(order_event::ActiveModel {
+            seq: NotSet,
             id: Set(self.id),
+            position: Set(None),
             order_id: Set(order.id.0),
             customer_id: Set(order.customer_id.to_string()),
             version: Set(order.version.into()),
@@ -63,7 +66,7 @@ impl NewEvent {
             request_id: Set(self.request_id),
             payload: Set(to_json(order)?),
             traceparent: Set(self.traceparent.clone()),
-            ..Default::default()
+            published_at: Set(None),
         })
     }
 }
@@ -130,7 +133,7 @@ pub(crate) async fn history(
             order_event::Column::PreviousStatus,
             order_event::Column::OccurredAt,
         ])
-        .filter(order_event::Column::OrderId.is_in(order_ids))
+        .filter(is_any(connection.get_database_backend(), order_event::Column::OrderId, order_ids))
         .filter(order_event::Column::Version.lte(newest))
         .order_by_asc(order_event::Column::OrderId)
         .order_by_asc(order_event::Column::Version)
@@ -161,7 +164,7 @@ pub(crate) async fn traceparents(
     let found: Vec<(Uuid, Option<String>)> = order_event::Entity::find()
         .select_only()
         .columns([order_event::Column::OrderId, order_event::Column::Traceparent])
-        .filter(order_event::Column::OrderId.is_in(ids))
+        .filter(is_any(connection.get_database_backend(), order_event::Column::OrderId, ids))
         .filter(order_event::Column::Version.eq(1))
         .into_tuple()
         .all(connection)

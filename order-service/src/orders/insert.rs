@@ -8,11 +8,14 @@ use schema::order_events::EventKind;
 use schema::time::Timestamp;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, TryInsertResult};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, QueryFilter as _, TryInsertResult,
+};
 use store::{Database, StoreError};
 use uuid::Uuid;
 
-use super::events::{NewEvent, to_json};
+use super::events::{EVENTS, NewEvent, to_json};
+use super::insert_postgres::insert_postgres;
 use super::query::OrderRow;
 use crate::domain::Changed;
 use crate::tables::{line_item, order, order_event};
@@ -55,9 +58,10 @@ impl NewOrder {
         (self.order.status == OrderStatus::Pending).then_some(self.now)
     }
 
-    fn columns(&self) -> Result<order::ActiveModel, StoreError> {
+    pub(super) fn columns(&self) -> Result<order::ActiveModel, StoreError> {
         let pending_since = Set(self.pending_since().map(Timestamp::to_utc));
         Ok(order::ActiveModel {
+            id: Set(self.order.id.0),
             attempt: Set(self.attempt.into()),
             idempotency_key: Set(self.idempotency_key.clone()),
             created_by: Set(self.created_by),
@@ -71,7 +75,7 @@ impl NewOrder {
         })
     }
 
-    fn event_columns(&self) -> Result<order_event::ActiveModel, StoreError> {
+    pub(super) fn event_columns(&self) -> Result<order_event::ActiveModel, StoreError> {
         let changed = Changed { order: self.order.clone(), kind: EventKind::Created, previous_status: None };
         let traceparent = self.traceparent.clone();
         NewEvent { id: self.event_id, changed, request_id: None, traceparent }.columns()
@@ -81,56 +85,80 @@ impl NewOrder {
 /// Inserts these orders in one transaction, and returns the ids of those that were inserted: an order is left out if
 /// another copy has stored its id in the meantime, or fenced it with this attempt or a later one.
 ///
-/// Orders are inserted by ascending id, so that two batches cannot deadlock.
+/// Orders are inserted by ascending id, so that two batches cannot deadlock. Their events get their positions at once if no
+/// committed event waits for one, which they would overtake. The counter's row, the last that is locked, is held until the
+/// commit, so that positions become visible in order and without holes.
 pub(crate) async fn insert(
     database: &Database,
     new_orders: &[NewOrder],
 ) -> Result<HashSet<OrderId>, StoreError> {
     let mut sorted: Vec<&NewOrder> = new_orders.iter().collect();
     sorted.sort_by_key(|new_order| new_order.order.id);
+    let is_postgres = database.backend() == DbBackend::Postgres;
+    if is_postgres && !sorted.iter().any(|new_order| new_order.over_fence) {
+        return insert_postgres(database.write(), &sorted, &HashSet::new()).await;
+    }
     let transaction = database.begin().await?;
-    let (over_fences, fresh): (Vec<_>, Vec<_>) =
-        sorted.iter().copied().partition(|new_order| new_order.over_fence);
-    let mut inserted = insert_fresh(&transaction, &fresh).await?;
-    for new_order in over_fences {
+    let mut replaced = HashSet::new();
+    for new_order in sorted.iter().filter(|new_order| new_order.over_fence) {
         if replace_fence(&transaction, new_order).await? {
-            inserted.insert(new_order.order.id);
+            replaced.insert(new_order.order.id);
         }
     }
-    sorted.retain(|new_order| inserted.contains(&new_order.order.id));
-    let lines: Vec<_> = sorted.iter().flat_map(|new_order| line_columns(&new_order.order)).collect();
-    for lines in lines.chunks(LINES_PER_STATEMENT) {
-        line_item::Entity::insert_many(lines.to_vec()).exec_without_returning(&transaction).await?;
-    }
-    let events: Vec<_> =
-        sorted.iter().map(|new_order| new_order.event_columns()).collect::<Result<_, StoreError>>()?;
-    order_event::Entity::insert_many(events).exec_without_returning(&transaction).await?;
+    let inserted = if is_postgres {
+        insert_postgres(&transaction, &sorted, &replaced).await?
+    } else {
+        insert_sqlite(&transaction, &sorted, replaced).await?
+    };
     transaction.commit().await?;
     Ok(inserted)
 }
 
-async fn insert_fresh(
+/// Inserts the orders that replace no fence, and line items and events of those that were inserted or have `replaced` one:
+/// several statements, which on SQLite cost no round trips.
+async fn insert_sqlite(
     transaction: &impl ConnectionTrait,
-    fresh: &[&NewOrder],
+    sorted: &[&NewOrder],
+    replaced: HashSet<OrderId>,
 ) -> Result<HashSet<OrderId>, StoreError> {
-    let row = |new_order: &&NewOrder| {
-        Ok(order::ActiveModel { id: Set(new_order.order.id.0), ..new_order.columns()? })
-    };
-    let rows: Vec<_> = fresh.iter().map(row).collect::<Result<_, StoreError>>()?;
-    let inserted = order::Entity::insert_many(rows)
+    let fresh: Vec<_> = sorted
+        .iter()
+        .filter(|new_order| !new_order.over_fence)
+        .map(|new_order| new_order.columns())
+        .collect::<Result<_, _>>()?;
+    let result = order::Entity::insert_many(fresh)
         .on_conflict_do_nothing()
         .exec_with_returning_keys(transaction)
         .await?;
-    match inserted {
-        TryInsertResult::Inserted(ids) => Ok(ids.into_iter().map(OrderId).collect()),
-        TryInsertResult::Empty | TryInsertResult::Conflicted => Ok(HashSet::new()),
+    let mut inserted = replaced;
+    if let TryInsertResult::Inserted(ids) = result {
+        inserted.extend(ids.into_iter().map(OrderId));
     }
+    if inserted.is_empty() {
+        return Ok(inserted);
+    }
+    let stored = || sorted.iter().filter(|new_order| inserted.contains(&new_order.order.id));
+    let lines: Vec<_> = stored().flat_map(|new_order| line_columns(&new_order.order)).collect();
+    for lines in lines.chunks(LINES_PER_STATEMENT) {
+        line_item::Entity::insert_many(lines.to_vec()).exec_without_returning(transaction).await?;
+    }
+    let positions = EVENTS.take_positions(transaction, inserted.len()).await?;
+    let positions = positions.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
+    let events: Vec<_> = stored()
+        .zip(positions)
+        .map(|(new_order, position)| {
+            let columns = new_order.event_columns()?;
+            Ok(order_event::ActiveModel { position: Set(position), ..columns })
+        })
+        .collect::<Result<_, StoreError>>()?;
+    order_event::Entity::insert_many(events).exec_without_returning(transaction).await?;
+    Ok(inserted)
 }
 
 /// Returns whether the order has taken the fence's row.
 async fn replace_fence(transaction: &impl ConnectionTrait, new_order: &NewOrder) -> Result<bool, StoreError> {
     let replaced = order::Entity::update_many()
-        .set(new_order.columns()?)
+        .set(order::ActiveModel { id: NotSet, ..new_order.columns()? })
         .filter(order::Column::Id.eq(new_order.order.id.0))
         .filter(Expr::col(order::Column::Fenced))
         .filter(order::Column::Attempt.lt(i64::from(new_order.attempt)))

@@ -3,6 +3,7 @@
 mod events;
 mod idempotency;
 mod insert;
+mod insert_postgres;
 mod page;
 mod query;
 mod update;

@@ -13,6 +13,7 @@ use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryTrait,
 };
 use serde::de::DeserializeOwned;
+use store::bulk::is_any;
 use store::{StoreError, for_update};
 use uuid::Uuid;
 
@@ -93,7 +94,8 @@ pub(crate) async fn find(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = order::Entity::find().filter(order::Column::Id.is_in(ids)).all(connection).await?;
+    let wanted = is_any(connection.get_database_backend(), order::Column::Id, ids);
+    let rows = order::Entity::find().filter(wanted).all(connection).await?;
     let rows = with_lines(connection, rows).await?;
     Ok(rows.into_iter().map(|row| (row.order.id, row)).collect())
 }
@@ -117,8 +119,9 @@ pub(crate) async fn with_lines(
     if rows.is_empty() {
         return Ok(Vec::new());
     }
+    let ids = rows.iter().map(|row| row.id);
     let lines = line_item::Entity::find()
-        .filter(line_item::Column::OrderId.is_in(rows.iter().map(|row| row.id)))
+        .filter(is_any(connection.get_database_backend(), line_item::Column::OrderId, ids))
         .order_by_asc(line_item::Column::OrderId)
         .order_by_asc(line_item::Column::Position)
         .all(connection)

@@ -72,6 +72,7 @@ impl OrderService {
         let context = Context {
             database,
             rpc: backends.clone(),
+            known_customers: Arc::default(),
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
             committed: Arc::new(Notify::new()),

@@ -112,6 +112,7 @@ impl Simulation {
         let context = Context {
             database: orders_database.clone(),
             rpc: link.clone(),
+            known_customers: Arc::default(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds(Arc::clone(&rng))),
             committed: Arc::new(Notify::new()),
