@@ -11,6 +11,7 @@ use sea_orm::{
     ColumnTrait as _, EntityTrait as _, Order, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use store::StoreError;
+use store::bulk::is_any;
 
 use crate::inventory::Inventory;
 use crate::tables::product;
@@ -19,7 +20,7 @@ impl Inventory {
     /// Returns the products of these ids, in the same order; `None` for an id that the catalogue does not have.
     pub async fn get(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
         let rows = product::Entity::find()
-            .filter(product::Column::Id.is_in(ids.iter().map(ProductId::as_str)))
+            .filter(is_any(self.database.backend(), product::Column::Id, ids.iter().map(ProductId::as_str)))
             .all(self.database.read())
             .await?;
         let products: Vec<Product> = products(rows)?;

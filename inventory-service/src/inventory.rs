@@ -55,6 +55,33 @@ impl Inventory {
 
     /// Brings orders' stock to what their newest states require.
     pub async fn reconcile(&self, states: &[ReportedState]) -> Result<Vec<Reconciled>, StoreError> {
+        let reconciled = match self.reconcile_held(states).await? {
+            Some(reconciled) => reconciled,
+            None => self.reconcile_stock(states).await?,
+        };
+        for (state, reconciled) in states.iter().zip(&reconciled) {
+            report(state.order_id, state.version, *reconciled);
+        }
+        self.failpoints.hit(Failpoint::AfterFollowBeforeAck).await;
+        Ok(reconciled)
+    }
+
+    /// Reconciles orders whose stock is held as it should be, without locking the products: most orders that are reported
+    /// have just been placed, and others wait for the same products. Nothing if some stock may have to change.
+    async fn reconcile_held(&self, states: &[ReportedState]) -> Result<Option<Vec<Reconciled>>, StoreError> {
+        if !states.iter().all(ReportedState::may_keep_stock) {
+            return Ok(None);
+        }
+        let orders = states.iter().map(|state| state.order_id).collect();
+        let locks = LockSet { orders, without_products: true, ..LockSet::default() };
+        let decide = |work: &mut UnitOfWork| {
+            let keep_stock = states.iter().all(|state| work.keeps_stock(state));
+            keep_stock.then(|| states.iter().map(|state| work.reconcile(state)).collect())
+        };
+        self.transact(&locks, decide).await
+    }
+
+    async fn reconcile_stock(&self, states: &[ReportedState]) -> Result<Vec<Reconciled>, StoreError> {
         let desired = states.iter().filter_map(|state| state.desired.as_ref());
         let locks = LockSet {
             orders: states.iter().map(|state| state.order_id).collect(),
@@ -63,12 +90,7 @@ impl Inventory {
                 .collect(),
             ..LockSet::default()
         };
-        let reconciled = self.decide_each(&locks, states, UnitOfWork::reconcile).await?;
-        for (state, reconciled) in states.iter().zip(&reconciled) {
-            report(state.order_id, state.version, *reconciled);
-        }
-        self.failpoints.hit(Failpoint::AfterFollowBeforeAck).await;
-        Ok(reconciled)
+        self.decide_each(&locks, states, UnitOfWork::reconcile).await
     }
 
     /// Applies order-service's answers about holds.
@@ -137,9 +159,8 @@ impl Inventory {
     ) -> Result<T, StoreError> {
         let decide = &decide;
         retrying(|| async move {
-            let mut work = UnitOfWork::new(self.database.now().await?, self.hold_time);
             let transaction = self.database.begin().await?;
-            load_locked(&mut work, &transaction, locks).await?;
+            let mut work = load_locked(&self.database, &transaction, locks, self.hold_time).await?;
             let decided = decide(&mut work);
             save(&work, &transaction).await?;
             if work.releases() {

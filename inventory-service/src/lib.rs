@@ -6,6 +6,7 @@
 //! - `handlers` takes requests and order events from the bus; [`expired_holds`] and [`missed_events`] run by the clock.
 //! - [`service`] runs all of it.
 
+mod save_postgres;
 pub mod stock;
 mod tables;
 mod unit_of_work;

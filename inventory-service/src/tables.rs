@@ -40,9 +40,10 @@ pub(crate) mod product {
 
 /// `reservations`: the state of each order's stock.
 pub(crate) mod reservation {
+    use serde::Serialize;
     use store::entity::*;
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
     #[sea_orm(table_name = "reservations")]
     pub(crate) struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -54,6 +55,7 @@ pub(crate) mod reservation {
         pub(crate) confirmed: bool,
         pub(crate) created_at: DateTimeUtc,
         #[sea_orm(column_name = "heard_at")]
+        #[serde(rename = "heard_at")]
         pub(crate) reported_at: DateTimeUtc,
         pub(crate) ask_at: Option<DateTimeUtc>,
     }
@@ -63,9 +65,10 @@ pub(crate) mod reservation {
 
 /// `reservation_lines`: the products of each reservation, with their prices.
 pub(crate) mod reservation_line {
+    use serde::Serialize;
     use store::entity::*;
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
     #[sea_orm(table_name = "reservation_lines")]
     pub(crate) struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -98,9 +101,10 @@ pub(crate) mod checked_order_events {
 
 /// `stock_movements`: the ledger.
 pub(crate) mod stock_movement {
+    use serde::Serialize;
     use store::entity::*;
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
     #[sea_orm(table_name = "stock_movements")]
     pub(crate) struct Model {
         #[sea_orm(primary_key)]

@@ -1,17 +1,23 @@
 //! Loads the rows of a [`UnitOfWork`] under locks, and saves what was decided, in one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use schema::ids::{OrderId, ProductId};
-use sea_orm::sea_query::OnConflict;
+use schema::time::Timestamp;
+use sea_orm::prelude::DateTimeUtc;
+use sea_orm::sea_query::{ArrayType, Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, QueryTrait,
+    ColumnTrait as _, ConnectionTrait as _, DbBackend, DbErr, EntityTrait as _, FromQueryResult,
+    Iterable as _, QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait, Statement,
+    Value,
 };
-use store::{StoreError, Transaction, for_update};
+use store::bulk::{column_list, is_any};
+use store::{Database, StoreError, Transaction, for_update};
 use uuid::Uuid;
 
-use crate::stock::{Row, UnitOfWork};
+use crate::save_postgres::save_postgres;
+use crate::stock::{HoldTime, Reservation, Row, UnitOfWork};
 use crate::tables::{
     line_columns, movement_columns, parse_product_id, product, product_columns, reservation,
     reservation_columns, reservation_line, stock_movement,
@@ -29,46 +35,38 @@ pub(crate) struct LockSet {
     pub(crate) products: BTreeSet<ProductId>,
     /// Adjustments, whether made or not.
     pub(crate) adjustments: BTreeSet<Uuid>,
+    /// Whether no product is locked, for decisions that change no stock.
+    pub(crate) without_products: bool,
 }
 
-/// Loads the rows of `locks` into `work`, locked until the transaction ends.
+/// Loads the rows of `locks`, locked until the transaction ends.
 ///
 /// Products first, then reservations, each in the order of their ids: transactions that overlap wait for one another
 /// instead of deadlocking. Two that are about to insert the same order's row want the same products, so that the second
 /// one sees the first one's row; if it does not, the primary key stops it.
 pub(crate) async fn load_locked(
-    work: &mut UnitOfWork,
+    database: &Database,
     transaction: &Transaction,
     locks: &LockSet,
-) -> Result<(), StoreError> {
-    let orders: Vec<Uuid> = locks.orders.iter().map(|order| order.0).collect();
-    let mut products = locks.products.clone();
-    if !orders.is_empty() {
-        let held: Vec<String> = reservation_line::Entity::find()
-            .select_only()
-            .column(reservation_line::Column::ProductId)
-            .distinct()
-            .filter(reservation_line::Column::OrderId.is_in(orders.iter().copied()))
-            .into_tuple()
-            .all(transaction)
-            .await?;
-        for id in held {
-            products.insert(parse_product_id(id)?);
-        }
-    }
-    if !products.is_empty() {
-        let mut select = product::Entity::find()
-            .filter(product::Column::Id.is_in(products.iter().map(ProductId::as_str)))
-            .order_by_asc(product::Column::Id);
-        for_update(transaction.get_database_backend(), QueryTrait::query(&mut select));
-        for row in select.all(transaction).await? {
+    hold_time: HoldTime,
+) -> Result<UnitOfWork, StoreError> {
+    let mut time = None;
+    let mut products = BTreeMap::new();
+    if !locks.without_products {
+        for row in lock_products(transaction, locks, &mut time).await? {
             let product = row.into_product()?;
-            work.products.insert(product.id.clone(), Row::stored(product));
+            products.insert(product.id.clone(), Row::stored(product));
         }
     }
-    load_reservations(work, transaction, orders).await?;
+    let reservations = lock_reservations(transaction, &locks.orders, &mut time).await?;
+    let now = match time {
+        Some(now) => now,
+        None => database.now_within(transaction).await?,
+    };
+    let mut work = UnitOfWork { products, reservations, ..UnitOfWork::new(now, hold_time) };
+    load_lines(&mut work, transaction).await?;
     let mut lines = work.reservations.values().flat_map(|row| &row.value.lines);
-    if lines.any(|line| !products.contains(&line.product_id)) {
+    if !locks.without_products && lines.any(|line| !work.products.contains_key(&line.product_id)) {
         // Superseded in between, with other products.
         return Err(StoreError::Contention("a reservation's products changed".to_owned()));
     }
@@ -82,30 +80,88 @@ pub(crate) async fn load_locked(
             .await?;
         work.adjustments.extend(made);
     }
-    Ok(())
+    Ok(work)
 }
 
-async fn load_reservations(
-    work: &mut UnitOfWork,
+/// Locks the products, those that the orders hold included.
+async fn lock_products(
     transaction: &Transaction,
-    orders: Vec<Uuid>,
-) -> Result<(), StoreError> {
+    locks: &LockSet,
+    time: &mut Option<Timestamp>,
+) -> Result<Vec<product::Model>, StoreError> {
+    let (mut products, orders) = (locks.products.clone(), ids(&locks.orders));
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        let products: Vec<Value> = products.iter().map(|id| id.as_str().into()).collect();
+        let orders: Vec<Value> = orders.into_iter().map(Value::from).collect();
+        let values = [
+            Value::Array(ArrayType::String, Some(Box::new(products))),
+            Value::Array(ArrayType::Uuid, Some(Box::new(orders))),
+        ];
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, LOCK_PRODUCTS.as_str(), values);
+        return timed_rows(transaction.query_all_raw(statement).await?, time);
+    }
+    if !orders.is_empty() {
+        let held: Vec<String> = reservation_line::Entity::find()
+            .select_only()
+            .column(reservation_line::Column::ProductId)
+            .distinct()
+            .filter(reservation_line::Column::OrderId.is_in(orders))
+            .into_tuple()
+            .all(transaction)
+            .await?;
+        for id in held {
+            products.insert(parse_product_id(id)?);
+        }
+    }
+    let wanted = product::Column::Id.is_in(products.iter().map(ProductId::as_str));
+    Ok(product::Entity::find().filter(wanted).all(transaction).await?)
+}
+
+/// In one statement, with the database's time. A set of ids finds its rows by the index, whereas two conditions with OR
+/// would read every product.
+static LOCK_PRODUCTS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {}, clock_timestamp() AS now FROM products WHERE id IN (
+            SELECT unnest($1::text[]) UNION SELECT product_id FROM reservation_lines WHERE order_id = ANY($2::uuid[])
+        ) ORDER BY id FOR UPDATE OF products",
+        column_list(product::Column::iter())
+    )
+});
+
+/// Locks the reservations of these orders, and returns them without their lines.
+async fn lock_reservations(
+    transaction: &Transaction,
+    orders: &BTreeSet<OrderId>,
+    time: &mut Option<Timestamp>,
+) -> Result<BTreeMap<OrderId, Row<Reservation>>, StoreError> {
     if orders.is_empty() {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
+    let backend = transaction.get_database_backend();
     let mut select = reservation::Entity::find()
-        .filter(reservation::Column::OrderId.is_in(orders))
+        .filter(is_any(backend, reservation::Column::OrderId, ids(orders)))
         .order_by_asc(reservation::Column::OrderId);
-    for_update(transaction.get_database_backend(), QueryTrait::query(&mut select));
-    for row in select.all(transaction).await? {
-        let reservation = row.into_reservation()?;
-        work.reservations.insert(reservation.order_id, Row::stored(reservation));
+    for_update(backend, QueryTrait::query(&mut select));
+    if backend == DbBackend::Postgres {
+        select = select.expr_as(Expr::cust("clock_timestamp()"), "now");
     }
+    let rows: Vec<reservation::Model> = timed_rows(transaction.query_all(select.as_query()).await?, time)?;
+    let reservation = |row: reservation::Model| {
+        let reservation = row.into_reservation()?;
+        Ok((reservation.order_id, Row::stored(reservation)))
+    };
+    rows.into_iter().map(reservation).collect()
+}
+
+/// Reads the lines of the reservations in a statement of its own: one that waited for a lock sees other rows as they were
+/// before.
+async fn load_lines(work: &mut UnitOfWork, transaction: &Transaction) -> Result<(), StoreError> {
     if work.reservations.is_empty() {
         return Ok(());
     }
+    let orders = work.reservations.keys().map(|order| order.0);
     let lines = reservation_line::Entity::find()
-        .filter(reservation_line::Column::OrderId.is_in(work.reservations.keys().map(|order| order.0)))
+        .filter(is_any(transaction.get_database_backend(), reservation_line::Column::OrderId, orders))
         .all(transaction)
         .await?;
     for row in lines {
@@ -116,8 +172,26 @@ async fn load_reservations(
     Ok(())
 }
 
+/// Reads rows, and the time from their column `now` if they have one.
+fn timed_rows<M: FromQueryResult>(
+    rows: Vec<QueryResult>,
+    time: &mut Option<Timestamp>,
+) -> Result<Vec<M>, StoreError> {
+    if let Some(now) = rows.first().and_then(|row| row.try_get::<DateTimeUtc>("", "now").ok()) {
+        *time = Some(now.into());
+    }
+    Ok(rows.iter().map(|row| M::from_query_result(row, "")).collect::<Result<_, _>>()?)
+}
+
+fn ids(orders: &BTreeSet<OrderId>) -> Vec<Uuid> {
+    orders.iter().map(|order| order.0).collect()
+}
+
 /// Writes what was decided: one update for each product, whatever the number of orders.
 pub(crate) async fn save(work: &UnitOfWork, transaction: &Transaction) -> Result<(), StoreError> {
+    if transaction.get_database_backend() == DbBackend::Postgres && !work.details_changed {
+        return save_postgres(work, transaction).await;
+    }
     for row in work.products.values().filter(|row| row.changed) {
         let columns = product_columns(&row.value);
         if row.stored {
@@ -164,23 +238,33 @@ async fn save_reservations(work: &UnitOfWork, transaction: &Transaction) -> Resu
             .exec_without_returning(transaction)
             .await?;
     }
-    let lines_changed = || work.reservations.values().filter(|row| row.value.lines_changed);
-    let replaced: Vec<_> = lines_changed().filter(|row| row.stored).map(|row| row.value.order_id.0).collect();
-    if !replaced.is_empty() {
-        reservation_line::Entity::delete_many()
-            .filter(reservation_line::Column::OrderId.is_in(replaced))
-            .exec(transaction)
-            .await?;
-    }
-    let lines: Vec<_> = lines_changed().flat_map(|row| line_columns(&row.value)).collect();
+    delete_replaced_lines(work, transaction).await?;
+    let lines_changed = work.reservations.values().filter(|row| row.value.lines_changed);
+    let lines: Vec<_> = lines_changed.flat_map(|row| line_columns(&row.value)).collect();
     for lines in lines.chunks(ROWS_PER_STATEMENT) {
         reservation_line::Entity::insert_many(lines.to_vec()).exec_without_returning(transaction).await?;
     }
     Ok(())
 }
 
+/// Deletes the lines of stored reservations that get others.
+pub(crate) async fn delete_replaced_lines(
+    work: &UnitOfWork,
+    transaction: &Transaction,
+) -> Result<(), StoreError> {
+    let replaced = work.reservations.values().filter(|row| row.stored && row.value.lines_changed);
+    let orders: Vec<Uuid> = replaced.map(|row| row.value.order_id.0).collect();
+    if !orders.is_empty() {
+        reservation_line::Entity::delete_many()
+            .filter(reservation_line::Column::OrderId.is_in(orders))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Classifies the violation of a key as contention: another transaction has inserted the same row since this one looked.
-fn insert_error(error: DbErr) -> StoreError {
+pub(crate) fn insert_error(error: DbErr) -> StoreError {
     match StoreError::from(error) {
         StoreError::Constraint { name } if !name.contains("products_stock") => StoreError::Contention(name),
         error => error,

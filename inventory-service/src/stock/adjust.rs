@@ -55,6 +55,7 @@ impl UnitOfWork {
             let product = row.change();
             product.withdrawn = true;
             product.updated_at = now;
+            self.details_changed = true;
         }
         Ok(row.value.to_product())
     }
@@ -93,6 +94,7 @@ impl UnitOfWork {
             product.unit_price = put.unit_price;
             product.withdrawn = false;
             product.updated_at = now;
+            self.details_changed = true;
         }
         Ok(row.value.to_product())
     }

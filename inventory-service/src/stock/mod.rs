@@ -35,6 +35,8 @@ pub struct UnitOfWork {
     pub adjustments: BTreeSet<Uuid>,
     /// The movements decided here, in order.
     pub movements: Vec<Movement>,
+    /// Whether more of a product changed than its stock.
+    pub details_changed: bool,
 }
 
 impl UnitOfWork {
@@ -46,6 +48,7 @@ impl UnitOfWork {
             reservations: BTreeMap::new(),
             adjustments: BTreeSet::new(),
             movements: Vec::new(),
+            details_changed: false,
         }
     }
 

@@ -74,7 +74,24 @@ impl Target {
     }
 }
 
+impl ReportedState {
+    /// Whether the state requires no other stock than an order in order has already.
+    pub fn may_keep_stock(&self) -> bool {
+        matches!(Target::new(self.status, self.deleted), Target::Undecided | Target::Held)
+    }
+}
+
 impl UnitOfWork {
+    /// Whether reconciling an order leaves the stock of every product as it is: known without the products.
+    pub fn keeps_stock(&self, reported: &ReportedState) -> bool {
+        match (self.reservation(reported.order_id), Target::new(reported.status, reported.deleted)) {
+            (Some(reservation), _) if reported.version <= reservation.version => true,
+            (_, Target::Undecided) => true,
+            (Some(_), Target::Held) => self.holds(reported),
+            _ => false,
+        }
+    }
+
     /// Brings an order's stock to what its reported state requires, if the report is the newest.
     ///
     /// The target depends on the state alone, never on the step that led to it: reports that repeat, overtake one another
