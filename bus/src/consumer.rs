@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
+use futures::future::join_all;
 use serde_json::value::RawValue;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -14,15 +16,18 @@ use crate::backoff::{Backoff, shortened};
 use crate::clock::Clock;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, FailureCode};
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Heartbeat, WorkBeat};
 use crate::message::{BODY_MAX_BYTES, Message, header};
 use crate::rpc_server::reply_message;
 use crate::topology::WorkQueue;
 use crate::trace;
-use crate::transport::{Delivery, PublishError, SharedTransport, Target};
+use crate::transport::{Deliveries, Delivery, PublishError, SharedTransport, Target};
 
 /// A message that the broker has delivered so often is handled alone: it may be what kills its consumers.
 const ALONE_AFTER_DELIVERIES: u32 = 3;
+/// Batches that one consumer handles at the same time: while one waits for other services or for a commit, the next can
+/// begin. More would only make the batches smaller.
+const BATCHES_IN_FLIGHT: u32 = 3;
 /// The pauses before jobs are retried in place, or a message is forwarded again.
 const RETRY_IN_PLACE: Backoff = Backoff { first: Duration::from_millis(50), limit: Duration::from_secs(2) };
 /// How long publishing a message to its retry or dead-letter queue may take before it is tried again.
@@ -72,74 +77,96 @@ pub struct Consumer {
     pub batch_max: usize,
     /// The clock for the time in dead letters.
     pub clock: Arc<dyn Clock>,
-    /// Beats while the consumer waits or retries in place, and between batches, but not while a handler runs.
+    /// Beats while the consumer waits or retries in place, but is silent if a handler does not return.
     pub heartbeat: Heartbeat,
 }
 
 impl Consumer {
-    /// Consumes until `stop`; then requeues jobs that were not begun, completes the others, and returns. Failed jobs are
-    /// forwarded to their retry or dead-letter queue in tasks of their own, within the prefetch, so that a broker that
-    /// blocks publishing does not keep other jobs from being acknowledged.
+    /// Consumes until `stop`; then requeues jobs that were not begun, completes the others, and returns. Up to
+    /// [`BATCHES_IN_FLIGHT`] batches are handled at the same time: what arrives while they all are is the next one. Failed
+    /// jobs are forwarded to their retry or dead-letter queue within the prefetch, so that a broker that blocks publishing
+    /// does not keep other jobs from being acknowledged.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
         let queue = this.transport.topology().work(this.queue);
-        let forwarding = TaskTracker::new();
+        let slots = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT as usize));
+        let batches = TaskTracker::new();
         while !stop.is_cancelled() {
             this.heartbeat.beat();
             match this.transport.consume(&queue, this.prefetch).await {
-                Ok(mut deliveries) => loop {
-                    let mut batch = Vec::new();
-                    let taking =
-                        this.heartbeat.while_waiting(deliveries.recv_many(&mut batch, this.batch_max));
-                    match stop.run_until_cancelled(taking).await {
-                        Some(0) | None => break,
-                        Some(_) => {
-                            for (delivery, failed) in this.handle_batch(batch, &stop).await {
-                                let (this, stop) = (Arc::clone(&this), stop.clone());
-                                forwarding.spawn(async move { this.apply(delivery, failed, &stop).await });
-                            }
-                        }
+                Ok(mut deliveries) => {
+                    while let Some((batch, slot)) = this.next_batch(&mut deliveries, &slots, &stop).await {
+                        let (this, stop) = (Arc::clone(&this), stop.clone());
+                        let work = this.heartbeat.begin_work();
+                        batches.spawn(async move { this.process_in(slot, work, batch, &stop).await });
                     }
-                },
+                }
                 Err(error) => {
                     tracing::debug!(%queue, %error, "jobs can't be consumed yet");
                     stop.run_until_cancelled(tokio::time::sleep(error.pause())).await;
                 }
             }
         }
-        forwarding.close();
-        forwarding.wait().await;
+        batches.close();
+        batches.wait().await;
+    }
+
+    /// Waits for a slot, then for deliveries: those that wait by then are the batch. With a delivery that is to be handled
+    /// alone, it has all slots, so that no other batch is in flight. Nothing if the consumer ends or stops.
+    async fn next_batch(
+        &self,
+        deliveries: &mut Deliveries,
+        slots: &Arc<Semaphore>,
+        stop: &CancellationToken,
+    ) -> Option<(Vec<Delivery>, OwnedSemaphorePermit)> {
+        let acquire = |count| Arc::clone(slots).acquire_many_owned(count);
+        let mut slot = stop.run_until_cancelled(acquire(1)).await?.ok()?;
+        let mut batch = Vec::new();
+        let taking = self.heartbeat.while_waiting(deliveries.recv_many(&mut batch, self.batch_max));
+        let taken = stop.run_until_cancelled(taking).await?;
+        if batch.iter().any(is_handled_alone) {
+            slot.merge(stop.run_until_cancelled(acquire(BATCHES_IN_FLIGHT - 1)).await?.ok()?);
+        }
+        (taken > 0).then_some((batch, slot))
     }
 
     /// Handles a batch and applies every disposition. A job that was delivered suspiciously often is handled alone.
     pub async fn process(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
-        let failed = self.handle_batch(batch, stop).await.into_iter();
-        let applying = failed.map(|(delivery, disposition)| self.apply(delivery, disposition, stop));
-        futures::future::join_all(applying).await;
+        let slots = Arc::new(Semaphore::new(1));
+        let slot = slots.acquire_owned().await.expect("it is never closed");
+        self.process_in(slot, self.heartbeat.begin_work(), batch, stop).await;
     }
 
-    /// Handles a batch and applies the dispositions of jobs that did not fail. Returns the failed ones.
-    async fn handle_batch(
+    /// Handles a batch within `slot`, which is free for the next one while the last dispositions are applied.
+    async fn process_in(
         &self,
+        slot: OwnedSemaphorePermit,
+        work: WorkBeat,
         batch: Vec<Delivery>,
         stop: &CancellationToken,
-    ) -> Vec<(Delivery, Disposition)> {
-        let (alone, together): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|delivery| delivery.delivery_count >= ALONE_AFTER_DELIVERIES);
-        let mut failed = self.handle_together(together, stop).await;
-        for delivery in alone {
-            self.heartbeat.beat();
-            failed.extend(self.handle_together(vec![delivery], stop).await);
+    ) {
+        let (alone, together): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_handled_alone);
+        let handled = self.handle_together(together, &work, stop).await;
+        if alone.is_empty() {
+            drop((slot, work));
+            return self.apply_all(handled, stop).await;
         }
-        failed
+        self.apply_all(handled, stop).await;
+        for delivery in alone {
+            work.beat();
+            let handled = self.handle_together(vec![delivery], &work, stop).await;
+            self.apply_all(handled, stop).await;
+        }
     }
 
+    /// Reads and handles jobs in one call of the handler. Returns them with their dispositions.
     async fn handle_together(
         &self,
         batch: Vec<Delivery>,
+        work: &WorkBeat,
         stop: &CancellationToken,
     ) -> Vec<(Delivery, Disposition)> {
-        let mut failed = Vec::new();
+        let mut handled = Vec::with_capacity(batch.len());
         let mut deliveries = Vec::with_capacity(batch.len());
         let mut jobs = Vec::with_capacity(batch.len());
         for mut delivery in batch {
@@ -149,28 +176,24 @@ impl Consumer {
                     jobs.push(Job { envelope, message: delivery.message.clone() });
                     deliveries.push(delivery);
                 }
-                Err(failure) => failed.push((delivery, Disposition::Dead(failure))),
+                Err(failure) => handled.push((delivery, Disposition::Dead(failure))),
             }
         }
-        let dispositions = self.dispositions(&jobs, stop).await;
-        let mut applying = Vec::new();
-        for (delivery, disposition) in deliveries.into_iter().zip(dispositions) {
-            match disposition {
-                Disposition::Done(_) | Disposition::RetryInPlace(_) => {
-                    applying.push(self.apply(delivery, disposition, stop))
-                }
-                Disposition::Retry(_) | Disposition::Dead(_) => failed.push((delivery, disposition)),
-            }
-        }
-        futures::future::join_all(applying).await;
-        failed
+        let dispositions = self.dispositions(&jobs, work, stop).await;
+        handled.extend(deliveries.into_iter().zip(dispositions));
+        handled
     }
 
     /// Returns the handler's dispositions, none of them `RetryInPlace` unless stopped.
-    async fn dispositions(&self, jobs: &[Job], stop: &CancellationToken) -> Vec<Disposition> {
+    async fn dispositions(
+        &self,
+        jobs: &[Job],
+        work: &WorkBeat,
+        stop: &CancellationToken,
+    ) -> Vec<Disposition> {
         let Some(first) = jobs.first() else { return Vec::new() };
         let span = trace::consumer_span("process", &first.envelope.pattern, &first.message);
-        let mut dispositions = self.handle(jobs).instrument(span).await;
+        let mut dispositions = self.handle(jobs, work).instrument(span).await;
         let mut failures = 0;
         loop {
             let failed: Vec<usize> = (0..jobs.len())
@@ -186,9 +209,9 @@ impl Consumer {
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
-            self.heartbeat.beat();
+            work.beat();
             let again: Vec<Job> = failed.iter().map(|&index| jobs[index].clone()).collect();
-            for (index, disposition) in failed.into_iter().zip(self.handle(&again).await) {
+            for (index, disposition) in failed.into_iter().zip(self.handle(&again, work).await) {
                 dispositions[index] = disposition;
             }
         }
@@ -196,7 +219,7 @@ impl Consumer {
     }
 
     /// Runs the handler. If it panics, each job of the batch is handled alone, so that only the bad one fails.
-    async fn handle(&self, jobs: &[Job]) -> Vec<Disposition> {
+    async fn handle(&self, jobs: &[Job], work: &WorkBeat) -> Vec<Disposition> {
         match AssertUnwindSafe(self.handler.handle(jobs)).catch_unwind().await {
             Ok(dispositions) if dispositions.len() == jobs.len() => dispositions,
             _ if jobs.len() == 1 => {
@@ -205,21 +228,38 @@ impl Consumer {
             _ => {
                 let mut dispositions = Vec::with_capacity(jobs.len());
                 for job in jobs {
-                    self.heartbeat.beat();
-                    dispositions.extend(Box::pin(self.handle(std::slice::from_ref(job))).await);
+                    work.beat();
+                    dispositions.extend(Box::pin(self.handle(std::slice::from_ref(job), work)).await);
                 }
                 dispositions
             }
         }
     }
 
+    /// Applies dispositions: first all replies of the jobs that are done, whose senders wait, then their acknowledgements
+    /// together, and the others on their own.
+    async fn apply_all(&self, handled: Vec<(Delivery, Disposition)>, stop: &CancellationToken) {
+        let (mut done, mut replies, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for (delivery, disposition) in handled {
+            match disposition {
+                Disposition::Done(answer) => {
+                    let result = Ok(answer.unwrap_or_else(|| RawValue::NULL.to_owned()));
+                    replies.extend(reply_message(&delivery.message, &result));
+                    done.push(delivery);
+                }
+                other => others.push(self.apply(delivery, other, stop)),
+            }
+        }
+        let acknowledging = async {
+            join_all(replies.into_iter().map(|(target, message)| self.send_reply(target, message))).await;
+            join_all(done.into_iter().map(Delivery::ack)).await;
+        };
+        tokio::join!(acknowledging, join_all(others));
+    }
+
     async fn apply(&self, delivery: Delivery, disposition: Disposition, stop: &CancellationToken) {
         match disposition {
-            Disposition::Done(answer) => {
-                let result = Ok(answer.unwrap_or_else(|| RawValue::NULL.to_owned()));
-                self.reply(&delivery.message, &result).await;
-                delivery.ack().await;
-            }
+            Disposition::Done(_) => delivery.ack().await,
             Disposition::Retry(failure) => match self.retry_delay(&delivery.message) {
                 Some(delay) => {
                     tracing::warn!(code = failure.code.as_str(), %failure, ?delay, "a job failed and will be retried");
@@ -238,9 +278,13 @@ impl Consumer {
     }
 
     async fn reply(&self, request: &Message, result: &Result<Box<RawValue>, Failure>) {
-        if let Some((target, message)) = reply_message(request, result)
-            && let Err(error) = self.transport.publish_unconfirmed(target, message).await
-        {
+        if let Some((target, message)) = reply_message(request, result) {
+            self.send_reply(target, message).await;
+        }
+    }
+
+    async fn send_reply(&self, target: Target, message: Message) {
+        if let Err(error) = self.transport.publish_unconfirmed(target, message).await {
             tracing::debug!(%error, "a reply could not be sent");
         }
     }
@@ -294,6 +338,11 @@ impl Consumer {
             }
         }
     }
+}
+
+/// Whether a delivery was suspiciously often the last that its consumer got.
+fn is_handled_alone(delivery: &Delivery) -> bool {
+    delivery.delivery_count >= ALONE_AFTER_DELIVERIES
 }
 
 /// Reads the envelope of a message that is not longer than [`BODY_MAX_BYTES`].

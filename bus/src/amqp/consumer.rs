@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::channel::{bounded, delivery};
+use super::acks::Acks;
+use super::channel::bounded;
 use super::connection::Connection;
 use super::declare::{Declarer, number, text};
 use super::properties;
@@ -38,7 +39,8 @@ const BOUND_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The task that forwards a consumer's deliveries.
 struct Forwarding {
-    channel: Arc<Channel>,
+    channel: Channel,
+    acks: Arc<Acks>,
     consumer: Consumer,
     sender: mpsc::Sender<Delivery>,
     declarer: Arc<Declarer>,
@@ -141,7 +143,8 @@ async fn begin(
     let consumer = bounded(consuming).await?;
     let (sender, deliveries) = mpsc::channel(usize::from(prefetch));
     let forwarding = Forwarding {
-        channel: Arc::new(channel),
+        acks: Acks::new(channel.clone()),
+        channel,
         consumer,
         sender,
         declarer: Arc::clone(declarer),
@@ -170,12 +173,12 @@ impl Forwarding {
             let received = match tokio::time::timeout(RENEWED_AFTER, self.next()).await {
                 Ok(Ok(received)) => received,
                 Ok(Err(ended)) => break ended,
-                Err(_) if self.has_unacked() => continue,
+                Err(_) if self.acks.has_unacked() => continue,
                 Err(_) => break Ended::Idle,
             };
             count_delivery();
             // The channel has as much room as the prefetch.
-            if self.sender.send(delivery(received, &self.channel)).await.is_err() {
+            if self.sender.send(self.acks.delivery(received)).await.is_err() {
                 break Ended::Dropped;
             }
         };
@@ -245,11 +248,6 @@ impl Forwarding {
         }
     }
 
-    /// Whether forwarded deliveries are unacknowledged: each of them owns the channel.
-    fn has_unacked(&self) -> bool {
-        Arc::strong_count(&self.channel) > 1
-    }
-
     async fn end(mut self, ended: Ended) {
         match ended {
             Ended::Lost => {}
@@ -274,7 +272,7 @@ impl Forwarding {
         while let Some(Some(Ok(received))) = self.consumer.next().now_or_never() {
             count_delivery();
             // A delivery that is dropped goes back to its queue.
-            drop(self.sender.try_send(delivery(received, &self.channel)));
+            drop(self.sender.try_send(self.acks.delivery(received)));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! and their callers begin them anew; unconfirmed messages are answered [`PublishError::Unknown`]. Connections, channels and
 //! everything that waits on them are bounded in number, size and time.
 
+mod acks;
 mod brokers;
 mod channel;
 mod connection;

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::acks::Acks;
 use super::brokers::{Broker, Brokers};
-use super::channel::{bounded, delivery, is_not_found};
+use super::channel::{bounded, is_not_found};
 use super::connection::Connection;
 use super::declare::Declarer;
 use super::link_state::LinkTracker;
@@ -146,12 +147,13 @@ impl Session {
     }
 
     async fn get(&self, queue: &str, limit: u32) -> Result<PeekedMessages, TransportError> {
-        let channel = Arc::new(self.consuming.channel().await?);
+        let channel = self.consuming.channel().await?;
+        let acks = Acks::new(channel.clone());
         let mut peeked = PeekedMessages::new();
         while peeked.len() < limit as usize {
             let getting = channel.basic_get(queue.into(), BasicGetOptions::default());
             let Some(got) = bounded(getting).await? else { break };
-            let mut delivery = delivery(got.delivery, &channel);
+            let mut delivery = acks.delivery(got.delivery);
             properties::describe_dead_letter(&mut delivery.message);
             peeked.push(delivery);
         }

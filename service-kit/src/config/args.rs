@@ -107,7 +107,7 @@ pub struct BusArgs {
     #[arg(long, env = "RETRY_DELAYS", default_value = "1s,5s,30s,2m")]
     pub retry_delays: String,
     /// Messages a consumer holds unacknowledged at most
-    #[arg(long, env = "PREFETCH", default_value = "100")]
+    #[arg(long, env = "PREFETCH", default_value = "256")]
     pub prefetch: String,
 }
 
