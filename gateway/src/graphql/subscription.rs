@@ -20,7 +20,9 @@ use super::order::{Order, OrderStatus, OrderUpdateKind};
 use super::scalars::{DateTime, int};
 use crate::auth::{Scope, Viewer};
 use crate::query::{ErrorCode, GraphqlError, is_retryable};
-use crate::subscriptions::{EventFilter, ReplayError, SubscriptionError, SubscriptionStream, Subscriptions};
+use crate::subscriptions::{
+    EventFilter, ReplayError, SubscriptionError, SubscriptionStream, Subscriptions, UpdateShare,
+};
 
 pub(crate) struct SubscriptionRoot;
 
@@ -49,7 +51,8 @@ impl SubscriptionRoot {
         let subscriptions = ctx.data_unchecked::<Subscriptions>();
         let stream = subscriptions.subscribe(filter, after, loaders.client().clone()).await;
         let retries = *ctx.data_unchecked::<UpdateRetries>();
-        let operation = Operation { loaders, retries, ended: Arc::default() };
+        let share = ctx.data_opt::<Option<UpdateShare>>().cloned().flatten();
+        let operation = Operation { loaders, retries, ended: Arc::default(), share };
         Ok(updates(stream.map_err(subscription_error)?, operation))
     }
 }
@@ -98,7 +101,10 @@ fn updates(
         }
         match stream.next().await {
             Ok(event) => {
-                let update = UpdateWithRetry { update: OrderUpdate(event), operation: operation.clone() };
+                let position = event.position;
+                let operation_of_update = operation.clone();
+                let update =
+                    UpdateWithRetry { update: OrderUpdate(event), position, operation: operation_of_update };
                 Some((Ok(update), Some((stream, operation))))
             }
             Err(error) => Some((Err(subscription_error(error)), None)),
@@ -128,6 +134,7 @@ struct Operation {
     retries: UpdateRetries,
     /// Whether an update could not be resolved; none may follow it.
     ended: Arc<AtomicBool>,
+    share: Option<UpdateShare>,
 }
 
 /// An update whose nested fields are resolved afresh, and again while one of them fails with a retryable error. An
@@ -135,6 +142,8 @@ struct Operation {
 /// retry the operation ends with a retryable error, and the update still follows the last cursor.
 pub(crate) struct UpdateWithRetry<T> {
     update: T,
+    /// The position of its event.
+    position: i64,
     operation: Operation,
 }
 
@@ -148,7 +157,13 @@ impl<T: OutputType> OutputType for UpdateWithRetry<T> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        let Operation { loaders, retries, ended } = &self.operation;
+        let Operation { loaders, retries, ended, share } = &self.operation;
+        if let Some(share) = share
+            && share.is_resolved(self.position).await
+        {
+            // Whoever sends the result sends the shared one in the place of this.
+            return Ok(Value::Null);
+        }
         let mut failures = 0;
         loop {
             // Entries loaded for the update before have changed since.

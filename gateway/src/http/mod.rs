@@ -24,6 +24,7 @@ pub use self::playground::Playground;
 pub use self::server::{Lifecycle, serve};
 use crate::auth::Authenticator;
 use crate::query::{GraphqlSchema, OperationExecutor};
+use crate::subscriptions::SharedOperations;
 
 /// Smaller responses are not compressed.
 const COMPRESSED_FROM_BYTES: u64 = 1_024;
@@ -51,6 +52,7 @@ struct Shared<E> {
     /// Until when an upgrade waits for the gateway to be ready for the first time.
     start_deadline: Instant,
     sockets: Arc<Semaphore>,
+    shared_operations: SharedOperations,
 }
 
 impl<E: GraphqlSchema> GraphqlServer<E> {
@@ -60,6 +62,7 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
         let shared = Arc::new(Shared {
             executor: OperationExecutor::new(self.executor, max_concurrent_requests, request_timeout),
             sockets: Arc::new(Semaphore::new(max_sockets)),
+            shared_operations: SharedOperations::default(),
             authenticator: self.authenticator,
             limits: self.limits,
             lifecycle: self.lifecycle.clone(),

@@ -4,11 +4,12 @@
 //! all subscribers. A subscription is a bounded queue of its subscriber's events. A subscriber that falls behind loses its subscription rather than an event, and replays for itself until it has caught up.
 //!
 //! Reading order: `gaps` decides what is missing, `registry` dispatches, `listener` receives and replays, `stream` is one
-//! subscriber.
+//! subscriber, `shared` lets subscribers that ask for the same have the same bytes.
 
 mod gaps;
 mod listener;
 mod registry;
+mod shared;
 mod stream;
 
 use bus::{backoff::Backoff, rpc_client::RequestError};
@@ -18,6 +19,7 @@ use schema::pattern::ORDER_REPLAY;
 use std::{sync::Arc, time::Duration};
 
 use self::registry::SubscriptionRegistry;
+pub(crate) use self::shared::{OperationKey, SharedOperations, Turn, UpdateShare};
 pub(crate) use self::stream::{EventFilter, SubscriptionStream};
 use crate::orders::ServiceClient;
 

@@ -33,3 +33,4 @@ mod unseen_orders;
 mod websocket;
 mod websocket_flow;
 mod websocket_handshake;
+mod websocket_shared;

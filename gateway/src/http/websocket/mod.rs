@@ -25,7 +25,7 @@ use crate::query::{ErrorCode, OVERLOAD_RETRY_AFTER, overloaded};
 const PROTOCOL: &str = "graphql-transport-ws";
 
 /// Sockets idle most of their life: the buffers they keep are small, messages grow them.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+const READ_BUFFER_BYTES: usize = 1024;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Room for control frames and framing beside the largest message.

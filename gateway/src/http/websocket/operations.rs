@@ -5,14 +5,17 @@ use std::{collections::HashMap, collections::hash_map::Entry};
 
 use async_graphql::{Executor, ServerError, Value, parser::types::OperationType};
 use futures::{StreamExt, future::pending};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
-use super::protocol::{CloseCode, ServerMessage};
+use super::protocol::{CloseCode, NextPayload, ServerMessage};
 use super::send_queue::SendQueue;
+use crate::auth::Viewer;
 use crate::query::{
-    ErrorCode, ExecutionResult, GraphqlRequest, Operation, OperationExecutor, Trace, is_retryable,
-    request_errors,
+    DocumentSource, ErrorCode, ExecutionResult, GraphqlRequest, Operation, OperationExecutor, Trace,
+    is_retryable, request_errors,
 };
+use crate::subscriptions::{OperationKey, SharedOperations, Turn, UpdateShare};
 
 /// Ids in use, each with the token that ends its operation.
 #[derive(Clone, Default)]
@@ -60,6 +63,7 @@ impl Operations {
 pub(super) struct OperationTask<E> {
     pub(super) id: String,
     pub(super) executor: OperationExecutor<E>,
+    pub(super) shared_operations: SharedOperations,
     pub(super) send_queue: SendQueue,
     pub(super) operations: Operations,
     pub(super) ended: CancellationToken,
@@ -83,11 +87,12 @@ impl<E: Executor> OperationTask<E> {
     pub(super) async fn run(
         self,
         request: GraphqlRequest,
+        viewer: Option<Viewer>,
         unfinished: TaskTrackerToken,
     ) -> Option<CloseCode> {
         let mut unfinished = Some(unfinished);
         let ended = self.ended.clone();
-        let executed = ended.run_until_cancelled(self.execute(request, &mut unfinished)).await;
+        let executed = ended.run_until_cancelled(self.execute(request, viewer, &mut unfinished)).await;
         let result = executed?;
         if let Err(Interruption::SourceLost) = result {
             // `complete` and `error` would end the operation for good; clients resume what a closed socket cuts off.
@@ -110,16 +115,19 @@ impl<E: Executor> OperationTask<E> {
     async fn execute(
         &self,
         request: GraphqlRequest,
+        viewer: Option<Viewer>,
         unfinished: &mut Option<TaskTrackerToken>,
     ) -> Result<(), Interruption> {
         let trace = Trace::root();
         let refused = |errors| Interruption::Refused(request_errors(errors, &trace));
+        let share = self.share(&request, viewer.as_ref());
+        let request = request.data(viewer).data(share.clone());
         let operation = self.executor.prepare(request, &trace).await.map_err(refused)?;
         match operation.kind {
             OperationType::Subscription => {
                 drop(unfinished.take());
                 tokio::select! {
-                    ended = self.follow(operation, &trace) => ended,
+                    ended = self.follow(operation, share, &trace) => ended,
                     () = self.closing.cancelled() => pending().await,
                 }
             }
@@ -131,14 +139,47 @@ impl<E: Executor> OperationTask<E> {
         }
     }
 
+    /// Joins the subscribers that have sent the same operation, if it is one.
+    fn share(&self, request: &GraphqlRequest, viewer: Option<&Viewer>) -> Option<UpdateShare> {
+        let DocumentSource::Text(document) = &request.document else { return None };
+        let (name, variables) = (request.operation_name.as_deref(), request.variables.as_deref());
+        document
+            .contains("subscription")
+            .then(|| self.shared_operations.join(OperationKey::new(document, name, variables, viewer)))
+    }
+
     /// Sends a subscription's results.
-    async fn follow(&self, operation: Operation, trace: &Trace) -> Result<(), Interruption> {
+    async fn follow(
+        &self,
+        operation: Operation,
+        share: Option<UpdateShare>,
+        trace: &Trace,
+    ) -> Result<(), Interruption> {
         let mut results = std::pin::pin!(self.executor.stream(operation));
         while let Some(result) = results.next().await {
+            let turn = share.as_ref().and_then(UpdateShare::take_turn);
+            let guard = match turn {
+                // Another subscriber has resolved the update: what this one resolved has nothing in it.
+                Some(Turn::Send(shared)) => {
+                    self.send_next(NextPayload::Shared(&shared), trace).await?;
+                    continue;
+                }
+                Some(Turn::Resolve(guard)) => Some(guard),
+                None => None,
+            };
             if is_interruption(&result) {
                 return Err(Interruption::SourceLost);
             }
-            self.send(result, trace).await?;
+            match guard {
+                // Errors name the trace of the operation that met them.
+                Some(guard) if !has_errors(&result) => {
+                    let shared: Arc<RawValue> =
+                        to_raw_value(&result).expect("results are made of JSON's own types").into();
+                    guard.publish(Arc::clone(&shared));
+                    self.send_next(NextPayload::Shared(&shared), trace).await?;
+                }
+                _ => self.send(result, trace).await?,
+            }
         }
         Ok(())
     }
@@ -148,7 +189,11 @@ impl<E: Executor> OperationTask<E> {
         if let ExecutionResult::RequestError { errors } = result {
             return Err(Interruption::Refused(errors));
         }
-        let next = ServerMessage::Next { id: &self.id, payload: &result }.to_json();
+        self.send_next(NextPayload::Own(&result), trace).await
+    }
+
+    async fn send_next(&self, payload: NextPayload<'_>, trace: &Trace) -> Result<(), Interruption> {
+        let next = ServerMessage::Next { id: &self.id, payload }.to_json();
         if next.len() > self.max_message_bytes {
             let message = format!("the result is larger than {} bytes: select less", self.max_message_bytes);
             let errors = request_errors(vec![ErrorCode::PayloadTooLarge.error(message).into()], trace);
@@ -167,5 +212,12 @@ fn is_interruption(result: &ExecutionResult) -> bool {
             response.data == Value::Null && response.errors.iter().any(is_retryable)
         }
         ExecutionResult::RequestError { .. } => false,
+    }
+}
+
+fn has_errors(result: &ExecutionResult) -> bool {
+    match result {
+        ExecutionResult::Executed(response) => !response.errors.is_empty(),
+        ExecutionResult::RequestError { .. } => true,
     }
 }

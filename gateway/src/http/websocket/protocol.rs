@@ -68,7 +68,7 @@ pub(super) enum ServerMessage<'a> {
     },
     Next {
         id: &'a str,
-        payload: &'a ExecutionResult,
+        payload: NextPayload<'a>,
     },
     /// Ends the operation; carries the errors of a request that was not executed.
     Error {
@@ -78,6 +78,15 @@ pub(super) enum ServerMessage<'a> {
     Complete {
         id: &'a str,
     },
+}
+
+/// One result of an operation.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum NextPayload<'a> {
+    Own(&'a ExecutionResult),
+    /// The same bytes for several operations.
+    Shared(&'a RawValue),
 }
 
 impl ServerMessage<'_> {

@@ -16,15 +16,15 @@ const RESULT_MESSAGES: usize = 8;
 const CONTROL_MESSAGES: usize = 64;
 
 /// A message that keeps its place behind the results before it. It is skipped if the client has ended its operation
-/// meanwhile.
-type ResultMessage = (Message, CancellationToken);
+/// meanwhile. Boxed, since a queue has room for 32 of its items even while it is empty.
+type ResultMessage = Box<(Message, CancellationToken)>;
 
 /// The two bounded queues in front of a socket: results, which wait for room, and control messages, which go first and
 /// never wait.
 #[derive(Clone)]
 pub(super) struct SendQueue {
     results: mpsc::Sender<ResultMessage>,
-    control: mpsc::Sender<Message>,
+    control: mpsc::Sender<Box<Message>>,
 }
 
 /// The client reads nothing and keeps asking.
@@ -35,7 +35,7 @@ pub(super) struct SlowClient;
 pub(super) struct Writer {
     sink: SplitSink<WebSocket, Message>,
     results: mpsc::Receiver<ResultMessage>,
-    control: mpsc::Receiver<Message>,
+    control: mpsc::Receiver<Box<Message>>,
 }
 
 pub(super) fn send_queue(sink: SplitSink<WebSocket, Message>) -> (SendQueue, Writer) {
@@ -48,26 +48,26 @@ pub(super) fn send_queue(sink: SplitSink<WebSocket, Message>) -> (SendQueue, Wri
 impl SendQueue {
     /// Queues an operation's message once there is room; drops it if the socket is gone.
     pub(super) async fn result(&self, text: String, ended: &CancellationToken) {
-        let _ = self.results.send((Message::text(text), ended.clone())).await;
+        let _ = self.results.send(Box::new((Message::text(text), ended.clone()))).await;
     }
 
     /// Queues a message of the session itself.
     pub(super) fn control(&self, message: &ServerMessage<'_>) -> Result<(), SlowClient> {
-        self.control.try_send(Message::text(message.to_json())).map_err(|_| SlowClient)
+        self.control.try_send(Box::new(Message::text(message.to_json()))).map_err(|_| SlowClient)
     }
 
     /// Pings the client, unless the queue is full: its messages make the client answer, or show that it is gone.
     pub(super) fn ping(&self) {
-        let _ = self.control.try_send(Message::Ping(Default::default()));
+        let _ = self.control.try_send(Box::new(Message::Ping(Default::default())));
     }
 
     /// Queues the last message of all, behind the results if the client resumes after it.
     pub(super) async fn close(&self, code: &CloseCode, within: Duration) {
         let frame = Message::Close(Some(code.frame()));
         if code.is_resumed() {
-            let _ = self.results.send_timeout((frame, CancellationToken::new()), within).await;
+            let _ = self.results.send_timeout(Box::new((frame, CancellationToken::new())), within).await;
         } else {
-            let _ = self.control.send_timeout(frame, within).await;
+            let _ = self.control.send_timeout(Box::new(frame), within).await;
         }
     }
 }
@@ -78,8 +78,9 @@ impl Writer {
         loop {
             let message = tokio::select! {
                 biased;
-                Some(message) = self.control.recv() => message,
-                Some((message, ended)) = self.results.recv() => {
+                Some(message) = self.control.recv() => *message,
+                Some(result) = self.results.recv() => {
+                    let (message, ended) = *result;
                     if ended.is_cancelled() {
                         continue;
                     }

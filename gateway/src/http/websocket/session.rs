@@ -200,13 +200,14 @@ impl<E: Executor> Session<E> {
         let task = OperationTask {
             id,
             executor: self.shared.executor.clone(),
+            shared_operations: self.shared.shared_operations.clone(),
             send_queue: self.send_queue.clone(),
             operations: self.operations.clone(),
             ended,
             closing: self.closing.clone(),
             max_message_bytes: limits.max_outgoing_bytes,
         };
-        self.tasks.spawn(task.run(request.data(viewer.clone()), self.requests.token()));
+        self.tasks.spawn(task.run(request, viewer.clone(), self.requests.token()));
         ControlFlow::Continue(())
     }
 
