@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test prepare fmt lint docs build check faults
+.PHONY: help run test prepare fmt lint docs build check faults bench
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
@@ -44,6 +44,14 @@ build: ## Build every program and test.
 check: build ## Run the tests, with a private RabbitMQ and PostgreSQL.
 	cargo test --workspace --doc --locked
 	$(PROGRAMS)/with-servers -- cargo nextest run --workspace --locked --profile ci
+
+# `make bench ARGS="order_by_id create_order --seconds 10"` measures those alone; `bench list` names them all. PROFILE=bench-fast
+# builds in minutes and measures programs that are a little slower.
+PROFILE ?= release
+
+bench: ## Measure the system beside its floors, and print one table.
+	cargo build --profile $(PROFILE) --workspace --bins --locked
+	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/bench run $(ARGS)
 
 # Each of the simulation's four tests takes 2500 seeds.
 faults: build ## Break everything at full scale, for an hour or two, and print the figures.

@@ -225,6 +225,24 @@ impl Postgres {
         query(database_url, sql).await
     }
 
+    /// As [`Postgres::query`], for statements that may take longer than two minutes.
+    pub async fn query_within(&self, database_url: &str, sql: &str, limit: Duration) -> Result<String> {
+        query_within(database_url, sql, limit).await
+    }
+
+    /// The process id of the server, if it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        let pid = *self.server.lock().expect("no holder of the lock panics");
+        pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
+    /// The path of one of PostgreSQL's programs, such as `pgbench`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// The cluster's folder; removed with the server.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -329,6 +347,10 @@ pub(crate) async fn create_database(server_url: &str, prefix: &str) -> Result<St
 
 /// The rows of a statement, one a line, columns separated by `|`.
 pub(crate) async fn query(database_url: &str, sql: &str) -> Result<String> {
+    query_within(database_url, sql, QUERY_LIMIT).await
+}
+
+async fn query_within(database_url: &str, sql: &str, limit: Duration) -> Result<String> {
     let psql = programs().map_or_else(|| PathBuf::from("psql"), |programs| programs.join("psql"));
     let command = tokio::process::Command::new(psql)
         .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, database_url])
@@ -337,7 +359,7 @@ pub(crate) async fn query(database_url: &str, sql: &str) -> Result<String> {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(QUERY_LIMIT, command).await.context("psql didn't end in time")??;
+    let output = timeout(limit, command).await.context("psql didn't end in time")??;
     ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }

@@ -118,6 +118,13 @@ impl RabbitMq {
         self.port
     }
 
+    /// The process id of the node, if it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        let pid = *self.broker.lock().expect("no holder of the lock panics");
+        pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
     /// Kills the node with SIGKILL; its data stay. Nothing happens when it isn't running.
     pub async fn kill(&self) -> Result<()> {
         let Some(pid) = self.broker.lock().expect("no holder of the lock panics").take() else {

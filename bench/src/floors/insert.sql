@@ -1,0 +1,7 @@
+\set n :n + 1
+\set product random(0, 99)
+BEGIN;
+INSERT INTO orders (id, customer_id, status, version, fingerprint, attempt, created_by, total_amount, currency, shipping_address, created_at, updated_at, fenced, tries) VALUES ((lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:client_id::bigint), 16, '0'))::uuid, 'CUST' || lpad((:product::bigint)::text, 3, '0'), 'PROCESSING', 1, 'b3:0c5962385c6aee55db2123546b0a58e83625daff035e255df5b269d0d4b61348', 1, (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:client_id::bigint), 16, '0'))::uuid, 2900, 'USD', '1 Harbour Street, Portland', now(), now(), false, 0) ON CONFLICT DO NOTHING;
+INSERT INTO order_line_items (id, order_id, position, product_id, product_name, quantity, unit_price) VALUES (gen_random_uuid(), (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:client_id::bigint), 16, '0'))::uuid, 0, 'PROD0000' || lpad((:product::bigint)::text, 2, '0'), 'Enamel mug', 1, 1450), (gen_random_uuid(), (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:client_id::bigint), 16, '0'))::uuid, 1, 'PROD0001' || lpad((:product::bigint)::text, 2, '0'), 'Enamel jug', 2, 2450);
+INSERT INTO order_events (id, order_id, customer_id, version, kind, status, occurred_at, payload) VALUES (gen_random_uuid(), (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:client_id::bigint), 16, '0'))::uuid, 'CUST' || lpad((:product::bigint)::text, 3, '0'), 1, 'CREATED', 'PROCESSING', now(), '{payload}');
+COMMIT;
