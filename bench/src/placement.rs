@@ -12,7 +12,7 @@ use crate::usage::{CpuTimes, Watched};
 use crate::wrk::Requests;
 
 /// A round of load that places orders.
-pub(crate) struct Placed {
+pub(crate) struct PlacementRound {
     /// Rate and latencies of the answers.
     pub(crate) accepted: Figures,
     /// The same latencies, and the rate of orders whose events were delivered, up to the last of them.
@@ -27,7 +27,7 @@ pub(crate) async fn place(
     requests: &Requests,
     orders: &NewOrders,
     connections: usize,
-) -> Result<Placed> {
+) -> Result<PlacementRound> {
     let (count_before, cpu_before, begin) = (orders.count(), CpuTimes::read(watched)?, Instant::now());
     let report = requests.send(&addresses(gateways), connections, bench.options.time()).await?;
     let (count, last) = orders.complete(count_before, report.requests).await?;
@@ -35,7 +35,7 @@ pub(crate) async fn place(
     cpu.insert("client", report.cpu_seconds);
     let accepted = report.figures().with_cpu(&cpu, count);
     let seconds = last.duration_since(begin).as_secs_f64();
-    Ok(Placed { delivered: accepted.clone().with_rate(count, seconds), accepted })
+    Ok(PlacementRound { delivered: accepted.clone().with_rate(count, seconds), accepted })
 }
 
 /// The same at the gateways of four processes or more, with their peak of memory.
@@ -45,7 +45,7 @@ pub(crate) async fn place_in_system(
     requests: &Requests,
     orders: &NewOrders,
     connections: usize,
-) -> Result<Placed> {
+) -> Result<PlacementRound> {
     system.reset_peak()?;
     let watched = system.watched()?;
     let mut placed = place(bench, &system.gateways(), &watched, requests, orders, connections).await?;
