@@ -119,7 +119,8 @@ impl Consumer {
         slots: &Arc<Semaphore>,
         stop: &CancellationToken,
     ) -> Option<(Vec<Delivery>, OwnedSemaphorePermit)> {
-        let acquire = |count| Arc::clone(slots).acquire_many_owned(count);
+        // Work that is stuck is silent itself.
+        let acquire = |count| self.heartbeat.while_waiting(Arc::clone(slots).acquire_many_owned(count));
         let mut slot = stop.run_until_cancelled(acquire(1)).await?.ok()?;
         let mut batch = Vec::new();
         let taking = self.heartbeat.while_waiting(deliveries.recv_many(&mut batch, self.batch_max));
