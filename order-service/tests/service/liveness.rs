@@ -56,7 +56,7 @@ async fn a_handler_that_never_returns_is_dead_and_one_that_waits_for_its_databas
             queue,
             handler,
             prefetch: 10,
-            batch_max: 10,
+            batch_max: 1,
             clock: clock.clone(),
             heartbeat: liveness.watch(name, &[&database_there], shutdown.stopping()),
         };
@@ -67,9 +67,11 @@ async fn a_handler_that_never_returns_is_dead_and_one_that_waits_for_its_databas
         persistent: true,
         ..Message::default()
     };
-    let queues = [WorkQueue::OrderCommands, WorkQueue::InventoryOrderEvents]
-        .map(|queue| (Target::Queue(transport.topology().work(queue)), message()));
-    assert_eq!(transport.publish(queues.into(), testkit::WAIT_LIMIT).await, [Ok(()), Ok(())]);
+    // More than the consumer that waits for its database has batches in flight.
+    let queues = [WorkQueue::OrderCommands].into_iter().chain([WorkQueue::InventoryOrderEvents; 5]);
+    let messages = queues.map(|queue| (Target::Queue(transport.topology().work(queue)), message())).collect();
+    let published = transport.publish(messages, testkit::WAIT_LIMIT).await;
+    assert!(published.iter().all(Result::is_ok), "{published:?}");
 
     let dead = testkit::eventually("something is dead", async || {
         Some(liveness.report().dead).filter(|dead| !dead.is_empty())
