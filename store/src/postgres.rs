@@ -171,8 +171,6 @@ fn pool_options(postgres: &Arc<Postgres>, health: &Arc<Health>) -> PgPoolOptions
                 Ok(())
             })
         })
-        // By default each statement would cost a round trip more.
-        .test_before_acquire(false)
         // A session that is older than an error that speaks of sessions is replaced: after a failover it stays read-only, and
         // after a change of a table it holds plans of the old one.
         .before_acquire(move |connection, session| {
