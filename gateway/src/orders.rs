@@ -114,6 +114,12 @@ impl ServiceClient {
     }
 }
 
+/// Reads a result that has fields of its own, or the refusal in its place. What reads both as one untagged type would keep a
+/// tree of the whole JSON first.
+pub(crate) fn read_result<T: DeserializeOwned>(json: &str) -> serde_json::Result<DomainResult<T>> {
+    serde_json::from_str(json).map(DomainResult::Done).or_else(|_| serde_json::from_str(json))
+}
+
 /// Sends the command that places an order. See [`Commands::send`] for what it promises.
 #[async_trait]
 pub trait SendCommand: Send + Sync + 'static {
@@ -226,7 +232,7 @@ impl OrderPlacer {
         }
         if let Accepted::Answered(answer) = sent? {
             let answer = answer.map_err(PlaceOrderError::DeadLettered)?;
-            match serde_json::from_str(answer.get()) {
+            match read_result(answer.get()) {
                 Ok(DomainResult::Done(created)) => return Ok(PlaceOrderOutcome::Answered(created)),
                 Ok(DomainResult::Refused { refused }) => return Ok(PlaceOrderOutcome::Refused(refused)),
                 Err(error) => tracing::error!(%error, "undecodable answer to order.create"),

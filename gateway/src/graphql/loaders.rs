@@ -16,12 +16,15 @@ use schema::order_messages::{HistoryEntry, ListOrders, OrderPage, OrderRef};
 use schema::page::CutPage;
 use schema::pattern::{CUSTOMER_GET, INVENTORY_GET, ORDER_GET, ORDER_HISTORY, ORDER_LIST};
 use schema::product::Product;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{collections::HashMap, hash::Hash, mem, task::Poll, time::Duration};
 
 use super::errors::{list_error, query_error};
-use crate::{orders::ServiceClient, query::GraphqlError};
+use crate::orders::{ServiceClient, read_result};
+use crate::query::GraphqlError;
 
 /// One operation's loaders. A loaded entry is not requested again until [`Self::forget`].
 #[derive(Clone)]
@@ -131,9 +134,15 @@ impl Key for ListOrders {
 }
 
 /// A refusal concerns one list alone, a failed request all of them.
-#[derive(Clone, Deserialize)]
-#[serde(from = "DomainResult<OrderPage>")]
+#[derive(Clone)]
 pub(crate) struct OrderList(pub(super) Result<Arc<CutPage<Arc<Order>>>, GraphqlError>);
+
+impl<'de> Deserialize<'de> for OrderList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?;
+        Ok(read_result::<OrderPage>(json.get()).map_err(D::Error::custom)?.into())
+    }
+}
 
 impl From<DomainResult<OrderPage>> for OrderList {
     fn from(page: DomainResult<OrderPage>) -> Self {
