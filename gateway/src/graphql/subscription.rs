@@ -161,7 +161,7 @@ impl<T: OutputType> OutputType for UpdateWithRetry<T> {
         if let Some(share) = share
             && share.is_resolved(self.position).await
         {
-            // Whoever sends the result sends the shared one in the place of this.
+            // The operation sends the shared result in the place of this one.
             return Ok(Value::Null);
         }
         let mut failures = 0;
