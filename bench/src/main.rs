@@ -20,8 +20,9 @@ mod wrk;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::bench::{Bench, Servers};
 use crate::options::Options;
@@ -92,17 +93,36 @@ async fn main() -> Result<()> {
 
 async fn run(scenarios: &[String], options: Options, output: Output) -> Result<()> {
     let scenarios = Scenario::named(scenarios)?;
+    allow_many_sockets()?;
     let servers = Servers::default();
     let bench = Bench::new(options, &servers);
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for scenario in scenarios {
         tell(&format!("{}: {}\n", scenario.name, scenario.about));
-        rows.extend(scenario.run(&bench).await?);
+        match scenario.run(&bench).await {
+            Ok(measured) => rows.extend(measured),
+            // The others are measured all the same: a run takes long.
+            Err(error) => {
+                tell(&format!("{error:?}\n"));
+                failed.push(scenario.name);
+            }
+        }
     }
     match output {
-        Output::Table => print(&report::table(&rows)),
-        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&rows)?)),
+        Output::Table => print(&report::table(&rows))?,
+        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?,
     }
+    if !failed.is_empty() {
+        bail!("these could not be measured: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Raises the limit of open files as far as it goes, for this process and those that it starts: ten thousand sockets are
+/// more than most systems allow at first.
+fn allow_many_sockets() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 fn print(text: &str) -> Result<()> {
