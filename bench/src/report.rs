@@ -216,6 +216,11 @@ mod tests {
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 4, "{table}");
         assert!(lines[2].contains("0.500 per second / C") && lines[2].contains("NO"), "{table}");
-        assert!(lines[3].contains("beside it: C") && lines[3].contains("at most 5.00 | yes"), "{table}");
+        assert!(
+            lines[3].contains("beside it: C")
+                && lines[3].contains("at most 5.00")
+                && lines[3].contains("| yes"),
+            "{table}"
+        );
     }
 }

@@ -103,7 +103,7 @@ impl System {
     }
 
     pub(crate) async fn stop(self) {
-        self.shutdown.stop().await;
+        self.shutdown.stop(TIMEOUT).await;
         self.broker.close().await;
     }
 }

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use async_graphql::Data;
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::{body::Body, extract::Query};
 use futures::StreamExt;
 use serde::Deserialize;
@@ -29,15 +29,6 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), HttpError> {
         .filter(|(key, _)| key.eq_ignore_ascii_case("charset"))
         .all(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"));
     (is_json && is_utf8).then_some(()).ok_or(HttpError::UnsupportedMediaType)
-}
-
-/// The encodings of bodies that are read, beside none.
-pub(super) const ENCODINGS: &str = "gzip, br, zstd";
-
-/// Whether a body of this Content-Encoding can be read: of one of [`ENCODINGS`], applied once.
-pub(super) fn is_readable_encoding(encoding: &HeaderValue) -> bool {
-    let readable = ENCODINGS.split(", ").chain(["identity", ""]);
-    encoding.to_str().is_ok_and(|encoding| readable.into_iter().any(|name| name == encoding))
 }
 
 pub(super) async fn read(body: Body, limits: &Limits) -> Result<GraphqlRequest, HttpError> {

@@ -13,7 +13,7 @@ use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::response::{HttpError, ResponseFormat, respond};
-use super::{Shared, body, websocket};
+use super::{Shared, body, encoding, websocket};
 use crate::query::{ExecutionResult, Trace};
 
 /// Serves `/graphql`: GET and POST are requests, an upgrade is a socket.
@@ -108,7 +108,7 @@ pub(super) async fn check_head(request: Request, next: Next) -> Response {
     };
     let error = if !names_host {
         HttpError::BadRequest("a request names its host, once".into())
-    } else if !headers.get_all(header::CONTENT_ENCODING).iter().all(body::is_readable_encoding) {
+    } else if !headers.get_all(header::CONTENT_ENCODING).iter().all(encoding::is_readable_encoding) {
         HttpError::UnsupportedEncoding
     } else {
         return next.run(request).await;

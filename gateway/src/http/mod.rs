@@ -2,6 +2,7 @@
 
 mod body;
 mod cors;
+mod encoding;
 mod handler;
 pub mod playground;
 mod response;

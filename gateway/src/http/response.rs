@@ -9,7 +9,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::body::ENCODINGS;
+use super::encoding::ENCODINGS;
 use crate::auth::AuthError;
 use crate::query::{ErrorCode, ExecutionResult, GraphqlError, OVERLOAD_RETRY_AFTER, Outcome, Trace};
 
