@@ -7,6 +7,7 @@
 //! - [`service`] runs all of it.
 
 mod save_postgres;
+mod save_rows;
 pub mod stock;
 mod tables;
 mod unit_of_work;

@@ -8,11 +8,11 @@ use serde::Serialize;
 use store::bulk::{column_list, json_records};
 use store::{StoreError, Transaction};
 
+use crate::save_rows::{delete_replaced_lines, insert_error};
 use crate::stock::{Reservation, Row, UnitOfWork};
 use crate::tables::{
     line_columns, movement_columns, reservation, reservation_columns, reservation_line, stock_movement,
 };
-use crate::unit_of_work::{delete_replaced_lines, insert_error};
 
 /// A product's stock, under the names of its columns.
 #[derive(Serialize)]

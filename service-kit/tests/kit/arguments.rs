@@ -46,7 +46,7 @@ fn defaults_are_the_documented_ones_and_valid() {
     assert_eq!((admin.host.as_str(), admin.port), ("127.0.0.1", 9499));
     assert_eq!(
         (bus.namespace.as_str(), bus.request_timeout, bus.prefetch),
-        ("waybill", Duration::from_secs(5), 100)
+        ("waybill", Duration::from_secs(5), 256)
     );
     assert_eq!(bus.retry_delays, [1, 5, 30, 120].map(Duration::from_secs));
 }
