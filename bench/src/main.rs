@@ -81,7 +81,7 @@ async fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Run { scenarios, options, output } => run(&scenarios, options, output).await,
         Command::List => {
-            let list = SCENARIOS.iter().map(|Scenario { name, about, .. }| format!("{name:<24}{about}\n"));
+            let list = SCENARIOS.iter().map(|Scenario { name, about, .. }| format!("{name:<26}{about}\n"));
             print(&list.collect::<String>())
         }
         Command::ServeGraphql { port, answer } => floors::serve_graphql(port, &answer).await,
