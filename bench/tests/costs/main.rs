@@ -56,7 +56,7 @@ async fn an_operation_costs_no_more_than_its_bounds() {
 
     let order = (ORDER, json!({ "id": ids[0] }));
     let bounds = [
-        ("order(id)", order, Cost { messages: 2.0, statements: 2.0, allocations: 1_000.0 }),
+        ("order(id)", order, Cost { messages: 2.0, statements: 2.5, allocations: 600.0 }),
         (
             "orders(first: 20)",
             (ORDERS, json!({})),

@@ -1,5 +1,7 @@
 //! Inserts new orders with their line items and first events, once per order id.
 
+mod postgres;
+
 use std::collections::HashSet;
 
 use schema::ids::OrderId;
@@ -14,8 +16,8 @@ use sea_orm::{
 use store::{Database, StoreError};
 use uuid::Uuid;
 
+use self::postgres::insert_postgres;
 use super::events::{EVENTS, NewEvent, to_json};
-use super::insert_postgres::insert_postgres;
 use super::query::OrderRow;
 use crate::domain::Changed;
 use crate::tables::{line_item, order, order_event};

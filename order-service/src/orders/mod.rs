@@ -3,7 +3,6 @@
 mod events;
 mod idempotency;
 mod insert;
-mod insert_postgres;
 mod page;
 mod query;
 mod update;

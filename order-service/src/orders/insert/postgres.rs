@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Iterable as _, Statement, TryIn
 use store::StoreError;
 use store::bulk::{column_list, json_records};
 
-use super::insert::{NewOrder, line_columns};
+use super::{NewOrder, line_columns};
 use crate::tables::{line_item, order, order_event};
 
 /// Parameters: orders to insert, the line items and the events of all orders, each as records, and the ids of the orders
