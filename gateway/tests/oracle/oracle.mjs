@@ -14,9 +14,9 @@ const ALLOWED_DIFFERENCES = [
     // the argument is true, so that null is as good as false; graphql-js makes it an error of the field around.
     name: 'null for @skip or @include',
     applies: (request, expected, actual) => {
-      const isBoolean = (name) => request.query.includes(`$${name}: Boolean`);
+      const isCondition = (name) => request.query.includes(`(if: $${name})`);
       const given = Object.entries(request.variables);
-      const nulls = given.filter(([name, value]) => value === null && isBoolean(name)).map(([name]) => name);
+      const nulls = given.filter(([name, value]) => value === null && isCondition(name)).map(([name]) => name);
       const variables = { ...request.variables, ...Object.fromEntries(nulls.map((name) => [name, false])) };
       // A variable that is an argument elsewhere stays null there.
       const ofNull = (condition, name) => (nulls.includes(name) ? condition.replace(`$${name}`, 'false') : condition);
