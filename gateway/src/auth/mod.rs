@@ -5,6 +5,7 @@
 //! the mode already trusts.
 
 mod authenticator;
+mod current_viewer;
 mod jwks;
 mod token;
 mod viewer;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use service_kit::config::Secret;
 
 pub use authenticator::{AuthError, Authenticator};
+pub(crate) use current_viewer::CurrentViewer;
 pub use token::{MintError, mint};
 pub use viewer::{Scope, Scopes, UnknownScope, Viewer};
 

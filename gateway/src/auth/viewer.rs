@@ -1,11 +1,12 @@
 //! Who calls, and what their token allows.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, ops::Deref, str::FromStr, sync::Arc};
 
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
 use schema::{ids::CustomerId, order_messages::OrderScope};
 
+use super::CurrentViewer;
 use crate::query::{ErrorCode, GraphqlError};
 
 /// The customer whose valid token came with a request.
@@ -23,9 +24,12 @@ impl Viewer {
         self.scopes.0.contains(&scope)
     }
 
-    /// The viewer of an operation; UNAUTHENTICATED if no token came with it.
-    pub(crate) fn from_context<'a>(ctx: &Context<'a>) -> Result<&'a Self, GraphqlError> {
-        let viewer = ctx.data_opt::<Option<Self>>().and_then(Option::as_ref);
+    /// The viewer of an operation, by the newest token that came for it; UNAUTHENTICATED if none did.
+    pub(crate) fn from_context<'a>(ctx: &Context<'a>) -> Result<ContextViewer<'a>, GraphqlError> {
+        if let Some(Some(current)) = ctx.data_opt::<Option<CurrentViewer>>() {
+            return Ok(ContextViewer::Current(current.get()));
+        }
+        let viewer = ctx.data_opt::<Option<Self>>().and_then(Option::as_ref).map(ContextViewer::Request);
         viewer.ok_or_else(|| ErrorCode::Unauthenticated.error("a bearer token is required"))
     }
 
@@ -65,6 +69,23 @@ impl Viewer {
             self.require(Scope::OrdersAll)?;
         }
         named.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("customerId {error}")))
+    }
+}
+
+/// The viewer of an operation.
+pub(crate) enum ContextViewer<'a> {
+    Request(&'a Viewer),
+    Current(Arc<Viewer>),
+}
+
+impl Deref for ContextViewer<'_> {
+    type Target = Viewer;
+
+    fn deref(&self) -> &Viewer {
+        match self {
+            Self::Request(viewer) => viewer,
+            Self::Current(viewer) => viewer,
+        }
     }
 }
 

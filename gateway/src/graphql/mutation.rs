@@ -50,7 +50,8 @@ impl Mutation {
     /// SHIPPED needs a tracking company and number, in the input or stored.
     async fn update_order(&self, ctx: &Context<'_>, input: UpdateOrderInput) -> Nullable<UpdateOrderPayload> {
         nullable(async {
-            input.check_scopes(Viewer::from_context(ctx)?)?;
+            let viewer = Viewer::from_context(ctx)?;
+            input.check_scopes(&viewer)?;
             let UpdateOrderInput { shipping_address, tracking_company, tracking_number, .. } = input;
             let status = input.status.map(Into::into);
             let changes = Changes { status, shipping_address, tracking_company, tracking_number };

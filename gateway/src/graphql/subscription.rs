@@ -7,6 +7,7 @@ use async_graphql::{
     Subscription, Value,
 };
 use bus::backoff::Backoff;
+use futures::future::pending;
 use futures::stream::{self, Stream};
 use schema::order_events::{EventKind, OrderEvent};
 use schema::{cursor::UpdateCursor, ids::OrderId};
@@ -18,10 +19,10 @@ use super::errors::{list_error, query_error};
 use super::loaders::Loaders;
 use super::order::{Order, OrderStatus, OrderUpdateKind};
 use super::scalars::{DateTime, int};
-use crate::auth::{Scope, Viewer};
+use crate::auth::{CurrentViewer, Scope, Viewer};
 use crate::query::{ErrorCode, GraphqlError, is_retryable};
 use crate::subscriptions::{
-    EventFilter, ReplayError, SubscriptionError, SubscriptionStream, Subscriptions, UpdateShare,
+    EventFilter, ReplayError, ResumePoint, SubscriptionError, SubscriptionStream, Subscriptions, UpdateShare,
 };
 
 pub(crate) struct SubscriptionRoot;
@@ -42,7 +43,11 @@ impl SubscriptionRoot {
     {
         let viewer = Viewer::from_context(ctx)?;
         viewer.require(Scope::OrdersRead)?;
-        let filter = filter(viewer, order_id.as_ref(), customer_id.as_ref(), all_customers)?;
+        let arguments = Arguments { order_id, customer_id, all_customers };
+        let filter = arguments.filter(&viewer)?;
+        let access = Access::new(ctx, arguments);
+        let resume = ctx.data_opt::<Option<ResumePoint>>().cloned().flatten();
+        let after = resume.as_ref().and_then(ResumePoint::after).map(str::to_owned).or(after);
         // Whether the viewer may use the cursor, order-service decides.
         if let Some(Err(error)) = after.as_deref().map(UpdateCursor::decode) {
             return Err(ErrorCode::CursorInvalid.error(error.to_string()));
@@ -52,8 +57,8 @@ impl SubscriptionRoot {
         let stream = subscriptions.subscribe(filter, after, loaders.client().clone()).await;
         let retries = *ctx.data_unchecked::<UpdateRetries>();
         let share = ctx.data_opt::<Option<UpdateShare>>().cloned().flatten();
-        let operation = Operation { loaders, retries, ended: Arc::default(), share };
-        Ok(updates(stream.map_err(subscription_error)?, operation))
+        let operation = Operation { loaders, retries, ended: Arc::default(), share, resume };
+        Ok(updates(stream.map_err(subscription_error)?, access, operation))
     }
 }
 
@@ -72,40 +77,79 @@ impl Default for UpdateRetries {
     }
 }
 
-/// The events that the arguments name: of one order, or of the viewer's own orders, the named customer's or all
-/// customers'.
-fn filter(
-    viewer: &Viewer,
-    order_id: Option<&ID>,
-    customer_id: Option<&ID>,
+/// What a subscriber asks for.
+struct Arguments {
+    order_id: Option<ID>,
+    customer_id: Option<ID>,
     all_customers: bool,
-) -> Result<EventFilter, GraphqlError> {
-    let named = viewer.named_scope(customer_id.map(|id| id.as_str()), all_customers)?;
-    let Some(order_id) = order_id else { return Ok(EventFilter::Orders(named)) };
-    let order_id: OrderId =
-        order_id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("orderId is {error}")))?;
-    // An order by its id alone may be any within reach.
-    let scope = if customer_id.is_some() { named } else { viewer.order_scope() };
-    Ok(EventFilter::Order(order_id, scope))
+}
+
+impl Arguments {
+    /// The events that the arguments name: of one order, or of the viewer's own orders, the named customer's or all
+    /// customers'.
+    fn filter(&self, viewer: &Viewer) -> Result<EventFilter, GraphqlError> {
+        let named =
+            viewer.named_scope(self.customer_id.as_ref().map(|id| id.as_str()), self.all_customers)?;
+        let Some(order_id) = &self.order_id else { return Ok(EventFilter::Orders(named)) };
+        let order_id: OrderId =
+            order_id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("orderId is {error}")))?;
+        // An order by its id alone may be any within reach.
+        let scope = if self.customer_id.is_some() { named } else { viewer.order_scope() };
+        Ok(EventFilter::Order(order_id, scope))
+    }
+}
+
+/// What a subscriber may see, while its viewer's tokens change.
+struct Access {
+    arguments: Arguments,
+    /// The viewer, and as whom the filter was made.
+    viewer: Option<(CurrentViewer, Arc<Viewer>)>,
+}
+
+impl Access {
+    fn new(ctx: &Context<'_>, arguments: Arguments) -> Self {
+        let current = ctx.data_opt::<Option<CurrentViewer>>().and_then(Option::as_ref);
+        Self { arguments, viewer: current.map(|current| (current.clone(), current.get())) }
+    }
+
+    /// Waits for another token, and returns what the subscriber may see by it.
+    async fn changed(&mut self) -> Result<EventFilter, GraphqlError> {
+        let Some((current, seen)) = &mut self.viewer else { return pending().await };
+        *seen = current.changed_from(seen).await;
+        seen.require(Scope::OrdersRead)?;
+        self.arguments.filter(seen)
+    }
 }
 
 /// The updates as they come; the last item is an error if the stream can't go on.
 fn updates(
     stream: SubscriptionStream,
+    access: Access,
     operation: Operation,
 ) -> impl Stream<Item = Result<UpdateWithRetry<OrderUpdate>, GraphqlError>> {
-    stream::unfold(Some((stream, operation)), |state| async {
-        let (mut stream, operation) = state?;
+    stream::unfold(Some((stream, access, operation)), |state| async {
+        let (mut stream, mut access, operation) = state?;
         if operation.ended.load(Ordering::Acquire) {
             return None;
         }
-        match stream.next().await {
+        let next = loop {
+            tokio::select! {
+                biased;
+                narrowed = access.changed() => match narrowed {
+                    Ok(filter) => stream.narrow(filter),
+                    Err(error) => return Some((Err(error), None)),
+                },
+                next = stream.next() => break next,
+            }
+        };
+        match next {
             Ok(event) => {
                 let position = event.position;
+                let update = OrderUpdate(event);
+                let cursor = operation.resume.is_some().then(|| update.encoded_cursor());
                 let operation_of_update = operation.clone();
-                let update =
-                    UpdateWithRetry { update: OrderUpdate(event), position, operation: operation_of_update };
-                Some((Ok(update), Some((stream, operation))))
+                let update = UpdateWithRetry { update, position, cursor, operation: operation_of_update };
+                Some((Ok(update), Some((stream, access, operation))))
             }
             Err(error) => Some((Err(subscription_error(error)), None)),
         }
@@ -135,6 +179,7 @@ struct Operation {
     /// Whether an update could not be resolved; none may follow it.
     ended: Arc<AtomicBool>,
     share: Option<UpdateShare>,
+    resume: Option<ResumePoint>,
 }
 
 /// An update whose nested fields are resolved afresh, and again while one of them fails with a retryable error. An
@@ -144,6 +189,8 @@ pub(crate) struct UpdateWithRetry<T> {
     update: T,
     /// The position of its event.
     position: i64,
+    /// The update's cursor, for a transport that wants it.
+    cursor: Option<String>,
     operation: Operation,
 }
 
@@ -157,7 +204,10 @@ impl<T: OutputType> OutputType for UpdateWithRetry<T> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        let Operation { loaders, retries, ended, share } = &self.operation;
+        let Operation { loaders, retries, ended, share, resume } = &self.operation;
+        if let (Some(resume), Some(cursor)) = (resume, &self.cursor) {
+            resume.reach(cursor.clone());
+        }
         if let Some(share) = share
             && share.is_resolved(self.position).await
         {
@@ -193,11 +243,17 @@ fn take_retryable_error(ctx: &ContextSelectionSet<'_>, result: &ServerResult<Val
 // An event, which all its subscribers share.
 pub(crate) struct OrderUpdate(Arc<OrderEvent>);
 
+impl OrderUpdate {
+    fn encoded_cursor(&self) -> String {
+        UpdateCursor { order_id: self.0.order_id, version: self.0.version }.encode()
+    }
+}
+
 #[Object]
 impl OrderUpdate {
     /// Pass it as `after` to resume just past this update.
     fn cursor(&self) -> String {
-        UpdateCursor { order_id: self.0.order_id, version: self.0.version }.encode()
+        self.encoded_cursor()
     }
 
     fn kind(&self) -> OrderUpdateKind {

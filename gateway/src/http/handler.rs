@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
-use axum::extract::{FromRequestParts, Request, State, WebSocketUpgrade};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -22,14 +22,11 @@ pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, r
     let trace = trace(&parts.headers);
     let protocol = parts.headers.get(header::UPGRADE);
     if protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => websocket::accept(shared, upgrade, &parts)
-                .await
-                .unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace)),
-            Err(rejection) => {
-                HttpError::of_upgrade(&parts.headers, &rejection).respond(ResponseFormat::Json, &trace)
-            }
+        let accepted = match websocket::Upgrade::from_parts(&mut parts).await {
+            Ok(upgrade) => websocket::accept(shared, upgrade, &parts).await,
+            Err(error) => Err(error),
         };
+        return accepted.unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace));
     }
     let Some(format) = ResponseFormat::preferred(&parts.headers) else {
         return HttpError::NotAcceptable.respond(ResponseFormat::Json, &trace);

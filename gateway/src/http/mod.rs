@@ -1,11 +1,13 @@
 //! GraphQL over HTTP and WebSocket, the playground, and the health endpoints, over any schema.
 
+mod admission;
 mod body;
 mod cors;
 mod encoding;
 mod handler;
 pub mod playground;
 mod response;
+mod results;
 mod server;
 mod websocket;
 
@@ -14,12 +16,13 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use axum::routing::{any, get};
 use service_kit::{Liveness, Readiness, health};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::decompression::RequestDecompressionLayer;
 
+use self::admission::Admission;
 pub use self::cors::CorsOrigins;
 pub use self::playground::Playground;
 pub use self::server::{Lifecycle, serve};
@@ -52,17 +55,17 @@ struct Shared<E> {
     readiness: Readiness,
     /// Until when an upgrade waits for the gateway to be ready for the first time.
     start_deadline: Instant,
-    sockets: Arc<Semaphore>,
+    admission: Admission,
     shared_operations: SharedOperations,
 }
 
 impl<E: GraphqlSchema> GraphqlServer<E> {
     /// Returns the routes: `/graphql`, `/`, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
-        let Limits { max_concurrent_requests, request_timeout, max_sockets, start_wait, .. } = self.limits;
+        let Limits { max_concurrent_requests, request_timeout, start_wait, .. } = self.limits;
         let shared = Arc::new(Shared {
             executor: OperationExecutor::new(self.executor, max_concurrent_requests, request_timeout),
-            sockets: Arc::new(Semaphore::new(max_sockets)),
+            admission: Admission::new(&self.limits),
             shared_operations: SharedOperations::default(),
             authenticator: self.authenticator,
             limits: self.limits,
@@ -110,8 +113,12 @@ pub struct Limits {
     /// How long after its start a gateway that has not been ready yet keeps sockets waiting before it refuses them. Longer
     /// than it waits for its services.
     pub start_wait: Duration,
-    /// WebSockets open at once.
+    /// WebSockets and streamed responses open at once.
     pub max_sockets: usize,
+    /// Those of one customer.
+    pub max_sockets_per_customer: usize,
+    /// Subscriptions under way for one customer.
+    pub max_subscriptions_per_customer: usize,
     /// Operations under way on one socket.
     pub max_operations: usize,
     /// Bytes of one message to a socket.
@@ -133,6 +140,8 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             start_wait: Duration::from_secs(12),
             max_sockets: 10_000,
+            max_sockets_per_customer: 1_000,
+            max_subscriptions_per_customer: 10_000,
             max_operations: 100,
             max_outgoing_bytes: 4 * 1024 * 1024,
             init_timeout: Duration::from_secs(3),

@@ -9,6 +9,7 @@
 mod gaps;
 mod listener;
 mod registry;
+mod resume;
 mod shared;
 mod stream;
 
@@ -19,6 +20,7 @@ use schema::pattern::ORDER_REPLAY;
 use std::{sync::Arc, time::Duration};
 
 use self::registry::SubscriptionRegistry;
+pub(crate) use self::resume::ResumePoint;
 pub(crate) use self::shared::{OperationKey, SharedOperations, Turn, UpdateShare};
 pub(crate) use self::stream::{EventFilter, SubscriptionStream};
 use crate::orders::ServiceClient;

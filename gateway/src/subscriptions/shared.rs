@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::auth::Viewer;
+use crate::auth::{CurrentViewer, Scopes, Viewer};
 
 /// Updates that one operation remembers: subscribers that are further behind resolve theirs themselves.
 const RECENT_UPDATES: usize = 32;
@@ -47,13 +47,14 @@ impl OperationKey {
 pub(crate) struct SharedOperations(Arc<Mutex<HashMap<OperationKey, Weak<RecentUpdates>>>>);
 
 impl SharedOperations {
-    /// Joins the subscribers of an operation.
-    pub(crate) fn join(&self, key: OperationKey) -> UpdateShare {
+    /// Joins the subscribers of an operation. A viewer whose scopes become others shares nothing any more.
+    pub(crate) fn join(&self, key: OperationKey, viewer: Option<&CurrentViewer>) -> UpdateShare {
         let mut operations = lock(&self.0);
         let recent = operations.get(&key).and_then(Weak::upgrade).unwrap_or_default();
         operations.insert(key, Arc::downgrade(&recent));
         let operations = self.clone();
-        UpdateShare(Arc::new(Share { operations, key, recent, turn: Mutex::default() }))
+        let viewer = viewer.map(|viewer| (viewer.clone(), viewer.get().scopes.clone()));
+        UpdateShare(Arc::new(Share { operations, key, viewer, recent, turn: Mutex::default() }))
     }
 }
 
@@ -99,6 +100,8 @@ pub(crate) struct UpdateShare(Arc<Share>);
 struct Share {
     operations: SharedOperations,
     key: OperationKey,
+    /// The viewer, and the scopes that the key was made of.
+    viewer: Option<(CurrentViewer, Scopes)>,
     recent: Arc<RecentUpdates>,
     turn: Mutex<Option<Turn>>,
 }
@@ -138,7 +141,7 @@ impl UpdateShare {
     /// resolved already. There are no turns for a subscriber that is the only one to ask for the same.
     pub(crate) async fn is_resolved(&self, position: i64) -> bool {
         drop(self.take_turn());
-        if Arc::strong_count(&self.0.recent) == 1 {
+        if Arc::strong_count(&self.0.recent) == 1 || !self.is_current() {
             return false;
         }
         let update = self.0.recent.update(position);
@@ -153,6 +156,11 @@ impl UpdateShare {
         let is_resolved = shared.is_some();
         *lock(&self.0.turn) = shared.map(Turn::Send);
         is_resolved
+    }
+
+    /// Whether what this subscriber resolves is what the others would.
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.viewer.as_ref().is_none_or(|(viewer, scopes)| viewer.get().scopes == *scopes)
     }
 
     /// Takes what [`UpdateShare::is_resolved`] has left for the sender.
@@ -199,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_resolves_an_update_and_the_others_send_the_same() {
         let operations = SharedOperations::default();
-        let [first, second] = [(); 2].map(|()| operations.join(key("a")));
+        let [first, second] = [(); 2].map(|()| operations.join(key("a"), None));
         let guard = resolve(&first, 7).await;
         let waiting = second.is_resolved(7);
         let mut waiting = std::pin::pin!(waiting);
@@ -215,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn an_update_that_could_not_be_resolved_is_left_to_each_of_the_others() {
         let operations = SharedOperations::default();
-        let [first, second, third] = [(); 3].map(|()| operations.join(key("a")));
+        let [first, second, third] = [(); 3].map(|()| operations.join(key("a"), None));
         let guard = resolve(&first, 7).await;
         let mut waiting = std::pin::pin!(second.is_resolved(7));
         assert_eq!(waiting.as_mut().now_or_never(), None);
@@ -240,12 +248,12 @@ mod tests {
             OperationKey::new("a", None, None, Some(&viewer("CUST01"))),
             OperationKey::new("a", None, None, Some(&viewer("CUST02"))),
         ];
-        let shares = keys.map(|key| [(); 2].map(|()| operations.join(key)));
+        let shares = keys.map(|key| [(); 2].map(|()| operations.join(key, None)));
         let mut guards = Vec::new();
         for [share, _] in &shares {
             guards.push(resolve(share, 7).await);
         }
-        let alone = operations.join(key("alone"));
+        let alone = operations.join(key("alone"), None);
         assert!(!alone.is_resolved(7).await);
         assert!(alone.take_turn().is_none());
         drop((shares, alone, guards));

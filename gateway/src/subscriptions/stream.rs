@@ -137,6 +137,12 @@ impl SubscriptionStream {
         }
     }
 
+    /// Goes on with a filter that lets through no more than the one before.
+    pub(crate) fn narrow(&mut self, filter: EventFilter) {
+        self.replayed.retain(|event| filter.includes(event));
+        self.filter = filter;
+    }
+
     /// Replays one page, retrying failures; subscribes when the page reaches the head.
     async fn replay_page(&mut self) -> Result<(), SubscriptionError> {
         let mut failures = 0;

@@ -113,13 +113,13 @@ async fn a_socket_that_its_client_resumes_closes_after_the_results_of_its_querie
         let mut socket = gateway.ready_socket().await;
         socket.subscribe("t", "subscription { ticks { value } }").await;
         socket.subscribe("m", "mutation { waits }").await;
-        running(&gateway, 1).await;
+        running(&gateway, 2).await;
         if interrupted {
             socket.subscribe("a", "subscription { away }").await;
         } else {
             gateway.lifecycle.closing.cancel();
         }
-        running(&gateway, 0).await;
+        running(&gateway, 1).await;
         // Its client sends it again over the next connection.
         socket.subscribe("late", "mutation { bump }").await;
         gateway.inside.permits.add_permits(1);

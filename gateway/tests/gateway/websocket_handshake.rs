@@ -98,7 +98,7 @@ async fn an_operation_before_the_handshake_closes_with_4401() {
 #[tokio::test]
 async fn another_subprotocol_is_accepted_and_closed_with_4406() {
     let gateway = TestGateway::start().await;
-    for protocol in [None, Some("graphql-ws"), Some("soap")] {
+    for protocol in [None, Some("graphql"), Some("soap")] {
         let mut socket = gateway.try_socket(protocol, None).await.unwrap();
         assert_eq!(socket.closed().await, (4406, "Subprotocol not acceptable".into()), "{protocol:?}");
     }

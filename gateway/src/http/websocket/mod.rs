@@ -1,28 +1,40 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` protocol
-//! (<https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>).
+//! (<https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>), and the older `graphql-ws`
+//! (<https://github.com/apollographql/subscriptions-transport-ws/blob/master/PROTOCOL.md>) for clients that know no other.
 //!
 //! Each socket has one task that reads and decides, one that writes, and one for each operation. An operation waits for
 //! room in the socket's bounded send queue before it asks its stream for more, so that a slow client slows its own
 //! streams down, costs no memory, and its messages are still read.
+//!
+//! Reading order: `upgrade` opens a socket, `session` serves it, `sign_in` and `handshake` say for whom, `operations` runs what it asks
+//! for, `closing` ends it.
 
+mod closing;
+mod handshake;
+mod io;
 mod operations;
 mod protocol;
 mod send_queue;
 mod session;
+mod sign_in;
+mod upgrade;
 
 use std::sync::Arc;
 
 use async_graphql::Executor;
 use axum::http::{header, request::Parts};
-use axum::{extract::WebSocketUpgrade, response::Response};
+use axum::response::Response;
 use service_kit::http_server::ConnectionPermit;
 use tokio::time::sleep_until;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use self::{protocol::CloseCode, session::Session};
+pub(super) use self::upgrade::Upgrade;
+use self::{
+    protocol::{CloseCode, Subprotocol},
+    session::Session,
+};
 use super::{Shared, response::HttpError};
-use crate::query::{ErrorCode, OVERLOAD_RETRY_AFTER, overloaded};
-
-const PROTOCOL: &str = "graphql-transport-ws";
+use crate::query::{ErrorCode, OVERLOAD_RETRY_AFTER};
 
 /// Sockets idle most of their life: the buffers they keep are small, messages grow them.
 const READ_BUFFER_BYTES: usize = 1024;
@@ -31,54 +43,46 @@ const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Room for control frames and framing beside the largest message.
 const WRITE_BUFFER_SLACK: usize = 64 * 1024;
 
-/// Bytes of one incoming message.
+/// Bytes of one incoming message. A longer one is not read, in whatever frames it comes.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
-
-/// Messages up to this many times the limit are read, so that the client receives the close code; larger ones cut the
-/// connection.
-const READ_PAST_LIMIT: usize = 4;
 
 /// Accepts a socket, once the gateway has started and if there is room for one more.
 pub(super) async fn accept<E: Executor>(
     shared: Arc<Shared<E>>,
-    mut upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
     parts: &Parts,
 ) -> Result<Response, HttpError> {
     started(&shared).await?;
-    let permit = Arc::clone(&shared.sockets).try_acquire_owned();
-    let permit = permit.map_err(|_| overloaded("the gateway is at its limit of sockets"))?;
-    let speaks_protocol = upgrade.requested_protocols().any(|protocol| protocol == PROTOCOL);
-    let offered = upgrade.requested_protocols().next().cloned();
-    if speaks_protocol {
-        upgrade = upgrade.protocols([PROTOCOL]);
-    } else if let Some(offered) = offered {
-        // Clients fail a handshake that selects none of theirs, and would never see the close code.
-        upgrade.set_selected_protocol(offered);
-    }
+    let permit = shared.admission.stream()?;
     // A header that is no text can't be a token either; an empty one is refused as such.
     let authorization =
         parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let limits = &shared.limits;
-    let largest_read = MAX_MESSAGE_BYTES * READ_PAST_LIMIT;
-    let upgrade = upgrade
+    let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(limits.max_outgoing_bytes + WRITE_BUFFER_SLACK)
-        .max_message_size(largest_read)
-        .max_frame_size(largest_read);
-    let tracker = shared.lifecycle.sockets.clone();
+        .max_write_buffer_size(shared.limits.max_outgoing_bytes + WRITE_BUFFER_SLACK)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
     let connection = parts.extensions.get::<ConnectionPermit>().cloned();
-    Ok(upgrade.on_upgrade(move |socket| {
-        tracker.track_future(async move {
-            let _permits = (permit, connection);
-            let session = Session::new(socket, shared, authorization);
-            if speaks_protocol {
-                session.run().await;
-            } else {
-                session.close(CloseCode::SubprotocolNotAcceptable).await;
-            }
-        })
-    }))
+    let response = upgrade.response();
+    let tracker = shared.lifecycle.sockets.clone();
+    tracker.spawn(async move {
+        let _permits = (permit, connection);
+        let subprotocol = upgrade.subprotocol;
+        let Some(socket) = upgrade.socket(config).await else { return };
+        let session = Session::new(
+            socket,
+            shared,
+            subprotocol.unwrap_or(Subprotocol::GraphqlTransportWs),
+            authorization,
+        );
+        if subprotocol.is_some() {
+            session.run().await;
+        } else {
+            session.close(CloseCode::SubprotocolNotAcceptable).await;
+        }
+    });
+    Ok(response)
 }
 
 /// Waits for the gateway to be ready for the first time. Once it was, sockets are accepted whatever is away: they hold

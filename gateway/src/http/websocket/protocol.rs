@@ -1,14 +1,15 @@
-//! The protocol's messages and close codes.
+//! The messages of both subprotocols, and the codes that sockets are closed with.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use async_graphql::ServerError;
-use axum::extract::ws::CloseFrame;
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::http::body;
-use crate::query::{ExecutionResult, GraphqlRequest};
+use crate::http::results::NextResult;
+use crate::query::GraphqlRequest;
 
 /// Clients choose ids; longer ones are refused.
 const MAX_ID_BYTES: usize = 256;
@@ -16,17 +17,40 @@ const MAX_ID_BYTES: usize = 256;
 /// A close frame's reason has room for 123 bytes (RFC 6455, section 5.5).
 const MAX_REASON_BYTES: usize = 123;
 
+/// What is spoken over a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subprotocol {
+    GraphqlTransportWs,
+    /// The older protocol, of the package subscriptions-transport-ws. As in the newer one, what is no message of it, an
+    /// operation before the handshake, a second handshake and an id in use close the socket.
+    GraphqlWs,
+}
+
+impl Subprotocol {
+    /// In the order of preference.
+    pub(super) const ALL: [Self; 2] = [Self::GraphqlTransportWs, Self::GraphqlWs];
+
+    /// As handshakes name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::GraphqlTransportWs => "graphql-transport-ws",
+            Self::GraphqlWs => "graphql-ws",
+        }
+    }
+}
+
 pub(super) enum ClientMessage {
     ConnectionInit { payload: Map<String, Value> },
     Ping { payload: Option<Map<String, Value>> },
     Pong,
     Subscribe { id: String, request: Box<GraphqlRequest> },
     Complete { id: String },
+    Terminate,
 }
 
 impl ClientMessage {
     /// Reads a message; the error tells the client what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str, subprotocol: Subprotocol) -> Result<Self, &'static str> {
         let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(text) else {
             return Err("a message must be a JSON object");
         };
@@ -38,76 +62,111 @@ impl ClientMessage {
         let object = |json: &&RawValue| {
             serde_json::from_str::<Map<String, Value>>(json.get()).map_err(|_| "payload must be an object")
         };
-        match kind.as_str() {
-            "connection_init" => {
+        match (kind.as_str(), subprotocol) {
+            ("connection_init", _) => {
                 Ok(Self::ConnectionInit { payload: payload.map(object).transpose()?.unwrap_or_default() })
             }
-            "ping" => Ok(Self::Ping { payload: payload.map(object).transpose()? }),
-            "pong" => payload.map(object).transpose().map(|_| Self::Pong),
-            "complete" => Ok(Self::Complete { id: id? }),
-            "subscribe" => {
+            ("ping", Subprotocol::GraphqlTransportWs) => {
+                Ok(Self::Ping { payload: payload.map(object).transpose()? })
+            }
+            ("pong", Subprotocol::GraphqlTransportWs) => payload.map(object).transpose().map(|_| Self::Pong),
+            ("complete", Subprotocol::GraphqlTransportWs) | ("stop", Subprotocol::GraphqlWs) => {
+                Ok(Self::Complete { id: id? })
+            }
+            ("subscribe", Subprotocol::GraphqlTransportWs) | ("start", Subprotocol::GraphqlWs) => {
                 let id = id?;
-                let payload = payload.ok_or("a subscribe message must have a payload")?;
+                let payload = payload.ok_or("an operation's message must have a payload")?;
                 if !payload.get().starts_with('{') {
                     return Err("payload must be an object");
                 }
                 Ok(Self::Subscribe { id, request: Box::new(body::from_json(payload)?) })
             }
+            ("connection_terminate", Subprotocol::GraphqlWs) => Ok(Self::Terminate),
             _ => Err("unknown message type"),
         }
     }
 }
 
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Clone, Copy)]
 pub(super) enum ServerMessage<'a> {
     ConnectionAck,
-    Pong {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<Map<String, Value>>,
-    },
-    Next {
-        id: &'a str,
-        payload: NextPayload<'a>,
-    },
+    /// Says that the gateway is there, in the protocol that has no pings.
+    KeepAlive,
+    /// Why a handshake fails, in the protocol whose clients don't read close codes.
+    ConnectionError(&'a str),
+    Pong(Option<&'a Map<String, Value>>),
+    Next(&'a str, &'a NextResult),
     /// Ends the operation; carries the errors of a request that was not executed.
-    Error {
-        id: &'a str,
-        payload: &'a [ServerError],
-    },
-    Complete {
-        id: &'a str,
-    },
+    Error(&'a str, &'a [ServerError]),
+    Complete(&'a str),
 }
 
-/// One result of an operation.
+/// A message as both protocols write it.
 #[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum NextPayload<'a> {
-    Own(&'a ExecutionResult),
-    /// The same bytes for several operations.
-    Shared(&'a RawValue),
+struct Envelope<'a, P> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<P>,
+}
+
+/// The older protocol's error is one object; its package also reads the list in it.
+#[derive(Serialize)]
+struct LegacyError<'a> {
+    #[serde(flatten)]
+    first: Option<&'a ServerError>,
+    errors: &'a [ServerError],
 }
 
 impl ServerMessage<'_> {
-    pub(super) fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("messages are made of JSON's own types")
+    pub(super) fn to_json(self, subprotocol: Subprotocol) -> String {
+        let is_legacy = subprotocol == Subprotocol::GraphqlWs;
+        let next = if is_legacy { "data" } else { "next" };
+        match self {
+            Self::ConnectionAck => json(None, "connection_ack", None::<()>),
+            Self::KeepAlive => json(None, "ka", None::<()>),
+            Self::ConnectionError(message) => {
+                json(None, "connection_error", Some(HashMap::from([("message", message)])))
+            }
+            Self::Pong(payload) => json(None, "pong", payload),
+            Self::Next(id, payload) => json(Some(id), next, Some(payload)),
+            Self::Error(id, errors) if is_legacy => {
+                json(Some(id), "error", Some(LegacyError { first: errors.first(), errors }))
+            }
+            Self::Error(id, errors) => json(Some(id), "error", Some(errors)),
+            Self::Complete(id) => json(Some(id), "complete", None::<()>),
+        }
     }
+}
+
+fn json(id: Option<&str>, kind: &'static str, payload: Option<impl Serialize>) -> String {
+    serde_json::to_string(&Envelope { id, r#type: kind, payload })
+        .expect("messages are made of JSON's own types")
 }
 
 /// Why the gateway closes a socket.
 #[derive(Debug)]
 pub(super) enum CloseCode {
+    /// The client asks for it.
+    Normal,
     GoingAway,
+    /// Bytes that are no WebSocket frames (RFC 6455, section 7.4.1).
+    ProtocolError,
+    /// A text message that is not UTF-8.
+    InvalidText,
     MessageTooBig,
     /// What the socket or one of its subscriptions needs is away: the keys to check a token with, or the source of
     /// updates. Of the codes for it, this is one upon which clients connect again (they take 4500 and 1011 as final).
     TryAgainLater,
+    /// The customer has as many sockets as one may have. Lost connections end within a minute, so that clients try again.
+    TooManySockets,
     /// A message that is not one of the protocol's.
     BadRequest(&'static str),
     /// An operation before the handshake.
     Unauthorized,
     Forbidden,
+    /// Not 4401, which clients take as final: upon 4403 they connect again, with the token that they have by then.
     TokenExpired,
     SubprotocolNotAcceptable,
     InitTimeout,
@@ -124,9 +183,13 @@ impl CloseCode {
 
     pub(super) fn frame(&self) -> CloseFrame {
         let (code, reason): (u16, Cow<'_, str>) = match self {
+            Self::Normal => (1000, "".into()),
             Self::GoingAway => (1001, "going away".into()),
+            Self::ProtocolError => (1002, "protocol error".into()),
+            Self::InvalidText => (1007, "text must be UTF-8".into()),
             Self::MessageTooBig => (1009, "message too big".into()),
             Self::TryAgainLater => (1013, "try again later".into()),
+            Self::TooManySockets => (1013, "too many sockets of this customer".into()),
             Self::BadRequest(reason) => (4400, (*reason).into()),
             Self::Unauthorized => (4401, "Unauthorized".into()),
             Self::Forbidden => (4403, "Forbidden".into()),
@@ -137,7 +200,7 @@ impl CloseCode {
             Self::TooManyInits => (4429, "Too many initialisation requests".into()),
         };
         let end = reason.floor_char_boundary(MAX_REASON_BYTES);
-        CloseFrame { code, reason: reason[..end].into() }
+        CloseFrame { code: code.into(), reason: reason[..end].into() }
     }
 }
 
@@ -148,7 +211,7 @@ mod tests {
     #[test]
     fn reasons_are_cut_to_what_a_close_frame_holds() {
         let frame = CloseCode::SubscriberExists("ü".repeat(200)).frame();
-        assert_eq!(frame.code, 4409);
+        assert_eq!(u16::from(frame.code), 4409);
         assert!(frame.reason.len() <= MAX_REASON_BYTES);
         assert!(frame.reason.starts_with("Subscriber for ü"));
     }

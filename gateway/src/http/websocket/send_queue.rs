@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket};
 use futures::{SinkExt, stream::SplitSink};
 use tokio::sync::mpsc;
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use tokio_util::sync::CancellationToken;
 
-use super::protocol::{CloseCode, ServerMessage};
+use super::io::SocketIo;
+use super::protocol::{CloseCode, ServerMessage, Subprotocol};
 
 /// Results waiting for a slow client; beyond that its operations wait.
 const RESULT_MESSAGES: usize = 8;
@@ -19,10 +20,13 @@ const CONTROL_MESSAGES: usize = 64;
 /// meanwhile. Boxed, since a queue has room for 32 of its items even while it is empty.
 type ResultMessage = Box<(Message, CancellationToken)>;
 
+type Sink = SplitSink<WebSocketStream<SocketIo>, Message>;
+
 /// The two bounded queues in front of a socket: results, which wait for room, and control messages, which go first and
 /// never wait.
 #[derive(Clone)]
 pub(super) struct SendQueue {
+    subprotocol: Subprotocol,
     results: mpsc::Sender<ResultMessage>,
     control: mpsc::Sender<Box<Message>>,
 }
@@ -33,16 +37,16 @@ pub(super) struct SlowClient;
 
 /// Takes messages from the queues to the socket.
 pub(super) struct Writer {
-    sink: SplitSink<WebSocket, Message>,
+    sink: Sink,
     results: mpsc::Receiver<ResultMessage>,
     control: mpsc::Receiver<Box<Message>>,
 }
 
-pub(super) fn send_queue(sink: SplitSink<WebSocket, Message>) -> (SendQueue, Writer) {
+pub(super) fn send_queue(sink: Sink, subprotocol: Subprotocol) -> (SendQueue, Writer) {
     let (results, waiting_results) = mpsc::channel(RESULT_MESSAGES);
     let (control, waiting_control) = mpsc::channel(CONTROL_MESSAGES);
     let writer = Writer { sink, results: waiting_results, control: waiting_control };
-    (SendQueue { results, control }, writer)
+    (SendQueue { subprotocol, results, control }, writer)
 }
 
 impl SendQueue {
@@ -52,8 +56,9 @@ impl SendQueue {
     }
 
     /// Queues a message of the session itself.
-    pub(super) fn control(&self, message: &ServerMessage<'_>) -> Result<(), SlowClient> {
-        self.control.try_send(Box::new(Message::text(message.to_json()))).map_err(|_| SlowClient)
+    pub(super) fn control(&self, message: ServerMessage<'_>) -> Result<(), SlowClient> {
+        let text = message.to_json(self.subprotocol);
+        self.control.try_send(Box::new(Message::text(text))).map_err(|_| SlowClient)
     }
 
     /// Pings the client, unless the queue is full: its messages make the client answer, or show that it is gone.

@@ -18,7 +18,7 @@ pub(crate) struct Inside {
     pub(crate) ticks: broadcast::Sender<i32>,
     /// How many items of the flood were polled.
     pub(crate) pulled: AtomicUsize,
-    /// How many subscriptions are running.
+    /// How many subscriptions and waiting mutations are running.
     pub(crate) running: Arc<AtomicUsize>,
     /// Lets waiting mutations finish.
     pub(crate) permits: Semaphore,
@@ -126,6 +126,7 @@ impl Mutation {
     /// Waits for a permit of the test.
     async fn waits(&self, ctx: &Context<'_>) -> i32 {
         let inside = ctx.data_unchecked::<Arc<Inside>>();
+        let _running = Running::new(&inside.running);
         inside.permits.acquire().await.unwrap().forget();
         1
     }
