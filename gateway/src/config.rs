@@ -1,12 +1,16 @@
 //! The gateway's configuration.
 
+mod documents;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
 use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, Secret, check_url};
 
+pub use self::documents::DocumentArgs;
 use crate::auth::{AuthConfig, KeySource};
-use crate::http::CorsOrigins;
+use crate::http::{CorsOrigins, Rate, RateLimitSettings};
+use crate::query::DocumentSettings;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -22,6 +26,12 @@ pub struct Config {
     /// How long a connection without a request is kept.
     pub keep_alive: Duration,
     pub cors: CorsOrigins,
+    pub documents: DocumentSettings,
+    pub rate_limits: RateLimitSettings,
+    /// HTTP requests and socket operations (not subscriptions) under way at once.
+    pub max_concurrent_requests: usize,
+    /// Whether `/` is the playground.
+    pub playground: bool,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -42,6 +52,13 @@ pub struct HttpArgs {
     /// How long createOrder waits for the outcome before it answers PENDING
     #[arg(long, env = "CREATE_ORDER_WAIT", default_value = "2s", help_heading = "Message bus")]
     pub create_order_wait: String,
+    /// Whether / is the playground: on or off; by default off with AUTH_MODE=jwks
+    #[arg(long, env = "PLAYGROUND")]
+    pub playground: Option<String>,
+    #[command(flatten)]
+    pub documents: DocumentArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
 }
 
 impl HttpArgs {
@@ -61,6 +78,10 @@ impl HttpArgs {
                 CorsOrigins::None
             }),
         };
+        // What is for developers is not for the open, unless asked for.
+        let is_for_trying = matches!(auth, AuthConfig::Mock { .. });
+        let playground = given(&self.playground)
+            .map_or(is_for_trying, |text| errors.choice("PLAYGROUND", text, &[("on", true), ("off", false)]));
         let waits = Duration::ZERO..=Duration::from_secs(60);
         Config {
             host: host.to_owned(),
@@ -69,12 +90,51 @@ impl HttpArgs {
             request_timeout: bus.request_timeout,
             create_order_wait: errors.duration("CREATE_ORDER_WAIT", &self.create_order_wait, waits),
             cors,
+            documents: self.documents.check(is_for_trying, errors),
+            playground,
+            rate_limits: self.load.rate_limits(errors),
+            max_concurrent_requests: errors.number(
+                "MAX_CONCURRENT_REQUESTS",
+                &self.load.max_concurrent_requests,
+                1..=100_000,
+            ),
             keep_alive: errors.duration(
                 "KEEP_ALIVE_TIMEOUT",
                 &self.keep_alive_timeout,
                 Duration::from_secs(1)..=Duration::from_secs(3_600),
             ),
             max_body_bytes: errors.size("MAX_BODY_BYTES", &self.max_body_bytes, 1_024..=64 * 1_024 * 1_024),
+        }
+    }
+}
+
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Load")]
+pub struct LoadArgs {
+    /// HTTP requests and socket operations (not subscriptions) under way at once; further ones are refused
+    #[arg(long, env = "MAX_CONCURRENT_REQUESTS", default_value = "1024")]
+    pub max_concurrent_requests: String,
+    /// How many operations a customer may send: 20/s, 600/m, 10000/h, or off
+    #[arg(long, env = "RATE_LIMIT_PER_CUSTOMER", default_value = "off")]
+    pub rate_limit_per_customer: String,
+    /// How many operations may come from one address (IPv6: one /64 network): 20/s, 600/m, 10000/h, or off
+    #[arg(long, env = "RATE_LIMIT_PER_ADDRESS", default_value = "off")]
+    pub rate_limit_per_address: String,
+    /// How many proxies stand in front and append to X-Forwarded-For; with 0 the header is ignored
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "0")]
+    pub trusted_proxies: String,
+}
+
+impl LoadArgs {
+    fn rate_limits(&self, errors: &mut ConfigErrors) -> RateLimitSettings {
+        let mut rate = |variable, text: &str| match text.trim() {
+            "off" => None,
+            text => errors.parsed::<Rate>(variable, text, "a rate, such as 20/s, 600/m or 10000/h, nor off"),
+        };
+        RateLimitSettings {
+            per_customer: rate("RATE_LIMIT_PER_CUSTOMER", &self.rate_limit_per_customer),
+            per_address: rate("RATE_LIMIT_PER_ADDRESS", &self.rate_limit_per_address),
+            trusted_proxies: errors.number("TRUSTED_PROXIES", &self.trusted_proxies, 0..=16),
         }
     }
 }

@@ -49,7 +49,7 @@ pub async fn start(
     let ServiceContext { clock, shutdown, readiness, liveness } = context;
     let authenticator = Authenticator::new(config.auth.clone(), Arc::clone(clock))?;
     authenticator.read_key_file().await?;
-    let playground = playground(&config.auth)?;
+    let playground = config.playground.then(|| playground(&config.auth)).transpose()?;
     let listener = TcpListener::bind((config.host.as_str(), config.port))
         .await
         .with_context(|| format!("cannot listen on {}:{} (PORT)", config.host, config.port))?;
@@ -78,10 +78,13 @@ pub async fn start(
         playground,
         limits: Limits {
             max_body_bytes: config.max_body_bytes,
+            max_concurrent_requests: config.max_concurrent_requests,
             request_timeout: config.request_timeout + SLACK,
             max_sockets: Limits::default().max_sockets.min(connections.max_connections * 3 / 4),
             ..Limits::default()
         },
+        documents: config.documents,
+        rate_limits: config.rate_limits.clone(),
         cors: config.cors.clone(),
         lifecycle: lifecycle.clone(),
     }

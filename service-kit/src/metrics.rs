@@ -88,6 +88,11 @@ pub const METRICS: &[Metric] = &[
     ("waybill_loop_silent_seconds", Gauge, "Time since the last heartbeat of a loop; -1 if it has ended"),
     ("waybill_missed_events_total", Counter, "Order events that had not come, and were read and applied"),
     (
+        "waybill_operations_beyond_limit_total",
+        Counter,
+        "Operations executed beyond a limit that is only measured, by limit",
+    ),
+    (
         "waybill_orders_placed_again_total",
         Counter,
         "Accepted orders that the broker lost, by what became of them; a rise is a fault of the broker's settings",

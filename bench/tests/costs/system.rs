@@ -87,6 +87,10 @@ impl System {
             max_body_bytes: 1024 * 1024,
             keep_alive: TIMEOUT,
             cors: CorsOrigins::None,
+            documents: Default::default(),
+            rate_limits: Default::default(),
+            max_concurrent_requests: 1024,
+            playground: false,
         };
         let address = gateway::start(&gateway, &context, transport("gateway")).await.unwrap();
         Self { address, broker, shutdown, messages, statements, _folder: folder }

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable};
 use super::loaders::{HistoryOf, Loaders};
-use super::page::{Connection, page, page_cost};
+use super::page::{Connection, page};
 use super::product::Product;
 use super::scalars::{DateTime, Money, int};
 use crate::auth::{Scope, Viewer};
@@ -269,7 +269,6 @@ fn order_cursor(Order(order): &Order) -> String {
 
 #[ComplexObject]
 impl Customer {
-    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn orders(
         &self,
         ctx: &Context<'_>,

@@ -1,7 +1,6 @@
-//! Relay's pages: the arguments of a connection, its cost and its `pageInfo`.
+//! Relay's pages: the arguments of a connection and its `pageInfo`.
 
 use async_graphql::{OutputType, SimpleObject, TypeName};
-use schema::limits::{PAGE_DEFAULT, PAGE_MAX};
 use schema::page::Page;
 use std::borrow::Cow;
 
@@ -66,10 +65,4 @@ pub(crate) fn page(
 ) -> Page {
     let size = |size: Option<i32>| size.map(|size| u32::try_from(size).unwrap_or(0));
     Page { first: size(first), after, last: size(last), before }
-}
-
-/// What a connection costs: its fields once for each entry that it may have.
-pub(crate) fn page_cost(first: Option<i32>, last: Option<i32>, one_entry: usize) -> usize {
-    let entries = first.or(last).and_then(|size| u32::try_from(size).ok()).unwrap_or(PAGE_DEFAULT);
-    (entries.min(PAGE_MAX) as usize).saturating_mul(one_entry.max(1))
 }

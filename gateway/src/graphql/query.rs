@@ -8,7 +8,7 @@ use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable, query_error};
 use super::loaders::Loaders;
 use super::order::{Order, OrderStatus, distinct, list_orders};
-use super::page::{Connection, page, page_cost};
+use super::page::{Connection, page};
 use super::product::Product;
 use super::scalars::DateTime;
 use crate::auth::{Scope, Viewer};
@@ -52,7 +52,6 @@ impl Query {
     /// first or last (not both), 1 to 100, 20 if neither is given. statuses, productId, trackingNumber and the times of placing
     /// (from inclusive, before exclusive) narrow; an empty list of statuses matches nothing.
     #[expect(clippy::too_many_arguments, reason = "the arguments of the contract")]
-    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn orders(
         &self,
         ctx: &Context<'_>,
@@ -94,7 +93,6 @@ impl Query {
     }
 
     /// The catalogue by id, open to everybody; search matches name and description, case-insensitively.
-    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn products(
         &self,
         ctx: &Context<'_>,

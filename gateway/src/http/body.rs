@@ -104,7 +104,8 @@ pub(super) fn from_json(json: &RawValue) -> Result<GraphqlRequest, &'static str>
         variables: given("variables").map(ToOwned::to_owned),
         extensions: given("extensions").map(ToOwned::to_owned),
     };
-    if parameters.query.is_none() && fields.contains_key("query") && !parameters.names_persisted_query() {
+    let extensions = RequestExtensions::read(parameters.extensions.as_deref());
+    if parameters.query.is_none() && fields.contains_key("query") && !extensions.names_persisted_query() {
         return Err("query must be a string");
     }
     parameters.into_request()
@@ -123,7 +124,8 @@ impl Parameters {
         let is_object = |json: &Option<Box<RawValue>>| {
             json.as_ref().is_none_or(|json| json.get().trim_start().starts_with('{'))
         };
-        let is_persisted = self.query.is_none() && self.names_persisted_query();
+        let extensions = RequestExtensions::read(self.extensions.as_deref());
+        let is_persisted = self.query.is_none() && extensions.names_persisted_query();
         let document = match self.query {
             Some(query) => DocumentSource::Text(query),
             None if is_persisted => DocumentSource::PersistedQuery,
@@ -140,15 +142,29 @@ impl Parameters {
             // Forms send an empty name if they mean none.
             operation_name: self.operation_name.filter(|name| !name.is_empty()),
             variables: self.variables,
+            wants_cost: extensions.cost.is_some_and(|cost| cost.get() == "true"),
             data: Data::default(),
         })
     }
+}
 
-    /// Whether the extensions name a document by its hash.
+/// The extensions that the gateway knows.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestExtensions<'a> {
+    #[serde(borrow)]
+    persisted_query: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cost: Option<&'a RawValue>,
+}
+
+impl<'a> RequestExtensions<'a> {
+    fn read(json: Option<&'a RawValue>) -> Self {
+        json.and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
+    }
+
+    /// Whether they name a document by its hash.
     fn names_persisted_query(&self) -> bool {
-        let fields =
-            |json: &RawValue| serde_json::from_str::<HashMap<String, Box<RawValue>>>(json.get()).ok();
-        let extensions = self.extensions.as_deref().and_then(fields).unwrap_or_default();
-        extensions.get("persistedQuery").is_some_and(|query| query.get().starts_with('{'))
+        self.persisted_query.is_some_and(|query| query.get().starts_with('{'))
     }
 }

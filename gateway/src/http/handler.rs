@@ -52,10 +52,13 @@ async fn execute<E: Executor>(
     if is_post {
         body::check_content_type(&parts.headers)?;
     }
+    let address = shared.rate_limits.address(parts);
+    shared.rate_limits.check_address(address, 1).map_err(HttpError::RateLimited)?;
     let _permit = shared.executor.admit()?;
     let authorization = parts.headers.get(header::AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().map_err(|_| HttpError::BadToken));
     let viewer = shared.authenticator.authenticate(authorization.transpose()?).await?;
+    shared.rate_limits.check_viewer(viewer.as_ref(), 1).map_err(HttpError::RateLimited)?;
     let request =
         if is_post { body::read(body, &shared.limits).await? } else { body::from_query_string(&parts.uri)? };
     let operation = match shared.executor.prepare(request.data(viewer), trace).await {

@@ -6,6 +6,7 @@ mod cors;
 mod encoding;
 mod handler;
 pub mod playground;
+mod rate_limits;
 mod response;
 mod results;
 mod server;
@@ -25,9 +26,11 @@ use tower_http::decompression::RequestDecompressionLayer;
 use self::admission::Admission;
 pub use self::cors::CorsOrigins;
 pub use self::playground::Playground;
+use self::rate_limits::RateLimits;
+pub use self::rate_limits::{Rate, RateLimitSettings};
 pub use self::server::{Lifecycle, serve};
 use crate::auth::Authenticator;
-use crate::query::{GraphqlSchema, OperationExecutor};
+use crate::query::{DocumentSettings, GraphqlSchema, OperationExecutor};
 use crate::subscriptions::SharedOperations;
 
 /// Smaller responses are not compressed.
@@ -41,8 +44,11 @@ pub struct GraphqlServer<E> {
     pub readiness: Readiness,
     /// The same as on the admin port, so that a probe of the public port restarts a gateway whose loops are dead.
     pub liveness: Liveness,
-    pub playground: Playground,
+    /// The page at `/`, if there is one.
+    pub playground: Option<Playground>,
     pub limits: Limits,
+    pub documents: DocumentSettings,
+    pub rate_limits: RateLimitSettings,
     pub cors: CorsOrigins,
     pub lifecycle: Lifecycle,
 }
@@ -51,6 +57,7 @@ struct Shared<E> {
     executor: OperationExecutor<E>,
     authenticator: Authenticator,
     limits: Limits,
+    rate_limits: RateLimits,
     lifecycle: Lifecycle,
     readiness: Readiness,
     /// Until when an upgrade waits for the gateway to be ready for the first time.
@@ -64,11 +71,17 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
     pub fn router(self) -> Router {
         let Limits { max_concurrent_requests, request_timeout, start_wait, .. } = self.limits;
         let shared = Arc::new(Shared {
-            executor: OperationExecutor::new(self.executor, max_concurrent_requests, request_timeout),
+            executor: OperationExecutor::new(
+                self.executor,
+                self.documents,
+                max_concurrent_requests,
+                request_timeout,
+            ),
             admission: Admission::new(&self.limits),
             shared_operations: SharedOperations::default(),
             authenticator: self.authenticator,
             limits: self.limits,
+            rate_limits: RateLimits::new(&self.rate_limits),
             lifecycle: self.lifecycle.clone(),
             readiness: self.readiness.clone(),
             start_deadline: Instant::now() + start_wait,
@@ -76,12 +89,14 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
         // Compressed is what is worth it; events are sent as they come.
         let worth_compressing =
             SizeAbove::new(COMPRESSED_FROM_BYTES).and(NotForContentType::new("text/event-stream"));
+        let playground = self.playground.map(|playground| {
+            Router::new().route("/", get(playground::page)).with_state(Arc::new(playground.render()))
+        });
         let router = Router::new()
             .route("/graphql", any(handler::graphql::<E>))
             .route("/graphql/", any(handler::graphql::<E>))
             .with_state(shared)
-            .route("/", get(playground::page))
-            .with_state(Arc::new(self.playground.render()))
+            .merge(playground.unwrap_or_default())
             .merge(health::routes(self.readiness, self.liveness))
             .fallback(handler::not_found)
             .method_not_allowed_fallback(handler::method_not_allowed)

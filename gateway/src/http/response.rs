@@ -1,7 +1,7 @@
 //! HTTP responses: which of the two media types they have, their status and headers, and the errors of requests that
 //! never become an operation.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use async_graphql_axum::GraphQLResponse;
 use axum::Json;
@@ -123,6 +123,8 @@ pub(super) enum HttpError {
     OnlyGet,
     /// A WebSocket of another version than 13.
     UpgradeRequired,
+    /// The client sends too much.
+    RateLimited(GraphqlError),
     /// The gateway can't serve the request at the moment.
     Unavailable(GraphqlError),
     Internal,
@@ -143,6 +145,10 @@ impl HttpError {
         let not_allowed = |methods, message| {
             let error = ErrorCode::BadUserInput.error(message);
             (StatusCode::METHOD_NOT_ALLOWED, error, Some((header::ALLOW, methods)))
+        };
+        let retry_after = match &self {
+            Self::RateLimited(error) | Self::Unavailable(error) => error.retry_wait(),
+            _ => None,
         };
         let (status, error, header) = match self {
             Self::BadRequest(message) => invalid(StatusCode::BAD_REQUEST, &message),
@@ -182,16 +188,26 @@ impl HttpError {
                 ErrorCode::Unauthenticated.error("the token is not valid"),
                 Some((header::WWW_AUTHENTICATE, "Bearer")),
             ),
+            Self::RateLimited(error) => (StatusCode::TOO_MANY_REQUESTS, error, None),
             Self::Unavailable(error) => (StatusCode::SERVICE_UNAVAILABLE, error, None),
             Self::Internal => {
                 let error = ErrorCode::InternalServerError.error("internal error");
                 (StatusCode::INTERNAL_SERVER_ERROR, error, None)
             }
         };
-        let mut response = respond_with(status, ExecutionResult::request_error(error, trace), format);
+        let result = ExecutionResult::request_error(error, trace);
+        let mut response = respond_with(status, result, format);
         response.headers_mut().extend(header.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        if let Some(wait) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        }
         response
     }
+}
+
+/// The seconds of a `Retry-After`, which are not too few.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 impl From<GraphqlError> for HttpError {

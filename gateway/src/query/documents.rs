@@ -13,7 +13,7 @@ use async_graphql::ServerError;
 use moka::future::Cache;
 
 use super::ErrorCode;
-use super::limits::{MAX_ERRORS, check_operations, check_tokens};
+use super::limits::{DocumentLimits, MAX_ERRORS, check_operations};
 use super::normalize::{Conditions, NormalizedOperation, normalize};
 use super::position::Lines;
 use super::rules;
@@ -28,25 +28,44 @@ const BYTES_PER_TOKEN: usize = 512;
 /// A document that no request has named for this long leaves the cache.
 const CACHE_IDLE: Duration = Duration::from_secs(3600);
 
+/// Which documents are accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentSettings {
+    pub limits: DocumentLimits,
+    /// Whether the schema may be asked for. Errors never suggest what it has.
+    pub introspection: bool,
+}
+
+impl Default for DocumentSettings {
+    fn default() -> Self {
+        Self { limits: DocumentLimits::default(), introspection: true }
+    }
+}
+
 /// Parses and validates documents, and refuses those beyond the limits. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Documents {
     schema: Arc<SchemaTypes>,
+    settings: DocumentSettings,
     documents: Cache<Arc<str>, Arc<Document>>,
 }
 
 impl Documents {
-    pub(super) fn new(schema: SchemaTypes) -> Self {
+    pub(super) fn new(schema: SchemaTypes, settings: DocumentSettings) -> Self {
         let documents = Cache::builder()
             .max_capacity(CACHE_BYTES)
             .weigher(|_: &Arc<str>, document: &Arc<Document>| document.memory)
             .time_to_idle(CACHE_IDLE)
             .build();
-        Self { schema: Arc::new(schema), documents }
+        Self { schema: Arc::new(schema), settings, documents }
     }
 
     pub(super) fn schema(&self) -> &SchemaTypes {
         &self.schema
+    }
+
+    pub(super) fn limits(&self) -> &DocumentLimits {
+        &self.settings.limits
     }
 
     /// Returns a document that is valid; its errors are request errors.
@@ -54,7 +73,7 @@ impl Documents {
         if let Some(document) = self.documents.get(text).await {
             return Ok(document);
         }
-        let document = Arc::new(Document::parse(&self.schema, text)?);
+        let document = Arc::new(Document::parse(&self.schema, &self.settings, text)?);
         self.documents.insert(text.into(), Arc::clone(&document)).await;
         Ok(document)
     }
@@ -65,6 +84,7 @@ pub(super) struct Document {
     executable: Valid<ExecutableDocument>,
     operations: Vec<DocumentOperation>,
     lines: Lines,
+    tokens: usize,
     /// Bytes, estimated.
     memory: u32,
 }
@@ -76,8 +96,12 @@ pub(super) struct DocumentOperation {
 }
 
 impl Document {
-    pub(super) fn parse(schema: &SchemaTypes, text: &str) -> Result<Self, Vec<ServerError>> {
-        let tokens = check_tokens(text).map_err(|error| vec![error])?;
+    pub(super) fn parse(
+        schema: &SchemaTypes,
+        settings: &DocumentSettings,
+        text: &str,
+    ) -> Result<Self, Vec<ServerError>> {
+        let tokens = settings.limits.check_tokens(text).map_err(|error| vec![error])?;
         let lines = Lines::new(text);
         let tree = SyntaxTree::parse(without_descriptions(text), "document.graphql")
             .map_err(|invalid| errors(&invalid.errors, ErrorCode::GraphqlParseFailed, &lines))
@@ -103,7 +127,7 @@ impl Document {
                 Valid::assume_valid(invalid.partial)
             }
         };
-        let mut errors = rules::check(schema, &executable, &lines);
+        let mut errors = rules::check(schema, settings, &executable, &lines);
         if !errors.is_empty() {
             errors.truncate(MAX_ERRORS);
             return Err(errors);
@@ -113,11 +137,15 @@ impl Document {
             operations.map(|definition| DocumentOperation { definition, normalized: OnceLock::new() });
         // The text stands in the key, the sources and the lines.
         let memory = u32::try_from(3 * text.len() + BYTES_PER_TOKEN * tokens).unwrap_or(u32::MAX);
-        Ok(Self { operations: operations.collect(), executable, lines, memory })
+        Ok(Self { operations: operations.collect(), executable, lines, tokens, memory })
     }
 
     pub(super) fn lines(&self) -> &Lines {
         &self.lines
+    }
+
+    pub(super) fn tokens(&self) -> usize {
+        self.tokens
     }
 
     /// Returns the operation that a request names, or the only one.
@@ -142,6 +170,7 @@ impl Document {
     pub(super) fn normalize(
         &self,
         schema: &SchemaTypes,
+        limits: &DocumentLimits,
         operation: &DocumentOperation,
         variables: &Variables,
     ) -> Result<Arc<NormalizedOperation>, ServerError> {
@@ -154,7 +183,8 @@ impl Document {
             ErrorCode::QueryTooComplex.error_at(self.lines.pos(error.location()), message)
         })?;
         let conditions = Conditions::With(variables);
-        let normalized = Arc::new(normalize(schema, &self.executable, definition, conditions, &self.lines)?);
+        let normalized =
+            Arc::new(normalize(schema, limits, &self.executable, definition, conditions, &self.lines)?);
         if !normalized.is_conditional {
             let _ = operation.normalized.set(Arc::clone(&normalized));
         }
@@ -163,7 +193,7 @@ impl Document {
 }
 
 impl DocumentOperation {
-    pub(super) fn definition(&self) -> &Operation {
+    pub(super) fn definition(&self) -> &Node<Operation> {
         &self.definition
     }
 }
@@ -184,7 +214,17 @@ fn errors(diagnostics: &DiagnosticList, code: ErrorCode, lines: &Lines) -> Vec<S
         }
     }
     errors.sort_by_key(|error| error.locations.first().copied());
-    errors.dedup_by(|left, right| left.locations == right.locations && left.message == right.message);
-    errors.truncate(MAX_ERRORS);
-    errors
+    // One mistake in several places is one error.
+    let mut distinct: Vec<ServerError> = Vec::new();
+    for error in errors {
+        let known = distinct.iter_mut().find(|known| known.message == error.message);
+        if let Some(known) = known {
+            known.locations.extend(error.locations);
+            known.locations.dedup();
+            known.locations.truncate(MAX_ERRORS);
+        } else if distinct.len() < MAX_ERRORS {
+            distinct.push(error);
+        }
+    }
+    distinct
 }

@@ -21,7 +21,7 @@ pub enum ErrorCode {
     PayloadTooLarge,
     /// The document exceeds a limit of depth, size or complexity.
     QueryTooComplex,
-    /// The client has too many operations under way.
+    /// The client has too many operations under way, or sends them too fast. Nothing was done.
     RateLimited,
     /// The gateway is at one of its own bounds. Nothing was done.
     Overloaded,
@@ -119,6 +119,11 @@ impl GraphqlError {
         self.retryable = true;
         self.retry_after = Some(wait);
         self
+    }
+
+    /// When to send the same request again, if that is known.
+    pub(crate) fn retry_wait(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Sets what the failed operation may have changed.

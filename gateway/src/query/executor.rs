@@ -14,9 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::documents::Documents;
+use super::documents::{DocumentSettings, Documents};
 use super::error::overloaded;
-use super::prepared::{Substitutes, prepare};
+use super::limits::OperationSize;
+use super::prepared::{PreparedOperation, Substitutes, prepare};
 use super::schema::SchemaTypes;
 use super::variables::coerce;
 use super::{DocumentSource, ErrorCode, GraphqlError, GraphqlRequest, GraphqlSchema, Outcome};
@@ -35,14 +36,21 @@ pub(crate) struct Operation {
     pub(crate) kind: OperationType,
     request: Request,
     substitutes: Substitutes,
+    /// What the client asked to be told of its size.
+    cost: Option<OperationSize>,
     trace: Trace,
 }
 
 impl<E: GraphqlSchema> OperationExecutor<E> {
-    pub(crate) fn new(executor: E, max_concurrent_requests: usize, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        executor: E,
+        settings: DocumentSettings,
+        max_concurrent_requests: usize,
+        timeout: Duration,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(max_concurrent_requests));
         let schema = SchemaTypes::parse(&executor.sdl()).expect("the SDL of a served schema is valid");
-        Self { executor, documents: Documents::new(schema), permits, timeout }
+        Self { executor, documents: Documents::new(schema, settings), permits, timeout }
     }
 }
 
@@ -59,7 +67,7 @@ impl<E: Executor> OperationExecutor<E> {
         request: GraphqlRequest,
         trace: &Trace,
     ) -> Result<Operation, Vec<ServerError>> {
-        let GraphqlRequest { document, operation_name, variables, data } = request;
+        let GraphqlRequest { document, operation_name, variables, wants_cost, data } = request;
         let text = match document {
             DocumentSource::Text(text) => text,
             DocumentSource::PersistedQuery => {
@@ -68,7 +76,7 @@ impl<E: Executor> OperationExecutor<E> {
                 return Err(vec![error.into()]);
             }
         };
-        let schema = self.documents.schema();
+        let (schema, limits) = (self.documents.schema(), self.documents.limits());
         let document = self.documents.get(&text).await?;
         let chosen = document.choose(operation_name.as_deref()).map_err(|error| vec![error])?;
         let definition = chosen.definition();
@@ -78,29 +86,40 @@ impl<E: Executor> OperationExecutor<E> {
             ast::OperationType::Subscription => (OperationType::Subscription, "subscription"),
         };
         trace.span.record("graphql.operation.type", kind_name);
-        trace.span.record("graphql.operation.name", operation_name);
+        trace.span.record("graphql.operation.name", operation_name.as_deref());
         let variables = coerce(schema, &definition.variables, variables.as_deref(), document.lines())?;
-        let normalized = document.normalize(schema, chosen, &variables).map_err(|error| vec![error])?;
-        let (prepared, substitutes) = prepare(schema, &normalized, kind, &variables);
+        let normalized =
+            document.normalize(schema, limits, chosen, &variables).map_err(|error| vec![error])?;
+        let prepared = prepare(schema, limits.lists, &normalized, kind, &variables);
+        let size =
+            OperationSize { tokens: document.tokens(), complexity: prepared.complexity, ..normalized.size };
+        limits.check(&size, operation_name.as_deref()).map_err(|beyond| {
+            let pos = document.lines().pos(definition.location());
+            vec![ErrorCode::QueryTooComplex.error_at(pos, beyond.message())]
+        })?;
+        let PreparedOperation { document: prepared, substitutes, .. } = prepared;
         if let Some(error) = substitutes.root_error().filter(|_| kind == OperationType::Subscription) {
             return Err(vec![error]);
         }
         let mut request = Request::new(String::new());
         request.data = data;
         request.set_parsed_query(prepared);
-        Ok(Operation { kind, request, substitutes, trace: trace.clone() })
+        Ok(Operation { kind, request, substitutes, cost: wants_cost.then_some(size), trace: trace.clone() })
     }
 
     /// Executes a query or mutation to its end or the deadline.
     pub(crate) async fn execute(&self, operation: Operation) -> ExecutionResult {
-        let Operation { kind, request, substitutes, trace } = operation;
+        let Operation { kind, request, substitutes, cost, trace } = operation;
         let executing = AssertUnwindSafe(self.executor.execute(request)).catch_unwind();
         let executing = tokio::time::timeout(self.timeout, executing).instrument(trace.span.clone());
-        let response = match executing.await {
+        let mut response = match executing.await {
             Ok(Ok(response)) => response,
             Ok(Err(_panic)) => panicked(),
             Err(_elapsed) => Response::from_errors(vec![deadline_exceeded(kind).into()]),
         };
+        if let Some(size) = cost {
+            response.extensions.insert("cost".to_owned(), size.to_value(self.documents.limits()));
+        }
         trace.span.in_scope(|| ExecutionResult::from_response(response, &substitutes, &trace))
     }
 
@@ -185,20 +204,14 @@ fn present(error: &mut ServerError, not_executed: bool) {
         return;
     }
     if not_executed {
-        let code = refusal_code(&error.message);
-        error.extensions.get_or_insert_default().set("code", code.as_str());
+        // async-graphql's own refusals have no code.
+        let code = ErrorCode::GraphqlValidationFailed.as_str();
+        error.extensions.get_or_insert_default().set("code", code);
     } else {
         tracing::error!(error = %error.message, path = ?error.path, "a resolver failed");
         let masked = ServerError::from(ErrorCode::InternalServerError.error("internal error"));
         (error.message, error.source, error.extensions) = (masked.message, None, masked.extensions);
     }
-}
-
-/// async-graphql's own refusals have no code. Two are limits, by these texts alone; all others come from validation.
-fn refusal_code(message: &str) -> ErrorCode {
-    let is_limit = message == "Query is too complex."
-        || message.starts_with("The recursion depth of the query cannot be greater than");
-    if is_limit { ErrorCode::QueryTooComplex } else { ErrorCode::GraphqlValidationFailed }
 }
 
 /// The trace that an operation belongs to: its span, and the id that its errors name.

@@ -26,8 +26,10 @@ mod tokens;
 mod values;
 mod variables;
 
+pub use documents::DocumentSettings;
 pub use error::{ErrorCode, GraphqlError, Outcome};
 pub(crate) use error::{OVERLOAD_RETRY_AFTER, is_retryable, overloaded};
 pub(crate) use executor::{ExecutionResult, Operation, OperationExecutor, Trace, request_errors};
+pub use limits::{DocumentLimits, LimitMode, ListSizes};
 pub(crate) use request::{DocumentSource, GraphqlRequest};
 pub use schema::GraphqlSchema;

@@ -11,7 +11,7 @@ use apollo_compiler::{Name, Node};
 use async_graphql::{Name as ValueName, Pos, ServerError, Value as ConstValue, indexmap::IndexMap};
 
 use super::ErrorCode;
-use super::limits::{OperationSize, TooComplex};
+use super::limits::{DocumentLimits, FieldPlace, OperationCounter, OperationSize, TooComplex};
 use super::position::Lines;
 use super::schema::SchemaTypes;
 use super::values::{InvalidValue, Variables, argument, has_variable, same_arguments};
@@ -21,6 +21,7 @@ pub(super) struct NormalizedOperation {
     pub(super) selections: Vec<Selection>,
     /// Whether the request's variables decide what is selected.
     pub(super) is_conditional: bool,
+    pub(super) size: OperationSize,
 }
 
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Field {
     pub(super) pos: Pos,
     pub(super) alias: Option<ValueName>,
     pub(super) name: ValueName,
+    /// Whether an argument says how many entries there are.
+    pub(super) is_list_with_size: bool,
     pub(super) parent_type: ValueName,
     pub(super) of_type: Type,
     pub(super) resolution: Resolution,
@@ -65,6 +68,9 @@ impl Field {
     }
 }
 
+/// The arguments by which Relay's connections say how many entries they have, the first that is given.
+pub(super) const LIST_SIZES: [&str; 2] = ["first", "last"];
+
 /// How `@skip` and `@include` are decided.
 #[derive(Clone, Copy)]
 pub(super) enum Conditions<'a> {
@@ -76,15 +82,16 @@ pub(super) enum Conditions<'a> {
 /// Normalizes an operation that has been validated. Fails if it exceeds a limit.
 pub(super) fn normalize(
     schema: &SchemaTypes,
+    limits: &DocumentLimits,
     document: &ExecutableDocument,
     operation: &Node<Operation>,
     conditions: Conditions<'_>,
     lines: &Lines,
 ) -> Result<NormalizedOperation, ServerError> {
-    let size = OperationSize::default();
-    let mut normalizer = Normalizer { schema, document, conditions, lines, size, is_conditional: false };
+    let counter = OperationCounter::new(limits);
+    let mut normalizer = Normalizer { schema, document, conditions, lines, counter, is_conditional: false };
     let set = &operation.selection_set;
-    let selections = normalizer.merge(&[set], &set.ty, Place { depth: 1, level: 1 });
+    let selections = normalizer.merge(&[set], &set.ty, Place { depth: 1, introspection_depth: 0, level: 1 });
     let selections = selections.map_err(|invalid| match invalid {
         Invalid::TooComplex(size) => {
             ErrorCode::QueryTooComplex.error_at(lines.pos(operation.location()), size.message())
@@ -94,7 +101,8 @@ pub(super) fn normalize(
             ErrorCode::GraphqlValidationFailed.error_at(pos, message)
         }
     })?;
-    Ok(NormalizedOperation { selections, is_conditional: normalizer.is_conditional })
+    let Normalizer { is_conditional, counter, .. } = normalizer;
+    Ok(NormalizedOperation { selections, is_conditional, size: counter.size })
 }
 
 enum Invalid {
@@ -117,6 +125,8 @@ impl From<TooComplex> for Invalid {
 struct Place {
     /// Fields around it, and one.
     depth: usize,
+    /// Of these, the fields from `__schema` or `__type` on.
+    introspection_depth: usize,
     /// Selection sets around it, those of fragments counted, and one.
     level: usize,
 }
@@ -126,12 +136,12 @@ struct Normalizer<'a> {
     document: &'a ExecutableDocument,
     conditions: Conditions<'a>,
     lines: &'a Lines,
-    size: OperationSize,
+    counter: OperationCounter,
     is_conditional: bool,
 }
 
-/// Fields by response key, in the order in which the keys appear.
-type Groups<'a> = IndexMap<&'a Name, Vec<&'a Node<DocumentField>>>;
+/// Fields by response key, in the order in which the keys appear, each with the selection set that it stands in.
+type Groups<'a> = IndexMap<&'a Name, Vec<(&'a SelectionSet, &'a Node<DocumentField>)>>;
 
 impl<'a> Normalizer<'a> {
     /// Merges selection sets that are all of one type.
@@ -185,13 +195,17 @@ impl<'a> Normalizer<'a> {
     ) -> Result<usize, Invalid> {
         let mut deepest = level;
         for selection in &set.selections {
-            self.size.add_selection(level, selection.directives().len())?;
+            self.counter.add_selection(level, selection.directives().len())?;
             if self.is_skipped(selection.directives()) {
                 continue;
             }
             let (fragment, condition, set) = match selection {
                 DocumentSelection::Field(field) => {
-                    groups.entry(field.response_key()).or_default().push(field);
+                    let group = groups.entry(field.response_key()).or_default();
+                    if group.last().is_some_and(|(from, _)| std::ptr::eq(*from, set)) {
+                        self.counter.add_repeated_field()?;
+                    }
+                    group.push((set, field));
                     continue;
                 }
                 DocumentSelection::FragmentSpread(fragment) => {
@@ -199,7 +213,7 @@ impl<'a> Normalizer<'a> {
                     let Some(definition) = self.document.fragments.get(name) else { continue };
                     if let Some(depth) = spread.get(name) {
                         deepest = deepest.max(level + depth);
-                        self.size.add_level(deepest)?;
+                        self.counter.add_level(deepest)?;
                         continue;
                     }
                     (Some(name), Some(definition.type_condition()), &definition.selection_set)
@@ -238,25 +252,31 @@ impl<'a> Normalizer<'a> {
     /// Returns the field that fields of one response key make together.
     fn field(
         &mut self,
-        fields: &[&'a Node<DocumentField>],
+        fields: &[(&'a SelectionSet, &'a Node<DocumentField>)],
         object_type: &Name,
-        Place { depth, level }: Place,
+        Place { depth, introspection_depth, level }: Place,
     ) -> Result<Field, Invalid> {
-        let first = fields[0];
-        self.size.add_field(depth, first.alias.is_some())?;
-        let differs = |field: &&&Node<DocumentField>| !same_arguments(&first.arguments, &field.arguments);
-        if let Some(conflict) = fields.iter().find(differs) {
+        let (_, first) = fields[0];
+        let is_introspection = introspection_depth > 0 || is_introspection(&first.name);
+        let place =
+            FieldPlace { depth, introspection_depth: introspection_depth + usize::from(is_introspection) };
+        self.counter.add_field(place, first.alias.is_some())?;
+        let mut others = fields.iter().map(|(_, field)| *field);
+        let conflict = others.find(|field| !same_arguments(&first.arguments, &field.arguments));
+        if let Some(conflict) = conflict {
             let pos = self.lines.pos(conflict.location());
             return Err(Invalid::Conflict { key: first.response_key().clone(), pos });
         }
-        let sets: Vec<_> = fields.iter().map(|field| &field.selection_set).collect();
+        let sets: Vec<_> = fields.iter().map(|(_, field)| &field.selection_set).collect();
         let sets: Vec<_> = sets.into_iter().filter(|set| !set.selections.is_empty()).collect();
-        let place = Place { depth: depth + 1, level: level + 1 };
+        let place =
+            Place { depth: depth + 1, introspection_depth: place.introspection_depth, level: level + 1 };
         let selections = self.merge(&sets, first.ty().inner_named_type(), place)?;
         Ok(Field {
             pos: self.lines.pos(first.location()),
             alias: first.alias.as_ref().map(ValueName::new),
             name: ValueName::new(&first.name),
+            is_list_with_size: has_list_size(&first.definition.arguments),
             parent_type: ValueName::new(object_type),
             of_type: first.ty().clone(),
             resolution: self.resolution(first, object_type),
@@ -291,4 +311,16 @@ impl<'a> Normalizer<'a> {
         }
         Resolution::Resolver(arguments)
     }
+}
+
+/// Whether a root field shows the schema.
+pub(super) fn is_introspection(field: &str) -> bool {
+    field == "__schema" || field == "__type"
+}
+
+fn has_list_size(arguments: &[Node<InputValueDefinition>]) -> bool {
+    let is_size = |argument: &Node<InputValueDefinition>| {
+        LIST_SIZES.contains(&argument.name.as_str()) && argument.ty.inner_named_type() == "Int"
+    };
+    arguments.iter().any(is_size)
 }

@@ -11,26 +11,38 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, PathSegment, Pos, Positioned, Response, ServerError, Value as ConstValue};
 
 use super::ErrorCode;
-use super::normalize::{Argument, Field, NormalizedOperation, Resolution, Selection};
+use super::limits::ListSizes;
+use super::normalize::{Argument, Field, LIST_SIZES, NormalizedOperation, Resolution, Selection};
 use super::schema::SchemaTypes;
 use super::values::{InvalidValue, Variables, argument};
+
+/// An operation with its arguments' values.
+pub(super) struct PreparedOperation {
+    pub(super) document: ExecutableDocument,
+    pub(super) substitutes: Substitutes,
+    /// Its fields, those of lists with a size as often as the list may have entries.
+    pub(super) complexity: usize,
+}
 
 /// Fills in the arguments' values.
 pub(super) fn prepare(
     schema: &SchemaTypes,
+    lists: ListSizes,
     operation: &NormalizedOperation,
     kind: OperationType,
     variables: &Variables,
-) -> (ExecutableDocument, Substitutes) {
-    let mut builder = Builder { schema, variables, steps: Vec::new(), substitutes: Vec::new() };
+) -> PreparedOperation {
+    let mut builder = Builder { schema, lists, variables, steps: Vec::new(), substitutes: Vec::new() };
+    let (selection_set, complexity) = builder.selection_set(&operation.selections, Pos::default());
     let operation = OperationDefinition {
         ty: kind,
         variable_definitions: Vec::new(),
         directives: Vec::new(),
-        selection_set: builder.selection_set(&operation.selections, Pos::default()),
+        selection_set,
     };
     let operations = DocumentOperations::Single(Positioned::new(operation, Pos::default()));
-    (ExecutableDocument { operations, fragments: HashMap::new() }, Substitutes(builder.substitutes))
+    let document = ExecutableDocument { operations, fragments: HashMap::new() };
+    PreparedOperation { document, substitutes: Substitutes(builder.substitutes), complexity }
 }
 
 /// Values and errors of fields that async-graphql is not asked for. It resolves `__typename` in their places, which
@@ -52,37 +64,48 @@ struct Step {
 
 struct Builder<'a> {
     schema: &'a SchemaTypes,
+    lists: ListSizes,
     variables: &'a Variables,
     steps: Vec<&'a Field>,
     substitutes: Vec<Substitute>,
 }
 
 impl<'a> Builder<'a> {
-    fn selection_set(&mut self, selections: &'a [Selection], pos: Pos) -> Positioned<SelectionSet> {
+    /// Returns the selections as async-graphql takes them, and what they cost.
+    fn selection_set(&mut self, selections: &'a [Selection], pos: Pos) -> (Positioned<SelectionSet>, usize) {
+        let (mut cost_of_fields, mut cost_of_type) = (0_usize, 0_usize);
         let items = selections.iter().map(|selection| match selection {
             Selection::Field(field) => {
                 self.steps.push(field);
-                let selection = DocumentSelection::Field(Positioned::new(self.field(field), field.pos));
+                let (selection, cost) = self.field(field);
                 self.steps.pop();
-                Positioned::new(selection, field.pos)
+                cost_of_fields = cost_of_fields.saturating_add(cost);
+                Positioned::new(DocumentSelection::Field(Positioned::new(selection, field.pos)), field.pos)
             }
             Selection::On(object_type, selections) => {
                 let condition = TypeCondition { on: Positioned::new(object_type.clone(), pos) };
+                let (selection_set, cost) = self.selection_set(selections, pos);
+                // An object is of one of these types.
+                cost_of_type = cost_of_type.max(cost);
                 let fragment = InlineFragment {
                     type_condition: Some(Positioned::new(condition, pos)),
                     directives: Vec::new(),
-                    selection_set: self.selection_set(selections, pos),
+                    selection_set,
                 };
                 Positioned::new(DocumentSelection::InlineFragment(Positioned::new(fragment, pos)), pos)
             }
         });
-        Positioned::new(SelectionSet { items: items.collect() }, pos)
+        let set = SelectionSet { items: items.collect() };
+        (Positioned::new(set, pos), cost_of_fields.saturating_add(cost_of_type))
     }
 
-    fn field(&mut self, field: &'a Field) -> DocumentField {
+    fn field(&mut self, field: &'a Field) -> (DocumentField, usize) {
+        let mut cost = 1_usize;
         let (name, alias, arguments, selection_set) = match self.arguments(field) {
             Ok(arguments) => {
-                let set = self.selection_set(&field.selections, field.pos);
+                let (set, cost_of_entry) = self.selection_set(&field.selections, field.pos);
+                let entries = if field.is_list_with_size { self.entries(&arguments) } else { 1 };
+                cost = cost.saturating_add(entries.saturating_mul(cost_of_entry));
                 (field.name.clone(), field.alias.clone(), arguments, set)
             }
             Err(value) => {
@@ -97,7 +120,7 @@ impl<'a> Builder<'a> {
                 (Name::new("__typename"), alias, Vec::new(), Positioned::default())
             }
         };
-        DocumentField {
+        let field = DocumentField {
             alias: alias.map(|alias| Positioned::new(alias, field.pos)),
             name: Positioned::new(name, field.pos),
             arguments: arguments
@@ -108,7 +131,22 @@ impl<'a> Builder<'a> {
                 .collect(),
             directives: Vec::new(),
             selection_set,
-        }
+        };
+        (field, cost)
+    }
+
+    /// Returns how many entries a list may have.
+    fn entries(&self, arguments: &[(Name, ConstValue)]) -> usize {
+        let size = |wanted: &str| {
+            let given = arguments.iter().find(|(name, _)| name.as_str() == wanted)?;
+            match &given.1 {
+                ConstValue::Number(size) => size.as_i64(),
+                _ => None,
+            }
+        };
+        let size = LIST_SIZES.iter().find_map(|wanted| size(wanted));
+        // A negative size is refused by its resolver.
+        size.map_or(self.lists.default, |size| usize::try_from(size).unwrap_or(0)).min(self.lists.max)
     }
 
     /// Returns the arguments' values, or what takes the field's place.
@@ -216,7 +254,8 @@ mod tests {
     use serde_json::{json, value::to_raw_value};
 
     use super::*;
-    use crate::query::documents::Document;
+    use crate::query::documents::{Document, DocumentSettings};
+    use crate::query::limits::DocumentLimits;
     use crate::query::variables::coerce;
 
     const SDL: &str = "
@@ -229,13 +268,18 @@ mod tests {
 
     fn prepared(text: &str, variables: serde_json::Value) -> (ExecutableDocument, Substitutes) {
         let schema = SchemaTypes::parse(SDL).expect("the test's schema is valid");
-        let document = Document::parse(&schema, text).expect("the test's document is valid");
+        let document = Document::parse(&schema, &DocumentSettings::default(), text)
+            .expect("the test's document is valid");
         let operation = document.choose(None).expect("it has one operation");
         let given = to_raw_value(&variables).expect("it is JSON");
         let variables = coerce(&schema, &operation.definition().variables, Some(&given), document.lines());
         let variables = variables.expect("the variables are of their types");
-        let normalized = document.normalize(&schema, operation, &variables).expect("it is within limits");
-        prepare(&schema, &normalized, OperationType::Query, &variables)
+        let normalized = document
+            .normalize(&schema, &DocumentLimits::default(), operation, &variables)
+            .expect("it is within limits");
+        let lists = DocumentLimits::default().lists;
+        let prepared = prepare(&schema, lists, &normalized, OperationType::Query, &variables);
+        (prepared.document, prepared.substitutes)
     }
 
     fn shown(set: &SelectionSet) -> String {
@@ -329,10 +373,12 @@ mod tests {
             for level in 0..levels {
                 text += &format!(" fragment F{level} on Item {{ {} }}", spread(level + 1));
             }
-            let error = match Document::parse(&schema, &text) {
+            let error = match Document::parse(&schema, &DocumentSettings::default(), &text) {
                 Ok(document) => {
                     let operation = document.choose(None).expect("it has one operation");
-                    document.normalize(&schema, operation, &Variables::new()).expect_err("it exceeds a limit")
+                    document
+                        .normalize(&schema, &DocumentLimits::default(), operation, &Variables::new())
+                        .expect_err("it exceeds a limit")
                 }
                 Err(errors) => errors[0].clone(),
             };

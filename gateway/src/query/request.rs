@@ -9,6 +9,8 @@ pub(crate) struct GraphqlRequest {
     pub(crate) operation_name: Option<String>,
     /// A JSON object. It is kept as text until the declared types say how to read it: numbers keep their digits.
     pub(crate) variables: Option<Box<RawValue>>,
+    /// Whether the result says what the operation costs.
+    pub(crate) wants_cost: bool,
     pub(crate) data: Data,
 }
 

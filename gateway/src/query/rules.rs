@@ -3,7 +3,8 @@
 //! - a variable inside a list or an input object fits its place, and a default of null makes no variable non-null;
 //! - an input object names each field once;
 //! - lists in the arguments of fields of one response key are equal to their ends;
-//! - a subscription selects one response key, which may stand there more than once.
+//! - a subscription selects one response key, which may stand there more than once;
+//! - the schema is shown only where that is turned on.
 
 use std::collections::HashSet;
 
@@ -14,12 +15,18 @@ use apollo_compiler::{Name, Node};
 use async_graphql::ServerError;
 
 use super::ErrorCode;
-use super::normalize::{Conditions, normalize};
+use super::documents::DocumentSettings;
+use super::normalize::{Conditions, is_introspection, normalize};
 use super::position::Lines;
 use super::schema::SchemaTypes;
 
 /// Returns what is wrong with a document, in the order of its operations.
-pub(super) fn check(schema: &SchemaTypes, document: &ExecutableDocument, lines: &Lines) -> Vec<ServerError> {
+pub(super) fn check(
+    schema: &SchemaTypes,
+    settings: &DocumentSettings,
+    document: &ExecutableDocument,
+    lines: &Lines,
+) -> Vec<ServerError> {
     let mut errors = Vec::new();
     for operation in document.operations.iter() {
         let mut check = Check {
@@ -28,6 +35,7 @@ pub(super) fn check(schema: &SchemaTypes, document: &ExecutableDocument, lines: 
             operation,
             spread: HashSet::new(),
             lines,
+            shows_schema: settings.introspection,
             errors: &mut errors,
             has_lists: false,
         };
@@ -43,7 +51,7 @@ pub(super) fn check(schema: &SchemaTypes, document: &ExecutableDocument, lines: 
         if !operation.is_subscription() && !has_lists {
             continue;
         }
-        match normalize(schema, document, operation, Conditions::Ignored, lines) {
+        match normalize(schema, &settings.limits, document, operation, Conditions::Ignored, lines) {
             Ok(normalized) if operation.is_subscription() && normalized.selections.len() != 1 => {
                 let pos = lines.pos(operation.location());
                 let message = "a subscription selects exactly one root field";
@@ -66,6 +74,7 @@ struct Check<'a> {
     /// Fragments whose spreads have been seen.
     spread: HashSet<&'a Name>,
     lines: &'a Lines,
+    shows_schema: bool,
     errors: &'a mut Vec<ServerError>,
     has_lists: bool,
 }
@@ -80,6 +89,9 @@ impl<'a> Check<'a> {
             self.directives(selection.directives());
             match selection {
                 Selection::Field(field) => {
+                    if !self.shows_schema && is_introspection(&field.name) {
+                        self.error(field.location(), "introspection is turned off".to_owned());
+                    }
                     self.arguments(&field.arguments, &field.definition.arguments);
                     self.selection_set(&field.selection_set);
                 }

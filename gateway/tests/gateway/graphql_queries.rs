@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{TestApi, ada, errors, refusal, test_api};
+use crate::kit::toy::toy;
+use crate::kit::{Options, TestApi, TestGateway, ada, answer, code, errors, refusal, test_api, token};
 use schema::domain_error::DomainErrorCode;
 use schema::order::{Rejection, RejectionCode, Shortfall};
 
@@ -238,17 +239,26 @@ async fn the_catalogue_can_be_searched() {
 
 #[tokio::test]
 async fn a_document_that_selects_too_much_is_refused_before_any_request() {
-    let test = test_api();
+    let TestApi { services, api } = test_api();
+    let (_, inside) = toy();
+    let gateway = TestGateway::serving(api, inside, Options::default()).await;
+    let ada = token("CUST01");
+    let run = async |query: &str| {
+        let body = json!({ "query": query, "extensions": { "cost": true } });
+        answer(gateway.post(&body).bearer_auth(&ada)).await.1
+    };
     let nested =
         "{ orders(first: 100) { nodes { customer { orders(first: 100) { nodes { id version } } } } } }";
-    let response = test.run(ada(), nested).await;
-    assert_eq!(response["errors"][0]["message"], "Query is too complex.");
-    assert!(test.services.requests().is_empty());
+    assert_eq!(code(&run(nested).await), "QUERY_TOO_COMPLEX");
+    assert!(services.requests().is_empty());
     let full = "{ orders(first: 100) { pageInfo { hasNextPage endCursor } edges { cursor node { id status version cursor
         customerId customer { id name email phone shippingAddress } totalAmount { amount currencyCode }
         lineItems { id productId productName quantity unitPrice { amount currencyCode } totalPrice { amount currencyCode }
             product { id name description unitPrice { amount currencyCode } availableQuantity createdAt updatedAt } }
         shippingAddress trackingCompany trackingNumber rejection { code message shortfalls { productId requested available } }
         createdAt updatedAt history { cursor kind version status previousStatus occurredAt } } } } }";
-    assert_eq!(test.run(ada(), full).await["errors"], Value::Null);
+    let answer = run(full).await;
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    let cost = answer["extensions"]["cost"]["complexity"].as_u64().unwrap();
+    assert!((1_000..10_000).contains(&cost), "{cost}");
 }

@@ -81,7 +81,7 @@ fn nothing_that_is_filled_in_can_break_out_of_its_place() {
 #[tokio::test]
 async fn the_files_may_come_from_elsewhere_with_the_same_hashes() {
     let playground = Playground { assets_url: "http://127.0.0.1:1/npm/".into(), token: None };
-    let gateway = TestGateway::with(Options { playground, ..Options::default() }).await;
+    let gateway = TestGateway::with(Options { playground: Some(playground), ..Options::default() }).await;
     let html = gateway.http.get(gateway.url("/")).send().await.unwrap().text().await.unwrap();
     assert!(!html.contains("jsdelivr"));
     let graphiql = SCRIPTS.last().unwrap();

@@ -20,6 +20,7 @@ mod http_browsers;
 mod http_connections;
 mod http_errors;
 mod http_health;
+mod http_load;
 mod http_playground;
 mod http_requests;
 mod oracle;

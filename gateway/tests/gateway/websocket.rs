@@ -69,7 +69,7 @@ async fn a_document_that_is_refused_ends_in_an_error_message_and_nothing_else() 
         ("2", "{ unknown }", "GRAPHQL_VALIDATION_FAILED"),
         ("3", "subscription { unknown }", "GRAPHQL_VALIDATION_FAILED"),
         ("4", "subscription { count(to: 1) ticks { value } }", "GRAPHQL_VALIDATION_FAILED"),
-        ("5", "{ expensive }", "QUERY_TOO_COMPLEX"),
+        ("5", "{ nodes(first: 100) { nodes(first: 100) { nodes(last: 100) { id } } } }", "QUERY_TOO_COMPLEX"),
     ] {
         socket.subscribe(id, query).await;
         let message = socket.next().await;

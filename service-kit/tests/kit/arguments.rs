@@ -90,3 +90,11 @@ fn every_variable_that_the_groups_read_is_in_the_table() {
         assert!(VARIABLES.contains(&name.as_str()), "{name}");
     }
 }
+
+#[test]
+fn the_readme_names_every_variable() {
+    let readme = include_str!("../../../README.md");
+    for variable in VARIABLES {
+        assert!(readme.contains(&format!("`{variable}`")), "{variable}");
+    }
+}

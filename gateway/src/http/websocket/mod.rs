@@ -52,6 +52,8 @@ pub(super) async fn accept<E: Executor>(
     upgrade: Upgrade,
     parts: &Parts,
 ) -> Result<Response, HttpError> {
+    let address = shared.rate_limits.address(parts);
+    shared.rate_limits.check_address(address, 1).map_err(HttpError::RateLimited)?;
     started(&shared).await?;
     let permit = shared.admission.stream()?;
     // A header that is no text can't be a token either; an empty one is refused as such.
@@ -74,6 +76,7 @@ pub(super) async fn accept<E: Executor>(
             socket,
             shared,
             subprotocol.unwrap_or(Subprotocol::GraphqlTransportWs),
+            address,
             authorization,
         );
         if subprotocol.is_some() {

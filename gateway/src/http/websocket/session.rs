@@ -1,6 +1,6 @@
 //! One socket: its messages, operations and liveness.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
 use async_graphql::Executor;
 use futures::StreamExt;
@@ -19,6 +19,7 @@ use super::protocol::{ClientMessage, CloseCode, ServerMessage, Subprotocol};
 use super::send_queue::{SendQueue, send_queue};
 use super::sign_in::SignIn;
 use super::upgrade::Socket;
+use crate::auth::CurrentViewer;
 use crate::http::{Lifecycle, Shared};
 use crate::query::{ErrorCode, GraphqlRequest, Trace, request_errors};
 
@@ -48,6 +49,8 @@ pub(super) struct Session<E> {
     pub(super) send_queue: SendQueue,
     pub(super) writer: JoinHandle<()>,
     pub(super) sign_in: SignIn,
+    /// What operations are counted by, beside the viewer.
+    address: Option<IpAddr>,
     /// The upgrade's own `Authorization`, for clients whose `connection_init` has none.
     pub(super) authorization: Option<String>,
     operations: Operations,
@@ -66,6 +69,7 @@ impl<E: Executor> Session<E> {
         socket: Socket,
         shared: Arc<Shared<E>>,
         subprotocol: Subprotocol,
+        address: Option<IpAddr>,
         authorization: Option<String>,
     ) -> Self {
         let (sink, input) = socket.messages.split();
@@ -79,6 +83,7 @@ impl<E: Executor> Session<E> {
             send_queue,
             writer: tokio::spawn(writer.run()),
             sign_in: SignIn::Awaited,
+            address,
             authorization,
             operations: Operations::default(),
             tasks: JoinSet::new(),
@@ -164,7 +169,15 @@ impl<E: Executor> Session<E> {
         let SignIn::Done { viewer, .. } = &self.sign_in else {
             return close_with(CloseCode::Unauthorized);
         };
-        let limits = &self.shared.limits;
+        let (limits, rate_limits) = (&self.shared.limits, &self.shared.rate_limits);
+        let by = viewer.as_ref().map(CurrentViewer::get);
+        let within_rate = rate_limits
+            .check_address(self.address, 1)
+            .and_then(|()| rate_limits.check_viewer(by.as_deref(), 1));
+        if let Err(error) = within_rate {
+            let errors = request_errors(vec![error.into()], &Trace::root());
+            return self.send(ServerMessage::Error(&id, &errors));
+        }
         let ended = match self.operations.start(&id, limits.max_operations) {
             Ok(ended) => ended,
             Err(StartError::IdInUse) => return close_with(CloseCode::SubscriberExists(id)),

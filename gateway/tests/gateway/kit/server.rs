@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bus::clock::SystemClock;
 use gateway::{
     auth::{AuthConfig, Authenticator, Scopes, mint},
-    http::{CorsOrigins, GraphqlServer, Lifecycle, Limits, Playground, serve},
-    query::GraphqlSchema,
+    http::{CorsOrigins, GraphqlServer, Lifecycle, Limits, Playground, RateLimitSettings, serve},
+    query::{DocumentSettings, GraphqlSchema},
 };
 use serde_json::{Value, json};
 use service_kit::http_server::ConnectionLimits;
@@ -29,10 +29,12 @@ pub(crate) struct TestGateway {
 
 pub(crate) struct Options {
     pub(crate) limits: Limits,
+    pub(crate) documents: DocumentSettings,
+    pub(crate) rate_limits: RateLimitSettings,
     pub(crate) auth: AuthConfig,
     pub(crate) readiness: Readiness,
     pub(crate) liveness: Liveness,
-    pub(crate) playground: Playground,
+    pub(crate) playground: Option<Playground>,
     pub(crate) connections: ConnectionLimits,
     pub(crate) cors: CorsOrigins,
 }
@@ -41,10 +43,12 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            documents: DocumentSettings::default(),
+            rate_limits: RateLimitSettings::default(),
             auth: AuthConfig::Mock { secret: Secret::new(SECRET) },
             readiness: Readiness::default(),
             liveness: Liveness::new(SILENCE_LIMIT),
-            playground: Playground::default(),
+            playground: Some(Playground::default()),
             connections: ConnectionLimits::default(),
             cors: CorsOrigins::default(),
         }
@@ -89,6 +93,8 @@ impl TestGateway {
             liveness: options.liveness,
             playground: options.playground,
             limits: options.limits,
+            documents: options.documents,
+            rate_limits: options.rate_limits,
             cors: options.cors,
             lifecycle: lifecycle.clone(),
         }
