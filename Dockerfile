@@ -6,7 +6,7 @@
 FROM rust:1.95-slim-bookworm AS manifests
 WORKDIR /build
 COPY . .
-RUN find . -name '*.rs' -exec sh -c 'case "$1" in */main.rs|*/bin/*.rs) echo "fn main() { }" ;; *) : ;; esac > "$1"' _ {} \; \
+RUN find . -name '*.rs' -exec sh -c 'case "$1" in */main.rs|*/bin/*.rs|*/build.rs) echo "fn main() { }" ;; *) : ;; esac > "$1"' _ {} \; \
  && find . -type f ! -name '*.rs' ! -name 'Cargo.*' -delete \
  && find . -exec touch --date=@0 {} +
 
@@ -14,6 +14,10 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends build-essential \
  && rm -rf /var/lib/apt/lists/*
+# npm, from which the gateway's build script fetches the playground's files.
+COPY --from=node:22-bookworm-slim /usr/local/bin/node /usr/local/bin/
+COPY --from=node:22-bookworm-slim /usr/local/lib/node_modules/npm /usr/local/lib/node_modules/npm
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 WORKDIR /build
 COPY --from=manifests /build .
 RUN cargo build --release --locked --workspace --bins --exclude testkit --exclude bench

@@ -67,7 +67,7 @@ struct Shared<E> {
 }
 
 impl<E: GraphqlSchema> GraphqlServer<E> {
-    /// Returns the routes: `/graphql`, `/`, `/livez` and `/readyz`.
+    /// Returns the routes: `/graphql`, `/` and its files, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
         let Limits { max_concurrent_requests, request_timeout, start_wait, .. } = self.limits;
         let shared = Arc::new(Shared {
@@ -90,7 +90,10 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
         let worth_compressing =
             SizeAbove::new(COMPRESSED_FROM_BYTES).and(NotForContentType::new("text/event-stream"));
         let playground = self.playground.map(|playground| {
-            Router::new().route("/", get(playground::page)).with_state(Arc::new(playground.render()))
+            Router::new()
+                .route("/", get(playground::page))
+                .route(&format!("{}/{{*path}}", playground::OWN_FILES), get(playground::file))
+                .with_state(Arc::new(playground.render()))
         });
         let router = Router::new()
             .route("/graphql", any(handler::graphql::<E>))

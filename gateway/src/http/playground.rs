@@ -1,11 +1,13 @@
 //! The page at `/`: GraphiQL with example tabs and, in mock mode, a token.
 //!
-//! Its files come from a CDN (or from `assets_url`), pinned by version and hash. Its own script is allowed by hash, and
-//! nothing else runs.
+//! Its files are npm's, pinned by version and hash. The build script makes them a part of the program; a build that could
+//! not reach npm loads them from a CDN. The page's own script is allowed by hash, and nothing else runs.
+
+mod assets;
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -14,6 +16,14 @@ use serde_json::json;
 use service_kit::config::Secret;
 use sha2::{Digest, Sha256};
 
+pub use self::assets::{Asset, CDN, SCRIPTS, STYLES};
+
+// EMBEDDED: the contents of STYLES and SCRIPTS, in this order, if the build holds them.
+include!(concat!(env!("OUT_DIR"), "/playground.rs"));
+
+/// The base address of the files that this build holds.
+pub const OWN_FILES: &str = "/playground/npm";
+
 const PAGE: &str = include_str!("playground/page.html");
 const STYLE: &str = include_str!("playground/page.css");
 const SCRIPT: &str = include_str!("playground/page.js");
@@ -21,7 +31,7 @@ const SCRIPT: &str = include_str!("playground/page.js");
 /// What the page shows.
 #[derive(Clone, Debug)]
 pub struct Playground {
-    /// The base address of the files, laid out like [`CDN`].
+    /// The base address of the files, laid out like [`CDN`]: by default [`OWN_FILES`], or the CDN in a build without them.
     pub assets_url: String,
     /// A token to fill in. Every browser that opens the page gets it: for mock mode only.
     pub token: Option<Secret>,
@@ -29,7 +39,8 @@ pub struct Playground {
 
 impl Default for Playground {
     fn default() -> Self {
-        Self { assets_url: CDN.to_owned(), token: None }
+        let assets_url = if EMBEDDED.is_some() { OWN_FILES } else { CDN };
+        Self { assets_url: assets_url.to_owned(), token: None }
     }
 }
 
@@ -88,6 +99,10 @@ impl Playground {
 
     fn policy(&self) -> String {
         let sources = |assets: &[Asset]| {
+            // A policy names paths only behind a host.
+            if self.assets_url.starts_with('/') {
+                return "'self'".to_owned();
+            }
             let urls = assets.iter().map(|asset| policy_safe(&asset.url(&self.assets_url)));
             urls.collect::<Vec<_>>().join(" ")
         };
@@ -120,6 +135,21 @@ pub(super) async fn page(State(page): State<Arc<Page>>) -> Response {
     response
 }
 
+/// Serves a file below [`OWN_FILES`]. Its address has its version, so that browsers need not ask for it again.
+pub(super) async fn file(Path(path): Path<String>) -> Response {
+    let mut files = STYLES.iter().chain(&SCRIPTS).zip(EMBEDDED.into_iter().flatten());
+    let Some((asset, bytes)) = files.find(|(asset, _)| asset.url("") == format!("/{path}")) else {
+        return super::handler::not_found().await;
+    };
+    let kind = if asset.path.ends_with(".css") { "text/css" } else { "text/javascript" };
+    let headers = [
+        (header::CONTENT_TYPE, format!("{kind}; charset=utf-8")),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    (headers, bytes).into_response()
+}
+
 fn html_safe(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }
@@ -128,60 +158,3 @@ fn html_safe(text: &str) -> String {
 fn policy_safe(url: &str) -> String {
     url.replace(';', "%3B").replace(',', "%2C").replace(' ', "%20")
 }
-
-/// The base address of the files by default. It serves npm's files unchanged.
-pub const CDN: &str = "https://cdn.jsdelivr.net/npm";
-
-/// A file of an npm package. Browsers refuse it unless its bytes have this hash.
-#[derive(Clone, Copy, Debug)]
-pub struct Asset {
-    pub package: &'static str,
-    pub version: &'static str,
-    /// The file's path inside the package.
-    pub path: &'static str,
-    /// Its SHA-384 as a subresource integrity value.
-    pub integrity: &'static str,
-}
-
-impl Asset {
-    /// The file's address below `base`, which has the layout of [`CDN`].
-    pub fn url(&self, base: &str) -> String {
-        let Self { package, version, path, .. } = self;
-        format!("{}/{package}@{version}/{path}", base.trim_end_matches('/'))
-    }
-}
-
-pub const STYLES: [Asset; 1] = [Asset {
-    package: "graphiql",
-    version: "4.1.2",
-    path: "graphiql.min.css",
-    integrity: "sha384-1el1QShFBnnXTx9x/Cprg82hZWKt0ry29OAYIXt05swbi0KcZDFoj0CWguMpopJr",
-}];
-
-/// The page's scripts, in the order they are loaded.
-pub const SCRIPTS: [Asset; 4] = [
-    Asset {
-        package: "react",
-        version: "18.3.1",
-        path: "umd/react.production.min.js",
-        integrity: "sha384-DGyLxAyjq0f9SPpVevD6IgztCFlnMF6oW/XQGmfe+IsZ8TqEiDrcHkMLKI6fiB/Z",
-    },
-    Asset {
-        package: "react-dom",
-        version: "18.3.1",
-        path: "umd/react-dom.production.min.js",
-        integrity: "sha384-gTGxhz21lVGYNMcdJOyq01Edg0jhn/c22nsx0kyqP0TxaV5WVdsSH1fSDUf5YJj1",
-    },
-    Asset {
-        package: "graphql-ws",
-        version: "6.0.6",
-        path: "umd/graphql-ws.min.js",
-        integrity: "sha384-L1uJSNgAjZOt7z6iPU+1qyztx98nQKw6uivIFC4oPZlOoimpFurLFG/Ysyo4BkAp",
-    },
-    Asset {
-        package: "graphiql",
-        version: "4.1.2",
-        path: "graphiql.min.js",
-        integrity: "sha384-9XdHu7ajgGJziD4J1zNBKQ842Q/+zZfDv+ib1eMhZWBH6hPAs806x+Jbcf0yNO6B",
-    },
-];

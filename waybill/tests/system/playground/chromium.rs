@@ -6,7 +6,6 @@ use tempfile::TempDir;
 use testkit::Process;
 
 use super::devtools::{DevTools, Window};
-use super::npm::Files;
 
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 const FLAGS: [&str; 10] = [
@@ -22,7 +21,7 @@ const FLAGS: [&str; 10] = [
     "--remote-debugging-port=0",
 ];
 
-/// A running browser that reaches one gateway and the npm files.
+/// A running browser that reaches one gateway and nothing else.
 pub(super) struct Chromium {
     devtools: DevTools,
     origin: String,
@@ -31,7 +30,7 @@ pub(super) struct Chromium {
 }
 
 impl Chromium {
-    pub(super) async fn start(gateway: &str, files: Files) -> Self {
+    pub(super) async fn start(gateway: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let process = PROGRAMS
             .iter()
@@ -49,7 +48,7 @@ impl Chromium {
         let line = process.line("DevTools listening on ").await.unwrap();
         let address = line.split("DevTools listening on ").nth(1).unwrap().trim();
         let origin = format!("http://{gateway}");
-        let devtools = DevTools::connect(address, &origin, files).await;
+        let devtools = DevTools::connect(address, &origin).await;
         Self { devtools, origin, _process: process, _profile: profile }
     }
 

@@ -13,8 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::npm::Files;
-
 /// A connection to a browser.
 #[derive(Clone)]
 pub(super) struct DevTools {
@@ -38,8 +36,8 @@ pub(super) struct Window {
 }
 
 impl DevTools {
-    /// Connects. Pages can load what is at `origin` and in `files`; every other request fails and is a page error.
-    pub(super) async fn connect(address: &str, origin: &str, files: Files) -> Self {
+    /// Connects. Pages can load what is at `origin`; every other request fails and is a page error.
+    pub(super) async fn connect(address: &str, origin: &str) -> Self {
         let (stream, _) = connect_async(address).await.unwrap();
         let (mut sink, mut source) = stream.split();
         let (calls, mut outgoing) = mpsc::channel::<Value>(256);
@@ -55,7 +53,7 @@ impl DevTools {
                 if let Ok(text) = message.to_text()
                     && let Ok(message) = serde_json::from_str(text)
                 {
-                    receiver.on_message(message, &origin, &files).await;
+                    receiver.on_message(message, &origin).await;
                 }
             }
         });
@@ -99,7 +97,7 @@ impl DevTools {
         self.calls.send(call).await.unwrap();
     }
 
-    async fn on_message(&self, message: Value, origin: &str, files: &Files) {
+    async fn on_message(&self, message: Value, origin: &str) {
         if let Some(id) = message["id"].as_u64() {
             let pending = self.received.lock().unwrap().pending.remove(&id);
             pending.map(|pending| pending.send(message));
@@ -108,7 +106,7 @@ impl DevTools {
         let session = message["sessionId"].as_str().unwrap_or_default().to_owned();
         let parameters = &message["params"];
         match message["method"].as_str() {
-            Some("Fetch.requestPaused") => self.answer_request(&session, parameters, origin, files).await,
+            Some("Fetch.requestPaused") => self.answer_request(&session, parameters, origin).await,
             Some("Runtime.exceptionThrown") => self.add_page_error(&session, parameters),
             Some("Log.entryAdded") if parameters["entry"]["level"] == "error" => {
                 self.add_page_error(&session, parameters)
@@ -117,20 +115,10 @@ impl DevTools {
         }
     }
 
-    async fn answer_request(&self, session: &str, paused: &Value, origin: &str, files: &Files) {
+    async fn answer_request(&self, session: &str, paused: &Value, origin: &str) {
         let url = paused["request"]["url"].as_str().unwrap();
         let id = &paused["requestId"];
-        let (method, parameters) = if let Some((kind, bytes)) = files.at(url) {
-            let headers = json!([
-                { "name": "Content-Type", "value": kind },
-                // The page asks with CORS, as integrity demands.
-                { "name": "Access-Control-Allow-Origin", "value": "*" },
-            ]);
-            let body = STANDARD.encode(bytes);
-            let answer =
-                json!({ "requestId": id, "responseCode": 200, "responseHeaders": headers, "body": body });
-            ("Fetch.fulfillRequest", answer)
-        } else if url.starts_with(origin) {
+        let (method, parameters) = if url.starts_with(origin) {
             ("Fetch.continueRequest", json!({ "requestId": id }))
         } else {
             self.add_page_error(session, &json!({ "requestElsewhere": url }));

@@ -1,8 +1,7 @@
-//! The page at `/`, in a real browser.
+//! The page at `/`, in a real browser that reaches no other host.
 
 mod chromium;
 mod devtools;
-mod npm;
 
 use std::path::Path;
 
@@ -125,8 +124,7 @@ async fn takes_picture(watching: &Window, ordering: &Window) {
 async fn the_example_mutation_is_run_by_clicking_and_its_update_is_seen() {
     let mut process = OneProcess::new();
     let gateway = process.start().await;
-    let files = npm::Files::fetch().await;
-    let chromium = Chromium::start(gateway.address(), files).await;
+    let chromium = Chromium::start(gateway.address()).await;
 
     let watching = chromium.opens("/").await;
     watching.waits_for(&format!("document.querySelector('{EXECUTE}')")).await;
