@@ -32,6 +32,8 @@ pub struct Config {
     pub max_concurrent_requests: usize,
     /// Whether `/` is the playground.
     pub playground: bool,
+    /// Whether the schema has the fields for routers of Apollo Federation.
+    pub federation: bool,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -49,6 +51,9 @@ pub struct HttpArgs {
     /// Origins whose pages may call the gateway, separated by commas, * for all, or local; by default none, with `waybill up` local
     #[arg(long, env = "CORS_ORIGINS")]
     pub cors_origins: Option<String>,
+    /// Whether the gateway is a subgraph for a router of Apollo Federation, with _service and _entities: off or on
+    #[arg(long, env = "FEDERATION", default_value = "off")]
+    pub federation: String,
     /// How long createOrder waits for the outcome before it answers PENDING
     #[arg(long, env = "CREATE_ORDER_WAIT", default_value = "2s", help_heading = "Message bus")]
     pub create_order_wait: String,
@@ -98,6 +103,7 @@ impl HttpArgs {
                 &self.load.max_concurrent_requests,
                 1..=100_000,
             ),
+            federation: errors.choice("FEDERATION", &self.federation, &[("off", false), ("on", true)]),
             keep_alive: errors.duration(
                 "KEEP_ALIVE_TIMEOUT",
                 &self.keep_alive_timeout,

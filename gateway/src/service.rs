@@ -66,6 +66,7 @@ pub async fn start(
         unseen_orders: UnseenOrderSettings::default(),
         subscriptions: SubscriptionSettings::default(),
         update_retries: UpdateRetries::default(),
+        federation: config.federation,
     });
     let (draining, stopping) = (shutdown.draining().clone(), shutdown.stopping().clone());
     let lifecycle = Lifecycle { draining, closing: stopping.clone(), sockets: TaskTracker::new() };

@@ -91,6 +91,7 @@ impl System {
             rate_limits: Default::default(),
             max_concurrent_requests: 1024,
             playground: false,
+            federation: false,
         };
         let address = gateway::start(&gateway, &context, transport("gateway")).await.unwrap();
         Self { address, broker, shutdown, messages, statements, _folder: folder }

@@ -5,8 +5,10 @@
 
 mod customer;
 mod errors;
+mod federation;
 mod loaders;
 mod mutation;
+mod node;
 mod order;
 mod page;
 mod product;

@@ -25,6 +25,17 @@ impl From<wire::Order> for Order {
     }
 }
 
+impl Order {
+    /// The order with this id within the caller's reach.
+    pub(crate) async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Self>, GraphqlError> {
+        let viewer = Viewer::from_context(ctx)?;
+        viewer.require(Scope::OrdersRead)?;
+        let Ok(order_id) = id.parse() else { return Ok(None) };
+        let order = OrderRef { order_id, owner: viewer.order_scope() };
+        Ok(ctx.data_unchecked::<Loaders>().load(order).await?.map(Self))
+    }
+}
+
 #[Object]
 impl Order {
     fn id(&self) -> ID {

@@ -1,12 +1,22 @@
-use async_graphql::{ID, Object};
-use schema::{cursor::ProductCursor, inventory_messages::ProductPage, product as wire};
+use async_graphql::{Context, ID, Object};
+use schema::{cursor::ProductCursor, ids::ProductId, inventory_messages::ProductPage, product as wire};
 use std::sync::Arc;
 
+use super::loaders::Loaders;
 use super::page::Connection;
 use super::scalars::{DateTime, Money, int};
+use crate::query::GraphqlError;
 
 #[derive(Clone)]
 pub(crate) struct Product(pub(super) Arc<wire::Product>);
+
+impl Product {
+    /// The product with this id, for everybody.
+    pub(crate) async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Self>, GraphqlError> {
+        let Ok(id) = id.parse::<ProductId>() else { return Ok(None) };
+        Ok(ctx.data_unchecked::<Loaders>().load(id).await?.map(Self))
+    }
+}
 
 #[Object]
 impl Product {

@@ -1,12 +1,13 @@
 use async_graphql::{Context, ID, Object};
-use schema::ids::{CustomerId, ProductId};
+use schema::ids::ProductId;
 use schema::inventory_messages::{ListProducts, ProductPage};
-use schema::order_messages::{OrderFilter, OrderRef};
+use schema::order_messages::OrderFilter;
 use schema::{domain_error::DomainResult, pattern::INVENTORY_LIST};
 
 use super::customer::Customer;
 use super::errors::{Nullable, list_error, nullable, query_error};
 use super::loaders::Loaders;
+use super::node::Node;
 use super::order::{Order, OrderStatus, distinct, list_orders};
 use super::page::{Connection, page};
 use super::product::Product;
@@ -18,34 +19,25 @@ pub(crate) struct Query;
 
 #[Object]
 impl Query {
+    /// What has this id within the caller's reach: an order, a product or a customer; null where nothing has. An order's id is
+    /// a UUID; where a product and a customer have the same id, this is BAD_USER_INPUT.
+    async fn node(&self, ctx: &Context<'_>, id: ID) -> Nullable<Node> {
+        nullable(Node::find(ctx, &id)).await
+    }
+
     /// The signed-in customer.
     async fn me(&self, ctx: &Context<'_>) -> Nullable<Customer> {
-        nullable(async { find_customer(ctx, Viewer::from_context(ctx)?.customer_id.clone()).await }).await
+        nullable(async { Customer::load(ctx, Viewer::from_context(ctx)?.customer_id.clone()).await }).await
     }
 
     /// Oneself, or with orders:all anybody; FORBIDDEN otherwise.
     async fn customer(&self, ctx: &Context<'_>, id: ID) -> Nullable<Customer> {
-        nullable(async {
-            let viewer = Viewer::from_context(ctx)?;
-            if id.as_str() != viewer.customer_id.as_str() {
-                viewer.require(Scope::OrdersAll)?;
-            }
-            let Ok(id) = id.parse() else { return Ok(None) };
-            find_customer(ctx, id).await
-        })
-        .await
+        nullable(Customer::find(ctx, &id)).await
     }
 
     /// An order within the caller's reach; null where there is none with this id, one beyond reach included.
     async fn order(&self, ctx: &Context<'_>, id: ID) -> Nullable<Order> {
-        nullable(async {
-            let viewer = Viewer::from_context(ctx)?;
-            viewer.require(Scope::OrdersRead)?;
-            let Ok(order_id) = id.parse() else { return Ok(None) };
-            let order = OrderRef { order_id, owner: viewer.order_scope() };
-            Ok(ctx.data_unchecked::<Loaders>().load(order).await?.map(Order))
-        })
-        .await
+        nullable(Order::find(ctx, &id)).await
     }
 
     /// Orders, newest first: one's own, or with orders:all those of customerId or of all customers (not both). Relay connection:
@@ -85,11 +77,7 @@ impl Query {
     }
 
     async fn product(&self, ctx: &Context<'_>, id: ID) -> Nullable<Product> {
-        nullable(async {
-            let Ok(id) = id.parse::<ProductId>() else { return Ok(None) };
-            Ok(ctx.data_unchecked::<Loaders>().load(id).await?.map(Product))
-        })
-        .await
+        nullable(Product::find(ctx, &id)).await
     }
 
     /// The catalogue by id, open to everybody; search matches name and description, case-insensitively.
@@ -119,8 +107,4 @@ impl Query {
 
 fn product_id_argument(id: &ID) -> Result<ProductId, GraphqlError> {
     id.parse().map_err(|error| ErrorCode::BadUserInput.error(format!("productId {error}")))
-}
-
-async fn find_customer(ctx: &Context<'_>, id: CustomerId) -> Result<Option<Customer>, GraphqlError> {
-    Ok(ctx.data_unchecked::<Loaders>().load(id).await?.map(Customer::from))
 }

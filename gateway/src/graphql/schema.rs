@@ -1,5 +1,5 @@
 use async_graphql::{
-    Data, Executor, Request, Response, SDLExportOptions, Schema, SchemaBuilder, ValidationMode,
+    Data, Executor, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder, ValidationMode,
 };
 use bus::clock::{Clock, Deadline, IdSource};
 use bus::{events::EventSignal, heartbeat::Heartbeat, rpc_client::RpcClient};
@@ -7,6 +7,7 @@ use futures::stream::{self, BoxStream, Stream, StreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
+use super::federation::{SubgraphQuery, subgraph_sdl};
 use super::loaders::{BatchScheduler, Loaders};
 use super::mutation::Mutation;
 use super::query::Query;
@@ -16,7 +17,12 @@ use crate::orders::{OrderPlacer, SendCommand, ServiceClient, Timeout};
 use crate::query::GraphqlSchema;
 use crate::subscriptions::{SubscriptionSettings, Subscriptions};
 
-type OrderSchema = Schema<Query, Mutation, SubscriptionRoot>;
+/// The schema as it is public, or also as a subgraph's.
+#[derive(Clone)]
+enum OrderSchema {
+    Public(Schema<Query, Mutation, SubscriptionRoot>),
+    Subgraph(Schema<SubgraphQuery, Mutation, SubscriptionRoot>),
+}
 
 pub struct ApiSettings {
     pub rpc: Arc<dyn RpcClient>,
@@ -30,6 +36,8 @@ pub struct ApiSettings {
     pub unseen_orders: UnseenOrderSettings,
     pub subscriptions: SubscriptionSettings,
     pub update_retries: UpdateRetries,
+    /// Whether the schema has the fields for routers of Apollo Federation: `_service` and `_entities`.
+    pub federation: bool,
 }
 
 /// Executes operations that have been validated and normalized. Cheap to clone.
@@ -56,7 +64,13 @@ impl Api {
             unseen: unseen_orders.clone(),
         };
         let subscriptions = Subscriptions::new(settings.subscriptions);
-        let schema = schema().data(placer).data(subscriptions.clone()).data(settings.update_retries).finish();
+        let (updates, retries) = (subscriptions.clone(), settings.update_retries);
+        let schema = if settings.federation {
+            let query = SubgraphQuery::new(subgraph_sdl(&sdl()));
+            OrderSchema::Subgraph(schema(query).data(placer).data(updates).data(retries).finish())
+        } else {
+            OrderSchema::Public(schema(Query).data(placer).data(updates).data(retries).finish())
+        };
         let ApiSettings { rpc, commands, request_timeout, .. } = settings;
         Self { schema, rpc, commands, unseen_orders, subscriptions, request_timeout }
     }
@@ -93,7 +107,12 @@ impl Executor for Api {
         let client = self.client(Timeout::Shared(Deadline::after(self.request_timeout)));
         let request = request.data(Loaders::new(client, scheduler.clone()));
         let schema = self.schema.clone();
-        let operation = stream::once(async move { schema.execute(request).await });
+        let operation = stream::once(async move {
+            match schema {
+                OrderSchema::Public(schema) => schema.execute(request).await,
+                OrderSchema::Subgraph(schema) => schema.execute(request).await,
+            }
+        });
         let mut results = std::pin::pin!(scheduler.drive(operation));
         results.next().await.expect("the stream has one item")
     }
@@ -107,23 +126,33 @@ impl Executor for Api {
         let client = self.client(Timeout::Each(self.request_timeout));
         let request = request.data(Loaders::new(client, scheduler.clone()));
         let session_data = session_data.unwrap_or_default();
-        scheduler.drive(self.schema.execute_stream_with_session_data(request, session_data)).boxed()
+        match &self.schema {
+            OrderSchema::Public(schema) => {
+                scheduler.drive(schema.execute_stream_with_session_data(request, session_data)).boxed()
+            }
+            OrderSchema::Subgraph(schema) => {
+                scheduler.drive(schema.execute_stream_with_session_data(request, session_data)).boxed()
+            }
+        }
     }
 }
 
 impl GraphqlSchema for Api {
     fn sdl(&self) -> String {
-        GraphqlSchema::sdl(&self.schema)
+        match &self.schema {
+            OrderSchema::Public(schema) => GraphqlSchema::sdl(schema),
+            OrderSchema::Subgraph(schema) => GraphqlSchema::sdl(schema),
+        }
     }
 }
 
 pub fn sdl() -> String {
-    schema()
+    schema(Query)
         .finish()
         .sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident())
 }
 
-fn schema() -> SchemaBuilder<Query, Mutation, SubscriptionRoot> {
+fn schema<Q: ObjectType + 'static>(query: Q) -> SchemaBuilder<Q, Mutation, SubscriptionRoot> {
     // `query` has validated documents before they come here, and bounded what they ask for.
-    Schema::build(Query, Mutation, SubscriptionRoot).validation_mode(ValidationMode::Fast)
+    Schema::build(query, Mutation, SubscriptionRoot).validation_mode(ValidationMode::Fast)
 }

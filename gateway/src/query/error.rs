@@ -108,6 +108,10 @@ pub struct GraphqlError {
 }
 
 impl GraphqlError {
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
     /// Sets whether sending the same request again can help.
     pub fn retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;

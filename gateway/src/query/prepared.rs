@@ -62,6 +62,17 @@ struct Step {
     of_type: Type,
 }
 
+/// The field by which routers of Apollo Federation ask for as many entities as they name.
+const ENTITIES: &str = "_entities";
+
+fn representations(arguments: &[(Name, ConstValue)]) -> usize {
+    let lists = arguments.iter().filter_map(|(_, value)| match value {
+        ConstValue::List(representations) => Some(representations.len()),
+        _ => None,
+    });
+    lists.sum()
+}
+
 struct Builder<'a> {
     schema: &'a SchemaTypes,
     lists: ListSizes,
@@ -104,7 +115,11 @@ impl<'a> Builder<'a> {
         let (name, alias, arguments, selection_set) = match self.arguments(field) {
             Ok(arguments) => {
                 let (set, cost_of_entry) = self.selection_set(&field.selections, field.pos);
-                let entries = if field.is_list_with_size { self.entries(&arguments) } else { 1 };
+                let entries = match field.name.as_str() {
+                    _ if field.is_list_with_size => self.entries(&arguments),
+                    ENTITIES => representations(&arguments),
+                    _ => 1,
+                };
                 cost = cost.saturating_add(entries.saturating_mul(cost_of_entry));
                 (field.name.clone(), field.alias.clone(), arguments, set)
             }

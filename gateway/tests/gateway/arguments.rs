@@ -47,6 +47,7 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
         "--max-body-bytes=1",
         "--keep-alive-timeout=0s",
         "--cors-origins=shop.example",
+        "--federation=maybe",
         "--request-timeout=0s",
         "--drain-delay=soon",
     ];
@@ -59,6 +60,7 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
         "CORS_ORIGINS",
         "CREATE_ORDER_WAIT",
         "DRAIN_DELAY",
+        "FEDERATION",
         "JWKS_URL",
         "JWT_AUDIENCE",
         "JWT_ISSUER",

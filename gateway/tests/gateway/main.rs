@@ -10,6 +10,8 @@ mod graphql_batches;
 mod graphql_changes;
 mod graphql_create_order;
 mod graphql_faults;
+mod graphql_federation;
+mod graphql_node;
 mod graphql_queries;
 mod graphql_reach;
 mod graphql_schema;

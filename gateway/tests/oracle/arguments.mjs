@@ -13,6 +13,9 @@ export function withNullableFields(sdl) {
   return buildASTSchema(visit(parse(sdl), { FieldDefinition: (field) => ({ ...field, type: nullable(field.type) }) }));
 }
 
+// Of the types of nodes, the one whose fields have arguments.
+const NODE_TYPE = 'Customer';
+
 // Each field's name and arguments, by its path of response keys. A field without valid arguments is absent. Returns the
 // errors' messages beside them.
 export function argumentsOf(schema, request) {
@@ -21,7 +24,7 @@ export function argumentsOf(schema, request) {
     fields[keys(path).join('.')] = { field: fieldName, arguments: given };
     return sample(returnType);
   };
-  const { errors = [] } = executeSync({ ...request, schema, fieldResolver });
+  const { errors = [] } = executeSync({ ...request, schema, fieldResolver, typeResolver: () => NODE_TYPE });
   return { fields, messages: errors.map(({ message }) => message) };
 }
 

@@ -32,6 +32,7 @@ pub const VARIABLES: &[&str] = &[
     "DATABASE_URL",
     "DATA_DIR",
     "DRAIN_DELAY",
+    "FEDERATION",
     "HOST",
     "INTROSPECTION",
     "JWKS_FILE",

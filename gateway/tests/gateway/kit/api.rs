@@ -228,6 +228,20 @@ pub(crate) fn test_api_of(
     subscriptions: SubscriptionSettings,
     unseen_orders: UnseenOrderSettings,
 ) -> TestApi {
+    built(request_timeout, subscriptions, unseen_orders, false)
+}
+
+/// An API that is a subgraph's.
+pub(crate) fn test_subgraph() -> TestApi {
+    built(WAIT_LIMIT, SubscriptionSettings::default(), UnseenOrderSettings::default(), true)
+}
+
+fn built(
+    request_timeout: Duration,
+    subscriptions: SubscriptionSettings,
+    unseen_orders: UnseenOrderSettings,
+    federation: bool,
+) -> TestApi {
     let services = Arc::new(Services {
         data: Mutex::new(ServiceData::stocked()),
         command_outcome: Mutex::new(CommandOutcome::Answered),
@@ -251,6 +265,7 @@ pub(crate) fn test_api_of(
         unseen_orders,
         subscriptions,
         update_retries: UpdateRetries { backoff: quick_backoff(), retries: 3 },
+        federation,
     });
     TestApi { services, api }
 }

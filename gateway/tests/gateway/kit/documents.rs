@@ -6,7 +6,7 @@ use gateway::auth::{Scopes, mint};
 use serde_json::{Value, json};
 use testkit::{GraphQlClient, GraphQlSocket};
 
-use super::{ALL_SCOPES, SECRET, Services, TestGateway, WAIT_LIMIT, test_api, toy::toy};
+use super::{ALL_SCOPES, SECRET, Services, TestApi, TestGateway, WAIT_LIMIT, test_api, toy::toy};
 
 /// A gateway that serves the API over services in memory, to a client with every scope but orders:all.
 pub(crate) struct ApiGateway {
@@ -26,7 +26,10 @@ pub(crate) const TRANSPORTS: [Transport; 2] = [Transport::Http, Transport::Socke
 
 impl ApiGateway {
     pub(crate) async fn start() -> Self {
-        let test = test_api();
+        Self::over(test_api()).await
+    }
+
+    pub(crate) async fn over(test: TestApi) -> Self {
         let gateway = TestGateway::serving(test.api, toy().1, Default::default()).await;
         let scopes = Scopes::from_claim(ALL_SCOPES);
         let token = mint(SECRET, "CUST01", scopes, std::time::Duration::from_secs(3600)).unwrap();

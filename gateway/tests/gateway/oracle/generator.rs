@@ -247,6 +247,11 @@ impl<'a> Generator<'a> {
     }
 
     fn inline_fragment(&mut self, ty: &str, depth: u32) -> String {
+        let schema = self.schema;
+        if let Some(objects) = schema.implementations.get(ty).filter(|_| self.chance(0.8)) {
+            let object = self.pick(objects);
+            return format!("... on {object}{} {}", self.directives(0.1), self.selection(object, depth + 1));
+        }
         let condition = match self.rng.random_range(0..10) {
             0..5 => format!(" on {ty}"),
             _ if self.mistake() => self.one(&[" on Unknown", " on OrderStatus", " on Money", " on"]),

@@ -101,6 +101,9 @@ fn operation(document: &ExecutableDocument) -> &OperationDefinition {
     }
 }
 
+/// The type that `arguments.mjs` gives every node.
+const NODE_TYPE: &str = "Customer";
+
 /// Each field's name and arguments, by its path of response keys, without introspection.
 fn arguments(operation: &OperationDefinition) -> Value {
     let mut fields = BTreeMap::new();
@@ -118,9 +121,13 @@ fn collect(set: &SelectionSet, path: &str, fields: &mut BTreeMap<String, Value>)
                 fields.insert(path, shown(field));
             }
             Selection::Field(_) => {}
-            Selection::InlineFragment(_) | Selection::FragmentSpread(_) => {
-                panic!("the schema has no abstract types")
+            Selection::InlineFragment(Positioned { node: fragment, .. }) => {
+                let condition = fragment.type_condition.as_ref().expect("the gateway names the type");
+                if condition.node.on.node == NODE_TYPE {
+                    collect(&fragment.selection_set.node, path, fields);
+                }
             }
+            Selection::FragmentSpread(_) => panic!("the gateway inlines fragments"),
         }
     }
 }

@@ -9,7 +9,10 @@ use async_graphql::{Name, Positioned};
 
 pub(super) struct Schema {
     pub(super) text: String,
+    /// Objects and interfaces.
     pub(super) objects: BTreeMap<String, Vec<Field>>,
+    /// The objects that implement an interface.
+    pub(super) implementations: BTreeMap<String, Vec<String>>,
     pub(super) inputs: BTreeMap<String, Vec<Input>>,
     pub(super) enums: BTreeMap<String, Vec<String>>,
 }
@@ -38,8 +41,13 @@ impl Input {
 impl Schema {
     pub(super) fn read(text: String) -> Self {
         let document = parse_schema(&text).unwrap();
-        let mut schema =
-            Self { text, objects: BTreeMap::new(), inputs: BTreeMap::new(), enums: BTreeMap::new() };
+        let mut schema = Self {
+            text,
+            objects: BTreeMap::new(),
+            implementations: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            enums: BTreeMap::new(),
+        };
         for definition in document.definitions {
             if let TypeSystemDefinition::Type(definition) = definition {
                 schema.add(definition.node);
@@ -52,6 +60,10 @@ impl Schema {
         let name = definition.name.node.to_string();
         match definition.kind {
             TypeKind::Object(object) => {
+                for interface in object.implements {
+                    let interface = interface.node.to_string();
+                    self.implementations.entry(interface).or_default().push(name.clone());
+                }
                 self.objects.insert(name, object.fields.into_iter().map(field).collect());
             }
             TypeKind::InputObject(object) => {
@@ -61,7 +73,10 @@ impl Schema {
                 let values = values.values.iter().map(|value| value.node.value.node.to_string());
                 self.enums.insert(name, values.collect());
             }
-            TypeKind::Scalar | TypeKind::Interface(_) | TypeKind::Union(_) => {}
+            TypeKind::Interface(interface) => {
+                self.objects.insert(name, interface.fields.into_iter().map(field).collect());
+            }
+            TypeKind::Scalar | TypeKind::Union(_) => {}
         }
     }
 
