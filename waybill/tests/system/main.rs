@@ -25,6 +25,7 @@ mod least_privilege;
 mod silence;
 mod starting;
 
+mod clients;
 mod playground;
 
 mod containers;

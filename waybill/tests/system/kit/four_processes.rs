@@ -20,6 +20,8 @@ pub(crate) struct FourProcesses {
     namespace: String,
     gateway_port: u16,
     admin_ports: BTreeMap<&'static str, u16>,
+    /// Further variables of the gateway.
+    pub(crate) gateway_variables: Vec<(&'static str, &'static str)>,
     running: BTreeMap<&'static str, Process>,
 }
 
@@ -39,6 +41,7 @@ impl FourProcesses {
             namespace: unique("system"),
             gateway_port: free_port(),
             admin_ports: PROGRAMS.iter().map(|program| (*program, free_port())).collect(),
+            gateway_variables: Vec::new(),
             running: BTreeMap::new(),
         }
     }
@@ -127,10 +130,14 @@ impl FourProcesses {
         let program =
             self.over_broker(name, program(name)).with("ADMIN_PORT", self.admin_ports[name].to_string());
         if name == "gateway" {
-            return program
+            let program = program
                 .with("PORT", self.gateway_port.to_string())
                 .with("AUTH_MODE", "mock")
                 .with("JWT_SECRET", SECRET);
+            return self
+                .gateway_variables
+                .iter()
+                .fold(program, |program, (name, value)| program.with(name, *value));
         }
         program.with("DATABASE_URL", &self.database_url)
     }
