@@ -3,8 +3,7 @@
 //! Fetches them from npm once and keeps them in the target folder, for every profile. A build that cannot have them is
 //! complete without: the page then loads the same files from a CDN.
 
-#![expect(clippy::print_stdout, reason = "a build script speaks to Cargo by printing")]
-#![expect(clippy::disallowed_methods, reason = "and is configured by Cargo's variables")]
+#![expect(clippy::disallowed_methods, reason = "a build script is configured by Cargo's variables")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

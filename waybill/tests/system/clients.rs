@@ -60,6 +60,5 @@ async fn run_scenarios(folder: &TempDir, gateway: &str) {
         .await
         .unwrap();
     let report = String::from_utf8_lossy(&ran.stdout);
-    println!("{report}");
     assert!(ran.status.success(), "{report}{}", String::from_utf8_lossy(&ran.stderr));
 }
