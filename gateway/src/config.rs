@@ -1,6 +1,7 @@
 //! The gateway's configuration.
 
 mod documents;
+mod live;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser};
 use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, Secret, check_url};
 
 pub use self::documents::DocumentArgs;
+pub use self::live::{LiveArgs, LiveConfig};
 use crate::auth::{AuthConfig, KeySource};
 use crate::http::{CorsOrigins, Rate, RateLimitSettings};
 use crate::query::DocumentSettings;
@@ -34,6 +36,7 @@ pub struct Config {
     pub playground: bool,
     /// Whether the schema has the fields for routers of Apollo Federation.
     pub federation: bool,
+    pub live: LiveConfig,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -64,6 +67,8 @@ pub struct HttpArgs {
     pub documents: DocumentArgs,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub live: LiveArgs,
 }
 
 impl HttpArgs {
@@ -104,6 +109,7 @@ impl HttpArgs {
                 1..=100_000,
             ),
             federation: errors.choice("FEDERATION", &self.federation, &[("off", false), ("on", true)]),
+            live: self.live.check(errors),
             keep_alive: errors.duration(
                 "KEEP_ALIVE_TIMEOUT",
                 &self.keep_alive_timeout,

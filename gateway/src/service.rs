@@ -81,7 +81,10 @@ pub async fn start(
             max_body_bytes: config.max_body_bytes,
             max_concurrent_requests: config.max_concurrent_requests,
             request_timeout: config.request_timeout + SLACK,
-            max_sockets: Limits::default().max_sockets.min(connections.max_connections * 3 / 4),
+            max_sockets: config.live.max_sockets.min(connections.max_connections * 3 / 4),
+            max_sockets_per_customer: config.live.max_sockets_per_customer,
+            max_operations: config.live.max_socket_operations,
+            max_subscriptions_per_customer: config.live.max_subscriptions_per_customer,
             ..Limits::default()
         },
         documents: config.documents,

@@ -74,7 +74,10 @@ impl<'a> FourProcesses<'a> {
             .with("ADMIN_PORT", admin_port.to_string())
             .with("SEED", "none");
         program = if name == "gateway" {
-            program.with("PORT", port.to_string()).with("AUTH_MODE", "mock").with("JWT_SECRET", SECRET)
+            let program = program.with("PORT", port.to_string());
+            // Most subscribers are of one customer.
+            let program = program.with("MAX_SOCKETS_PER_CUSTOMER", "10000");
+            program.with("AUTH_MODE", "mock").with("JWT_SECRET", SECRET)
         } else {
             program.with("DATABASE_URL", &self.database_url)
         };

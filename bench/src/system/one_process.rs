@@ -58,6 +58,7 @@ impl OneProcess {
     fn waybill(&self, arguments: &[&str]) -> Result<Program> {
         let folder = self.folder.path().display().to_string();
         let program = program("waybill", arguments)?.with("DATA_DIR", folder);
+        let program = program.with("MAX_SOCKETS_PER_CUSTOMER", "10000");
         Ok(program.with("JWT_SECRET", SECRET).with("SEED", "none"))
     }
 }

@@ -92,6 +92,7 @@ impl System {
             max_concurrent_requests: 1024,
             playground: false,
             federation: false,
+            live: gateway::config::LiveConfig::default(),
         };
         let address = gateway::start(&gateway, &context, transport("gateway")).await.unwrap();
         Self { address, broker, shutdown, messages, statements, _folder: folder }

@@ -3,17 +3,26 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use rand::RngExt;
 use schema::ids::CustomerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::Limits;
-use crate::query::{ErrorCode, GraphqlError, overloaded};
+use crate::query::{ErrorCode, GraphqlError, OVERLOAD_RETRY_AFTER, overloaded};
+
+/// When the gateway stops, so much time lies between two connections that are closed, as long as all are closed within
+/// [`CLOSE_SPREAD`]: their clients don't all reach the next gateway at once.
+const CLOSE_PACE: Duration = Duration::from_millis(1);
+const CLOSE_SPREAD: Duration = Duration::from_secs(5);
 
 /// Counts what is open. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Admission {
     streams: Arc<Semaphore>,
+    max_open: usize,
     customers: Arc<Mutex<HashMap<CustomerId, Open>>>,
     max_streams: usize,
     max_subscriptions: usize,
@@ -42,6 +51,7 @@ impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             streams: Arc::new(Semaphore::new(limits.max_sockets)),
+            max_open: limits.max_sockets,
             customers: Arc::default(),
             max_streams: limits.max_sockets_per_customer,
             max_subscriptions: limits.max_subscriptions_per_customer,
@@ -60,7 +70,7 @@ impl Admission {
         let admitted = self.count(customer_id, |open| &mut open.streams, self.max_streams);
         admitted.ok_or_else(|| {
             let message = format!("this customer has {} sockets or streams open", self.max_streams);
-            ErrorCode::RateLimited.error(message)
+            ErrorCode::RateLimited.error(message).retry_after(OVERLOAD_RETRY_AFTER)
         })
     }
 
@@ -71,6 +81,15 @@ impl Admission {
             let message = format!("this customer has {} subscriptions under way", self.max_subscriptions);
             ErrorCode::RateLimited.error(message)
         })
+    }
+
+    /// Waits until the gateway stops and one of the open connections is to be closed.
+    pub(super) async fn stopping(&self, closing: &CancellationToken) {
+        closing.cancelled().await;
+        let open = self.max_open - self.streams.available_permits();
+        let spread = CLOSE_PACE.saturating_mul(u32::try_from(open).unwrap_or(u32::MAX)).min(CLOSE_SPREAD);
+        let pause = spread.mul_f64(rand::rng().random_range(0.0..1.0));
+        tokio::time::sleep(pause).await;
     }
 
     fn count(

@@ -1,10 +1,10 @@
 //! GraphQL over HTTP (<https://graphql.github.io/graphql-over-http/draft/>), with the status codes that the
 //! `graphql-http` audits expect where they and the newest draft differ: 400, not 422, for documents that don't validate.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, future::ready, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -13,8 +13,13 @@ use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::response::{HttpError, ResponseFormat, respond};
+use super::stream::{StreamFormat, StreamRequest, redeem_ticket};
 use super::{Shared, body, encoding, websocket};
+use crate::auth::Viewer;
 use crate::query::{ExecutionResult, Trace};
+
+const SUBSCRIPTIONS: &str = "a subscription is served over WebSocket, with the graphql-transport-ws protocol, or as a response \
+    of type text/event-stream or multipart/mixed;subscriptionSpec=1.0: accept one of them";
 
 /// Serves `/graphql`: GET and POST are requests, an upgrade is a socket.
 pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
@@ -28,21 +33,69 @@ pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, r
         };
         return accepted.unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace));
     }
-    let Some(format) = ResponseFormat::preferred(&parts.headers) else {
-        return HttpError::NotAcceptable.respond(ResponseFormat::Json, &trace);
+    let accepted = Accepted::from_headers(&parts.headers);
+    let format = accepted.error_format();
+    if accepted.is_none() {
+        return HttpError::NotAcceptable.respond(format, &trace);
+    }
+    let viewer = viewer(&shared, &parts);
+    let response = execute(&shared, &parts, body, viewer, accepted, &trace).await;
+    response.unwrap_or_else(|error| error.respond(format, &trace))
+}
+
+/// Serves `/graphql/stream/{ticket}`: an event stream for an EventSource, which can send no token.
+pub(super) async fn graphql_by_ticket<E: Executor>(
+    State(shared): State<Arc<Shared<E>>>,
+    Path(ticket): Path<String>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let trace = trace(&parts.headers);
+    let accepted = Accepted { response: None, stream: Some(StreamFormat::EventStream) };
+    let response = async {
+        let (viewer, cookie) = redeem_ticket(&shared, &ticket, &parts).await?;
+        let mut response = execute(&shared, &parts, body, ready(Ok(Some(viewer))), accepted, &trace).await?;
+        response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+        Ok(response)
     };
-    match execute(&shared, &parts, body, &trace).await {
-        Ok(result) => respond(result, format),
-        Err(error) => error.respond(format, &trace),
+    response.await.unwrap_or_else(|error: HttpError| error.respond(ResponseFormat::Json, &trace))
+}
+
+/// What a response may be.
+#[derive(Clone, Copy)]
+struct Accepted {
+    response: Option<ResponseFormat>,
+    stream: Option<StreamFormat>,
+}
+
+impl Accepted {
+    fn from_headers(headers: &HeaderMap) -> Self {
+        Self { response: ResponseFormat::preferred(headers), stream: StreamFormat::requested(headers) }
+    }
+
+    fn is_none(self) -> bool {
+        self.response.is_none() && self.stream.is_none()
+    }
+
+    fn error_format(self) -> ResponseFormat {
+        self.response.unwrap_or(ResponseFormat::Json)
     }
 }
 
+async fn viewer<E>(shared: &Shared<E>, parts: &Parts) -> Result<Option<Viewer>, HttpError> {
+    let authorization = parts.headers.get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().map_err(|_| HttpError::BadToken));
+    Ok(shared.authenticator.authenticate(authorization.transpose()?).await?)
+}
+
 async fn execute<E: Executor>(
-    shared: &Shared<E>,
+    shared: &Arc<Shared<E>>,
     parts: &Parts,
     body: Body,
+    viewer: impl Future<Output = Result<Option<Viewer>, HttpError>>,
+    accepted: Accepted,
     trace: &Trace,
-) -> Result<ExecutionResult, HttpError> {
+) -> Result<Response, HttpError> {
     let is_post = match parts.method {
         Method::POST => true,
         // A HEAD's body is left out when it is written.
@@ -55,23 +108,30 @@ async fn execute<E: Executor>(
     let address = shared.rate_limits.address(parts);
     shared.rate_limits.check_address(address, 1).map_err(HttpError::RateLimited)?;
     let _permit = shared.executor.admit()?;
-    let authorization = parts.headers.get(header::AUTHORIZATION);
-    let authorization = authorization.map(|value| value.to_str().map_err(|_| HttpError::BadToken));
-    let viewer = shared.authenticator.authenticate(authorization.transpose()?).await?;
+    let viewer = viewer.await?;
     shared.rate_limits.check_viewer(viewer.as_ref(), 1).map_err(HttpError::RateLimited)?;
-    let request =
+    let mut request =
         if is_post { body::read(body, &shared.limits).await? } else { body::from_query_string(&parts.uri)? };
-    let operation = match shared.executor.prepare(request.data(viewer), trace).await {
-        Ok(operation) => operation,
-        Err(errors) => return Ok(ExecutionResult::request_errors(errors, trace)),
+    let mut stream = None;
+    if let Some(format) = accepted.stream {
+        let (streamed, prepared) =
+            StreamRequest::new(format, &parts.headers, viewer.as_ref(), request, shared);
+        (stream, request) = (Some(streamed), prepared);
+    }
+    let result = match shared.executor.prepare(request.data(viewer), trace).await {
+        Ok(operation) => match operation.kind {
+            OperationType::Subscription => {
+                let stream = stream.ok_or(HttpError::BadRequest(SUBSCRIPTIONS.into()))?;
+                return stream.subscribe(operation, trace, shared);
+            }
+            OperationType::Mutation if !is_post => return Err(HttpError::MutationByGet),
+            OperationType::Query | OperationType::Mutation => shared.executor.execute(operation).await,
+        },
+        Err(errors) => ExecutionResult::request_errors(errors, trace),
     };
-    match operation.kind {
-        OperationType::Subscription => {
-            let message = "subscriptions are served over WebSocket, with the graphql-transport-ws protocol";
-            Err(HttpError::BadRequest(message.into()))
-        }
-        OperationType::Mutation if !is_post => Err(HttpError::MutationByGet),
-        OperationType::Query | OperationType::Mutation => Ok(shared.executor.execute(operation).await),
+    match (accepted.response, stream) {
+        (None, Some(stream)) => Ok(stream.respond(result)),
+        (format, _) => Ok(respond(result, format.unwrap_or(ResponseFormat::Json))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! GraphQL over HTTP and WebSocket, the playground, and the health endpoints, over any schema.
 
+mod accept;
 mod admission;
 mod body;
 mod cors;
@@ -10,12 +11,13 @@ mod rate_limits;
 mod response;
 mod results;
 mod server;
+mod stream;
 mod websocket;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use service_kit::{Liveness, Readiness, health};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -29,6 +31,7 @@ pub use self::playground::Playground;
 use self::rate_limits::RateLimits;
 pub use self::rate_limits::{Rate, RateLimitSettings};
 pub use self::server::{Lifecycle, serve};
+use self::stream::Tickets;
 use crate::auth::Authenticator;
 use crate::query::{DocumentSettings, GraphqlSchema, OperationExecutor};
 use crate::subscriptions::SharedOperations;
@@ -63,11 +66,12 @@ struct Shared<E> {
     /// Until when an upgrade waits for the gateway to be ready for the first time.
     start_deadline: Instant,
     admission: Admission,
+    tickets: Tickets,
     shared_operations: SharedOperations,
 }
 
 impl<E: GraphqlSchema> GraphqlServer<E> {
-    /// Returns the routes: `/graphql`, `/` and its files, `/livez` and `/readyz`.
+    /// Returns the routes: `/graphql`, tickets and streams below it, `/` and its files, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
         let Limits { max_concurrent_requests, request_timeout, start_wait, .. } = self.limits;
         let shared = Arc::new(Shared {
@@ -78,6 +82,7 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
                 request_timeout,
             ),
             admission: Admission::new(&self.limits),
+            tickets: Tickets::default(),
             shared_operations: SharedOperations::default(),
             authenticator: self.authenticator,
             limits: self.limits,
@@ -95,9 +100,12 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
                 .route(&format!("{}/{{*path}}", playground::OWN_FILES), get(playground::file))
                 .with_state(Arc::new(playground.render()))
         });
+        let worth_compressing = worth_compressing.and(NotForContentType::new("multipart/mixed"));
         let router = Router::new()
             .route("/graphql", any(handler::graphql::<E>))
             .route("/graphql/", any(handler::graphql::<E>))
+            .route("/graphql/tickets", post(stream::issue_ticket::<E>))
+            .route("/graphql/stream/{ticket}", get(handler::graphql_by_ticket::<E>))
             .with_state(shared)
             .merge(playground.unwrap_or_default())
             .merge(health::routes(self.readiness, self.liveness))

@@ -9,6 +9,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::accept::ranges;
 use super::encoding::ENCODINGS;
 use crate::auth::AuthError;
 use crate::query::{ErrorCode, ExecutionResult, GraphqlError, OVERLOAD_RETRY_AFTER, Outcome, Trace};
@@ -26,21 +27,14 @@ impl ResponseFormat {
     /// Returns what the client prefers; `application/json` if it doesn't say, none if it accepts neither. Between equals
     /// the newer type wins, which only clients that know it list.
     pub(super) fn preferred(headers: &HeaderMap) -> Option<Self> {
-        let mut accepted = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter(|range| !range.trim().is_empty())
-            .peekable();
+        let mut accepted = ranges(headers).peekable();
         if accepted.peek().is_none() {
             return Some(Self::Json);
         }
         // The most precise range that includes a type is what counts for it (RFC 9110, section 12.5.1).
         let (mut json, mut graphql) = ((0, 0.0_f32), (0, 0.0_f32));
-        for range in accepted {
-            let (name, quality) = quality(range);
-            let (counts, precision) = match name.as_str() {
+        for (range, quality) in accepted {
+            let (counts, precision) = match range.name.as_str() {
                 "application/graphql-response+json" => (&mut graphql, 3),
                 "application/json" => (&mut json, 3),
                 "application/*" => (&mut json, 2),
@@ -55,15 +49,6 @@ impl ResponseFormat {
         let preferred = if json > graphql { Self::Json } else { Self::GraphqlResponse };
         (json > 0.0 || graphql > 0.0).then_some(preferred)
     }
-}
-
-/// Returns a media range's name and its weight (RFC 9110, section 12.4.2).
-fn quality(range: &str) -> (String, f32) {
-    let mut parts = range.split(';').map(str::trim);
-    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let mut parameters = parts.filter_map(|parameter| parameter.split_once('='));
-    let weight = parameters.find(|(key, _)| key.eq_ignore_ascii_case("q"));
-    (name, weight.and_then(|(_, value)| value.parse().ok()).unwrap_or(1.0))
 }
 
 /// Returns the response to a request that was understood.
@@ -154,7 +139,8 @@ impl HttpError {
             Self::BadRequest(message) => invalid(StatusCode::BAD_REQUEST, &message),
             Self::NotAcceptable => invalid(
                 StatusCode::NOT_ACCEPTABLE,
-                "responses are application/json or application/graphql-response+json: accept one of them",
+                "responses are application/json, application/graphql-response+json, text/event-stream or, for \
+                 subscriptions, multipart/mixed;subscriptionSpec=1.0: accept one of them",
             ),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

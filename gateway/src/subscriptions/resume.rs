@@ -12,7 +12,6 @@ struct Point {
     reached: Mutex<Option<String>>,
 }
 
-#[expect(dead_code, reason = "made by streamed responses alone")]
 impl ResumePoint {
     /// `after` is the cursor of the last update that the client has received; it takes the place of the argument.
     pub(crate) fn new(after: Option<String>) -> Self {

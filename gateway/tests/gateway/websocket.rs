@@ -233,3 +233,44 @@ async fn a_lost_connection_ends_its_operations() {
     drop(socket);
     running(&gateway, 0).await;
 }
+
+#[tokio::test]
+async fn a_client_may_complete_an_operation_before_it_has_a_result() {
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
+    for query in ["{ never }", "mutation { never }", "subscription { ticks { value } }"] {
+        socket.subscribe("1", query).await;
+        socket.send(complete("1")).await;
+        // The id is free, and what comes under it is the new operation's.
+        socket.subscribe("1", "{ hello }").await;
+        assert_eq!(socket.next().await, next("1", json!({ "hello": "world" })), "{query}");
+        assert_eq!(socket.next().await, complete("1"), "{query}");
+    }
+    running(&gateway, 0).await;
+}
+
+#[tokio::test]
+async fn an_operation_that_fails_leaves_the_others_of_its_socket_alone() {
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
+    socket.subscribe("t", "subscription { ticks { value } }").await;
+    running(&gateway, 1).await;
+    socket.subscribe("1", "subscription { unknown }").await;
+    assert_eq!(socket.next().await["type"], "error");
+    socket.subscribe("2", "subscription { refused }").await;
+    assert_eq!(socket.next().await["payload"]["data"], Value::Null);
+    assert_eq!(socket.next().await, complete("2"));
+    gateway.inside.ticks.send(7).unwrap();
+    assert_eq!(socket.next().await, next("t", json!({ "ticks": { "value": 7 } })));
+}
+
+#[tokio::test]
+async fn variables_and_the_operations_name_come_in_the_payload() {
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.ready_socket().await;
+    let payload = json!({ "operationName": "B", "variables": { "text": "x" }, "extensions": { "a": 1 },
+        "query": "query A { hello } query B($text: String!) { echo(text: $text) }" });
+    socket.send(json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
+    assert_eq!(socket.next().await, next("1", json!({ "echo": "x" })));
+    assert_eq!(socket.next().await, complete("1"));
+}

@@ -1,10 +1,12 @@
 //! The older subprotocol, `graphql-ws` of the package subscriptions-transport-ws.
 
+use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{GraphQlSocket, eventually};
+use testkit::{GraphQlSocket, eventually, install_locked};
+use tokio::process::Command;
 
 use crate::kit::{TestGateway, token};
 
@@ -153,4 +155,29 @@ async fn the_newer_protocol_is_chosen_of_both() {
     socket.init(json!({})).await;
     socket.subscribe("1", "{ hello }").await;
     assert_eq!(socket.next().await["type"], "next");
+}
+
+#[tokio::test]
+async fn the_package_that_the_protocol_comes_from_is_served() {
+    let gateway = TestGateway::start().await;
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy");
+    let folder = install_locked(&sources).await.unwrap();
+    let client = Command::new("node")
+        .args(["client.js", &format!("ws://{}/graphql", gateway.address), &token("CUST01")])
+        .current_dir(&folder)
+        .kill_on_drop(true)
+        .output();
+    let client =
+        tokio::time::timeout(2 * testkit::WAIT_LIMIT, client).await.expect("the client ends").unwrap();
+    assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stderr));
+    let seen: Value = serde_json::from_slice(&client.stdout).unwrap();
+    let expected = json!({
+        "query": [{ "whoami": "CUST01" }, "complete"],
+        "mutation": [{ "bump": 1 }, "complete"],
+        "subscription": [{ "count": 1 }, { "count": 2 }, { "count": 3 }, "complete"],
+        "invalid": [{ "error": "GRAPHQL_VALIDATION_FAILED" }],
+        "refused": [{ "code": "CURSOR_EXPIRED" }, "complete"],
+        "after": [{ "hello": "world" }, "complete"],
+    });
+    assert_eq!(seen, expected);
 }

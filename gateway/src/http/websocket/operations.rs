@@ -148,6 +148,7 @@ impl<E: Executor> OperationTask<E> {
         let mut results = std::pin::pin!(self.executor.stream(operation));
         while let Some(result) = next_result(&mut results, share).await {
             self.send(&result?, trace).await?;
+            self.send_queue.give_way().await;
         }
         Ok(())
     }

@@ -55,6 +55,14 @@ impl SendQueue {
         let _ = self.results.send(Box::new((Message::text(text), ended.clone()))).await;
     }
 
+    /// Gives way to the socket's other operations if more than one result waits: a sender whose next result is ready takes
+    /// all the room that the client makes.
+    pub(super) async fn give_way(&self) {
+        if self.results.capacity() + 1 < RESULT_MESSAGES {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Queues a message of the session itself.
     pub(super) fn control(&self, message: ServerMessage<'_>) -> Result<(), SlowClient> {
         let text = message.to_json(self.subprotocol);

@@ -5,7 +5,6 @@ use std::{net::IpAddr, ops::ControlFlow, sync::Arc, time::Duration};
 use async_graphql::Executor;
 use futures::StreamExt;
 use futures::stream::SplitStream;
-use rand::RngExt;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_tungstenite::WebSocketStream;
@@ -20,13 +19,8 @@ use super::send_queue::{SendQueue, send_queue};
 use super::sign_in::SignIn;
 use super::upgrade::Socket;
 use crate::auth::CurrentViewer;
-use crate::http::{Lifecycle, Shared};
+use crate::http::Shared;
 use crate::query::{ErrorCode, GraphqlRequest, Trace, request_errors};
-
-/// When the gateway stops, so many milliseconds lie between two sockets that are closed, as long as all are closed within
-/// [`CLOSE_SPREAD`]: their clients don't all reach the next gateway at once.
-const CLOSE_PACE: Duration = Duration::from_millis(1);
-const CLOSE_SPREAD: Duration = Duration::from_secs(5);
 
 /// No socket lives as long; timers don't reach much further.
 pub(super) const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -108,7 +102,8 @@ impl<E: Executor> Session<E> {
         let init_deadline = Instant::now() + limits.init_timeout;
         let mut pings = interval_at(Instant::now() + limits.ping_interval, limits.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = std::pin::pin!(stopping(self.shared.lifecycle.clone()));
+        let shared = Arc::clone(&self.shared);
+        let mut stopping = std::pin::pin!(shared.admission.stopping(&shared.lifecycle.closing));
         loop {
             let is_awaited = matches!(self.sign_in, SignIn::Awaited);
             // Clients of the older protocol send operations without waiting for `connection_ack`.
@@ -238,12 +233,4 @@ fn on_read_error(error: &Error) -> ControlFlow<CloseReason> {
         Error::Protocol(_) => close_with(CloseCode::ProtocolError),
         _ => ControlFlow::Break(CloseReason::ConnectionLost),
     }
-}
-
-async fn stopping(lifecycle: Lifecycle) {
-    lifecycle.closing.cancelled().await;
-    let sockets = u32::try_from(lifecycle.sockets.len()).unwrap_or(u32::MAX);
-    let spread = CLOSE_PACE.saturating_mul(sockets).min(CLOSE_SPREAD);
-    let pause = spread.mul_f64(rand::rng().random_range(0.0..1.0));
-    tokio::time::sleep(pause).await;
 }

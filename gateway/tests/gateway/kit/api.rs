@@ -255,6 +255,22 @@ fn built(
         failing: Mutex::default(),
         refusing: Mutex::default(),
     });
+    over(services, request_timeout, subscriptions, unseen_orders, federation)
+}
+
+/// The API of another gateway over the same services.
+pub(crate) fn another_api(services: &Arc<Services>, subscriptions: SubscriptionSettings) -> TestApi {
+    let unseen = UnseenOrderSettings::default();
+    over(Arc::clone(services), WAIT_LIMIT, subscriptions, unseen, false)
+}
+
+fn over(
+    services: Arc<Services>,
+    request_timeout: Duration,
+    subscriptions: SubscriptionSettings,
+    unseen_orders: UnseenOrderSettings,
+    federation: bool,
+) -> TestApi {
     let api = Api::new(ApiSettings {
         rpc: services.clone(),
         commands: services.clone(),
