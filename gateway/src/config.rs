@@ -12,7 +12,7 @@ pub use self::documents::DocumentArgs;
 pub use self::live::{LiveArgs, LiveConfig};
 use crate::auth::{AuthConfig, KeySource};
 use crate::http::{CorsOrigins, Rate, RateLimitSettings};
-use crate::query::DocumentSettings;
+use crate::query::{DocumentSettings, PersistedSettings};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -29,6 +29,9 @@ pub struct Config {
     pub keep_alive: Duration,
     pub cors: CorsOrigins,
     pub documents: DocumentSettings,
+    pub persisted: PersistedSettings,
+    /// Requests of a batch; 0 if batches are refused.
+    pub max_batch: usize,
     pub rate_limits: RateLimitSettings,
     /// HTTP requests and socket operations (not subscriptions) under way at once.
     pub max_concurrent_requests: usize,
@@ -102,6 +105,8 @@ impl HttpArgs {
             cors,
             documents: self.documents.check(is_for_trying, errors),
             playground,
+            persisted: self.documents.persisted(errors),
+            max_batch: errors.number("MAX_BATCH_REQUESTS", &self.load.max_batch_requests, 0..=100),
             rate_limits: self.load.rate_limits(errors),
             max_concurrent_requests: errors.number(
                 "MAX_CONCURRENT_REQUESTS",
@@ -126,6 +131,9 @@ pub struct LoadArgs {
     /// HTTP requests and socket operations (not subscriptions) under way at once; further ones are refused
     #[arg(long, env = "MAX_CONCURRENT_REQUESTS", default_value = "1024")]
     pub max_concurrent_requests: String,
+    /// Requests that one POST may hold in a JSON array; with 0 arrays are refused
+    #[arg(long, env = "MAX_BATCH_REQUESTS", default_value = "0")]
+    pub max_batch_requests: String,
     /// How many operations a customer may send: 20/s, 600/m, 10000/h, or off
     #[arg(long, env = "RATE_LIMIT_PER_CUSTOMER", default_value = "off")]
     pub rate_limit_per_customer: String,

@@ -80,6 +80,7 @@ pub async fn start(
         limits: Limits {
             max_body_bytes: config.max_body_bytes,
             max_concurrent_requests: config.max_concurrent_requests,
+            max_batch: config.max_batch,
             request_timeout: config.request_timeout + SLACK,
             max_sockets: config.live.max_sockets.min(connections.max_connections * 3 / 4),
             max_sockets_per_customer: config.live.max_sockets_per_customer,
@@ -88,6 +89,7 @@ pub async fn start(
             ..Limits::default()
         },
         documents: config.documents,
+        persisted: config.persisted.clone(),
         rate_limits: config.rate_limits.clone(),
         cors: config.cors.clone(),
         lifecycle: lifecycle.clone(),

@@ -117,5 +117,6 @@ pub const METRICS: &[Metric] = &[
         Gauge,
         "Accepted orders whose command order-service has not answered to this gateway",
     ),
+    ("waybill_untrusted_documents_total", Counter, "Documents executed that are not among the trusted ones"),
     ("waybill_unwatched_orders_total", Counter, "Accepted orders that this gateway had no room to remember"),
 ];

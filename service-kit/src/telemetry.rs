@@ -13,9 +13,9 @@ use tracing_serde::fields::AsMap as _;
 use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, filter};
 
@@ -50,8 +50,11 @@ pub fn init(process: &'static str, config: &LogConfig) {
             .boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .event_format(JsonLines { process })
-            // A line has the name of its span, and none of its fields.
-            .fmt_fields(format::debug_fn(|_, _, _| Ok(())))
+            // A line has the name of its span, and of its fields the client's id of the request alone.
+            .fmt_fields(format::debug_fn(|writer, field, value| match field.name() {
+                "request_id" => write!(writer, "{value:?}"),
+                _ => Ok(()),
+            }))
             .with_writer(std::io::stderr)
             .boxed(),
     };
@@ -61,8 +64,8 @@ pub fn init(process: &'static str, config: &LogConfig) {
     let _ = tracing_subscriber::registry().with(traces).with(logs.with_filter(wanted)).try_init();
 }
 
-/// Formats an event as one JSON object a line: time, level, process, target, message, the event's fields, the span and
-/// its trace id.
+/// Formats an event as one JSON object a line: time, level, process, target, message, the event's fields, the span with
+/// its trace id and the client's id of the request.
 struct JsonLines {
     process: &'static str,
 }
@@ -95,6 +98,15 @@ where
                 span_context.is_valid().then(|| span_context.trace_id().to_string())
             }) {
                 set("traceId", trace_id);
+            }
+            let fields = |span: SpanRef<'_, S>| {
+                let extensions = span.extensions();
+                // Fields recorded later leave blanks behind.
+                extensions.get::<FormattedFields<N>>().map(|fields| fields.fields.trim().to_owned())
+            };
+            let request_id = span.scope().filter_map(fields).find(|id| !id.is_empty());
+            if let Some(id) = request_id {
+                set("requestId", id);
             }
         }
         writeln!(writer, "{}", Value::Object(line))

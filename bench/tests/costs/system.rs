@@ -90,6 +90,8 @@ impl System {
             documents: Default::default(),
             rate_limits: Default::default(),
             max_concurrent_requests: 1024,
+            persisted: Default::default(),
+            max_batch: 0,
             playground: false,
             federation: false,
             live: gateway::config::LiveConfig::default(),

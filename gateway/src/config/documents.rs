@@ -5,7 +5,9 @@ use schema::limits::{PAGE_DEFAULT, PAGE_MAX};
 use service_kit::config::ConfigErrors;
 
 use super::given;
-use crate::query::{DocumentLimits, DocumentSettings, LimitMode, ListSizes};
+use crate::query::{
+    DocumentLimits, DocumentSettings, LimitMode, ListSizes, PersistedSettings, TrustMode, TrustedDocuments,
+};
 
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Documents")]
@@ -37,6 +39,15 @@ pub struct DocumentArgs {
     /// Whether the schema may be asked for: on or off; by default off with AUTH_MODE=jwks
     #[arg(long, env = "INTROSPECTION")]
     pub introspection: Option<String>,
+    /// The trusted documents: a manifest as Relay, graphql-codegen or Apollo writes it
+    #[arg(long, env = "PERSISTED_DOCUMENTS_FILE", value_name = "FILE")]
+    pub persisted_documents_file: Option<String>,
+    /// enforce: only trusted documents are executed; log: others are executed as well, and logged
+    #[arg(long, env = "PERSISTED_DOCUMENTS", default_value = "enforce")]
+    pub persisted_documents: String,
+    /// Whether clients may register documents by their hashes, unless trusted documents are enforced: on or off
+    #[arg(long, env = "AUTOMATIC_PERSISTED_QUERIES", default_value = "on")]
+    pub automatic_persisted_queries: String,
 }
 
 impl DocumentArgs {
@@ -67,5 +78,19 @@ impl DocumentArgs {
             errors.choice("INTROSPECTION", text, &[("on", true), ("off", false)])
         });
         DocumentSettings { limits, introspection }
+    }
+
+    /// Returns the documents that requests may name, those of the file read; adds what is wrong to `errors`.
+    pub(super) fn persisted(&self, errors: &mut ConfigErrors) -> PersistedSettings {
+        let modes = [("enforce", TrustMode::Enforce), ("log", TrustMode::Log)];
+        let mode = errors.choice("PERSISTED_DOCUMENTS", &self.persisted_documents, &modes);
+        let trusted = given(&self.persisted_documents_file).and_then(|file| {
+            let read = TrustedDocuments::read(file.as_ref(), mode);
+            read.map_err(|error| errors.add("PERSISTED_DOCUMENTS_FILE", format!("{file:?}: {error}"))).ok()
+        });
+        let on_or_off = [("on", true), ("off", false)];
+        let automatic =
+            errors.choice("AUTOMATIC_PERSISTED_QUERIES", &self.automatic_persisted_queries, &on_or_off);
+        PersistedSettings { trusted, automatic }
     }
 }

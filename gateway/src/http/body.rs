@@ -31,7 +31,14 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), HttpError> {
     (is_json && is_utf8).then_some(()).ok_or(HttpError::UnsupportedMediaType)
 }
 
-pub(super) async fn read(body: Body, limits: &Limits) -> Result<GraphqlRequest, HttpError> {
+/// What a POST's body asks for.
+pub(super) enum RequestBody {
+    One(GraphqlRequest),
+    /// An array of requests, each of which has a result of its own.
+    Batch(Vec<GraphqlRequest>),
+}
+
+pub(super) async fn read(body: Body, limits: &Limits) -> Result<RequestBody, HttpError> {
     let bytes = tokio::time::timeout(limits.body_timeout, collect(body, limits.max_body_bytes))
         .await
         .map_err(|_| HttpError::SlowBody)??;
@@ -39,10 +46,28 @@ pub(super) async fn read(body: Body, limits: &Limits) -> Result<GraphqlRequest, 
         return Err(bad_request("the body is not JSON"));
     };
     match json.get().as_bytes() {
-        [b'{', ..] => from_json(json).map_err(bad_request),
-        [b'[', ..] => Err(bad_request("batches are not supported: send each operation by itself")),
+        [b'{', ..] => from_json(json).map(RequestBody::One).map_err(bad_request),
+        [b'[', ..] => batch(json, limits.max_batch).map(RequestBody::Batch).map_err(bad_request),
         _ => Err(bad_request("the body must be a JSON object")),
     }
+}
+
+fn batch(json: &RawValue, max_batch: usize) -> Result<Vec<GraphqlRequest>, Cow<'static, str>> {
+    if max_batch == 0 {
+        return Err("batches are not supported: send each operation by itself".into());
+    }
+    let requests: Vec<&RawValue> = serde_json::from_str(json.get()).map_err(|_| "the batch can't be read")?;
+    if requests.is_empty() {
+        return Err("a batch must hold a request".into());
+    }
+    if requests.len() > max_batch {
+        return Err(format!("a batch may hold at most {max_batch} requests").into());
+    }
+    let request = |json: &RawValue| match json.get().starts_with('{') {
+        true => from_json(json),
+        false => Err("each request of a batch must be a JSON object"),
+    };
+    Ok(requests.into_iter().map(request).collect::<Result<_, _>>()?)
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, HttpError> {
@@ -69,6 +94,7 @@ pub(super) fn from_query_string(uri: &Uri) -> Result<GraphqlRequest, HttpError> 
         operation_name: Option<String>,
         variables: Option<String>,
         extensions: Option<String>,
+        document_id: Option<String>,
     }
     let Query(given) =
         Query::<QueryString>::try_from_uri(uri).map_err(|_| bad_request("the query string is malformed"))?;
@@ -82,6 +108,7 @@ pub(super) fn from_query_string(uri: &Uri) -> Result<GraphqlRequest, HttpError> 
         operation_name: given.operation_name,
         variables: json("variables", given.variables)?,
         extensions: json("extensions", given.extensions)?,
+        document_id: given.document_id,
     };
     parameters.into_request().map_err(bad_request)
 }
@@ -99,13 +126,16 @@ pub(super) fn from_json(json: &RawValue) -> Result<GraphqlRequest, &'static str>
     let text =
         |name, error| given(name).map(|json| serde_json::from_str(json.get())).transpose().map_err(|_| error);
     let parameters = Parameters {
-        query: text("query", "query must be a string")?,
+        query: text("query", "query must be a string of Unicode characters")?,
         operation_name: text("operationName", "operationName must be a string or null")?,
         variables: given("variables").map(ToOwned::to_owned),
         extensions: given("extensions").map(ToOwned::to_owned),
+        document_id: text("documentId", "documentId must be a string")?
+            .or(text("doc_id", "doc_id must be a string")?),
     };
     let extensions = RequestExtensions::read(parameters.extensions.as_deref());
-    if parameters.query.is_none() && fields.contains_key("query") && !extensions.names_persisted_query() {
+    let is_named = parameters.document_id.is_some() || extensions.hash().is_some();
+    if parameters.query.is_none() && fields.contains_key("query") && !is_named {
         return Err("query must be a string");
     }
     parameters.into_request()
@@ -117,6 +147,8 @@ struct Parameters {
     operation_name: Option<String>,
     variables: Option<Box<RawValue>>,
     extensions: Option<Box<RawValue>>,
+    /// As GraphQL over HTTP names it, and as Relay's examples do.
+    document_id: Option<String>,
 }
 
 impl Parameters {
@@ -125,11 +157,15 @@ impl Parameters {
             json.as_ref().is_none_or(|json| json.get().trim_start().starts_with('{'))
         };
         let extensions = RequestExtensions::read(self.extensions.as_deref());
-        let is_persisted = self.query.is_none() && extensions.names_persisted_query();
-        let document = match self.query {
-            Some(query) => DocumentSource::Text(query),
-            None if is_persisted => DocumentSource::PersistedQuery,
-            None => return Err("query is missing"),
+        let hash = extensions.hash();
+        let is_named = hash.is_some() || self.document_id.is_some();
+        // Clients that have to send a document, and only name it, leave it empty.
+        let text = self.query.filter(|text| !(text.is_empty() && is_named));
+        let document = match (text, hash, self.document_id) {
+            (Some(text), Some(hash), _) => DocumentSource::Registration { text, hash },
+            (Some(text), None, _) => DocumentSource::Text(text),
+            (None, _, Some(id)) | (None, Some(id), None) => DocumentSource::Id(id),
+            (None, None, None) => return Err("query is missing"),
         };
         if !is_object(&self.variables) {
             return Err("variables must be an object or null");
@@ -163,8 +199,15 @@ impl<'a> RequestExtensions<'a> {
         json.and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
     }
 
-    /// Whether they name a document by its hash.
-    fn names_persisted_query(&self) -> bool {
-        self.persisted_query.is_some_and(|query| query.get().starts_with('{'))
+    /// Returns the hash by which they name a document, if they do so as the gateway understands it.
+    fn hash(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct PersistedQuery {
+            version: u32,
+            sha256_hash: String,
+        }
+        let query: PersistedQuery = serde_json::from_str(self.persisted_query?.get()).ok()?;
+        (query.version == 1).then_some(query.sha256_hash)
     }
 }

@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, Method, header, request::Parts};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use url::{Host, Url};
 
+use super::headers::{REQUEST_ID, TRACE_RESPONSE};
+
 /// How long a browser may keep the answer to a preflight request; browsers have lower limits of their own.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -48,7 +50,7 @@ impl CorsOrigins {
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([header::RETRY_AFTER])
+            .expose_headers([header::RETRY_AFTER, REQUEST_ID, TRACE_RESPONSE])
             .max_age(MAX_AGE);
         Some(layer)
     }

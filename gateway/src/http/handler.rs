@@ -5,42 +5,66 @@ use std::{collections::HashMap, future::ready, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Method, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::{body::Body, http::request::Parts};
 use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use super::response::{HttpError, ResponseFormat, respond};
+use super::body::RequestBody;
+use super::headers::{REQUEST_ID, TRACE_RESPONSE, request_id};
+use super::response::{HttpError, ResponseFormat, respond, respond_to_batch};
 use super::stream::{StreamFormat, StreamRequest, redeem_ticket};
-use super::{Shared, body, encoding, websocket};
+use super::{Shared, body, csrf, encoding, websocket};
 use crate::auth::Viewer;
-use crate::query::{ExecutionResult, Trace};
+use crate::query::{ErrorCode, ExecutionResult, GraphqlRequest, Trace};
 
 const SUBSCRIPTIONS: &str = "a subscription is served over WebSocket, with the graphql-transport-ws protocol, or as a response \
     of type text/event-stream or multipart/mixed;subscriptionSpec=1.0: accept one of them";
 
 /// Serves `/graphql`: GET and POST are requests, an upgrade is a socket.
 pub(super) async fn graphql<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let trace = trace(&parts.headers);
+    let response = respond_to(shared, parts, body, &trace).await;
+    traced(response, &trace)
+}
+
+/// Names the trace, also as the request's id for a client that has given it none.
+fn traced(mut response: Response, trace: &Trace) -> Response {
+    for (name, value) in [(REQUEST_ID, trace.id().to_string()), (TRACE_RESPONSE, trace.response())] {
+        response.headers_mut().extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
+    }
+    response
+}
+
+async fn respond_to<E: Executor>(
+    shared: Arc<Shared<E>>,
+    mut parts: Parts,
+    body: Body,
+    trace: &Trace,
+) -> Response {
     let protocol = parts.headers.get(header::UPGRADE);
     if protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         let accepted = match websocket::Upgrade::from_parts(&mut parts).await {
             Ok(upgrade) => websocket::accept(shared, upgrade, &parts).await,
             Err(error) => Err(error),
         };
-        return accepted.unwrap_or_else(|error| error.respond(ResponseFormat::Json, &trace));
+        return accepted.unwrap_or_else(|error| error.respond(ResponseFormat::Json, trace));
     }
     let accepted = Accepted::from_headers(&parts.headers);
     let format = accepted.error_format();
     if accepted.is_none() {
-        return HttpError::NotAcceptable.respond(format, &trace);
+        return HttpError::NotAcceptable.respond(format, trace);
+    }
+    let is_get = [Method::GET, Method::HEAD].contains(&parts.method);
+    if is_get && !csrf::is_preflighted(&parts.headers) {
+        return HttpError::NotPreflighted.respond(format, trace);
     }
     let viewer = viewer(&shared, &parts);
-    let response = execute(&shared, &parts, body, viewer, accepted, &trace).await;
-    response.unwrap_or_else(|error| error.respond(format, &trace))
+    let response = execute(&shared, &parts, body, viewer, accepted, trace).await;
+    response.unwrap_or_else(|error| error.respond(format, trace))
 }
 
 /// Serves `/graphql/stream/{ticket}`: an event stream for an EventSource, which can send no token.
@@ -58,7 +82,8 @@ pub(super) async fn graphql_by_ticket<E: Executor>(
         response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
         Ok(response)
     };
-    response.await.unwrap_or_else(|error: HttpError| error.respond(ResponseFormat::Json, &trace))
+    let response = response.await;
+    traced(response.unwrap_or_else(|error: HttpError| error.respond(ResponseFormat::Json, &trace)), &trace)
 }
 
 /// What a response may be.
@@ -110,8 +135,28 @@ async fn execute<E: Executor>(
     let _permit = shared.executor.admit()?;
     let viewer = viewer.await?;
     shared.rate_limits.check_viewer(viewer.as_ref(), 1).map_err(HttpError::RateLimited)?;
-    let mut request =
-        if is_post { body::read(body, &shared.limits).await? } else { body::from_query_string(&parts.uri)? };
+    let request = if is_post {
+        match body::read(body, &shared.limits).await? {
+            RequestBody::One(request) => request,
+            RequestBody::Batch(requests) => {
+                // One has been counted.
+                let others = u32::try_from(requests.len() - 1).unwrap_or(u32::MAX);
+                shared.rate_limits.check_address(address, others).map_err(HttpError::RateLimited)?;
+                shared.rate_limits.check_viewer(viewer.as_ref(), others).map_err(HttpError::RateLimited)?;
+                let _permits = shared.executor.admit_many(others)?;
+                // Boxed, so that single requests need no room for it.
+                let results = Box::pin(execute_batch(shared, requests, viewer, trace)).await?;
+                return Ok(respond_to_batch(&results));
+            }
+        }
+    } else {
+        body::from_query_string(&parts.uri)?
+    };
+    let format = accepted.response.unwrap_or(ResponseFormat::Json);
+    let mut request = match shared.executor.resolve(request) {
+        Ok(request) => request,
+        Err(errors) => return Ok(respond(ExecutionResult::request_errors(errors, trace), format)),
+    };
     let mut stream = None;
     if let Some(format) = accepted.stream {
         let (streamed, prepared) =
@@ -131,20 +176,48 @@ async fn execute<E: Executor>(
     };
     match (accepted.response, stream) {
         (None, Some(stream)) => Ok(stream.respond(result)),
-        (format, _) => Ok(respond(result, format.unwrap_or(ResponseFormat::Json))),
+        _ => Ok(respond(result, format)),
     }
+}
+
+/// Executes the requests of a batch at the same time, as if each had been sent by itself.
+async fn execute_batch<E: Executor>(
+    shared: &Shared<E>,
+    requests: Vec<GraphqlRequest>,
+    viewer: Option<Viewer>,
+    trace: &Trace,
+) -> Result<Vec<ExecutionResult>, HttpError> {
+    let mut prepared = Vec::with_capacity(requests.len());
+    for request in requests {
+        let operation = shared.executor.prepare(request.data(viewer.clone()), trace).await;
+        prepared.push(operation.and_then(|operation| match operation.kind {
+            OperationType::Subscription => Err(vec![ErrorCode::BadUserInput.error(SUBSCRIPTIONS).into()]),
+            OperationType::Query | OperationType::Mutation => Ok(operation),
+        }));
+    }
+    let operations: Vec<_> = prepared.iter().filter_map(|operation| operation.as_ref().ok()).collect();
+    shared.executor.check_together(&operations).map_err(HttpError::TooComplex)?;
+    let results = prepared.into_iter().map(|operation| async move {
+        match operation {
+            Ok(operation) => shared.executor.execute(operation).await,
+            Err(errors) => ExecutionResult::request_errors(errors, trace),
+        }
+    });
+    Ok(futures::future::join_all(results).await)
 }
 
 /// Continues the client's trace (W3C `traceparent`), or begins one.
 fn trace(headers: &HeaderMap) -> Trace {
+    let request_id = request_id(headers).and_then(|id| id.to_str().ok());
     if !headers.contains_key("traceparent") {
-        return Trace::root();
+        return Trace::continuing(&Context::new(), request_id);
     }
     let text = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
     let carrier: HashMap<String, String> =
         ["traceparent", "tracestate"].into_iter().filter_map(text).collect();
     // Not the current context: the request that this connection served before is no parent.
-    Trace::continuing(&TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier))
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+    Trace::continuing(&parent, request_id)
 }
 
 /// Answers a request to a path that there is not.

@@ -4,8 +4,10 @@ mod accept;
 mod admission;
 mod body;
 mod cors;
+mod csrf;
 mod encoding;
 mod handler;
+mod headers;
 pub mod playground;
 mod rate_limits;
 mod response;
@@ -33,7 +35,7 @@ pub use self::rate_limits::{Rate, RateLimitSettings};
 pub use self::server::{Lifecycle, serve};
 use self::stream::Tickets;
 use crate::auth::Authenticator;
-use crate::query::{DocumentSettings, GraphqlSchema, OperationExecutor};
+use crate::query::{DocumentSettings, GraphqlSchema, OperationExecutor, PersistedSettings};
 use crate::subscriptions::SharedOperations;
 
 /// Smaller responses are not compressed.
@@ -51,6 +53,7 @@ pub struct GraphqlServer<E> {
     pub playground: Option<Playground>,
     pub limits: Limits,
     pub documents: DocumentSettings,
+    pub persisted: PersistedSettings,
     pub rate_limits: RateLimitSettings,
     pub cors: CorsOrigins,
     pub lifecycle: Lifecycle,
@@ -78,6 +81,7 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
             executor: OperationExecutor::new(
                 self.executor,
                 self.documents,
+                self.persisted,
                 max_concurrent_requests,
                 request_timeout,
             ),
@@ -117,7 +121,7 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
             )
             .layer(axum::middleware::from_fn(handler::check_head))
             .layer(CatchPanicLayer::custom(handler::panicked))
-            .layer(axum::middleware::from_fn_with_state(self.lifecycle, server::announce_drain));
+            .layer(axum::middleware::from_fn_with_state(self.lifecycle, headers::complete));
         match self.cors.layer() {
             Some(cors) => router.layer(cors),
             None => router,
@@ -130,6 +134,8 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
 pub struct Limits {
     /// HTTP requests and socket operations (not subscriptions) under way at once.
     pub max_concurrent_requests: usize,
+    /// Requests of a batch. 0 if there are none.
+    pub max_batch: usize,
     /// Bytes of an HTTP request's body.
     pub max_body_bytes: usize,
     /// How long a client may take to send a body.
@@ -161,6 +167,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_concurrent_requests: 1024,
+            max_batch: 0,
             max_body_bytes: 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),

@@ -126,8 +126,6 @@ pub(super) async fn page(State(page): State<Arc<Page>>) -> Response {
     headers.extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

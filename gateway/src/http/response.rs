@@ -68,6 +68,13 @@ pub(super) fn respond(result: ExecutionResult, format: ResponseFormat) -> Respon
     respond_with(status, result, format)
 }
 
+/// Returns the response to a batch: a list, for which there is no media type of its own.
+pub(super) fn respond_to_batch(results: &[ExecutionResult]) -> Response {
+    let mut response = Json(results).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// Returns a response with this status. One that asks the client to come back later says when.
 fn respond_with(status: StatusCode, result: ExecutionResult, format: ResponseFormat) -> Response {
     let mut response = match result {
@@ -84,7 +91,6 @@ fn respond_with(status: StatusCode, result: ExecutionResult, format: ResponseFor
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Responses differ by viewer and by media type; no cache may keep one for another viewer.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, OVERLOAD_RETRY_AFTER.as_secs().into());
     }
@@ -100,6 +106,8 @@ pub(super) enum HttpError {
     UnsupportedEncoding,
     MethodNotAllowed,
     MutationByGet,
+    /// A GET that a page of another origin may have sent.
+    NotPreflighted,
     PayloadTooLarge(usize),
     SlowBody,
     BadToken,
@@ -108,6 +116,8 @@ pub(super) enum HttpError {
     OnlyGet,
     /// A WebSocket of another version than 13.
     UpgradeRequired,
+    /// Its operations ask for too much together.
+    TooComplex(GraphqlError),
     /// The client sends too much.
     RateLimited(GraphqlError),
     /// The gateway can't serve the request at the moment.
@@ -153,6 +163,11 @@ impl HttpError {
                 Some((header::ACCEPT_ENCODING, ENCODINGS)),
             ),
             Self::MethodNotAllowed => not_allowed("GET, POST", "use one of: GET, POST"),
+            Self::NotPreflighted => invalid(
+                StatusCode::BAD_REQUEST,
+                "a GET needs a header that no page of another origin can send unasked: authorization, \
+                 graphql-require-preflight, or content-type: application/json",
+            ),
             Self::MutationByGet => not_allowed("POST", "a mutation must be sent by POST"),
             Self::PayloadTooLarge(limit) => {
                 let message = format!("the body is larger than {limit} bytes");
@@ -174,6 +189,7 @@ impl HttpError {
                 ErrorCode::Unauthenticated.error("the token is not valid"),
                 Some((header::WWW_AUTHENTICATE, "Bearer")),
             ),
+            Self::TooComplex(error) => (StatusCode::BAD_REQUEST, error, None),
             Self::RateLimited(error) => (StatusCode::TOO_MANY_REQUESTS, error, None),
             Self::Unavailable(error) => (StatusCode::SERVICE_UNAVAILABLE, error, None),
             Self::Internal => {

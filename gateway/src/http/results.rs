@@ -29,13 +29,13 @@ pub(super) enum Interruption {
     SourceLost,
 }
 
-/// Joins the subscribers that have sent the same operation, if it may be a subscription.
+/// Joins the subscribers that have sent the same operation, if it may be a subscription. Its document has been found.
 pub(super) fn share(
     request: &GraphqlRequest,
     operations: &SharedOperations,
     viewer: Option<&CurrentViewer>,
 ) -> Option<UpdateShare> {
-    let DocumentSource::Text(document) = &request.document else { return None };
+    let DocumentSource::Found(document) = &request.document else { return None };
     if !document.contains("subscription") {
         return None;
     }

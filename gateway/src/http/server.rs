@@ -1,8 +1,7 @@
 //! Serves the public port's connections, and ends them when the process stops.
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Version, header};
-use axum::{Router, middleware::Next, response::Response};
+use axum::{Router, response::Response};
 use service_kit::http_server::{self, ConnectionLimits};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -31,18 +30,12 @@ pub async fn serve(
 }
 
 /// Ends kept-alive connections while draining, so that clients connect to a copy that stays.
-pub(super) async fn announce_drain(
-    State(lifecycle): State<Lifecycle>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) fn announce_drain(lifecycle: &Lifecycle, version: Version, response: &mut Response) {
     // HTTP/2 has no Connection header; it says GOAWAY when the server stops.
-    let has_connection_header = request.version() <= Version::HTTP_11;
-    let mut response = next.run(request).await;
+    let has_connection_header = version <= Version::HTTP_11;
     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let is_draining = lifecycle.draining.is_cancelled() || lifecycle.closing.is_cancelled();
     if has_connection_header && !is_upgrade && is_draining {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
 }

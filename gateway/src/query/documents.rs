@@ -68,6 +68,12 @@ impl Documents {
         &self.settings.limits
     }
 
+    /// Returns what is wrong with a document, first of all.
+    pub(super) fn check(&self, text: &str) -> Result<(), ServerError> {
+        let checked = Document::parse(&self.schema, &self.settings, text);
+        checked.map(drop).map_err(|mut errors| errors.swap_remove(0))
+    }
+
     /// Returns a document that is valid; its errors are request errors.
     pub(super) async fn get(&self, text: &str) -> Result<Arc<Document>, Vec<ServerError>> {
         if let Some(document) = self.documents.get(text).await {

@@ -38,6 +38,12 @@ pub enum ErrorCode {
     OperationResolutionFailure,
     /// The request names a document by its hash alone: the client has to send the document.
     PersistedQueryNotSupported,
+    /// The request names a document that the gateway doesn't have: the client has to send it.
+    PersistedQueryNotFound,
+    /// The document is another one than that of the hash that the client registers it by.
+    PersistedQueryHashMismatch,
+    /// Only trusted documents are executed, and this is none of them.
+    QueryNotInSafelist,
 }
 
 impl ErrorCode {

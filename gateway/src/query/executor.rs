@@ -8,7 +8,7 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response, ServerError, Value};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use opentelemetry::Context;
-use opentelemetry::trace::{TraceContextExt, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, field};
@@ -17,6 +17,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::documents::{DocumentSettings, Documents};
 use super::error::overloaded;
 use super::limits::OperationSize;
+use super::persisted::{PersistedDocuments, PersistedSettings, TrustedDocuments};
 use super::prepared::{PreparedOperation, Substitutes, prepare};
 use super::schema::SchemaTypes;
 use super::variables::coerce;
@@ -27,6 +28,7 @@ use super::{DocumentSource, ErrorCode, GraphqlError, GraphqlRequest, GraphqlSche
 pub(crate) struct OperationExecutor<E> {
     executor: E,
     documents: Documents,
+    persisted: PersistedDocuments,
     permits: Arc<Semaphore>,
     timeout: Duration,
 }
@@ -36,8 +38,9 @@ pub(crate) struct Operation {
     pub(crate) kind: OperationType,
     request: Request,
     substitutes: Substitutes,
-    /// What the client asked to be told of its size.
-    cost: Option<OperationSize>,
+    size: OperationSize,
+    /// Whether the client is told the size.
+    wants_cost: bool,
     trace: Trace,
 }
 
@@ -45,20 +48,46 @@ impl<E: GraphqlSchema> OperationExecutor<E> {
     pub(crate) fn new(
         executor: E,
         settings: DocumentSettings,
+        persisted: PersistedSettings,
         max_concurrent_requests: usize,
         timeout: Duration,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(max_concurrent_requests));
         let schema = SchemaTypes::parse(&executor.sdl()).expect("the SDL of a served schema is valid");
-        Self { executor, documents: Documents::new(schema, settings), permits, timeout }
+        let documents = Documents::new(schema, settings);
+        for (id, text) in persisted.trusted.iter().flat_map(TrustedDocuments::documents) {
+            if let Err(error) = documents.check(text) {
+                tracing::warn!(id, %error, "a trusted document is not valid");
+            }
+        }
+        Self { executor, documents, persisted: PersistedDocuments::new(persisted), permits, timeout }
     }
 }
 
 impl<E: Executor> OperationExecutor<E> {
     /// Returns a permit for one more request, which is held until dropped.
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, GraphqlError> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        self.admit_many(1)
+    }
+
+    /// Returns a permit for so many more requests, which is held until dropped.
+    pub(crate) fn admit_many(&self, requests: u32) -> Result<OwnedSemaphorePermit, GraphqlError> {
+        let permit = Arc::clone(&self.permits).try_acquire_many_owned(requests);
         permit.map_err(|_| overloaded("the gateway is at its limit of concurrent requests"))
+    }
+
+    /// Finds the document that a request means; its errors are request errors.
+    pub(crate) fn resolve(&self, request: GraphqlRequest) -> Result<GraphqlRequest, Vec<ServerError>> {
+        let found = self.persisted.resolve(request.document).map_err(|error| vec![error.into()])?;
+        Ok(GraphqlRequest { document: DocumentSource::Found(found), ..request })
+    }
+
+    /// Checks what operations of one request ask for together.
+    pub(crate) fn check_together(&self, operations: &[&Operation]) -> Result<(), GraphqlError> {
+        let mut size = OperationSize::default();
+        operations.iter().for_each(|operation| size.add(&operation.size));
+        let checked = self.documents.limits().check(&size, None);
+        checked.map_err(|beyond| ErrorCode::QueryTooComplex.error(format!("together {}", beyond.message())))
     }
 
     /// Prepares an operation; its errors are request errors.
@@ -68,16 +97,10 @@ impl<E: Executor> OperationExecutor<E> {
         trace: &Trace,
     ) -> Result<Operation, Vec<ServerError>> {
         let GraphqlRequest { document, operation_name, variables, wants_cost, data } = request;
-        let text = match document {
-            DocumentSource::Text(text) => text,
-            DocumentSource::PersistedQuery => {
-                // The message by which clients knew this answer before answers had codes.
-                let error = ErrorCode::PersistedQueryNotSupported.error("PersistedQueryNotSupported");
-                return Err(vec![error.into()]);
-            }
-        };
+        let text = self.persisted.resolve(document).map_err(|error| vec![error.into()])?;
         let (schema, limits) = (self.documents.schema(), self.documents.limits());
         let document = self.documents.get(&text).await?;
+        self.persisted.register(&text);
         let chosen = document.choose(operation_name.as_deref()).map_err(|error| vec![error])?;
         let definition = chosen.definition();
         let (kind, kind_name) = match definition.operation_type {
@@ -104,12 +127,12 @@ impl<E: Executor> OperationExecutor<E> {
         let mut request = Request::new(String::new());
         request.data = data;
         request.set_parsed_query(prepared);
-        Ok(Operation { kind, request, substitutes, cost: wants_cost.then_some(size), trace: trace.clone() })
+        Ok(Operation { kind, request, substitutes, size, wants_cost, trace: trace.clone() })
     }
 
     /// Executes a query or mutation to its end or the deadline.
     pub(crate) async fn execute(&self, operation: Operation) -> ExecutionResult {
-        let Operation { kind, request, substitutes, cost, trace } = operation;
+        let Operation { kind, request, substitutes, size, wants_cost, trace } = operation;
         let executing = AssertUnwindSafe(self.executor.execute(request)).catch_unwind();
         let executing = tokio::time::timeout(self.timeout, executing).instrument(trace.span.clone());
         let mut response = match executing.await {
@@ -117,7 +140,7 @@ impl<E: Executor> OperationExecutor<E> {
             Ok(Err(_panic)) => panicked(),
             Err(_elapsed) => Response::from_errors(vec![deadline_exceeded(kind).into()]),
         };
-        if let Some(size) = cost {
+        if wants_cost {
             response.extensions.insert("cost".to_owned(), size.to_value(self.documents.limits()));
         }
         trace.span.in_scope(|| ExecutionResult::from_response(response, &substitutes, &trace))
@@ -219,30 +242,48 @@ fn present(error: &mut ServerError, not_executed: bool) {
 pub(crate) struct Trace {
     span: Span,
     id: TraceId,
+    span_id: SpanId,
+    is_sampled: bool,
 }
 
 impl Trace {
     /// Begins a trace.
     pub(crate) fn root() -> Self {
-        Self::continuing(&Context::new())
+        Self::continuing(&Context::new(), None)
     }
 
     /// Continues the trace of the parent, or begins one if the parent has none.
-    pub(crate) fn continuing(parent: &Context) -> Self {
+    /// `request_id` is how the client knows the request.
+    pub(crate) fn continuing(parent: &Context, request_id: Option<&str>) -> Self {
         let span = tracing::info_span!(
             "graphql",
             otel.kind = "server",
             trace_id = field::Empty,
+            request_id = request_id.map(field::display),
             graphql.operation.type = field::Empty,
             graphql.operation.name = field::Empty,
         );
         // Fails only if no subscriber exports traces; then nothing has to be linked.
         let _ = span.set_parent(parent.clone());
-        let ids = [&span.context(), parent].map(|context| context.span().span_context().trace_id());
-        let known = ids.into_iter().find(|id| *id != TraceId::INVALID);
-        let id = known.unwrap_or_else(|| TraceId::from(rand::random::<u128>()));
+        let contexts = [&span.context(), parent].map(|context| context.span().span_context().clone());
+        let known = contexts.into_iter().find(SpanContext::is_valid);
+        let context = known.unwrap_or_else(|| {
+            let (id, span_id) = (TraceId::from(rand::random::<u128>()), SpanId::from(rand::random::<u64>()));
+            SpanContext::new(id, span_id, TraceFlags::default(), false, TraceState::default())
+        });
+        let id = context.trace_id();
         span.record("trace_id", field::display(id));
-        Self { span, id }
+        Self { span, id, span_id: context.span_id(), is_sampled: context.is_sampled() }
+    }
+
+    /// Returns the trace's id.
+    pub(crate) fn id(&self) -> TraceId {
+        self.id
+    }
+
+    /// Returns the trace as W3C's `traceresponse` has it.
+    pub(crate) fn response(&self) -> String {
+        format!("00-{}-{}-{:02x}", self.id, self.span_id, u8::from(self.is_sampled))
     }
 
     /// Names the trace in an error.

@@ -164,6 +164,20 @@ pub(crate) struct OperationSize {
 }
 
 impl OperationSize {
+    /// Adds the size of another operation of the same request.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.tokens += other.tokens;
+        self.depth = self.depth.max(other.depth);
+        self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
+        self.root_fields += other.root_fields;
+        self.aliases += other.aliases;
+        self.selections += other.selections;
+        self.repeated_fields += other.repeated_fields;
+        self.directives += other.directives;
+        self.levels = self.levels.max(other.levels);
+        self.complexity = self.complexity.saturating_add(other.complexity);
+    }
+
     /// Returns what a client is shown.
     pub(super) fn to_value(self, limits: &DocumentLimits) -> Value {
         value!({

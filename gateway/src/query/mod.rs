@@ -1,6 +1,6 @@
 //! GraphQL requests, whatever the schema. A request passes these files in this order:
 //!
-//! - `request`: what a transport has received.
+//! - `request`: what a transport has received; `persisted` finds documents that it only names.
 //! - `limits`: bounds on a document's text (`tokens`), and on what its operation selects.
 //! - `documents`: parses and validates each distinct document once. `schema` has the types, and `rules` what the parser's
 //!   own validation leaves open.
@@ -17,6 +17,7 @@ mod error;
 mod executor;
 mod limits;
 mod normalize;
+mod persisted;
 mod position;
 mod prepared;
 mod request;
@@ -31,5 +32,6 @@ pub use error::{ErrorCode, GraphqlError, Outcome};
 pub(crate) use error::{OVERLOAD_RETRY_AFTER, is_retryable, overloaded};
 pub(crate) use executor::{ExecutionResult, Operation, OperationExecutor, Trace, request_errors};
 pub use limits::{DocumentLimits, LimitMode, ListSizes};
-pub(crate) use request::{DocumentSource, GraphqlRequest};
+pub use persisted::{ManifestError, PersistedSettings, TrustMode, TrustedDocuments};
+pub(crate) use request::{DocumentSource, DocumentText, GraphqlRequest};
 pub use schema::GraphqlSchema;

@@ -1,4 +1,4 @@
-use std::any::Any;
+use std::{any::Any, ops::Deref, sync::Arc};
 
 use async_graphql::Data;
 use serde_json::value::RawValue;
@@ -14,10 +14,40 @@ pub(crate) struct GraphqlRequest {
     pub(crate) data: Data,
 }
 
+/// What a request says of its document.
 pub(crate) enum DocumentSource {
     Text(String),
-    /// The hash of a document that the client expects the server to have.
-    PersistedQuery,
+    /// The document, and the hash that the client will name it by.
+    Registration {
+        text: String,
+        hash: String,
+    },
+    /// The id or hash of a document that the client expects the server to have.
+    Id(String),
+    /// It has been looked for already.
+    Found(DocumentText),
+}
+
+/// The text of a document that may be executed.
+pub(crate) enum DocumentText {
+    Sent(String),
+    Kept(Arc<str>),
+    /// Will be kept once it is known to be valid.
+    Registering {
+        text: Arc<str>,
+        hash: String,
+    },
+}
+
+impl Deref for DocumentText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Sent(text) => text,
+            Self::Kept(text) | Self::Registering { text, .. } => text,
+        }
+    }
 }
 
 impl GraphqlRequest {

@@ -5,7 +5,7 @@ use std::path::Path;
 use testkit::install_locked;
 use tokio::process::Command;
 
-use crate::kit::TestGateway;
+use crate::kit::{TestGateway, token};
 
 #[tokio::test]
 async fn all_graphql_over_http_audits_pass() {
@@ -13,7 +13,7 @@ async fn all_graphql_over_http_audits_pass() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit");
     let folder = install_locked(&sources).await.unwrap();
     let audit = Command::new("node")
-        .args(["audit.js", &gateway.url("/graphql")])
+        .args(["audit.js", &gateway.url("/graphql"), &token("CUST01")])
         .current_dir(&folder)
         .output()
         .await

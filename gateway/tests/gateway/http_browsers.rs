@@ -37,7 +37,7 @@ async fn a_listed_origins_page_may_call_the_gateway_and_read_the_answer() {
     assert_eq!(text(&allowed, "access-control-max-age"), Some("86400"));
     let post = gateway.post(&json!({ "query": "{ hello }" })).header("origin", SHOP).send().await.unwrap();
     assert_eq!(text(&post, "access-control-allow-origin"), Some(SHOP));
-    assert_eq!(text(&post, "access-control-expose-headers"), Some("retry-after"));
+    assert_eq!(text(&post, "access-control-expose-headers"), Some("retry-after,x-request-id,traceresponse"));
     assert!(text(&post, "vary").unwrap().contains("origin"));
 
     let foreign = preflight(&gateway, "https://shop.example.evil.example").await;

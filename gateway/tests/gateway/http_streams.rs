@@ -130,14 +130,12 @@ async fn what_is_refused_is_a_next_event_and_complete() {
 #[tokio::test]
 async fn an_event_stream_can_be_opened_by_get_but_not_for_mutations() {
     let gateway = TestGateway::start().await;
-    let get = |query: &str| {
-        gateway.http.get(gateway.url("/graphql")).header("accept", EVENTS).query(&[("query", query)])
-    };
+    let get = |query: &str| gateway.get("/graphql").header("accept", EVENTS).query(&[("query", query)]);
     let mut stream = Streamed::open(get("subscription { count(to: 1) }")).await;
     assert_eq!(stream.event().await, next(json!({ "data": { "count": 1 } })));
     let refused = get("mutation { bump }").send().await.unwrap();
     assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, "POST"));
-    let malformed = gateway.http.get(gateway.url("/graphql")).header("accept", EVENTS).send().await.unwrap();
+    let malformed = gateway.get("/graphql").header("accept", EVENTS).send().await.unwrap();
     assert_eq!(malformed.status(), 400);
 }
 

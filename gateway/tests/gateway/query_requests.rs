@@ -168,13 +168,9 @@ async fn a_document_that_is_only_named_is_asked_for() {
             format!(r#"{{"operationName": "Q", "variables": {{"a": 1}}, {extensions}}}"#),
         ] {
             let response = api.send(transport, &request).await;
-            let expected = ("PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported");
+            let expected = ("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound");
             assert_eq!(only_error(&response), expected, "{request}");
         }
-        // Sent with the document, the hash says nothing more.
-        let request = format!(r#"{{"query": "{{ me {{ id }} }}", {extensions}}}"#);
-        let response = api.send(transport, &request).await;
-        assert_eq!(response, json!({ "data": { "me": { "id": "CUST01" } } }));
     }
 }
 

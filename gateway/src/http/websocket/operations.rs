@@ -114,6 +114,7 @@ impl<E: Executor> OperationTask<E> {
         let trace = Trace::root();
         let refused = |errors| Interruption::Refused(request_errors(errors, &trace));
         let viewer = self.viewer.as_ref().map(|viewer| (*viewer.get()).clone());
+        let request = self.executor.resolve(request).map_err(refused)?;
         let share = share(&request, &self.shared_operations, self.viewer.as_ref());
         let request = request.data(viewer).data(self.viewer.clone()).data(share.clone());
         let operation = self.executor.prepare(request, &trace).await.map_err(refused)?;

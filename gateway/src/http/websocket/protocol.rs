@@ -209,6 +209,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_message_is_read_or_refused() {
+        let samples = [
+            r#"{"type":"connection_init","payload":{"authorization":"Bearer a.b.c"}}"#,
+            r#"{"type":"ping","payload":{"a":[1,2.5,null]}}"#,
+            r#"{"type":"pong"}"#,
+            r#"{"id":"1","type":"subscribe","payload":{"query":"{ a }","operationName":null,"variables":{"a":1}}}"#,
+            r#"{"id":"1","type":"start","payload":{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab"}}}}"#,
+            r#"{"id":"1","type":"subscribe","payload":{"documentId":"ab","extensions":{"cost":true}}}"#,
+            r#"{"id":"1","type":"complete"}"#,
+            r#"{"id":"1","type":"stop"}"#,
+            r#"{"type":"connection_terminate"}"#,
+        ];
+        let (mut read, mut refused) = (0, 0);
+        for message in testkit::mutations(&samples, 20_000) {
+            let Ok(text) = String::from_utf8(message) else { continue };
+            for subprotocol in Subprotocol::ALL {
+                match ClientMessage::parse(&text, subprotocol) {
+                    Ok(_) => read += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
+    }
+
+    #[test]
     fn reasons_are_cut_to_what_a_close_frame_holds() {
         let frame = CloseCode::SubscriberExists("ü".repeat(200)).frame();
         assert_eq!(u16::from(frame.code), 4409);

@@ -6,7 +6,7 @@ use bus::clock::SystemClock;
 use gateway::{
     auth::{AuthConfig, Authenticator, Scopes, mint},
     http::{CorsOrigins, GraphqlServer, Lifecycle, Limits, Playground, RateLimitSettings, serve},
-    query::{DocumentSettings, GraphqlSchema},
+    query::{DocumentSettings, GraphqlSchema, PersistedSettings},
 };
 use serde_json::{Value, json};
 use service_kit::http_server::ConnectionLimits;
@@ -30,6 +30,7 @@ pub(crate) struct TestGateway {
 pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) documents: DocumentSettings,
+    pub(crate) persisted: PersistedSettings,
     pub(crate) rate_limits: RateLimitSettings,
     pub(crate) auth: AuthConfig,
     pub(crate) readiness: Readiness,
@@ -44,6 +45,7 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             documents: DocumentSettings::default(),
+            persisted: PersistedSettings::default(),
             rate_limits: RateLimitSettings::default(),
             auth: AuthConfig::Mock { secret: Secret::new(SECRET) },
             readiness: Readiness::default(),
@@ -94,6 +96,7 @@ impl TestGateway {
             playground: options.playground,
             limits: options.limits,
             documents: options.documents,
+            persisted: options.persisted,
             rate_limits: options.rate_limits,
             cors: options.cors,
             lifecycle: lifecycle.clone(),
@@ -111,6 +114,11 @@ impl TestGateway {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// A GET with a header that no page of another origin can send unasked.
+    pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(self.url(path)).header("graphql-require-preflight", "1")
     }
 
     /// Posts a request body as JSON.

@@ -4,6 +4,7 @@
 //!
 //! `WAYBILL_ORACLE_RUNS` says how many documents, `WAYBILL_ORACLE_SEED` the first seed.
 
+mod fuzz;
 mod generator;
 mod node;
 mod observed;
