@@ -14,7 +14,7 @@ use crate::kit::{FourProcesses, Token};
 async fn clients_query_order_follow_and_resume() {
     let mut processes = FourProcesses::new().await;
     let (gateway, clients) = tokio::join!(processes.start(), installed("clients"));
-    run_scenarios(&clients, gateway.address()).await;
+    run_scenarios(&clients, gateway.address(), None).await;
     processes.stop().await;
 }
 
@@ -23,14 +23,14 @@ async fn a_router_resolves_entities_of_the_gateway_and_serves_every_client_as_th
     let mut processes = FourProcesses::new().await;
     processes.gateway_variables.push(("FEDERATION", "on"));
     let (gateway, federation) = tokio::join!(processes.start(), installed("federation"));
-    run_scenarios(&federation, gateway.address()).await;
+    run_scenarios(&federation, gateway.address(), None).await;
 
     let mut command = Command::new("node");
     command.arg("router.mjs").env("GATEWAY", gateway.address()).current_dir(&federation);
     let router = Process::spawn(&mut command).unwrap();
     let line = router.line("routing at ").await.unwrap();
     let (_, address) = line.split_once("routing at ").unwrap();
-    run_scenarios(&installed("clients").await, address.trim()).await;
+    run_scenarios(&installed("clients").await, address.trim(), Some(("ROUTED", "1"))).await;
     drop(router);
     processes.stop().await;
 }
@@ -39,8 +39,8 @@ async fn installed(name: &str) -> TempDir {
     install_locked(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)).await.unwrap()
 }
 
-/// Runs all `*.test.mjs` of a folder.
-async fn run_scenarios(folder: &TempDir, gateway: &str) {
+/// Runs all `*.test.mjs` of a folder. With `ROUTED` those of transports that a router has no part in are left out.
+async fn run_scenarios(folder: &TempDir, gateway: &str, routed: Option<(&str, &str)>) {
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let mut scenarios: Vec<PathBuf> =
         files.filter(|path| path.to_string_lossy().ends_with(".test.mjs")).collect();
@@ -50,6 +50,7 @@ async fn run_scenarios(folder: &TempDir, gateway: &str) {
         .args(["--test", "--test-concurrency=2", "--test-reporter=spec"])
         .args(scenarios)
         .env("GATEWAY", gateway)
+        .envs(routed)
         .env("TOKEN", Token::of("CUST01").sign())
         .env("OTHER_TOKEN", Token::of("CUST02").sign())
         .env("SCHEMA", Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/schema.graphql"))
