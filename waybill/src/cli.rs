@@ -26,7 +26,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  waybill                                start, with demo products and customers, in ./.waybill
+  waybill                                start, with demo products, customers and orders, in ./.waybill
   waybill token --customer CUST02        a token for another customer
   waybill stock receive PROD01 50        fifty more of a product
   waybill import products catalogue.csv  your own products

@@ -51,6 +51,7 @@ pub(crate) struct SystemConfig {
     orders: order_service::Config,
     pub(crate) inventory: inventory_service::Config,
     customers: customer_service::Config,
+    pub(crate) has_demo_orders: bool,
 }
 
 impl SystemArgs {
@@ -63,6 +64,7 @@ impl SystemArgs {
             orders: self.orders.check(&bus, errors),
             inventory: self.stock.check(&bus, seed_demo, errors),
             customers: customer_service::Config { prefetch: bus.prefetch, seed_demo },
+            has_demo_orders: self.seed.demo_orders(),
             bus,
         }
     }

@@ -6,6 +6,7 @@ mod cli;
 mod output;
 
 mod data_dir;
+mod demo_orders;
 mod infrastructure;
 mod services;
 mod up;

@@ -15,6 +15,7 @@ use service_kit::health::ReadinessHandle;
 use service_kit::{ExitStatus, ServiceContext, Shutdown, admin, telemetry};
 
 use crate::admin::{AdminEndpoint, AdminService, reachable_address};
+use crate::demo_orders;
 use crate::infrastructure::{Infrastructure, SystemArgs, SystemConfig};
 use crate::output;
 use crate::services::StopOrder;
@@ -31,7 +32,7 @@ pub(crate) const DEFAULTS: &[(&str, &str)] =
 ///
 /// Gateway, order-service, inventory-service and customer-service run side by side. If RABBITMQ_URL is not set they speak
 /// over an embedded broker, and if DATABASE_URL is not set they keep their tables in SQLite; both write to DATA_DIR, and what
-/// was accepted survives every crash. An empty system is filled with demo products and customers.
+/// was accepted survives every crash. An empty system is filled with demo products, customers and orders.
 ///
 /// Once everything is up it prints the addresses, a token for CUST01, an order to place and updates to watch. Ctrl-C or
 /// SIGTERM finish what has begun and end it; the next start continues from there.
@@ -146,6 +147,7 @@ impl System {
         let welcome = welcome(&self.config, gateway, self.admin)?;
         if let Some(ready) = shutdown.draining().run_until_cancelled(self.ready()).await {
             ready?;
+            self.place_demo_orders(gateway).await;
             output::print(&welcome)?;
         }
         self.stop_order.drain(shutdown, readiness, self.config.drain_delay).await;
@@ -171,6 +173,18 @@ impl System {
             endpoint.open(service, self.admin, &config.system.data_dir)?;
         }
         Ok(address)
+    }
+
+    /// In mock mode, whose secret they are placed with. A shop without them is up all the same.
+    async fn place_demo_orders(&self, gateway: SocketAddr) {
+        let ServiceContext { shutdown, .. } = &self.context;
+        let AuthConfig::Mock { secret } = &self.config.gateway.auth else { return };
+        if self.config.system.has_demo_orders {
+            let placing = demo_orders::place(reachable_address(gateway), secret);
+            if let Some(Err(error)) = shutdown.draining().run_until_cancelled(Box::pin(placing)).await {
+                tracing::warn!(%error, "the demo's orders are not all placed; the next start goes on with them");
+            }
+        }
     }
 
     async fn ready(&self) -> anyhow::Result<()> {

@@ -164,15 +164,20 @@ impl DatabaseArgs {
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Database")]
 pub struct SeedArgs {
-    /// What an empty database is filled with: demo or none
+    /// What an empty database is filled with: demo, catalogue (the demo without orders) or none
     #[arg(long, env = "SEED", default_value = "demo")]
     pub seed: String,
 }
 
 impl SeedArgs {
-    /// Whether an empty database gets the demo data.
+    /// Whether an empty database gets the demo's products and customers.
     pub fn demo(&self, errors: &mut ConfigErrors) -> bool {
-        errors.choice("SEED", &self.seed, &[("demo", true), ("none", false)])
+        errors.choice("SEED", &self.seed, &[("demo", true), ("catalogue", true), ("none", false)])
+    }
+
+    /// Whether an empty shop gets the demo's orders as well.
+    pub fn demo_orders(&self) -> bool {
+        self.seed.trim() == "demo"
     }
 }
 

@@ -53,6 +53,7 @@ impl Operator {
     /// Starts `waybill up`; returns when it is ready.
     pub(crate) async fn starts_system(&self) -> Process {
         let up = self.program(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0").with("LOG_FORMAT", "json");
+        let up = up.with("SEED", "catalogue");
         let system = up.start();
         system.line("Waybill is up").await.unwrap();
         system

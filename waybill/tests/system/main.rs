@@ -21,6 +21,7 @@ mod bad_tokens;
 
 mod commands;
 mod connections;
+mod demo_orders;
 mod least_privilege;
 mod silence;
 mod starting;

@@ -139,6 +139,7 @@ impl Cluster {
         let mut environment = environment(admin_port, &shape);
         environment.extend(public(port));
         environment.push(("DATA_DIR", folder.path().display().to_string()));
+        environment.push(("SEED", "catalogue".to_owned()));
         let log = logs.join("waybill.log");
         let program = Program::new("waybill".to_owned(), "waybill", &["up"], environment, admin_port, log)?;
         let cluster = Self {

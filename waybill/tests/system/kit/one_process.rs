@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use testkit::{Process, Program};
+use testkit::{Process, Program, free_port};
 
 use super::program::{SECRET, ends_well, waybill};
 use super::{Gateway, StockTables};
@@ -13,19 +13,29 @@ pub(crate) struct OneProcess {
     folder: TempDir,
     settings: Vec<(String, String)>,
     open_files: Option<u32>,
+    /// 0 for a free one at each start.
+    port: u16,
     process: Option<Process>,
 }
 
 impl OneProcess {
-    /// A system that has never run.
+    /// A system that has never run, with the demo's catalogue and without its orders.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), open_files: None, process: None }
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, settings: Vec::new(), open_files: None, port: 0, process: None }
     }
 
     /// With a variable set.
     #[must_use]
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.settings.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// At the same port whenever it starts.
+    #[must_use]
+    pub(crate) fn at_one_port(mut self) -> Self {
+        self.port = free_port();
         self
     }
 
@@ -43,14 +53,16 @@ impl OneProcess {
 
     /// `waybill` with these arguments and the system's settings.
     pub(crate) fn waybill(&self, arguments: &[&str]) -> Program {
-        let program =
-            waybill(arguments).with("DATA_DIR", self.data_dir().to_str().unwrap()).with("JWT_SECRET", SECRET);
+        let program = waybill(arguments)
+            .with("DATA_DIR", self.data_dir().to_str().unwrap())
+            .with("JWT_SECRET", SECRET)
+            .with("SEED", "catalogue");
         self.settings.iter().fold(program, |program, (variable, value)| program.with(variable, value))
     }
 
     /// Starts the process; returns when it is ready.
     pub(crate) async fn start(&mut self) -> Gateway {
-        let up = self.waybill(&["up"]).with("PORT", "0").with("ADMIN_PORT", "0");
+        let up = self.waybill(&["up"]).with("PORT", self.port.to_string()).with("ADMIN_PORT", "0");
         let up = match self.open_files {
             Some(most) => up.after(&format!("ulimit -n {most}")),
             None => up,
