@@ -11,6 +11,7 @@ use service_kit::config::{BusConfig, ConfigErrors, ProcessArgs, ProcessConfig, S
 pub use self::documents::DocumentArgs;
 pub use self::live::{LiveArgs, LiveConfig};
 use crate::auth::{AuthConfig, KeySource};
+use crate::http::console::ConsoleSetting;
 use crate::http::{CorsOrigins, Rate, RateLimitSettings};
 use crate::query::{DocumentSettings, PersistedSettings};
 
@@ -40,6 +41,7 @@ pub struct Config {
     /// Whether the schema has the fields for routers of Apollo Federation.
     pub federation: bool,
     pub live: LiveConfig,
+    pub console: ConsoleSetting,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -60,6 +62,9 @@ pub struct HttpArgs {
     /// Whether the gateway is a subgraph for a router of Apollo Federation, with _service and _entities: off or on
     #[arg(long, env = "FEDERATION", default_value = "off")]
     pub federation: String,
+    /// The page at /console: on, off, or on with the address of a page that signs in; by default on in mock mode alone
+    #[arg(long, env = "CONSOLE")]
+    pub console: Option<String>,
     /// How long createOrder waits for the outcome before it answers PENDING
     #[arg(long, env = "CREATE_ORDER_WAIT", default_value = "2s", help_heading = "Message bus")]
     pub create_order_wait: String,
@@ -95,6 +100,12 @@ impl HttpArgs {
         let is_for_trying = matches!(auth, AuthConfig::Mock { .. });
         let playground = given(&self.playground)
             .map_or(is_for_trying, |text| errors.choice("PLAYGROUND", text, &[("on", true), ("off", false)]));
+        let console =
+            given(&self.console).map(ConsoleSetting::parse).unwrap_or_else(|| Ok(ConsoleSetting::ByMode));
+        let console = console.unwrap_or_else(|problem| {
+            errors.add("CONSOLE", problem);
+            ConsoleSetting::Off
+        });
         let waits = Duration::ZERO..=Duration::from_secs(60);
         Config {
             host: host.to_owned(),
@@ -115,6 +126,7 @@ impl HttpArgs {
             ),
             federation: errors.choice("FEDERATION", &self.federation, &[("off", false), ("on", true)]),
             live: self.live.check(errors),
+            console,
             keep_alive: errors.duration(
                 "KEEP_ALIVE_TIMEOUT",
                 &self.keep_alive_timeout,

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{AuthConfig, Authenticator, Scope, mint};
 use crate::config::Config;
 use crate::graphql::{Api, ApiSettings, UpdateRetries};
-use crate::http::{GraphqlServer, Lifecycle, Limits, Playground, serve};
+use crate::http::{Console, GraphqlServer, Lifecycle, Limits, Playground, serve};
 use crate::orders::unseen::UnseenOrderSettings;
 use crate::subscriptions::SubscriptionSettings;
 
@@ -77,6 +77,7 @@ pub async fn start(
         readiness: readiness.clone(),
         liveness: liveness.clone(),
         playground,
+        console: Console::new(&config.console, &config.auth),
         limits: Limits {
             max_body_bytes: config.max_body_bytes,
             max_concurrent_requests: config.max_concurrent_requests,

@@ -219,6 +219,7 @@ fn welcome(config: &UpConfig, gateway: SocketAddr, admin: SocketAddr) -> anyhow:
     Ok(format!(
         r#"Waybill is up.
 
+  Console     http://{gateway}/console
   Playground  http://{gateway}/
   GraphQL     http://{gateway}/graphql
   Admin       http://{admin}/readyz

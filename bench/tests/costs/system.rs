@@ -10,7 +10,7 @@ use bus::topology::RetryDelays;
 use bus::transport::SharedTransport;
 use embedded_broker::{EmbeddedBroker, Storage};
 use gateway::auth::AuthConfig;
-use gateway::http::CorsOrigins;
+use gateway::http::{CorsOrigins, console::ConsoleSetting};
 use order_service::Timeouts;
 use schema::money::Currency;
 use service_kit::config::{BusConfig, Secret};
@@ -95,6 +95,7 @@ impl System {
             playground: false,
             federation: false,
             live: gateway::config::LiveConfig::default(),
+            console: ConsoleSetting::Off,
         };
         let address = gateway::start(&gateway, &context, transport("gateway")).await.unwrap();
         Self { address, broker, shutdown, messages, statements, _folder: folder }

@@ -1,8 +1,9 @@
-//! GraphQL over HTTP and WebSocket, the playground, and the health endpoints, over any schema.
+//! GraphQL over HTTP and WebSocket, the playground and the console, and the health endpoints, over any schema.
 
 mod accept;
 mod admission;
 mod body;
+pub mod console;
 mod cors;
 mod csrf;
 mod encoding;
@@ -28,6 +29,7 @@ use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::decompression::RequestDecompressionLayer;
 
 use self::admission::Admission;
+pub use self::console::Console;
 pub use self::cors::CorsOrigins;
 pub use self::playground::Playground;
 use self::rate_limits::RateLimits;
@@ -51,6 +53,7 @@ pub struct GraphqlServer<E> {
     pub liveness: Liveness,
     /// The page at `/`, if there is one.
     pub playground: Option<Playground>,
+    pub console: Console,
     pub limits: Limits,
     pub documents: DocumentSettings,
     pub persisted: PersistedSettings,
@@ -74,7 +77,7 @@ struct Shared<E> {
 }
 
 impl<E: GraphqlSchema> GraphqlServer<E> {
-    /// Returns the routes: `/graphql`, tickets and streams below it, `/` and its files, `/livez` and `/readyz`.
+    /// Returns the routes: `/graphql`, tickets and streams below it, `/` and `/console` with their files, `/livez` and `/readyz`.
     pub fn router(self) -> Router {
         let Limits { max_concurrent_requests, request_timeout, start_wait, .. } = self.limits;
         let shared = Arc::new(Shared {
@@ -112,6 +115,7 @@ impl<E: GraphqlSchema> GraphqlServer<E> {
             .route("/graphql/stream/{ticket}", get(handler::graphql_by_ticket::<E>))
             .with_state(shared)
             .merge(playground.unwrap_or_default())
+            .merge(self.console.routes())
             .merge(health::routes(self.readiness, self.liveness))
             .fallback(handler::not_found)
             .method_not_allowed_fallback(handler::method_not_allowed)

@@ -50,6 +50,7 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
         "--max-sockets-per-customer=many",
         "--max-socket-operations=-1",
         "--max-subscriptions-per-customer=",
+        "--console=yes",
         "--cors-origins=shop.example",
         "--federation=maybe",
         "--request-timeout=0s",
@@ -61,6 +62,7 @@ fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
     variables.dedup();
     let expected = [
         "ADMIN_PORT",
+        "CONSOLE",
         "CORS_ORIGINS",
         "CREATE_ORDER_WAIT",
         "DRAIN_DELAY",

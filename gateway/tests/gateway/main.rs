@@ -20,6 +20,7 @@ mod graphql_updates;
 mod http_audits;
 mod http_browsers;
 mod http_connections;
+mod http_console;
 mod http_errors;
 mod http_health;
 mod http_load;

@@ -27,6 +27,7 @@ pub const VARIABLES: &[&str] = &[
     "AUTH_MODE",
     "AUTOMATIC_PERSISTED_QUERIES",
     "BUS_NAMESPACE",
+    "CONSOLE",
     "CORS_ORIGINS",
     "CREATE_ORDER_WAIT",
     "CURRENCY",

@@ -38,19 +38,32 @@
     ? JSON.stringify({ Authorization: 'Bearer ' + config.token }, null, 2)
     : undefined;
 
-  ReactDOM.createRoot(container).render(
-    React.createElement(GraphiQL, {
-      fetcher: function (params, options) {
-        headers = (options && options.headers) || {};
-        return fetcher(params, options);
-      },
-      storage: storage,
-      shouldPersistHeaders: false,
-      defaultEditorToolsVisibility: 'variables',
-      defaultHeaders: defaultHeaders,
-      defaultTabs: config.tabs.map(function (tab) {
-        return { query: tab.query, variables: tab.variables, headers: defaultHeaders };
-      }),
-    })
+  function linkToConsole() {
+    const link = React.createElement('a', { className: 'graphiql-logo-link', href: '/console' }, 'Console');
+    return React.createElement(GraphiQL.Logo, null, link);
+  }
+
+  const root = ReactDOM.createRoot(container);
+  function render(hasConsole) {
+    root.render(
+      React.createElement(GraphiQL, {
+        fetcher: function (params, options) {
+          headers = (options && options.headers) || {};
+          return fetcher(params, options);
+        },
+        storage: storage,
+        shouldPersistHeaders: false,
+        defaultEditorToolsVisibility: 'variables',
+        defaultHeaders: defaultHeaders,
+        defaultTabs: config.tabs.map(function (tab) {
+          return { query: tab.query, variables: tab.variables, headers: defaultHeaders };
+        }),
+      }, hasConsole ? linkToConsole() : null)
+    );
+  }
+
+  fetch('/console', { method: 'HEAD' }).then(
+    function (answer) { render(answer.ok); },
+    function () { render(false); }
   );
 })();

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bus::clock::SystemClock;
 use gateway::{
     auth::{AuthConfig, Authenticator, Scopes, mint},
-    http::{CorsOrigins, GraphqlServer, Lifecycle, Limits, Playground, RateLimitSettings, serve},
+    http::{Console, CorsOrigins, GraphqlServer, Lifecycle, Limits, Playground, RateLimitSettings, serve},
     query::{DocumentSettings, GraphqlSchema, PersistedSettings},
 };
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ pub(crate) struct Options {
     pub(crate) readiness: Readiness,
     pub(crate) liveness: Liveness,
     pub(crate) playground: Option<Playground>,
+    pub(crate) console: Console,
     pub(crate) connections: ConnectionLimits,
     pub(crate) cors: CorsOrigins,
 }
@@ -51,6 +52,7 @@ impl Default for Options {
             readiness: Readiness::default(),
             liveness: Liveness::new(SILENCE_LIMIT),
             playground: Some(Playground::default()),
+            console: Console::default(),
             connections: ConnectionLimits::default(),
             cors: CorsOrigins::default(),
         }
@@ -94,6 +96,7 @@ impl TestGateway {
             readiness: options.readiness,
             liveness: options.liveness,
             playground: options.playground,
+            console: options.console,
             limits: options.limits,
             documents: options.documents,
             persisted: options.persisted,
