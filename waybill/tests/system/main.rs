@@ -26,7 +26,9 @@ mod least_privilege;
 mod silence;
 mod starting;
 
+mod browser;
 mod clients;
+mod console;
 mod playground;
 
 mod containers;

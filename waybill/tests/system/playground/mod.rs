@@ -1,16 +1,12 @@
 //! The page at `/`, in a real browser that reaches no other host.
 
-mod chromium;
-mod devtools;
-
 use std::path::Path;
 
 use serde_json::{Value, json};
 use testkit::eventually;
 
+use crate::browser::{Chromium, Window};
 use crate::kit::OneProcess;
-use chromium::Chromium;
-use devtools::Window;
 
 const EXECUTE: &str = ".graphiql-execute-button";
 /// The editor of the operation in front.

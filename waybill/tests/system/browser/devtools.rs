@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// A connection to a browser.
 #[derive(Clone)]
-pub(super) struct DevTools {
+pub(crate) struct DevTools {
     calls: mpsc::Sender<Value>,
     next_id: Arc<AtomicU64>,
     received: Arc<Mutex<Received>>,
@@ -30,14 +30,14 @@ struct Received {
 }
 
 /// One page.
-pub(super) struct Window {
+pub(crate) struct Window {
     devtools: DevTools,
     session: String,
 }
 
 impl DevTools {
     /// Connects. Pages can load what is at `origin`; every other request fails and is a page error.
-    pub(super) async fn connect(address: &str, origin: &str) -> Self {
+    pub(crate) async fn connect(address: &str, origin: &str) -> Self {
         let (stream, _) = connect_async(address).await.unwrap();
         let (mut sink, mut source) = stream.split();
         let (calls, mut outgoing) = mpsc::channel::<Value>(256);
@@ -61,7 +61,7 @@ impl DevTools {
     }
 
     /// A new window that shows `url`.
-    pub(super) async fn opens(&self, url: &str) -> Window {
+    pub(crate) async fn opens(&self, url: &str) -> Window {
         let target = self.call("", "Target.createTarget", json!({ "url": "about:blank" })).await;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = self.call("", "Target.attachToTarget", attach).await;
@@ -72,6 +72,8 @@ impl DevTools {
             ("Runtime.enable", json!({})),
             ("Log.enable", json!({})),
             ("Page.enable", json!({})),
+            // Each window behaves as the one in front.
+            ("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })),
             ("Page.navigate", json!({ "url": url })),
         ] {
             window.call(method, parameters).await;
@@ -139,25 +141,63 @@ impl Window {
         self.devtools.call(&self.session, method, parameters).await
     }
 
-    /// The value of a JavaScript expression.
-    pub(super) async fn evaluate(&self, expression: &str) -> Value {
-        let question = json!({ "expression": expression, "returnByValue": true });
+    /// The value of a JavaScript expression, or what its promise brings.
+    pub(crate) async fn evaluate(&self, expression: &str) -> Value {
+        let question = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         self.call("Runtime.evaluate", question).await["result"]["value"].clone()
     }
 
-    pub(super) async fn resize(&self, width: u32, height: u32) {
+    /// Writes a text to where the focus is.
+    pub(crate) async fn types(&self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Presses a key that writes nothing, or one character.
+    pub(crate) async fn presses(&self, key: &str) {
+        let key = match key {
+            "Enter" => json!({ "key": key, "code": key, "windowsVirtualKeyCode": 13, "text": "\r" }),
+            "Escape" => json!({ "key": key, "code": key, "windowsVirtualKeyCode": 27 }),
+            key => json!({ "key": key, "text": key }),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = key.clone();
+            event["type"] = json!(kind);
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    /// Takes the network away from the page, or gives it back.
+    pub(crate) async fn is_offline(&self, offline: bool) {
+        let network =
+            json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.call("Network.emulateNetworkConditions", network).await;
+    }
+
+    /// Shows the page to a reader who prefers `light` or `dark`.
+    pub(crate) async fn prefers(&self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
+    /// Leaves for another path of the same origin.
+    pub(crate) async fn goes_to(&self, path: &str) {
+        let url = self.evaluate(&format!("new URL({}, location.href).href", json!(path))).await;
+        self.call("Page.navigate", json!({ "url": url })).await;
+    }
+
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size).await;
     }
 
     /// The page as a PNG.
-    pub(super) async fn screenshot(&self) -> Vec<u8> {
+    pub(crate) async fn screenshot(&self) -> Vec<u8> {
         let shot = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
         STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()
     }
 
     /// Waits until the expression's value is an element.
-    pub(super) async fn waits_for(&self, element: &str) {
+    pub(crate) async fn waits_for(&self, element: &str) {
         eventually(&format!("the page has {element}"), async || {
             let there = self.evaluate(&format!("!!({element})")).await;
             if there == true { Ok(()) } else { Err(self.page_errors()) }
@@ -166,7 +206,7 @@ impl Window {
     }
 
     /// Clicks with the mouse in the middle of the expression's element.
-    pub(super) async fn click(&self, element: &str) {
+    pub(crate) async fn click(&self, element: &str) {
         self.waits_for(element).await;
         let middle = format!(
             "(() => {{ const box = ({element}).getBoundingClientRect(); \
@@ -181,7 +221,7 @@ impl Window {
     }
 
     /// The page's errors so far, and its requests to other addresses.
-    pub(super) fn page_errors(&self) -> Vec<Value> {
+    pub(crate) fn page_errors(&self) -> Vec<Value> {
         let received = self.devtools.received.lock().unwrap();
         received.page_errors.get(&self.session).cloned().unwrap_or_default()
     }

@@ -22,7 +22,7 @@ const FLAGS: [&str; 10] = [
 ];
 
 /// A running browser that reaches one gateway and nothing else.
-pub(super) struct Chromium {
+pub(crate) struct Chromium {
     devtools: DevTools,
     origin: String,
     _process: Process,
@@ -30,7 +30,7 @@ pub(super) struct Chromium {
 }
 
 impl Chromium {
-    pub(super) async fn start(gateway: &str) -> Self {
+    pub(crate) async fn start(gateway: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let process = PROGRAMS
             .iter()
@@ -53,7 +53,7 @@ impl Chromium {
     }
 
     /// Opens a window at a path of the gateway.
-    pub(super) async fn opens(&self, path: &str) -> Window {
+    pub(crate) async fn opens(&self, path: &str) -> Window {
         self.devtools.opens(&format!("{}{path}", self.origin)).await
     }
 }
