@@ -13,7 +13,7 @@ use async_graphql::ServerError;
 use moka::future::Cache;
 
 use super::ErrorCode;
-use super::limits::{DocumentLimits, MAX_ERRORS, check_operations};
+use super::limits::{DocumentLimits, DocumentSettings, MAX_ERRORS, check_operations};
 use super::normalize::{Conditions, NormalizedOperation, normalize};
 use super::position::Lines;
 use super::rules;
@@ -27,20 +27,6 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 const BYTES_PER_TOKEN: usize = 512;
 /// A document that no request has named for this long leaves the cache.
 const CACHE_IDLE: Duration = Duration::from_secs(3600);
-
-/// Which documents are accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct DocumentSettings {
-    pub limits: DocumentLimits,
-    /// Whether the schema may be asked for. Errors never suggest what it has.
-    pub introspection: bool,
-}
-
-impl Default for DocumentSettings {
-    fn default() -> Self {
-        Self { limits: DocumentLimits::default(), introspection: true }
-    }
-}
 
 /// Parses and validates documents, and refuses those beyond the limits. Cheap to clone.
 #[derive(Clone)]

@@ -14,9 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::documents::{DocumentSettings, Documents};
+use super::documents::Documents;
 use super::error::overloaded;
-use super::limits::OperationSize;
+use super::limits::{DocumentSettings, OperationSize};
 use super::persisted::{PersistedDocuments, PersistedSettings, TrustedDocuments};
 use super::prepared::{PreparedOperation, Substitutes, prepare};
 use super::schema::SchemaTypes;

@@ -41,6 +41,20 @@ pub struct DocumentLimits {
     pub lists: ListSizes,
 }
 
+/// Which documents are accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentSettings {
+    pub limits: DocumentLimits,
+    /// Whether the schema may be asked for. Errors never suggest what it has.
+    pub introspection: bool,
+}
+
+impl Default for DocumentSettings {
+    fn default() -> Self {
+        Self { limits: DocumentLimits::default(), introspection: true }
+    }
+}
+
 /// Whether documents beyond a limit are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitMode {

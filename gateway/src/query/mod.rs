@@ -27,11 +27,10 @@ mod tokens;
 mod values;
 mod variables;
 
-pub use documents::DocumentSettings;
 pub use error::{ErrorCode, GraphqlError, Outcome};
 pub(crate) use error::{OVERLOAD_RETRY_AFTER, is_retryable, overloaded};
 pub(crate) use executor::{ExecutionResult, Operation, OperationExecutor, Trace, request_errors};
-pub use limits::{DocumentLimits, LimitMode, ListSizes};
+pub use limits::{DocumentLimits, DocumentSettings, LimitMode, ListSizes};
 pub use persisted::{ManifestError, PersistedSettings, TrustMode, TrustedDocuments};
 pub(crate) use request::{DocumentSource, DocumentText, GraphqlRequest};
 pub use schema::GraphqlSchema;

@@ -269,8 +269,8 @@ mod tests {
     use serde_json::{json, value::to_raw_value};
 
     use super::*;
-    use crate::query::documents::{Document, DocumentSettings};
-    use crate::query::limits::DocumentLimits;
+    use crate::query::documents::Document;
+    use crate::query::limits::{DocumentLimits, DocumentSettings};
     use crate::query::variables::coerce;
 
     const SDL: &str = "

@@ -15,7 +15,7 @@ use apollo_compiler::{Name, Node};
 use async_graphql::ServerError;
 
 use super::ErrorCode;
-use super::documents::DocumentSettings;
+use super::limits::DocumentSettings;
 use super::normalize::{Conditions, is_introspection, normalize};
 use super::position::Lines;
 use super::schema::SchemaTypes;
