@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Iterable as _, Statement, TryIntoModel as _};
 use serde::Serialize;
-use store::bulk::{column_list, json_records};
+use store::bulk::{array, column_list, json_records};
 use store::{StoreError, Transaction};
 
 use crate::save_rows::{delete_replaced_lines, insert_error};
@@ -24,7 +24,10 @@ struct ProductStock<'a> {
 }
 
 /// Parameters, each as records: the stock of products, reservations to insert, reservations that changed, line items and
-/// movements. Every row that is updated is locked.
+/// movements; and the ids of the products and of the reservations that changed. Every row that is updated is locked.
+///
+/// The ids are in the records as well. PostgreSQL can't tell how many records there are, assumes a hundred, and for as many
+/// reads a table of some ten thousand rows from one end to the other; how long an array is it knows.
 static SAVE: LazyLock<String> = LazyLock::new(|| {
     let reservations = column_list(reservation::Column::iter());
     let lines = column_list(reservation_line::Column::iter());
@@ -34,7 +37,8 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH stock AS (
             UPDATE products SET on_hand = new.on_hand, reserved = new.reserved, updated_at = new.updated_at
-            FROM json_populate_recordset(NULL::products, $1::json) AS new WHERE products.id = new.id
+            FROM json_populate_recordset(NULL::products, $1::json) AS new
+            WHERE products.id = ANY($6) AND products.id = new.id
         ), fresh AS (
             INSERT INTO reservations ({reservations})
             SELECT {reservations} FROM json_populate_recordset(NULL::reservations, $2::json)
@@ -42,7 +46,7 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
             UPDATE reservations SET state = new.state, fingerprint = new.fingerprint, attempt = new.attempt,
                 version = new.version, confirmed = new.confirmed, heard_at = new.heard_at, ask_at = new.ask_at
             FROM json_populate_recordset(NULL::reservations, $3::json) AS new
-            WHERE reservations.order_id = new.order_id
+            WHERE reservations.order_id = ANY($7) AND reservations.order_id = new.order_id
         ), lines AS (
             INSERT INTO reservation_lines ({lines})
             SELECT {lines} FROM json_populate_recordset(NULL::reservation_lines, $4::json)
@@ -90,6 +94,8 @@ pub(crate) async fn save_postgres(work: &UnitOfWork, transaction: &Transaction) 
         json_records(&changed)?,
         json_records(&lines)?,
         json_records(&movements)?,
+        array(products.iter().map(|product| product.id.to_owned())),
+        array(changed.iter().map(|reservation| reservation.order_id)),
     ];
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, SAVE.as_str(), values);
     transaction.execute_raw(statement).await.map_err(insert_error)?;

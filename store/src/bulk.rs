@@ -1,7 +1,7 @@
 //! Statements about many rows, whose text does not depend on how many there are: a connection prepares each once.
 
 use sea_orm::sea_query::extension::postgres::PgFunc;
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::{Expr, ExprTrait as _, ValueType};
 use sea_orm::{ColumnTrait, DbBackend, IdenStatic, Value};
 use serde::Serialize;
 
@@ -21,6 +21,11 @@ pub fn is_any<V: Into<Value>>(
         }
         _ => column.is_in(values),
     }
+}
+
+/// Returns values of one type as one parameter of PostgreSQL.
+pub fn array<V: Into<Value> + ValueType>(values: impl IntoIterator<Item = V>) -> Value {
+    Value::Array(V::array_type(), Some(Box::new(values.into_iter().map(Into::into).collect())))
 }
 
 /// Returns rows as one parameter for PostgreSQL's `json_populate_recordset`. Their fields have the names of the columns.

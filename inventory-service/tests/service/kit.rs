@@ -39,11 +39,15 @@ pub(crate) async fn on_each_database(test: impl AsyncFn(InventoryService)) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}/inventory.db", folder.path().display());
     test(InventoryService::open(&sqlite, folder).await).await;
-    let postgres = testkit::postgres_database().await;
-    test(InventoryService::open(&postgres, tempfile::tempdir().unwrap()).await).await;
+    test(InventoryService::on_postgres().await).await;
 }
 
 impl InventoryService {
+    /// One on an empty database of PostgreSQL.
+    pub(crate) async fn on_postgres() -> Self {
+        Self::open(&testkit::postgres_database().await, tempfile::tempdir().unwrap()).await
+    }
+
     async fn open(url: &str, folder: TempDir) -> Self {
         let database = Database::connect(url, Arc::new(SystemClock)).await.unwrap();
         migrations::INVENTORY.migrate(&database).await.unwrap();
