@@ -31,7 +31,7 @@ const ALLOWED_DIFFERENCES = [
 ];
 
 const isNullDirective = (message) => /^Argument "@(skip|include)\(if:\)" has invalid value/u.test(message);
-const SUBSCRIPTIONS = 'subscriptions are served over WebSocket';
+const SUBSCRIPTIONS = 'a subscription is served over WebSocket';
 const ANY = '\u0000any';
 
 let schema;

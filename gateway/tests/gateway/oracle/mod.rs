@@ -41,7 +41,7 @@ use crate::kit::{
 const RUNS: u64 = 5_000;
 const CONCURRENT_REQUESTS: usize = 8;
 /// What the server says of a subscription over HTTP.
-const SUBSCRIPTIONS: &str = "subscriptions are served over WebSocket";
+const SUBSCRIPTIONS: &str = "a subscription is served over WebSocket";
 /// Differences that a failure shows.
 const MAX_SHOWN: usize = 12;
 
