@@ -230,7 +230,14 @@ pub(super) async fn method_not_allowed() -> Response {
     HttpError::OnlyGet.respond(ResponseFormat::Json, &Trace::root())
 }
 
-/// Refuses a request that names no host, or several (RFC 9112, section 3.2), since what stands in front may have meant
+/// Bytes of a request's target. hyper refuses those beyond 64 KiB itself, without a body.
+const MAX_TARGET_BYTES: usize = 32 * 1024;
+/// Header fields of a request, and bytes of their names and values. hyper refuses those beyond 100 and 400 KiB itself, without
+/// a body.
+const MAX_HEADER_FIELDS: usize = 80;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Refuses a request whose target or header is too long; one that names no host, or several (RFC 9112, section 3.2), since what stands in front may have meant
 /// another one; and a body in an encoding that can't be read.
 pub(super) async fn check_head(request: Request, next: Next) -> Response {
     let headers = request.headers();
@@ -239,7 +246,13 @@ pub(super) async fn check_head(request: Request, next: Next) -> Response {
         Version::HTTP_11 => hosts == 1,
         _ => hosts <= 1,
     };
-    let error = if !names_host {
+    let field_bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let error = if target_bytes > MAX_TARGET_BYTES {
+        HttpError::TargetTooLong(MAX_TARGET_BYTES)
+    } else if headers.len() > MAX_HEADER_FIELDS || field_bytes.sum::<usize>() > MAX_HEADER_BYTES {
+        HttpError::HeaderTooLarge { fields: MAX_HEADER_FIELDS, bytes: MAX_HEADER_BYTES }
+    } else if !names_host {
         HttpError::BadRequest("a request names its host, once".into())
     } else if !headers.get_all(header::CONTENT_ENCODING).iter().all(encoding::is_readable_encoding) {
         HttpError::UnsupportedEncoding

@@ -109,6 +109,11 @@ pub(super) enum HttpError {
     /// A GET that a page of another origin may have sent.
     NotPreflighted,
     PayloadTooLarge(usize),
+    TargetTooLong(usize),
+    HeaderTooLarge {
+        fields: usize,
+        bytes: usize,
+    },
     SlowBody,
     BadToken,
     NotFound,
@@ -172,6 +177,15 @@ impl HttpError {
             Self::PayloadTooLarge(limit) => {
                 let message = format!("the body is larger than {limit} bytes");
                 (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge.error(message), None)
+            }
+            Self::TargetTooLong(limit) => {
+                let message = format!("the request's target is longer than {limit} bytes: send it by POST");
+                (StatusCode::URI_TOO_LONG, ErrorCode::PayloadTooLarge.error(message), None)
+            }
+            Self::HeaderTooLarge { fields, bytes } => {
+                let message = format!("the header has more than {fields} fields or {bytes} bytes");
+                let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                (status, ErrorCode::PayloadTooLarge.error(message), None)
             }
             Self::SlowBody => {
                 let error = ErrorCode::DeadlineExceeded.error("the body took too long to arrive");

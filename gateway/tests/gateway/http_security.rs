@@ -166,6 +166,7 @@ async fn every_refusal_of_the_public_port_has_a_body_of_graphql_errors() {
         (405, "DELETE /graphql HTTP/1.1\r\nhost: x\r\n\r\n".to_owned()),
         (405, "POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".to_owned()),
         (406, post(&format!("{json}accept: text/html\r\n"), hello)),
+        (414, format!("GET /graphql?query={} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(40_000))),
         (415, post("content-type: text/plain\r\n", hello)),
         (415, post(&format!("{json}content-encoding: deflate\r\n"), hello)),
         (
@@ -174,6 +175,8 @@ async fn every_refusal_of_the_public_port_has_a_body_of_graphql_errors() {
              sec-websocket-version: 8\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
                 .to_owned(),
         ),
+        (431, post(&format!("{json}{}", "x-field: 1\r\n".repeat(90)), hello)),
+        (431, post(&format!("{json}x-field: {}\r\n", "1".repeat(70_000)), hello)),
         (500, post(json, r#"{"query":"{panics}"}"#)),
     ] {
         let answer = raw(&gateway, &request).await;

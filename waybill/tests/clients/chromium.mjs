@@ -42,7 +42,7 @@ export async function open(test, url) {
 
 async function launch(profile) {
   for (const program of PROGRAMS) {
-    const options = { env: { ...process.env, HOME: profile }, stdio: ['ignore', 'ignore', 'pipe'] };
+    const options = { env: { ...process.env, HOME: profile, TMPDIR: profile }, stdio: ['ignore', 'ignore', 'pipe'] };
     const browser = spawn(program, [...FLAGS, `--user-data-dir=${profile}`, 'about:blank'], options);
     const isThere = await Promise.race([
       once(browser, 'spawn').then(() => true),

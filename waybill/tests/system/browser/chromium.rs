@@ -40,8 +40,8 @@ impl Chromium {
                     .args(FLAGS)
                     .arg(format!("--user-data-dir={}", profile.path().display()))
                     .arg("about:blank");
-                // Chromium writes to HOME, too.
-                command.env("HOME", profile.path());
+                // Chromium writes there, too.
+                command.env("HOME", profile.path()).env("TMPDIR", profile.path());
                 Process::spawn(&mut command).ok()
             })
             .expect("chromium must be installed");
