@@ -16,6 +16,15 @@ impl ScalarType for DateTime {
     }
 }
 
+/// Says what is wrong with a value as a DateTime.
+pub(crate) fn check_date_time(value: &Value) -> Result<(), String> {
+    let Value::String(text) = value else {
+        return Err("a string is expected, such as 2026-11-23T19:10:51.371Z".to_owned());
+    };
+    let is_time = text.parse::<Timestamp>().is_ok();
+    is_time.then_some(()).ok_or_else(|| "it is not RFC 3339, such as 2026-11-23T19:10:51.371Z".to_owned())
+}
+
 pub(crate) struct Decimal(String);
 
 /// An exact decimal number as a string, such as "1197.00"; never a float.

@@ -11,10 +11,11 @@ use super::federation::{SubgraphQuery, subgraph_sdl};
 use super::loaders::{BatchScheduler, Loaders};
 use super::mutation::Mutation;
 use super::query::Query;
+use super::scalars::check_date_time;
 use super::subscription::{SubscriptionRoot, UpdateRetries};
 use crate::orders::unseen::{UnseenOrderSettings, UnseenOrders};
 use crate::orders::{OrderPlacer, SendCommand, ServiceClient, Timeout};
-use crate::query::GraphqlSchema;
+use crate::query::{GraphqlSchema, ScalarCheck};
 use crate::subscriptions::{SubscriptionSettings, Subscriptions};
 
 /// The schema as it is public, or also as a subgraph's.
@@ -143,6 +144,10 @@ impl GraphqlSchema for Api {
             OrderSchema::Public(schema) => GraphqlSchema::sdl(schema),
             OrderSchema::Subgraph(schema) => GraphqlSchema::sdl(schema),
         }
+    }
+
+    fn scalars(&self) -> &'static [(&'static str, ScalarCheck)] {
+        &[("DateTime", check_date_time)]
     }
 }
 

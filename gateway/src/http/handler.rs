@@ -237,8 +237,8 @@ const MAX_TARGET_BYTES: usize = 32 * 1024;
 const MAX_HEADER_FIELDS: usize = 80;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// Refuses a request whose target or header is too long; one that names no host, or several (RFC 9112, section 3.2), since what stands in front may have meant
-/// another one; and a body in an encoding that can't be read.
+/// Refuses a request whose target or header is too long; one that names no host, or several (RFC 9112, section 3.2), since
+/// what stands in front may have meant another one; and a body in an encoding that can't be read.
 pub(super) async fn check_head(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();

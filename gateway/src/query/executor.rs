@@ -54,6 +54,7 @@ impl<E: GraphqlSchema> OperationExecutor<E> {
     ) -> Self {
         let permits = Arc::new(Semaphore::new(max_concurrent_requests));
         let schema = SchemaTypes::parse(&executor.sdl()).expect("the SDL of a served schema is valid");
+        let schema = schema.with_scalars(executor.scalars());
         let documents = Documents::new(schema, settings);
         for (id, text) in persisted.trusted.iter().flat_map(TrustedDocuments::documents) {
             if let Err(error) = documents.check(text) {

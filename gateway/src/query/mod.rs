@@ -33,4 +33,4 @@ pub(crate) use executor::{ExecutionResult, Operation, OperationExecutor, Trace, 
 pub use limits::{DocumentLimits, DocumentSettings, LimitMode, ListSizes};
 pub use persisted::{ManifestError, PersistedSettings, TrustMode, TrustedDocuments};
 pub(crate) use request::{DocumentSource, DocumentText, GraphqlRequest};
-pub use schema::GraphqlSchema;
+pub use schema::{GraphqlSchema, ScalarCheck};

@@ -2,6 +2,7 @@
 //!
 //! - a variable inside a list or an input object fits its place, and a default of null makes no variable non-null;
 //! - an input object names each field once;
+//! - a value of one of the schema's own scalars is one that the scalar takes;
 //! - lists in the arguments of fields of one response key are equal to their ends;
 //! - a subscription selects one response key, which may stand there more than once;
 //! - the schema is shown only where that is turned on.
@@ -11,6 +12,7 @@ use std::collections::HashSet;
 use apollo_compiler::ast::{Argument, DirectiveList, InputValueDefinition, Type, Value, VariableDefinition};
 use apollo_compiler::executable::{ExecutableDocument, Operation, Selection, SelectionSet};
 use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
 use async_graphql::ServerError;
 
@@ -19,6 +21,7 @@ use super::limits::DocumentSettings;
 use super::normalize::{Conditions, is_introspection, normalize};
 use super::position::Lines;
 use super::schema::SchemaTypes;
+use super::values::{InvalidValue, Variables, named};
 
 /// Returns what is wrong with a document, in the order of its operations.
 pub(super) fn check(
@@ -161,7 +164,16 @@ impl<'a> Check<'a> {
                     self.value(value, field.map(|field| Expected::of(field)));
                 }
             }
-            _ => {}
+            _ => self.own_scalar(value, expected),
+        }
+    }
+
+    /// Checks a literal of one of the schema's own scalars, which only the scalar itself knows.
+    fn own_scalar(&mut self, value: &'a Node<Value>, expected: Option<Expected<'_>>) {
+        let Some(type_name) = expected.map(|expected| expected.of_type.inner_named_type()) else { return };
+        let is_own = matches!(self.schema.get().types.get(type_name), Some(ExtendedType::Scalar(scalar)) if !scalar.is_built_in());
+        if is_own && let Err(InvalidValue(reason)) = named(self.schema, type_name, value, &Variables::new()) {
+            self.error(value.location(), format!("the value {reason}"));
         }
     }
 }

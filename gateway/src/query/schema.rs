@@ -3,13 +3,21 @@
 use apollo_compiler::schema::{Component, ExtendedType, FieldDefinition};
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Node, Schema, name, ty};
-use async_graphql::{Executor, ObjectType, SubscriptionType};
+use async_graphql::{Executor, ObjectType, SubscriptionType, Value};
 
 /// A schema that operations are executed against.
 pub trait GraphqlSchema: Executor {
     /// Returns its types in the schema definition language.
     fn sdl(&self) -> String;
+
+    /// Returns the checks of the schema's own scalars, by name. A scalar without one takes every value.
+    fn scalars(&self) -> &'static [(&'static str, ScalarCheck)] {
+        &[]
+    }
 }
+
+/// Says what is wrong with a value that is not null.
+pub type ScalarCheck = fn(&Value) -> Result<(), String>;
 
 impl<Q, M, S> GraphqlSchema for async_graphql::Schema<Q, M, S>
 where
@@ -32,7 +40,10 @@ const INCLUDE_DEPRECATED: [(&str, &str); 5] = [
     ("__Directive", "args"),
 ];
 
-pub(super) struct SchemaTypes(Valid<Schema>);
+pub(super) struct SchemaTypes {
+    types: Valid<Schema>,
+    scalars: &'static [(&'static str, ScalarCheck)],
+}
 
 impl SchemaTypes {
     /// Reads the definition of a schema. Fails if it is invalid, which the SDL of a served schema never is.
@@ -53,29 +64,43 @@ impl SchemaTypes {
                 object.make_mut().fields.insert(name!("isOneOf"), field);
             }
         }
-        schema.validate().map(Self).map_err(|invalid| invalid.errors.to_string())
+        let types = schema.validate().map_err(|invalid| invalid.errors.to_string())?;
+        Ok(Self { types, scalars: &[] })
+    }
+
+    pub(super) fn with_scalars(self, scalars: &'static [(&'static str, ScalarCheck)]) -> Self {
+        Self { scalars, ..self }
+    }
+
+    /// Checks a value of one of the schema's own scalars.
+    pub(super) fn check_scalar(&self, scalar: &str, value: &Value) -> Result<(), String> {
+        match self.scalars.iter().find(|(name, _)| *name == scalar) {
+            Some((_, check)) if *value != Value::Null => check(value),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn get(&self) -> &Valid<Schema> {
-        &self.0
+        &self.types
     }
 
     /// Returns the definition of a field of an object type, `__typename`, `__schema` and `__type` included.
     pub(super) fn field(&self, object_type: &str, field: &str) -> Option<&Component<FieldDefinition>> {
-        self.0.type_field(object_type, field).ok()
+        self.types.type_field(object_type, field).ok()
     }
 
     /// Whether a fragment with this type condition applies to objects of a type.
     pub(super) fn applies(&self, condition: &Name, object_type: &Name) -> bool {
-        condition == object_type || self.0.is_subtype(condition, object_type)
+        condition == object_type || self.types.is_subtype(condition, object_type)
     }
 
     /// Returns the object types that a value of an interface or union can have; none for other types.
     pub(super) fn possible_types(&self, abstract_type: &Name) -> Vec<Name> {
-        match self.0.types.get(abstract_type) {
+        match self.types.types.get(abstract_type) {
             Some(ExtendedType::Interface(_)) => {
-                let objects = self.0.types.values().filter_map(ExtendedType::as_object);
-                let implementing = objects.filter(|object| self.0.is_subtype(abstract_type, &object.name));
+                let objects = self.types.types.values().filter_map(ExtendedType::as_object);
+                let implementing =
+                    objects.filter(|object| self.types.is_subtype(abstract_type, &object.name));
                 implementing.map(|object| object.name.clone()).collect()
             }
             Some(ExtendedType::Union(union)) => {

@@ -81,7 +81,8 @@ fn not_null(of_type: &Type, value: &ConstValue) -> Result<ConstValue, InvalidVal
     }
 }
 
-fn named(
+/// Returns the value that a literal, which is neither null nor a list nor a variable, has as one of a named type.
+pub(super) fn named(
     schema: &SchemaTypes,
     type_name: &Name,
     value: &Value,
@@ -114,7 +115,12 @@ fn named(
             if scalar.is_built_in() {
                 built_in(type_name, value)
             } else {
-                untyped(value, variables)
+                let value = untyped(value, variables);
+                if let Some(value) = &value {
+                    let check = schema.check_scalar(type_name, value);
+                    check.map_err(|reason| InvalidValue(format!("is not a {type_name}: {reason}")))?;
+                }
+                value
             }
         }
         _ => None,

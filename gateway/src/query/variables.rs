@@ -149,7 +149,13 @@ impl Coercion<'_> {
                 None => None,
             },
             Some(ExtendedType::Scalar(scalar)) if scalar.is_built_in() => built_in(type_name, json),
-            Some(ExtendedType::Scalar(_)) => read(json),
+            Some(ExtendedType::Scalar(_)) => match read(json) {
+                Some(value) => match schema.check_scalar(type_name, &value) {
+                    Ok(()) => Some(value),
+                    Err(reason) => return self.problem(format_args!("is not a {type_name}: {reason}")),
+                },
+                None => None,
+            },
             _ => None,
         };
         value.or_else(|| self.not_a(type_name, json))

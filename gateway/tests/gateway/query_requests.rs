@@ -220,3 +220,41 @@ async fn introspection_answers_what_the_specification_has() {
     let response = api.run(Transport::Http, nested, "{}").await;
     assert_eq!(only_error(&response).0, "QUERY_TOO_COMPLEX");
 }
+
+/// A time that is none is the request's fault, wherever it stands, and takes no other field along.
+#[tokio::test]
+async fn a_value_that_its_scalar_does_not_take_stops_the_request_before_anything_runs() {
+    let api = ApiGateway::start().await;
+    let named = |place: &str| {
+        format!("{place} is not a DateTime: it is not RFC 3339, such as 2026-11-23T19:10:51.371Z")
+    };
+    let typed = |place: &str| {
+        format!("{place} is not a DateTime: a string is expected, such as 2026-11-23T19:10:51.371Z")
+    };
+    for transport in TRANSPORTS {
+        for text in ["", "yesterday", "2026-11-23", "2026-11-23T19:10:51.3.371Z", "2026-13-23T19:10:51Z"] {
+            let literal =
+                json!({ "query": format!("{{ orders(placedFrom: {text:?}) {{ nodes {{ id }} }} }}") });
+            let literal = api.send(transport, &literal.to_string()).await;
+            assert_eq!(only_error(&literal), ("GRAPHQL_VALIDATION_FAILED", &*named("the value")), "{text}");
+            let query = "query($t: DateTime) { orders(placedBefore: $t) { nodes { id } } }";
+            let variable = json!({ "query": query, "variables": { "t": text } });
+            let variable = api.send(transport, &variable.to_string()).await;
+            assert_eq!(
+                only_error(&variable),
+                ("GRAPHQL_VALIDATION_FAILED", &*named("the variable $t")),
+                "{text}"
+            );
+        }
+        let number = json!({ "query": "{ orders(placedFrom: 1) { nodes { id } } }" });
+        let number = api.send(transport, &number.to_string()).await;
+        assert_eq!(only_error(&number), ("GRAPHQL_VALIDATION_FAILED", &*typed("the value")));
+        let default = "query($t: DateTime = \"x\") { orders(placedBefore: $t) { nodes { id } } }";
+        let default = api.send(transport, &json!({ "query": default }).to_string()).await;
+        assert_eq!(only_error(&default), ("GRAPHQL_VALIDATION_FAILED", &*named("the value")));
+        let right = "{ orders(first: 1, placedFrom: \"2026-11-23T19:10:51.371Z\", placedBefore: null) { nodes { id } } }";
+        let right = api.send(transport, &json!({ "query": right }).to_string()).await;
+        assert!(right.get("errors").is_none(), "{right}");
+    }
+    assert_eq!(api.orders_sent(), 0);
+}

@@ -12,7 +12,7 @@ use async_graphql::{Data, Executor, Name, Positioned, Request, Response, Value, 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use gateway::graphql::Api;
-use gateway::query::GraphqlSchema;
+use gateway::query::{GraphqlSchema, ScalarCheck};
 
 #[derive(Clone)]
 pub(super) struct Observed {
@@ -58,6 +58,10 @@ impl Executor for Observed {
 impl GraphqlSchema for Observed {
     fn sdl(&self) -> String {
         self.api.sdl()
+    }
+
+    fn scalars(&self) -> &'static [(&'static str, ScalarCheck)] {
+        self.api.scalars()
     }
 }
 
