@@ -10,8 +10,8 @@ use async_graphql::parser::types::Field;
 use async_graphql::registry::{MetaType, Registry};
 use async_graphql::resolver_utils::{ContainerType, resolve_container};
 use async_graphql::{
-    Context, ContextSelectionSet, ID, InputValueError, InputValueResult, Object, ObjectType, OutputType,
-    Positioned, Scalar, ScalarType, ServerResult, SimpleObject, Union, Value,
+    Context, ContextSelectionSet, ID, InputValueResult, Object, ObjectType, OutputType, Positioned, Scalar,
+    ScalarType, ServerResult, SimpleObject, Union, Value,
 };
 use futures::future::join_all;
 
@@ -151,10 +151,8 @@ struct Any(Value);
 #[Scalar(name = "_Any")]
 impl ScalarType for Any {
     fn parse(value: Value) -> InputValueResult<Self> {
-        match value {
-            Value::Object(_) => Ok(Self(value)),
-            value => Err(InputValueError::expected_type(value)),
-        }
+        // What is no representation is an error of its own entity alone.
+        Ok(Self(value))
     }
 
     fn to_value(&self) -> Value {

@@ -85,9 +85,13 @@ async fn an_entity_that_fails_leaves_the_others() {
         failed,
         [error("BAD_USER_INPUT", 2), error("SERVICE_UNAVAILABLE", 0), error("SERVICE_UNAVAILABLE", 3)]
     );
-    for bad in
-        [json!({"id": "PROD01"}), json!({"__typename": "Product"}), json!({"__typename": 1, "id": "1"})]
-    {
+    for bad in [
+        json!({"id": "PROD01"}),
+        json!({"__typename": "Product"}),
+        json!({"__typename": 1, "id": "1"}),
+        json!("Product"),
+        json!(1),
+    ] {
         let response = test.run_with(ada(), ENTITIES, json!({ "of": [bad] })).await;
         assert_eq!(errors(&response), [error("BAD_USER_INPUT", 0)]);
     }
